@@ -1,0 +1,11 @@
+//! jarvis-secretsd: a secrets daemon for one host or a small fleet.
+//!
+//! The modules are a library so that tests and fuzzers reach them; `main.rs` only picks a command.
+//! A request's path reads like a sentence: connection -> request -> who is it -> may they -> vault
+//! -> audit -> answer, and each of those is a module here.
+
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod secret;
+pub mod sync;

@@ -1,0 +1,5 @@
+//! The command line: arguments -> one command.
+
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,102 @@
+//! The type that holds a plaintext: zeroed on drop, prints as `***`, copied only on purpose.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, de::Visitor};
+use zeroize::{Zeroize, Zeroizing};
+
+/// Bytes that are wiped when they are dropped: a request's body, an answer that holds a value, a key.
+pub type Wiped = Zeroizing<Vec<u8>>;
+
+/// A secret's plaintext, which is UTF-8.
+///
+/// It has neither `Clone` nor `Serialize`, and `Debug` and `Display` print `***`: what leaves it, leaves by [`expose`](Self::expose).
+pub struct Plaintext(String);
+
+impl Plaintext {
+    /// Takes `text` over; the caller keeps no copy.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The value itself. Every call is a place to look at in a review.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Plaintext {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for Plaintext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Plaintext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl<'de> Deserialize<'de> for Plaintext {
+    /// Reads a string; an error names the type that was found and never shows what stood there.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Plaintext;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Plaintext, E> {
+                Ok(Plaintext::new(text.to_owned()))
+            }
+
+            fn visit_string<E: serde::de::Error>(self, text: String) -> Result<Plaintext, E> {
+                Ok(Plaintext::new(text))
+            }
+
+            fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Plaintext, E> {
+                Err(E::custom("expected a string, found a boolean"))
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Plaintext, E> {
+                Err(E::custom("expected a string, found a number"))
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Plaintext, E> {
+                Err(E::custom("expected a string, found a number"))
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Plaintext, E> {
+                Err(E::custom("expected a string, found a number"))
+            }
+        }
+        // Not `deserialize_str`: serde_json would then quote a number that stands there in its error.
+        deserializer.deserialize_any(Text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plaintext_never_prints() {
+        let value = Plaintext::new("hunter2".to_owned());
+        assert_eq!(format!("{value} {value:?}"), "*** ***");
+        assert_eq!(value.expose(), "hunter2");
+    }
+
+    #[test]
+    fn an_error_in_json_does_not_show_the_value() {
+        let error = serde_json::from_str::<Plaintext>("314159").unwrap_err().to_string();
+        assert!(!error.contains("314159"), "{error}");
+    }
+}

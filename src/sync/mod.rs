@@ -1,0 +1,14 @@
+//! Locks that outlive a panic, and the group commit that the vault and the audit log share.
+
+mod group_commit;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use group_commit::GroupCommit;
+
+/// Locks `mutex` even after a thread panicked while it held it.
+///
+/// What our locks guard is changed in one step at the end, so a panic leaves the old state, not a half one.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
