@@ -7,5 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod failure;
+pub mod files;
 pub mod secret;
 pub mod sync;

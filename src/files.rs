@@ -1,0 +1,143 @@
+//! Private files: made whole and durable or not at all, and read only if nobody else could have read them.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use crate::failure::Failure;
+use crate::secret::Wiped;
+
+/// Reads a key file of at most `limit` bytes.
+///
+/// # Errors
+/// If it is a symbolic link or not a regular file, larger than `limit`, or readable or writable by anyone but its owner.
+pub fn read_private(path: &Path, limit: u64) -> Result<Wiped, Failure> {
+    let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits() as i32)
+        .open(path)
+        .map_err(|why| match why.raw_os_error() {
+            Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => {
+                fail(&"is a symbolic link; a key must be a regular file")
+            }
+            _ => fail(&why),
+        })?;
+    let meta = file.metadata().map_err(|why| fail(&why))?;
+    if !meta.is_file() {
+        return Err(fail(&"is not a regular file"));
+    }
+    if meta.mode() & 0o077 != 0 {
+        let mode = meta.mode() & 0o7777;
+        let path = path.display();
+        return Err(fail(&format_args!(
+            "others than its owner may use this key (mode {mode:04o}); if it was not exposed: chmod 600 {path}"
+        )));
+    }
+    if meta.len() > limit {
+        return Err(fail(&format_args!("is {} bytes long, a key has at most {limit}", meta.len())));
+    }
+    let mut bytes = Wiped::new(Vec::with_capacity(limit as usize));
+    file.take(limit).read_to_end(&mut bytes).map_err(|why| fail(&why))?;
+    Ok(bytes)
+}
+
+/// Makes the file `path` with `bytes` in it, durably: it is there whole, or not at all, also after a crash.
+///
+/// # Errors
+/// If something of that name is there already (it is left as it is), or the disk refuses.
+pub fn create(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    let fresh = sibling(path, ".new");
+    // What a crash left behind under this name was never in use.
+    match std::fs::remove_file(&fresh) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
+        _ => {}
+    }
+    let made = (|| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        // Unlike a rename, a link never replaces what is there.
+        std::fs::hard_link(&fresh, path)
+    })();
+    let removed = std::fs::remove_file(&fresh);
+    made.and(removed)?;
+    sync_parent(path)
+}
+
+/// Makes the directory `path`, and those above it that are missing, with mode 0700; one that exists is left as it is.
+pub fn create_dir(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    sync_parent(path)
+}
+
+/// Makes a change of the names in `path`'s directory (a new file, a rename) durable.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    File::open(parent(path))?.sync_all()
+}
+
+/// The directory that `path` lies in; `.` for a bare file name.
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// `path` with `suffix` behind its file name.
+pub fn sibling(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("jarvis-files-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        create_dir(&dir).unwrap();
+        dir
+    }
+
+    #[test]
+    fn what_is_created_is_private_and_never_replaces_anything() {
+        let dir = scratch("create");
+        let path = dir.join("key");
+        create(&path, 0o600, b"one").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(create(&path, 0o600, b"two").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(*read_private(&path, 16).unwrap(), b"one");
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1, "nothing else is left behind");
+    }
+
+    #[test]
+    fn a_key_that_others_may_read_is_refused_with_the_remedy() {
+        let path = scratch("open").join("key");
+        create(&path, 0o600, b"k").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+        let error = read_private(&path, 16).unwrap_err().to_string();
+        assert!(error.contains("mode 0640") && error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn a_symlink_a_directory_and_an_oversized_file_are_no_keys() {
+        let dir = scratch("odd");
+        let path = dir.join("key");
+        create(&path, 0o600, &[0; 17]).unwrap();
+        std::os::unix::fs::symlink(&path, dir.join("link")).unwrap();
+        assert!(read_private(&dir.join("link"), 64).unwrap_err().to_string().contains("symbolic link"));
+        assert!(read_private(&dir, 64).unwrap_err().to_string().contains("not a regular file"));
+        assert!(read_private(&path, 16).unwrap_err().to_string().contains("17 bytes"));
+    }
+}
