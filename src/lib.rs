@@ -9,5 +9,6 @@
 pub mod clock;
 pub mod failure;
 pub mod files;
+pub mod http;
 pub mod secret;
 pub mod sync;

@@ -1,0 +1,33 @@
+//! What all connections of a server share.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::registry::Registry;
+use super::{Handler, Limits, Stats};
+
+/// What a connection needs besides its socket.
+pub struct Context {
+    pub limits: Limits,
+    pub handler: Arc<dyn Handler>,
+    pub stats: Arc<Stats>,
+    pub registry: Arc<Registry>,
+    boot: u32,
+    requests: AtomicU64,
+}
+
+impl Context {
+    /// # Errors
+    /// If the system gives no random bytes.
+    pub fn new(limits: Limits, handler: Arc<dyn Handler>, stats: Arc<Stats>, capacity: usize) -> io::Result<Self> {
+        let boot = getrandom::u32().map_err(|why| io::Error::other(why.to_string()))?;
+        let registry = Arc::new(Registry::new(capacity, stats.clone()));
+        Ok(Self { limits, handler, stats, registry, boot, requests: AtomicU64::new(0) })
+    }
+
+    /// An id that no other request has, also after a restart.
+    pub fn next_request_id(&self) -> String {
+        format!("{:08x}-{:x}", self.boot, self.requests.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}

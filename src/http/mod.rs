@@ -1,0 +1,133 @@
+//! The connection layer: bytes from sockets on one side, [`rouille::Request`] and [`rouille::Response`] on the other.
+//!
+//! A thread a connection reads one whole request under limits, calls the [`Handler`], and writes the answer. The layer
+//! is strict where a proxy in front could see another request than we do, and it survives clients that are slow, silent,
+//! many, or hostile. It knows nothing of secrets, clients or policy.
+
+pub mod body;
+mod buffer;
+mod connection;
+mod context;
+pub mod framing;
+pub mod head;
+mod link;
+mod listener;
+mod registry;
+mod reply;
+pub mod scanner;
+mod stats;
+mod wire;
+mod workers;
+
+use std::time::Duration;
+
+use rouille::{Request, Response};
+use serde::Serialize;
+
+pub use listener::{Listener, Server, bind};
+pub use stats::Stats;
+
+/// What a client may cost us.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at a time. Fewer are allowed if the process may not open that many files.
+    pub max_connections: usize,
+    /// How long a whole request may take to arrive, counted from its first byte, and an answer to be read.
+    pub request_timeout: Duration,
+    /// How long a connection may stay silent before a request.
+    pub idle_timeout: Duration,
+    /// Bytes of a request's head: its first line and its header lines.
+    pub max_head: usize,
+    /// Header lines of a request.
+    pub max_headers: usize,
+    /// Bytes of a request's body. The default is 0: only the application knows what it needs.
+    pub max_body: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 512,
+            request_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            max_head: 16 * 1024,
+            max_headers: 64,
+            max_body: 0,
+        }
+    }
+}
+
+/// What answers the requests. It is called from many threads at a time.
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request.
+    ///
+    /// `body` is the whole body, and is wiped when this returns. The request itself carries none: rouille's copy of it
+    /// could not be wiped. A `HEAD` request comes as `GET`. The header `X-Request-Id` is ours, never the client's.
+    ///
+    /// A panic is answered with 500; it ends this connection and nothing else.
+    fn handle(&self, request: &Request, body: &[u8]) -> Response;
+
+    /// Told of every answer that [`handle`](Self::handle) did not give: to a request that was malformed, too large or
+    /// too slow, to a connection over the limit, and after a panic. It must neither block nor panic.
+    fn refused(&self, status: u16);
+}
+
+/// The form of every error: `{"error":code,"message":message}` with the status `status`.
+pub fn refusal(status: u16, code: &str, message: &str) -> Response {
+    #[derive(Serialize)]
+    struct Form<'a> {
+        error: &'a str,
+        message: &'a str,
+    }
+    Response::json(&Form { error: code, message }).with_status_code(status)
+}
+
+/// A request that is not handed on, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status that it is answered with.
+    pub status: u16,
+    /// What is wrong, for the person who sent it.
+    pub message: &'static str,
+}
+
+impl Refusal {
+    const fn new(status: u16, message: &'static str) -> Self {
+        Self { status, message }
+    }
+
+    const fn bad_request(message: &'static str) -> Self {
+        Self::new(400, message)
+    }
+
+    const fn internal() -> Self {
+        Self::new(500, "the request could not be answered; the log says more under its request id")
+    }
+
+    const fn busy() -> Self {
+        Self::new(503, "too many requests at a time; try again")
+    }
+
+    fn code(self) -> &'static str {
+        match self.status {
+            408 => "timeout",
+            411 => "length_required",
+            413 => "too_large",
+            417 => "expectation_failed",
+            431 => "headers_too_large",
+            500 => "internal",
+            501 => "not_implemented",
+            503 => "busy",
+            505 => "version_not_supported",
+            _ => "bad_request",
+        }
+    }
+
+    fn response(self) -> Response {
+        let response = refusal(self.status, self.code(), self.message);
+        match self.status {
+            503 => response.with_additional_header("Retry-After", "1"),
+            _ => response,
+        }
+    }
+}

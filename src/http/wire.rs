@@ -1,0 +1,90 @@
+//! Reading from and writing to a connection's socket within limits of time.
+//!
+//! The socket's own timeouts are used, and changed only when they have to: a request that comes in one piece costs one
+//! system call to read and one to answer.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::Shutdown;
+use std::time::{Duration, Instant};
+
+use super::link::Link;
+
+/// The reading and the writing end of a connection, for the thread that serves it.
+pub struct Wire<'a> {
+    /// The connection's socket.
+    pub link: &'a Link,
+    read_timeout: Duration,
+    write_timeout: Duration,
+}
+
+impl<'a> Wire<'a> {
+    /// Prepares the socket for reads that wait for `read_timeout` and writes that wait for `write_timeout`.
+    pub fn open(link: &'a Link, read_timeout: Duration, write_timeout: Duration) -> io::Result<Self> {
+        link.stream.set_nodelay(true)?;
+        link.stream.set_read_timeout(Some(read_timeout))?;
+        link.stream.set_write_timeout(Some(write_timeout))?;
+        Ok(Self { link, read_timeout, write_timeout })
+    }
+
+    /// Reads once; 0 means that the client sends no more. Nothing within `timeout` is an error of the kind `TimedOut`.
+    pub fn read(&mut self, room: &mut [u8], timeout: Duration) -> io::Result<usize> {
+        if timeout != self.read_timeout {
+            self.link.stream.set_read_timeout(Some(timeout))?;
+            self.read_timeout = timeout;
+        }
+        loop {
+            match (&self.link.stream).read(room) {
+                Err(why) if why.kind() == ErrorKind::Interrupted => {}
+                read => return read.map_err(name_timeout),
+            }
+        }
+    }
+
+    /// Writes both parts, in one go if the client takes them. If it does not take them all within `timeout`, however
+    /// slowly, that is an error of the kind `TimedOut`.
+    pub fn write(&mut self, parts: [&[u8]; 2], timeout: Duration) -> io::Result<()> {
+        let deadline = Instant::now() + timeout;
+        let mut slices = parts.map(IoSlice::new);
+        let mut rest = &mut slices[..];
+        let mut wait = timeout;
+        // Also drops parts that are empty from the beginning.
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            if wait != self.write_timeout {
+                self.link.stream.set_write_timeout(Some(wait))?;
+                self.write_timeout = wait;
+            }
+            match (&self.link.stream).write_vectored(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => IoSlice::advance_slices(&mut rest, count),
+                Err(why) if why.kind() == ErrorKind::Interrupted => {}
+                Err(why) => return Err(name_timeout(why)),
+            }
+            if !rest.is_empty() {
+                wait = time_left(deadline)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the client that nothing more will be written.
+    pub fn finish(&self) -> io::Result<()> {
+        self.link.stream.shutdown(Shutdown::Write)
+    }
+}
+
+/// The time until `deadline`; none left is an error of the kind `TimedOut`.
+pub fn time_left(deadline: Instant) -> io::Result<Duration> {
+    match deadline.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err(ErrorKind::TimedOut.into()),
+        left => Ok(left),
+    }
+}
+
+/// Linux reports a socket's timeout as `EAGAIN`.
+fn name_timeout(why: io::Error) -> io::Error {
+    match why.kind() {
+        ErrorKind::WouldBlock => ErrorKind::TimedOut.into(),
+        _ => why,
+    }
+}
