@@ -1,0 +1,9 @@
+//! The connection layer as a client sees it: raw bytes over a real socket.
+
+mod answers;
+mod bodies;
+mod connections;
+mod framing;
+mod limits;
+mod stopping;
+mod support;
