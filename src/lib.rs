@@ -7,8 +7,11 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod config;
 pub mod failure;
 pub mod files;
 pub mod http;
+pub mod name;
 pub mod secret;
+pub mod strict_toml;
 pub mod sync;

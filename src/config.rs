@@ -1,0 +1,244 @@
+//! The configuration: the file, its defaults, its checks.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use crate::failure::Failure;
+use crate::strict_toml::{Document, Table, Value};
+
+/// The commented configuration that `init` writes. It says what [`Config::default`] is.
+pub const COMMENTED: &str = include_str!("../etc/config.toml");
+
+/// All that can be configured. A key that the file lacks has its default; one that is not known is an error.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Config {
+    /// `[server]`
+    pub server: ServerConfig,
+    /// `[paths]`
+    pub paths: PathsConfig,
+    /// `[security]`
+    pub security: SecurityConfig,
+    /// `[crypto]`
+    pub crypto: CryptoConfig,
+    /// `[logging]`
+    pub logging: LoggingConfig,
+}
+
+/// The connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Where the API listens.
+    pub bind_addr: SocketAddr,
+    /// Connections served at the same time.
+    pub max_connections: usize,
+    /// The time within which a whole request must have arrived (`request_timeout_secs`).
+    pub request_timeout: Duration,
+}
+
+/// The files; a relative path starts at the working directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathsConfig {
+    /// The sealed secrets.
+    pub vault_path: PathBuf,
+    /// The audit log.
+    pub audit_path: PathBuf,
+    /// The key that opens the vault.
+    pub master_key_path: PathBuf,
+}
+
+/// Lifetimes and access.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecurityConfig {
+    /// Days after which a version is due for rotation.
+    pub rotation_days: u32,
+    /// Days for which the version before stays readable.
+    pub grace_days: u32,
+    /// Whether a request that does not say which client it is from is refused.
+    pub require_client_id_header: bool,
+    /// The policy.
+    pub rbac_policy_path: PathBuf,
+    /// Whether every host that can reach the address is trusted to say which client it is.
+    pub trust_client_header: bool,
+}
+
+/// How values are sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CryptoConfig {
+    /// The authenticated encryption.
+    pub aead: Aead,
+}
+
+/// An authenticated encryption with associated data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aead {
+    /// AES-256 in Galois/counter mode (NIST SP 800-38D), `aes-gcm-256`.
+    AesGcm256,
+}
+
+/// The log for people, which is not the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggingConfig {
+    /// The least important messages that are still written, unless `RUST_LOG` says otherwise.
+    pub level: LevelFilter,
+    /// Whether a message is a JSON object instead of text.
+    pub json: bool,
+}
+
+impl Config {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// If it cannot be read, or as [`parse`](Self::parse).
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        Self::from_document(&Document::read(path)?)
+    }
+
+    /// Reads `text`, which messages call `path`.
+    ///
+    /// # Errors
+    /// Names line, column and key of what is not TOML, not known, of another type or out of range.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, Failure> {
+        Self::from_document(&Document::new(path, text))
+    }
+
+    fn from_document(document: &Document) -> Result<Self, Failure> {
+        let mut config = Self::default();
+        let mut root = document.root()?;
+        config.server.read(root.table("server")?)?;
+        config.paths.read(root.table("paths")?, document)?;
+        config.security.read(root.table("security")?)?;
+        config.crypto.read(root.table("crypto")?)?;
+        config.logging.read(root.table("logging")?)?;
+        root.finish()?;
+        Ok(config)
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            bind_addr: (Ipv4Addr::LOCALHOST, 8081).into(),
+            max_connections: 512,
+            request_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl ServerConfig {
+    fn read(&mut self, mut table: Table<'_>) -> Result<(), Failure> {
+        table.set("bind_addr", &mut self.bind_addr, Value::socket_addr)?;
+        table.set("max_connections", &mut self.max_connections, |value| value.integer(1..=65_535))?;
+        table.set("request_timeout_secs", &mut self.request_timeout, |value| {
+            value.integer(1..=3600).map(Duration::from_secs)
+        })?;
+        table.finish()
+    }
+}
+
+impl Default for PathsConfig {
+    fn default() -> Self {
+        Self {
+            vault_path: "/opt/jarvis/secrets/vault.json".into(),
+            audit_path: "/opt/jarvis/audit/audit.jsonl".into(),
+            master_key_path: "/opt/jarvis/secrets/master.key".into(),
+        }
+    }
+}
+
+impl PathsConfig {
+    fn read(&mut self, mut table: Table<'_>, document: &Document) -> Result<(), Failure> {
+        let vault = table.set("vault_path", &mut self.vault_path, Value::path)?;
+        let audit = table.set("audit_path", &mut self.audit_path, Value::path)?;
+        let master_key = table.set("master_key_path", &mut self.master_key_path, Value::path)?;
+        table.finish()?;
+
+        let files = [
+            ("vault_path", &self.vault_path, vault),
+            ("audit_path", &self.audit_path, audit),
+            ("master_key_path", &self.master_key_path, master_key),
+        ];
+        for (i, (key, path, value)) in files.iter().enumerate() {
+            for (other_key, other_path, other_value) in &files[..i] {
+                if resolved(path) == resolved(other_path) {
+                    return Err(match (value, other_value) {
+                        (Some(value), _) => value.refuse(format_args!("must not be the same file as `{other_key}`")),
+                        (None, Some(other)) => other.refuse(format_args!("must not be the same file as `{key}`")),
+                        (None, None) => document.refuse(format_args!("`{key}` and `{other_key}` are the same file")),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The one path among the many that lead to a file, as far as the directories on the way exist.
+fn resolved(path: &Path) -> PathBuf {
+    let by_parent = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize()
+        .ok()
+        .or_else(by_parent)
+        .or_else(|| std::path::absolute(path).ok())
+        .unwrap_or_else(|| path.into())
+}
+
+impl Default for SecurityConfig {
+    fn default() -> Self {
+        Self {
+            rotation_days: 90,
+            grace_days: 14,
+            require_client_id_header: true,
+            rbac_policy_path: "/etc/jarvis-secretsd/policy.toml".into(),
+            trust_client_header: false,
+        }
+    }
+}
+
+impl SecurityConfig {
+    fn read(&mut self, mut table: Table<'_>) -> Result<(), Failure> {
+        table.set("rotation_days", &mut self.rotation_days, |value| value.integer(1..=36_500))?;
+        table.set("grace_days", &mut self.grace_days, |value| value.integer(0..=36_500))?;
+        table.set("require_client_id_header", &mut self.require_client_id_header, Value::boolean)?;
+        table.set("rbac_policy_path", &mut self.rbac_policy_path, Value::path)?;
+        table.set("trust_client_header", &mut self.trust_client_header, Value::boolean)?;
+        table.finish()
+    }
+}
+
+impl Default for CryptoConfig {
+    fn default() -> Self {
+        Self { aead: Aead::AesGcm256 }
+    }
+}
+
+impl CryptoConfig {
+    fn read(&mut self, mut table: Table<'_>) -> Result<(), Failure> {
+        table.set("aead", &mut self.aead, |value| value.one_of(&[("aes-gcm-256", Aead::AesGcm256)]))?;
+        table.finish()
+    }
+}
+
+impl Default for LoggingConfig {
+    fn default() -> Self {
+        Self { level: LevelFilter::Info, json: false }
+    }
+}
+
+impl LoggingConfig {
+    fn read(&mut self, mut table: Table<'_>) -> Result<(), Failure> {
+        const LEVELS: [(&str, LevelFilter); 6] = [
+            ("off", LevelFilter::Off),
+            ("error", LevelFilter::Error),
+            ("warn", LevelFilter::Warn),
+            ("info", LevelFilter::Info),
+            ("debug", LevelFilter::Debug),
+            ("trace", LevelFilter::Trace),
+        ];
+        table.set("level", &mut self.level, |value| value.one_of(&LEVELS))?;
+        table.set("json", &mut self.json, Value::boolean)?;
+        table.finish()
+    }
+}

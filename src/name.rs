@@ -1,0 +1,30 @@
+//! What may be a name: of a secret, and of a client.
+
+/// Whether `text` is 1 to 128 of the characters `A-Z a-z 0-9 _ . -`.
+pub fn is_name(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(is_name_byte)
+}
+
+/// Whether `byte` is one of the characters that names are made of.
+pub(crate) fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_all_bytes_exactly_letters_digits_and_three_signs_make_names() {
+        let allowed: String = (0..=127u8).map(char::from).filter(|c| is_name(&c.to_string())).collect();
+        assert_eq!(allowed, "-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz");
+        assert!(!is_name("ключ") && !is_name("kéy"));
+    }
+
+    #[test]
+    fn a_name_has_1_to_128_characters() {
+        assert!(!is_name(""));
+        assert!(is_name(&"n".repeat(128)));
+        assert!(!is_name(&"n".repeat(129)));
+    }
+}

@@ -1,0 +1,246 @@
+//! The configuration file: its keys, its defaults, and what is said about a mistake in it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jarvis_secretsd::config::{Aead, COMMENTED, Config};
+use log::LevelFilter;
+
+fn parse(text: &str) -> Config {
+    Config::parse(text, Path::new("c.toml")).unwrap()
+}
+
+fn error(text: &str) -> String {
+    let error = Config::parse(text, Path::new("c.toml")).unwrap_err().to_string();
+    assert_eq!(error.lines().count(), 1, "{error}");
+    error
+}
+
+fn scratch(name: &str) -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("jarvis-config-{}-{name}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults() {
+    let config = parse("");
+    assert_eq!(config, Config::default());
+    assert_eq!(config.server.bind_addr, "127.0.0.1:8081".parse().unwrap());
+    assert_eq!(config.server.max_connections, 512);
+    assert_eq!(config.server.request_timeout, Duration::from_secs(10));
+    assert_eq!(config.paths.vault_path, Path::new("/opt/jarvis/secrets/vault.json"));
+    assert_eq!(config.paths.audit_path, Path::new("/opt/jarvis/audit/audit.jsonl"));
+    assert_eq!(config.paths.master_key_path, Path::new("/opt/jarvis/secrets/master.key"));
+    assert_eq!(config.security.rotation_days, 90);
+    assert_eq!(config.security.grace_days, 14);
+    assert!(config.security.require_client_id_header);
+    assert_eq!(config.security.rbac_policy_path, Path::new("/etc/jarvis-secretsd/policy.toml"));
+    assert!(!config.security.trust_client_header);
+    assert_eq!(config.crypto.aead, Aead::AesGcm256);
+    assert_eq!(config.logging.level, LevelFilter::Info);
+    assert!(!config.logging.json);
+}
+
+#[test]
+fn the_commented_configuration_says_every_default_and_nothing_else() {
+    assert_eq!(parse(COMMENTED), Config::default());
+    let settings = COMMENTED.lines().filter(|line| !line.starts_with('#') && line.contains(" = "));
+    let keys: Vec<&str> = settings.map(|line| line.split(" = ").next().unwrap()).collect();
+    assert_eq!(
+        keys,
+        [
+            "bind_addr",
+            "max_connections",
+            "request_timeout_secs",
+            "vault_path",
+            "audit_path",
+            "master_key_path",
+            "rotation_days",
+            "grace_days",
+            "require_client_id_header",
+            "rbac_policy_path",
+            "trust_client_header",
+            "aead",
+            "level",
+            "json"
+        ]
+    );
+}
+
+#[test]
+fn every_key_takes_effect() {
+    let config = parse(
+        r#"
+        [server]
+        bind_addr = "[::1]:0"
+        max_connections = 7
+        request_timeout_secs = 3
+        [paths]
+        vault_path = "state/v"
+        audit_path = "state/a"
+        master_key_path = "state/k"
+        [security]
+        rotation_days = 1
+        grace_days = 0
+        require_client_id_header = false
+        rbac_policy_path = "p.toml"
+        trust_client_header = true
+        [crypto]
+        aead = "aes-gcm-256"
+        [logging]
+        level = "trace"
+        json = true
+        "#,
+    );
+    assert_eq!(config.server.bind_addr, "[::1]:0".parse().unwrap());
+    assert_eq!(config.server.max_connections, 7);
+    assert_eq!(config.server.request_timeout, Duration::from_secs(3));
+    assert_eq!(config.paths.vault_path, Path::new("state/v"));
+    assert_eq!(config.paths.audit_path, Path::new("state/a"));
+    assert_eq!(config.paths.master_key_path, Path::new("state/k"));
+    assert_eq!((config.security.rotation_days, config.security.grace_days), (1, 0));
+    assert!(!config.security.require_client_id_header);
+    assert_eq!(config.security.rbac_policy_path, Path::new("p.toml"));
+    assert!(config.security.trust_client_header);
+    assert_eq!(config.logging.level, LevelFilter::Trace);
+    assert!(config.logging.json);
+}
+
+#[test]
+fn every_level_has_its_name() {
+    for level in LevelFilter::iter() {
+        let text = format!("[logging]\nlevel = \"{}\"", level.as_str().to_lowercase());
+        assert_eq!(parse(&text).logging.level, level);
+    }
+    assert_eq!(
+        error("[logging]\nlevel = \"INFO\""),
+        "c.toml:2:9: `level` in [logging] must be one of `off`, `error`, `warn`, `info`, `debug`, `trace`"
+    );
+}
+
+#[test]
+fn a_misspelt_key_or_section_is_refused_with_the_right_one() {
+    assert_eq!(
+        error("# mine\n[server]\nbind_adr = \"127.0.0.1:1\""),
+        "c.toml:3:1: unknown key `bind_adr` in [server]; did you mean `bind_addr`?"
+    );
+    assert_eq!(error("[servers]"), "c.toml:1:2: unknown key `servers` at the top level; did you mean `server`?");
+    assert_eq!(
+        error("bind_addr = \"127.0.0.1:1\""),
+        "c.toml:1:1: unknown key `bind_addr` at the top level; \
+         known here: `server`, `paths`, `security`, `crypto`, `logging`"
+    );
+}
+
+#[test]
+fn every_section_refuses_what_it_does_not_know() {
+    for section in ["server", "paths", "security", "crypto", "logging"] {
+        let error = error(&format!("[{section}]\nx = 1"));
+        assert!(error.starts_with(&format!("c.toml:2:1: unknown key `x` in [{section}]; known here: `")), "{error}");
+    }
+}
+
+#[test]
+fn numbers_out_of_range_are_refused_and_those_at_its_ends_are_not() {
+    for (section, key, least, most) in [
+        ("server", "max_connections", 1, 65_535),
+        ("server", "request_timeout_secs", 1, 3600),
+        ("security", "rotation_days", 1, 36_500),
+        ("security", "grace_days", 0, 36_500),
+    ] {
+        for inside in [least, most] {
+            parse(&format!("[{section}]\n{key} = {inside}"));
+        }
+        for outside in [least - 1, most + 1] {
+            let column = key.len() + 4;
+            assert_eq!(
+                error(&format!("[{section}]\n{key} = {outside}")),
+                format!("c.toml:2:{column}: `{key}` in [{section}] must be an integer from {least} to {most}")
+            );
+        }
+    }
+}
+
+#[test]
+fn another_cipher_is_refused_with_the_name_of_the_one_there_is() {
+    assert_eq!(error("[crypto]\naead = \"chacha20-poly1305\""), "c.toml:2:8: `aead` in [crypto] must be `aes-gcm-256`");
+}
+
+#[test]
+fn an_empty_path_is_refused() {
+    for (section, key) in [
+        ("paths", "vault_path"),
+        ("paths", "audit_path"),
+        ("paths", "master_key_path"),
+        ("security", "rbac_policy_path"),
+    ] {
+        let error = error(&format!("[{section}]\n{key} = \"\""));
+        assert!(error.ends_with(&format!("`{key}` in [{section}] must not be empty")), "{error}");
+    }
+}
+
+#[test]
+fn a_host_name_is_no_address_to_listen_on() {
+    assert_eq!(
+        error("[server]\nbind_addr = \"localhost:8081\""),
+        "c.toml:2:13: `bind_addr` in [server] must be an IP address and a port, such as \"127.0.0.1:8081\" or \
+         \"[::1]:8081\""
+    );
+}
+
+#[test]
+fn vault_audit_log_and_master_key_are_three_files() {
+    assert_eq!(
+        error("[paths]\naudit_path = \"x\"\nvault_path = \"x\""),
+        "c.toml:2:14: `audit_path` in [paths] must not be the same file as `vault_path`"
+    );
+    assert_eq!(
+        error("[paths]\naudit_path = \"x\"\nmaster_key_path = \"./x\""),
+        "c.toml:3:19: `master_key_path` in [paths] must not be the same file as `audit_path`"
+    );
+    assert_eq!(
+        error("[paths]\nvault_path = \"/opt/jarvis/secrets//master.key\""),
+        "c.toml:2:14: `vault_path` in [paths] must not be the same file as `master_key_path`",
+        "one that is set may collide with one that is not"
+    );
+}
+
+#[test]
+fn two_paths_to_one_file_are_seen_through() {
+    let dir = scratch("links");
+    std::fs::create_dir(dir.join("real")).unwrap();
+    std::os::unix::fs::symlink("real", dir.join("link")).unwrap();
+    std::os::unix::fs::symlink("real/x", dir.join("y")).unwrap();
+    let refused = |audit: &str| {
+        let dir = dir.display();
+        let error = error(&format!("[paths]\nvault_path = \"{dir}/real/x\"\naudit_path = \"{dir}/{audit}\""));
+        error.ends_with("`audit_path` in [paths] must not be the same file as `vault_path`")
+    };
+    assert!(refused("link/x"), "through a directory that is a link");
+    assert!(refused("real/../real/x"), "through dots");
+    std::fs::write(dir.join("real/x"), "").unwrap();
+    assert!(refused("y"), "through a link to the file");
+}
+
+#[test]
+fn a_file_is_loaded_and_its_mistakes_name_it() {
+    let path = scratch("load").join("config.toml");
+    std::fs::write(&path, "[security]\nrotation_days = 30\n").unwrap();
+    assert_eq!(Config::load(&path).unwrap().security.rotation_days, 30);
+    std::fs::write(&path, "[security]\nrotation_days = \"30\"\n").unwrap();
+    assert_eq!(
+        Config::load(&path).unwrap_err().to_string(),
+        format!(
+            "{}:2:17: `rotation_days` in [security] must be an integer from 1 to 36500, found a string",
+            path.display()
+        )
+    );
+}
+
+#[test]
+fn text_that_is_no_toml_is_refused_with_its_place() {
+    assert!(error("[server]\nbind_addr \"x\"").starts_with("c.toml:2:11: "));
+    assert!(error("[logging]\njson = true\njson = false").starts_with("c.toml:3:1: "));
+}
