@@ -1,0 +1,108 @@
+//! Who is it, and may they?
+//!
+//! A request takes one [`snapshot`](Access::snapshot) of the policy, and is [`identify`]-ed and judged by that alone, so
+//! that a reload in the middle of it cannot mix two policies.
+
+mod identity;
+mod pattern;
+mod policy;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use crate::failure::Failure;
+use crate::sync::lock;
+
+pub use identity::{ANONYMOUS, CLIENT_HEADER, IdentityError, IdentityErrorKind, Principal, identify};
+pub use policy::{COMMENTED, Policy};
+
+/// How much a client header is worth; from `[security]` of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Whether a request without the header is refused; otherwise it comes from [`ANONYMOUS`].
+    pub require_client_id_header: bool,
+    /// Whether every host that can reach the address is trusted to say which client it is.
+    pub trust_client_header: bool,
+}
+
+/// The policy in force, and where it came from.
+#[derive(Debug)]
+pub struct Access {
+    current: Mutex<Arc<Policy>>,
+    path: PathBuf,
+    bind_addr: SocketAddr,
+    rules: Rules,
+}
+
+impl Access {
+    /// Puts the policy in the file at `path` into force for a daemon that listens on `bind_addr`.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is wrong, or as [`check_bind`].
+    pub fn load(path: PathBuf, bind_addr: SocketAddr, rules: Rules) -> Result<Self, Failure> {
+        let policy = Policy::load(&path)?;
+        check_bind(bind_addr, &policy, rules.trust_client_header)?;
+        Ok(Self { current: Mutex::new(Arc::new(policy)), path, bind_addr, rules })
+    }
+
+    /// Reads the file again, puts what is in it into force, and returns it.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); the policy before then stays in force, all of it.
+    pub fn reload(&self) -> Result<Arc<Policy>, Failure> {
+        let policy = Policy::load(&self.path)?;
+        check_bind(self.bind_addr, &policy, self.rules.trust_client_header)?;
+        let policy = Arc::new(policy);
+        *lock(&self.current) = policy.clone();
+        Ok(policy)
+    }
+
+    /// The policy in force now; a request holds on to it from beginning to end.
+    pub fn snapshot(&self) -> Arc<Policy> {
+        lock(&self.current).clone()
+    }
+
+    /// The rules for the client header.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// What is dangerous about the policy in force and the rules, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.snapshot().warnings();
+        if self.rules.trust_client_header {
+            warnings.push(format!(
+                "trust_client_header = true: every host that can reach {} can pose as any client",
+                self.bind_addr
+            ));
+        }
+        if !self.rules.require_client_id_header {
+            warnings.push(format!(
+                "require_client_id_header = false: a request without {CLIENT_HEADER} comes from the client `{ANONYMOUS}`"
+            ));
+        }
+        warnings
+    }
+}
+
+/// Checks that nobody is believed on a header alone by those whom the network lets through to `bind_addr`.
+///
+/// # Errors
+/// If `bind_addr` is not a loopback address, `trust_client_header` is off, and `policy` has clients without a
+/// credential; names them and says what to do.
+pub fn check_bind(bind_addr: SocketAddr, policy: &Policy, trust_client_header: bool) -> Result<(), Failure> {
+    let header_only = policy.header_only_clients();
+    if trust_client_header || header_only.is_empty() || bind_addr.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        bind_addr,
+        format_args!(
+            "refusing to listen on an address that other hosts may reach, for these clients are believed on their \
+             {CLIENT_HEADER} header alone: {}; bind to 127.0.0.1, or, if every host that can reach the address is \
+             trusted, set `trust_client_header = true` in [security]",
+            header_only.join(", ")
+        ),
+    ))
+}

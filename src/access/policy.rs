@@ -1,0 +1,187 @@
+//! The policy: may they?
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::identity::{CLIENT_HEADER, Principal};
+use super::pattern::Pattern;
+use crate::failure::Failure;
+use crate::name::is_name;
+use crate::strict_toml::{Document, Table, Value};
+
+/// The commented policy that `init` writes.
+pub const COMMENTED: &str = include_str!("../../etc/policy.toml");
+
+/// The client that may change secrets unless the file says otherwise.
+const ADMIN: &str = "admin";
+
+/// Who may do what with which secrets. It never changes: a reload makes a new one.
+#[derive(Debug)]
+pub struct Policy {
+    default_deny: bool,
+    clients: BTreeMap<String, Client>,
+    sha256: String,
+}
+
+/// The rules for one client.
+#[derive(Debug)]
+struct Client {
+    allow: Vec<Pattern>,
+    deny: Vec<Pattern>,
+    admin: bool,
+}
+
+impl Policy {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// If it cannot be read, is called as if it were YAML, or as [`parse`](Self::parse).
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        refuse_yaml(path)?;
+        Self::from_document(&Document::read(path)?)
+    }
+
+    /// Reads `text`, which messages call `path`.
+    ///
+    /// # Errors
+    /// Names line, column and key of what is not TOML, not known, of another type, or neither name nor pattern.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, Failure> {
+        Self::from_document(&Document::new(path, text))
+    }
+
+    fn from_document(document: &Document) -> Result<Self, Failure> {
+        let mut root = document.root()?;
+        let mut default_deny = true;
+        root.set("default_deny", &mut default_deny, Value::boolean)?;
+        let mut clients = BTreeMap::new();
+        for (name, table) in root.table("clients")?.tables()? {
+            if !is_name(&name) {
+                return Err(table.refuse("is no client: a name is 1 to 128 of the characters A-Z a-z 0-9 _ . -"));
+            }
+            let client = Client::read(&name, table)?;
+            clients.insert(name, client);
+        }
+        root.finish()?;
+        let mut sha256 = String::new();
+        for byte in Sha256::digest(document.text()) {
+            write!(sha256, "{byte:02x}").expect("a string takes all that is written to it");
+        }
+        Ok(Self { default_deny, clients, sha256 })
+    }
+
+    /// Whether there is an entry for the client called `name`.
+    pub fn knows(&self, name: &str) -> bool {
+        self.clients.contains_key(name)
+    }
+
+    /// How many clients have rules.
+    pub fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Whether `who` may read the secret called `secret`, and see it in a list.
+    ///
+    /// Its `deny` wins over its `allow`. With `default_deny = false`, a name that neither of them matches may be read
+    /// too if no rule of any client mentions it. A bare `*` mentions no name: it would mention all, and
+    /// `default_deny` mean nothing beside an administrator who may read everything.
+    pub fn may_read(&self, who: &Principal, secret: &str) -> bool {
+        self.rules_for(who).is_some_and(|client| {
+            !client.denies(secret) && (client.allows(secret) || !self.default_deny && !self.mentions(secret))
+        })
+    }
+
+    /// Whether `who` may create, delete and rotate the secret called `secret`: an administrator, where a rule of its
+    /// own allows the name and none denies it.
+    pub fn may_change(&self, who: &Principal, secret: &str) -> bool {
+        self.rules_for(who).is_some_and(|client| client.admin && client.allows(secret) && !client.denies(secret))
+    }
+
+    /// Whether `who` is an administrator.
+    pub fn is_admin(&self, who: &Principal) -> bool {
+        self.rules_for(who).is_some_and(|client| client.admin)
+    }
+
+    /// The clients that are believed on their header alone, in alphabetical order: all, for an entry holds no
+    /// credential.
+    pub fn header_only_clients(&self) -> Vec<&str> {
+        self.clients.keys().map(String::as_str).collect()
+    }
+
+    /// What is dangerous about this policy, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if !self.default_deny {
+            warnings.push("default_deny = false: every client may read the secrets that no rule mentions".to_owned());
+        }
+        let header_only = self.header_only_clients();
+        if !header_only.is_empty() {
+            warnings.push(format!(
+                "believed on their {CLIENT_HEADER} header alone, so that whoever can reach the address can pose as \
+                 them: {}",
+                header_only.join(", ")
+            ));
+        }
+        warnings
+    }
+
+    /// SHA-256 of the file, in lower-case hexadecimal.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    fn rules_for(&self, who: &Principal) -> Option<&Client> {
+        self.clients.get(who.name())
+    }
+
+    fn mentions(&self, secret: &str) -> bool {
+        let mut rules = self.clients.values().flat_map(|client| client.allow.iter().chain(&client.deny));
+        rules.any(|rule| !rule.is_everything() && rule.matches(secret))
+    }
+}
+
+impl Client {
+    fn read(name: &str, mut table: Table<'_>) -> Result<Self, Failure> {
+        let mut client = Self { allow: Vec::new(), deny: Vec::new(), admin: name == ADMIN };
+        let pattern = |value: &Value<'_>| {
+            let text = value.string()?;
+            Pattern::parse(text).ok_or_else(|| value.refuse(format_args!("must be {}", Pattern::FORM)))
+        };
+        table.set("allow", &mut client.allow, |value| value.list(pattern))?;
+        table.set("deny", &mut client.deny, |value| value.list(pattern))?;
+        table.set("admin", &mut client.admin, Value::boolean)?;
+        table.finish()?;
+        Ok(client)
+    }
+
+    fn allows(&self, secret: &str) -> bool {
+        self.allow.iter().any(|pattern| pattern.matches(secret))
+    }
+
+    fn denies(&self, secret: &str) -> bool {
+        self.deny.iter().any(|pattern| pattern.matches(secret))
+    }
+}
+
+/// Other daemons of this kind have their policy in YAML; whoever brings one along is shown how it is written here.
+fn refuse_yaml(path: &Path) -> Result<(), Failure> {
+    let is_yaml = |extension: &str| ["yaml", "yml"].iter().any(|yaml| extension.eq_ignore_ascii_case(yaml));
+    if !path.extension().and_then(|extension| extension.to_str()).is_some_and(is_yaml) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        path.display(),
+        format_args!(
+            "the policy is TOML, not YAML. What is in YAML\n\n    \
+             clients: {{backend: {{allow: [jwt_signing_key]}}}}\n\n\
+             is in TOML\n\n    \
+             default_deny = true\n    \
+             [clients.backend]\n    \
+             allow = [\"jwt_signing_key\"]\n\n\
+             Write it to {} and set rbac_policy_path to that.",
+            path.with_extension("toml").display()
+        ),
+    ))
+}
