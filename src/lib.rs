@@ -12,6 +12,7 @@ pub mod config;
 pub mod failure;
 pub mod files;
 pub mod http;
+pub mod generator;
 pub mod name;
 pub mod secret;
 pub mod strict_toml;

@@ -1,0 +1,317 @@
+//! Makes new values, from the system's random numbers.
+
+mod password;
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+use crate::secret::{Plaintext, Wiped};
+use password::{Class, all_classes, password};
+
+/// What a `generate` in a request may be; an error says this and never what was found instead, for that may be a value
+/// in the wrong place.
+const FORM: &str = concat!(
+    r#"`true` or one of {"type":"base64","bytes":32}, {"type":"hex","bytes":32}, "#,
+    r#"{"type":"password","length":24,"classes":["lower","upper","digits","symbols"],"look_alikes":false} "#,
+    r#"and {"type":"uuid"}, with bytes from 16 to 1024, length from 12 to 1024 and at least one class"#,
+);
+
+/// How the values of a secret are made.
+///
+/// In JSON, `true` is the default, 32 bytes in base64; every other one, and each one that is written, is an object
+/// like `{"type":"hex","bytes":32}`, of which all but the type may be left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Generator(Kind);
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+enum Kind {
+    Base64 {
+        #[serde(default = "default_bytes")]
+        bytes: usize,
+    },
+    Hex {
+        #[serde(default = "default_bytes")]
+        bytes: usize,
+    },
+    Password {
+        #[serde(default = "default_length")]
+        length: usize,
+        #[serde(default = "all_classes")]
+        classes: BTreeSet<Class>,
+        #[serde(default)]
+        look_alikes: bool,
+    },
+    // Not a unit variant, for that would accept unknown fields.
+    Uuid {},
+}
+
+fn default_bytes() -> usize {
+    32
+}
+
+fn default_length() -> usize {
+    24
+}
+
+impl Default for Generator {
+    fn default() -> Self {
+        Self(Kind::Base64 { bytes: default_bytes() })
+    }
+}
+
+impl Generator {
+    /// A new value.
+    ///
+    /// # Errors
+    /// If the system has no random numbers.
+    pub fn generate(&self) -> Result<Plaintext, Failure> {
+        match &self.0 {
+            Kind::Base64 { bytes } => base64(*bytes),
+            Kind::Hex { bytes } => Ok(hex(&random(*bytes)?)),
+            Kind::Password { length, classes, look_alikes } => password(*length, classes, *look_alikes),
+            Kind::Uuid {} => uuid(),
+        }
+    }
+}
+
+impl Kind {
+    fn is_in_bounds(&self) -> bool {
+        match self {
+            Self::Base64 { bytes } | Self::Hex { bytes } => (16..=1024).contains(bytes),
+            Self::Password { length, classes, .. } => (12..=1024).contains(length) && !classes.is_empty(),
+            Self::Uuid {} => true,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Generator {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = Generator;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(FORM)
+            }
+
+            fn visit_bool<E: Error>(self, default: bool) -> Result<Generator, E> {
+                if default { Ok(Generator::default()) } else { Err(wrong()) }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Generator, A::Error> {
+                Kind::deserialize(MapAccessDeserializer::new(map))
+                    .ok()
+                    .filter(Kind::is_in_bounds)
+                    .map(Generator)
+                    .ok_or_else(wrong)
+            }
+
+            // Left to themselves, these would quote what they found.
+            fn visit_str<E: Error>(self, _: &str) -> Result<Generator, E> {
+                Err(wrong())
+            }
+
+            fn visit_u64<E: Error>(self, _: u64) -> Result<Generator, E> {
+                Err(wrong())
+            }
+
+            fn visit_i64<E: Error>(self, _: i64) -> Result<Generator, E> {
+                Err(wrong())
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<Generator, E> {
+                Err(wrong())
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
+}
+
+fn wrong<E: Error>() -> E {
+    E::custom(format_args!("expected {FORM}"))
+}
+
+fn random(bytes: usize) -> Result<Wiped, Failure> {
+    let mut random = Wiped::new(vec![0; bytes]);
+    getrandom::fill(&mut random).map_err(|why| Failure::new("random numbers", why))?;
+    Ok(random)
+}
+
+/// ASCII text becomes a plaintext without being copied.
+fn plaintext(mut ascii: Wiped) -> Plaintext {
+    Plaintext::new(String::from_utf8(std::mem::take(&mut *ascii)).expect("ASCII is UTF-8"))
+}
+
+/// RFC 4648, section 4, with padding.
+fn base64(bytes: usize) -> Result<Plaintext, Failure> {
+    let mut text = Wiped::new(vec![0; bytes.div_ceil(3) * 4]);
+    base64::encode_config_slice(&*random(bytes)?, base64::STANDARD, &mut text);
+    Ok(plaintext(text))
+}
+
+/// Lower-case hexadecimal, two digits a byte.
+fn hex(bytes: &[u8]) -> Plaintext {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = Wiped::new(Vec::with_capacity(bytes.len() * 2));
+    for byte in bytes {
+        text.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    plaintext(text)
+}
+
+/// A random UUID, version 4 (RFC 9562, section 5.4).
+fn uuid() -> Result<Plaintext, Failure> {
+    let mut bytes = random(16)?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let digits = hex(&bytes);
+    let mut text = Zeroizing::new(String::with_capacity(36));
+    for (i, digit) in digits.expose().char_indices() {
+        if matches!(i, 8 | 12 | 16 | 20) {
+            text.push('-');
+        }
+        text.push(digit);
+    }
+    Ok(Plaintext::new(std::mem::take(&mut *text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Generator {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn generate(json: &str) -> String {
+        parse(json).generate().unwrap().expose().to_owned()
+    }
+
+    fn canonical(json: &str) -> String {
+        serde_json::to_string(&parse(json)).unwrap()
+    }
+
+    #[test]
+    fn true_is_the_default_and_what_is_left_out_is_written_out() {
+        assert_eq!(parse("true"), Generator::default());
+        assert_eq!(canonical("true"), r#"{"type":"base64","bytes":32}"#);
+        assert_eq!(canonical(r#"{"type":"base64"}"#), r#"{"type":"base64","bytes":32}"#);
+        assert_eq!(canonical(r#"{"bytes":16,"type":"hex"}"#), r#"{"type":"hex","bytes":16}"#);
+        assert_eq!(canonical(r#"{"type":"uuid"}"#), r#"{"type":"uuid"}"#);
+        assert_eq!(
+            canonical(r#"{"type":"password"}"#),
+            r#"{"type":"password","length":24,"classes":["lower","upper","digits","symbols"],"look_alikes":false}"#
+        );
+        assert_eq!(
+            canonical(r#"{"type":"password","classes":["digits","lower","digits"]}"#),
+            r#"{"type":"password","length":24,"classes":["lower","digits"],"look_alikes":false}"#
+        );
+    }
+
+    #[test]
+    fn the_canonical_form_is_read_back_as_the_same_generator() {
+        for json in ["true", r#"{"type":"hex"}"#, r#"{"type":"uuid"}"#, r#"{"type":"password","look_alikes":true}"#] {
+            assert_eq!(parse(&canonical(json)), parse(json), "{json}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_wrong_the_error_says_what_is_allowed_and_repeats_nothing() {
+        for json in [
+            "false",
+            "null",
+            "7777",
+            "-7777",
+            "77.77",
+            r#""canary""#,
+            r#"["canary"]"#,
+            "{}",
+            r#"{"bytes":32}"#,
+            r#"{"type":"canary"}"#,
+            r#"{"type":7777}"#,
+            r#"{"type":"base64","canary":1}"#,
+            r#"{"type":"base64","bytes":"canary"}"#,
+            r#"{"type":"base64","bytes":32,"bytes":7777}"#,
+            r#"{"type":"hex","length":7777}"#,
+            r#"{"type":"uuid","bytes":7777}"#,
+            r#"{"type":"password","classes":["canary"]}"#,
+            r#"{"type":"password","classes":[]}"#,
+            r#"{"type":"password","look_alikes":"canary"}"#,
+        ] {
+            let error = serde_json::from_str::<Generator>(json).unwrap_err().to_string();
+            assert!(error.contains(FORM), "{json}: {error}");
+            assert!(!error.contains("canary") && !error.contains("77"), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_example_of_every_type_in_the_error_is_what_it_says() {
+        let examples: Vec<&str> =
+            FORM.split(' ').filter(|word| word.starts_with('{')).map(|json| json.trim_end_matches(',')).collect();
+        assert_eq!(examples.len(), 4);
+        for json in examples {
+            assert_eq!(canonical(json), json, "all defaults are shown");
+        }
+    }
+
+    #[test]
+    fn sizes_at_the_bounds_are_taken_and_those_beyond_are_not() {
+        for (name, key, least, most) in
+            [("base64", "bytes", 16, 1024), ("hex", "bytes", 16, 1024), ("password", "length", 12, 1024)]
+        {
+            let json = |size: i32| format!(r#"{{"type":"{name}","{key}":{size}}}"#);
+            for inside in [least, most] {
+                assert!(!generate(&json(inside)).is_empty());
+            }
+            for outside in [-1, 0, least - 1, most + 1] {
+                assert!(serde_json::from_str::<Generator>(&json(outside)).is_err(), "{}", json(outside));
+            }
+        }
+    }
+
+    #[test]
+    fn base64_and_hex_hold_the_bytes_asked_for() {
+        for bytes in 16..64 {
+            let text = generate(&format!(r#"{{"type":"base64","bytes":{bytes}}}"#));
+            assert_eq!(base64::decode_config(&text, base64::STANDARD).unwrap().len(), bytes);
+            let text = generate(&format!(r#"{{"type":"hex","bytes":{bytes}}}"#));
+            assert_eq!(text.len(), 2 * bytes);
+            assert!(text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')), "{text}");
+        }
+        assert_eq!(generate("true").len(), 44);
+        assert_eq!(hex(&[0x00, 0x1f, 0xa0, 0xff]).expose(), "001fa0ff");
+    }
+
+    #[test]
+    fn a_uuid_is_of_version_4_and_in_lower_case() {
+        for _ in 0..256 {
+            let text = generate(r#"{"type":"uuid"}"#);
+            let shape: String = text
+                .char_indices()
+                .map(|(i, c)| match (i, c) {
+                    (14, '4') => '4',
+                    (19, '8' | '9' | 'a' | 'b') => 'v',
+                    (_, '0'..='9' | 'a'..='f') => 'x',
+                    (_, c) => c,
+                })
+                .collect();
+            assert_eq!(shape, "xxxxxxxx-xxxx-4xxx-vxxx-xxxxxxxxxxxx");
+        }
+    }
+
+    #[test]
+    fn no_value_is_made_twice() {
+        for json in ["true", r#"{"type":"hex"}"#, r#"{"type":"password"}"#, r#"{"type":"uuid"}"#] {
+            let values: BTreeSet<String> = (0..100).map(|_| generate(json)).collect();
+            assert_eq!(values.len(), 100, "{json}");
+        }
+    }
+}
