@@ -13,6 +13,7 @@ pub mod failure;
 pub mod files;
 pub mod http;
 pub mod generator;
+pub mod logging;
 pub mod name;
 pub mod secret;
 pub mod strict_toml;
