@@ -7,12 +7,13 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod failure;
 pub mod files;
-pub mod http;
 pub mod generator;
+pub mod http;
 pub mod logging;
 pub mod name;
 pub mod secret;

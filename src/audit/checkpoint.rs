@@ -1,0 +1,52 @@
+//! A signed statement of where the log stood: kept elsewhere, it shows later that nothing before it was cut off.
+
+use std::path::Path;
+
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use serde::{Deserialize, Serialize};
+
+use super::chain::{self, Tip};
+use crate::clock::Timestamp;
+use crate::failure::Failure;
+
+/// The newest line of the log at some time, signed by the log's key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoint {
+    /// The line's number.
+    pub seq: u64,
+    /// Its SHA-256, hex.
+    pub hash: String,
+    /// The vault's sequence number on it.
+    pub vault_seq: u64,
+    /// The line's time.
+    pub timestamp: Timestamp,
+    /// Over this object without this field, like a line's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
+}
+
+impl Checkpoint {
+    pub(super) fn sign(tip: &Tip, key: &SigningKey) -> Self {
+        let Tip { seq, hash, vault_seq, timestamp } = *tip;
+        let mut checkpoint = Self { seq, hash: chain::hex(&hash), vault_seq, timestamp, signature: None };
+        let mut text = serde_json::to_vec(&checkpoint).expect("a checkpoint is plain data");
+        chain::sign(key, 0, &mut text);
+        let signed: Self = serde_json::from_slice(&text).expect("what was just written");
+        checkpoint.signature = signed.signature;
+        checkpoint
+    }
+
+    /// Reads the checkpoint in the file at `path`, and checks its signature.
+    pub fn read(path: &Path, key: &VerifyingKey) -> Result<Self, Failure> {
+        let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
+        let text = std::fs::read(path).map_err(|why| fail(&why))?;
+        let checkpoint: Self = serde_json::from_slice(&text).map_err(|why| fail(&why))?;
+        // However it was spaced on its way, what was signed is the compact form.
+        let compact = serde_json::to_vec(&checkpoint).expect("a checkpoint is plain data");
+        let signature = checkpoint.signature.as_deref().unwrap_or_default();
+        chain::verify(key, &compact, signature)
+            .map_err(|_| fail(&"the checkpoint's signature does not hold, or is by another log's key"))?;
+        Ok(checkpoint)
+    }
+}

@@ -1,0 +1,141 @@
+//! What one line of the audit log says.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The daemon started.
+    ServerStart,
+    /// The daemon stopped as it was told to.
+    ServerStop,
+    /// A secret was read, or somebody tried.
+    GetSecret,
+    /// A secret got a version with a value that was sent, or generated on request.
+    CreateSecret,
+    /// A secret was deleted with all its versions.
+    DeleteSecret,
+    /// The secrets were listed.
+    ListSecrets,
+    /// A secret got a version with a generated value.
+    Rotate,
+    /// A version whose grace was over was destroyed.
+    DestroyVersion,
+    /// The policy was read again.
+    PolicyReload,
+    /// Somebody could not prove to be a client.
+    AuthFailure,
+    /// A change that a crash left in the vault without its line.
+    Recovered,
+    /// An operator let the daemon start although the vault or this log is older than the other one says.
+    RollbackAccepted,
+    /// The log goes on in a new file.
+    LogReopen,
+    /// Lines can be written again, after a time in which they could not.
+    AuditResumed,
+    /// A checkpoint of this log was given out.
+    AuditCheckpoint,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It was done.
+    Success,
+    /// It was not allowed.
+    Denied,
+    /// It failed.
+    Error,
+}
+
+/// A line to be written: everything but what the log itself adds (number, time, chain, signature).
+///
+/// No value, token or key may stand in it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What happened.
+    pub event: Event,
+    /// Who asked.
+    pub client: Option<String>,
+    /// Which secret it was about.
+    pub secret_name: Option<String>,
+    /// Which version.
+    pub kid: Option<String>,
+    /// The address it came from.
+    pub remote: Option<String>,
+    /// The request, as in its `X-Request-Id`.
+    pub request_id: Option<String>,
+    /// How it ended.
+    pub result: Outcome,
+    /// More, in a few words.
+    pub detail: Option<String>,
+    /// The vault's sequence number after the event; none: as on the line before.
+    pub vault_seq: Option<u64>,
+}
+
+impl Entry {
+    /// An entry that says nothing but that `event` succeeded.
+    pub fn new(event: Event) -> Self {
+        Self {
+            event,
+            client: None,
+            secret_name: None,
+            kid: None,
+            remote: None,
+            request_id: None,
+            result: Outcome::Success,
+            detail: None,
+            vault_seq: None,
+        }
+    }
+
+    /// The same entry with another end and a few words on it.
+    pub fn ended(self, result: Outcome, detail: impl Into<String>) -> Self {
+        Self { result, detail: Some(detail.into()), ..self }
+    }
+}
+
+/// A line as it stands in the file. The order of the fields is the order in the file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Line {
+    pub seq: u64,
+    pub timestamp: Timestamp,
+    event: Event,
+    client: Option<String>,
+    secret_name: Option<String>,
+    kid: Option<String>,
+    remote: Option<String>,
+    request_id: Option<String>,
+    result: Outcome,
+    detail: Option<String>,
+    pub vault_seq: u64,
+    pub prev: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+}
+
+impl Line {
+    pub fn new(entry: Entry, seq: u64, timestamp: Timestamp, vault_seq: u64, prev: String) -> Self {
+        let Entry { event, client, secret_name, kid, remote, request_id, result, detail, .. } = entry;
+        Self {
+            seq,
+            timestamp,
+            event,
+            client,
+            secret_name,
+            kid,
+            remote,
+            request_id,
+            result,
+            detail,
+            vault_seq,
+            prev,
+            signature: None,
+        }
+    }
+}

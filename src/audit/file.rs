@@ -1,0 +1,178 @@
+//! The file under the log: appended to whole batch by whole batch, or not at all.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::OFlags;
+
+use crate::files;
+
+/// A file that is appended to.
+pub struct LogFile {
+    path: PathBuf,
+    file: Arc<File>,
+    /// Where the next batch goes.
+    length: u64,
+    #[cfg(test)]
+    pub faults: Arc<faults::Faults>,
+}
+
+impl LogFile {
+    /// Opens the file at `path`, which must exist, to go on behind byte `length`.
+    pub fn open(path: &Path, length: u64) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            file: Arc::new(open(path)?),
+            length,
+            #[cfg(test)]
+            faults: Arc::default(),
+        })
+    }
+
+    /// Where the next batch goes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The open file, to sync it without holding up those who append.
+    pub fn handle(&self) -> Handle {
+        Handle {
+            file: self.file.clone(),
+            #[cfg(test)]
+            faults: self.faults.clone(),
+        }
+    }
+
+    /// Whether the file is still there under any name.
+    pub fn is_linked(&self) -> io::Result<bool> {
+        Ok(self.file.metadata()?.nlink() > 0)
+    }
+
+    /// Whether it is this file that stands at its path.
+    pub fn is_in_place(&self) -> io::Result<bool> {
+        let ours = self.file.metadata()?;
+        match self.path.symlink_metadata() {
+            Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Writes `batch` behind what is there.
+    pub fn append(&mut self, batch: &[u8]) -> io::Result<()> {
+        #[cfg(test)]
+        self.faults.write(&self.file, batch, self.length)?;
+        self.file.write_all_at(batch, self.length)?;
+        self.length += batch.len() as u64;
+        Ok(())
+    }
+
+    /// Cuts off what a failed [`append`](Self::append) left.
+    pub fn cut_rest(&self) -> io::Result<()> {
+        #[cfg(test)]
+        self.faults.set_len()?;
+        self.file.set_len(self.length)
+    }
+
+    /// Reads what stands from byte `from` to the end.
+    pub fn read_from(&self, from: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; (self.length - from) as usize];
+        self.file.read_exact_at(&mut bytes, from)?;
+        Ok(bytes)
+    }
+
+    /// Opens the file anew and makes `bytes` the durable rest of it from byte `from` on.
+    ///
+    /// They are written once more: after a failed sync the system no longer holds them to be unwritten.
+    pub fn rewrite(&mut self, from: u64, bytes: &[u8]) -> io::Result<()> {
+        let fresh = open(&self.path)?;
+        fresh.write_all_at(bytes, from)?;
+        self.file = Arc::new(fresh);
+        self.length = from + bytes.len() as u64;
+        self.cut_rest()?;
+        self.handle().sync()
+    }
+
+    /// Begins a new file at the path, durably, with `first` in it; it is never there without that.
+    ///
+    /// # Errors
+    /// If something else stands there that is not empty.
+    pub fn begin_anew(&mut self, first: &[u8]) -> io::Result<()> {
+        files::create_dir(files::parent(&self.path))?;
+        match self.path.symlink_metadata() {
+            Ok(there) if there.len() > 0 => {
+                return Err(io::Error::other("another file stands in the log's place; move it away"));
+            }
+            // A logrotate that creates the new file itself leaves an empty one.
+            Ok(_) => std::fs::remove_file(&self.path)?,
+            Err(_) => {}
+        }
+        files::create(&self.path, 0o600, first)?;
+        self.file = Arc::new(open(&self.path)?);
+        self.length = first.len() as u64;
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).custom_flags(OFlags::NOFOLLOW.bits() as i32).open(path)
+}
+
+/// The open file, apart from where it is appended to.
+pub struct Handle {
+    file: Arc<File>,
+    #[cfg(test)]
+    faults: Arc<faults::Faults>,
+}
+
+impl Handle {
+    /// Makes durable what was written.
+    pub fn sync(&self) -> io::Result<()> {
+        #[cfg(test)]
+        self.faults.sync()?;
+        self.file.sync_data()
+    }
+}
+
+#[cfg(test)]
+pub mod faults {
+    //! A disk that fails when it is told to.
+
+    use std::fs::File;
+    use std::io;
+    use std::os::unix::fs::FileExt;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// How many of the next calls fail.
+    #[derive(Default)]
+    pub struct Faults {
+        pub writes: AtomicU64,
+        pub syncs: AtomicU64,
+        pub cuts: AtomicU64,
+    }
+
+    fn next(left: &AtomicU64) -> io::Result<()> {
+        match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) {
+            Ok(_) => Err(io::Error::from(io::ErrorKind::StorageFull)),
+            Err(_) => Ok(()),
+        }
+    }
+
+    impl Faults {
+        /// A failing write leaves half of its bytes.
+        pub fn write(&self, file: &File, batch: &[u8], at: u64) -> io::Result<()> {
+            next(&self.writes).inspect_err(|_| file.write_all_at(&batch[..batch.len() / 2], at).unwrap())
+        }
+
+        pub fn sync(&self) -> io::Result<()> {
+            next(&self.syncs)
+        }
+
+        pub fn set_len(&self) -> io::Result<()> {
+            next(&self.cuts)
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Checking a whole log, offline, with nothing but its public key.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::VerifyingKey;
+
+use super::chain::{self, Fault, Tip};
+use super::checkpoint::Checkpoint;
+use super::keys;
+use super::tail::is_torn;
+use crate::clock::Timestamp;
+use crate::failure::Failure;
+
+/// No line is longer.
+const LONGEST_LINE: u64 = 1 << 20;
+
+/// What a good log says of itself.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Report {
+    /// How many lines were checked.
+    pub lines: u64,
+    /// The first line's number. If it is not 1, earlier files of the log were not given and not checked.
+    pub first_seq: u64,
+    /// The last line's number.
+    pub last_seq: u64,
+    /// The first line's time.
+    pub from: Timestamp,
+    /// The last line's time.
+    pub to: Timestamp,
+    /// Bytes of an interrupted write behind the last line.
+    pub torn_bytes: u64,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lines, first_seq, last_seq, from, to, torn_bytes } = self;
+        if *lines == 0 {
+            write!(f, "0 lines: the log is empty")?;
+        } else {
+            write!(f, "{lines} lines, {first_seq} to {last_seq}, from {from} to {to}: chain and signatures hold")?;
+        }
+        if *first_seq > 1 {
+            write!(f, "\nlines 1 to {} are in earlier files, which were not given and not checked", first_seq - 1)?;
+        }
+        if *torn_bytes > 0 {
+            let note = "of an interrupted write (a crash), no forgery; the daemon cuts them off at its next start";
+            write!(f, "\nbehind the last line stand {torn_bytes} bytes {note}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks the log in `files`, which are in the order in which they were written.
+///
+/// `public_key` is by default the one beside the first file. With a checkpoint, the log must also hold the line that the
+/// checkpoint names: without one, nobody can tell a log whose last lines were cut off from one that ended there.
+///
+/// # Errors
+/// Names the file, the first line at which something is wrong, and what.
+pub fn verify(files: &[PathBuf], public_key: Option<&Path>, checkpoint: Option<&Path>) -> Result<Report, Failure> {
+    let first = files.first().ok_or_else(|| Failure::new("audit verify", "no file was given"))?;
+    let key_path = public_key.map_or_else(|| keys::public_key_path(first), Path::to_owned);
+    let key = keys::read_public_key(&key_path)?
+        .ok_or_else(|| Failure::new(key_path.display(), "there is no public key; name one with --public-key FILE"))?;
+    let checkpoint = checkpoint.map(|path| Checkpoint::read(path, &key)).transpose()?;
+    let mut verifier = Verifier::new(&key, checkpoint);
+    for (index, path) in files.iter().enumerate() {
+        let file = File::open(path).map_err(|why| Failure::new(path.display(), why))?;
+        let reader = BufReader::with_capacity(1 << 16, file);
+        let wrong = |Wrong { line, why }| Failure::new(format_args!("{}:{line}", path.display()), why);
+        verifier.read(reader, index + 1 == files.len()).map_err(wrong)?;
+    }
+    let last = &files[files.len() - 1];
+    verifier.finish().map_err(|why| Failure::new(last.display(), why))
+}
+
+/// Something is wrong with a line.
+#[derive(Debug)]
+pub struct Wrong {
+    /// The line's place in its file, from 1.
+    pub line: u64,
+    /// What is wrong.
+    pub why: String,
+}
+
+/// A check under way. It remembers the last line, and nothing else of what it read.
+pub struct Verifier<'a> {
+    key: &'a VerifyingKey,
+    checkpoint: Option<Checkpoint>,
+    tip: Option<Tip>,
+    /// The first line behind the last signed one: which it is, and where.
+    unsigned: Option<(u64, u64)>,
+    report: Report,
+}
+
+impl<'a> Verifier<'a> {
+    pub fn new(key: &'a VerifyingKey, checkpoint: Option<Checkpoint>) -> Self {
+        let start = Tip::START.timestamp;
+        let report = Report { lines: 0, first_seq: 0, last_seq: 0, from: start, to: start, torn_bytes: 0 };
+        Self { key, checkpoint, tip: None, unsigned: None, report }
+    }
+
+    /// Reads one file of the log. Only the last one may end with an interrupted write.
+    pub fn read(&mut self, mut reader: impl BufRead, is_last: bool) -> Result<(), Wrong> {
+        let mut bytes = Vec::new();
+        for line in 1.. {
+            let wrong = |why: &dyn fmt::Display| Wrong { line, why: why.to_string() };
+            bytes.clear();
+            let read = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes).map_err(|why| wrong(&why))?;
+            if read == 0 {
+                break;
+            }
+            match bytes.strip_suffix(b"\n") {
+                Some(text) => self.line(text, line)?,
+                None if is_last && is_torn(&bytes) => self.report.torn_bytes = bytes.len() as u64,
+                None => return Err(wrong(&"the line was changed: it does not end where a line ends")),
+            }
+        }
+        match self.unsigned {
+            Some((seq, line)) => {
+                let why = format!(
+                    "line number {seq} and those behind it are covered by no signature: forged, or left by an \
+                     interrupted write; the daemon cuts such lines off at its next start"
+                );
+                Err(Wrong { line, why })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn line(&mut self, text: &[u8], number: u64) -> Result<(), Wrong> {
+        let wrong = |why: String| Wrong { line: number, why };
+        let (line, tip) = match self.tip {
+            None => self.first(text).map_err(|fault| wrong(fault.to_string()))?,
+            Some(mut tip) => {
+                let line = tip.follow(text).map_err(|fault| self.blame(fault, number))?;
+                (line, tip)
+            }
+        };
+        match &line.signature {
+            Some(signature) => {
+                chain::verify(self.key, text, signature).map_err(|fault| wrong(fault.to_string()))?;
+                self.unsigned = None;
+            }
+            None => _ = self.unsigned.get_or_insert((line.seq, number)),
+        }
+        if let Some(checkpoint) = &self.checkpoint
+            && checkpoint.seq == line.seq
+        {
+            if checkpoint.hash != chain::hex(&tip.hash) {
+                return Err(wrong(
+                    "this is not the line that the checkpoint names: the log was written anew".to_owned(),
+                ));
+            }
+            self.checkpoint = None;
+        }
+        if self.report.lines == 0 {
+            self.report.first_seq = line.seq;
+            self.report.from = line.timestamp;
+        }
+        self.report.lines += 1;
+        self.report.last_seq = line.seq;
+        self.report.to = line.timestamp;
+        self.tip = Some(tip);
+        Ok(())
+    }
+
+    /// The first line that was given: the log's first, or the first of a later file.
+    fn first(&self, text: &[u8]) -> Result<(super::entry::Line, Tip), Fault> {
+        let line = chain::read(text)?;
+        if line.seq <= 1 {
+            let mut tip = Tip::START;
+            return tip.follow(text).map(|line| (line, tip));
+        }
+        let tip = Tip::of(&line, text);
+        Ok((line, tip))
+    }
+
+    /// Names the line that does not fit. A line whose signature held is not to blame for what follows it; an unsigned one
+    /// may be the one that was changed.
+    fn blame(&self, fault: Fault, number: u64) -> Wrong {
+        match (fault, self.unsigned) {
+            (Fault::Chain, Some(_)) => {
+                let why = "the line was changed, or the line behind it was: the next one does not hold its hash";
+                Wrong { line: number - 1, why: why.to_owned() }
+            }
+            (fault, _) => Wrong { line: number, why: fault.to_string() },
+        }
+    }
+
+    /// Ends the check.
+    pub fn finish(self) -> Result<Report, String> {
+        match self.checkpoint {
+            Some(checkpoint) if checkpoint.seq < self.report.first_seq => {
+                Err(format!("the checkpoint's line {} is in an earlier file, which was not given", checkpoint.seq))
+            }
+            Some(checkpoint) => Err(format!(
+                "lines were cut off: the log ends with line number {}, the checkpoint of {} names line {}",
+                self.report.last_seq, checkpoint.timestamp, checkpoint.seq
+            )),
+            None => Ok(self.report),
+        }
+    }
+}
