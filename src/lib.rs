@@ -19,3 +19,4 @@ pub mod name;
 pub mod secret;
 pub mod strict_toml;
 pub mod sync;
+pub mod vault;

@@ -1,0 +1,160 @@
+//! Compaction: a new file with only what is live, which then takes the place of the old one.
+//!
+//! Nobody waits for it. Changes go on being appended to the old file; their lines are copied behind the snapshot as they
+//! are, because the snapshot's first record says what the line behind it is chained to. Only the hand-over of the last few
+//! lines holds up a writer, for as long as one commit takes.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Vault;
+use super::load::End;
+use super::record::{Change, NO_LINK, Sealed};
+use super::store::Successor;
+use crate::failure::Failure;
+use crate::sync::lock;
+
+/// Below this size a file is compacted only by the daily round: rewriting it more often would gain nothing.
+const SMALL: u64 = 64 * 1024;
+
+/// The hand-over begins when no more than this is left to copy.
+const HANDOVER: u64 = 256 * 1024;
+
+/// How many spent ids one record of a snapshot holds.
+const KIDS_A_RECORD: usize = 1024;
+
+impl Vault {
+    pub(super) fn is_compaction_worthwhile(&self) -> bool {
+        let bytes = self.stats.bytes.load(Ordering::Relaxed);
+        bytes >= SMALL && self.stats.dead_bytes.load(Ordering::Relaxed) * 2 > bytes
+    }
+
+    /// Compacts on a thread of its own.
+    pub(super) fn compact_in_background(self: &Arc<Self>) {
+        let vault = self.clone();
+        let started = std::thread::Builder::new().name("compaction".to_owned()).spawn(move || {
+            if let Err(why) = vault.compact() {
+                log::error!("Compaction failed, the vault file stays as it is: {why}");
+            }
+            vault.compaction_wanted.store(false, Ordering::SeqCst);
+        });
+        if let Err(why) = started {
+            log::error!("Compaction could not be started: {why}");
+            self.compaction_wanted.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// Compacts now if anything in the file is dead. Returns whether it did.
+    ///
+    /// # Errors
+    /// If the new file could not be written; the old one is then still in force.
+    pub fn compact_dead(&self) -> Result<bool, Failure> {
+        let dead = self.stats.dead_records.load(Ordering::Relaxed);
+        if dead > 0 { self.compact().map(|()| true) } else { Ok(false) }
+    }
+
+    fn compact(&self) -> Result<(), Failure> {
+        let _one_at_a_time = lock(&self.compacting);
+        let fail = |why: io::Error| Failure::new("compaction", why);
+        let (start, mut successor) = {
+            let log = lock(&self.log);
+            (log.end, log.store.begin_successor().map_err(fail)?)
+        };
+        let mut end = self.write_snapshot(&start, &mut successor)?;
+        let mut copied = start.length;
+        loop {
+            let length = lock(&self.log).store.length();
+            let reader = lock(&self.log).store.reader(copied);
+            copied += copy(reader, length - copied, &mut successor).map_err(fail)?;
+            successor.sync().map_err(fail)?;
+            if length - copied <= HANDOVER && lock(&self.log).store.length() - copied <= HANDOVER {
+                break;
+            }
+        }
+        let mut log = lock(&self.log);
+        let length = log.store.length();
+        copy(log.store.reader(copied), length - copied, &mut successor).map_err(fail)?;
+        end.length += length - start.length;
+        end.records += log.end.records - start.records;
+        (end.seq, end.link) = (log.end.seq, log.end.link);
+        log.store.replace(successor).map_err(fail)?;
+        log.end = end;
+        self.stats.compactions.fetch_add(1, Ordering::Relaxed);
+        self.stats.publish(&log.end, &lock(&self.state));
+        log::info!("Vault compacted: {} bytes became {}", length, log.end.length);
+        Ok(())
+    }
+
+    /// Writes the header and, sealed anew, all versions that change number `start.seq` left.
+    fn write_snapshot(&self, start: &End, successor: &mut Successor) -> Result<End, Failure> {
+        let mut live = Vec::new();
+        self.walk(
+            |_, versions, items| items.extend(versions.iter().map(|kept| kept.record.clone())),
+            // What was made after the start is copied with the old file's tail.
+            |records| live.extend(records.into_iter().filter(|record| record.seq <= start.seq)),
+        );
+        live.sort_unstable_by_key(|record| record.seq);
+        let spent = self.spent();
+
+        let mut header = self.header.line();
+        header.push(b'\n');
+        let overhead_records = spent.len() as u64 + 1;
+        let records = (live.len() + spent.len()) as u64;
+        let mut writer = SnapshotWriter { successor, end: End { link: NO_LINK, ..*start } };
+        (writer.end.length, writer.end.records) = (0, 0);
+        writer.put(&header)?;
+        let snapshot = Change::Snapshot { through: start.seq, link: start.link, records };
+        let audited = self.audit.synced_seq();
+        writer.record(&Sealed::seal(&self.key, (start.seq, NO_LINK), audited, &snapshot, "")?)?;
+        for change in spent {
+            let record = Sealed::seal(&self.key, (start.seq, writer.end.link), audited, &change, "")?;
+            writer.record(&record)?;
+        }
+        writer.end.overhead_bytes = writer.end.length;
+        writer.end.overhead_records = overhead_records;
+        for record in live {
+            let record = record.reseal(&self.key, writer.end.link)?;
+            writer.record(&record)?;
+        }
+        Ok(writer.end)
+    }
+
+    fn spent(&self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let mut from = Some(String::new());
+        while let Some(start) = from {
+            let page = lock(&self.state).page_of_spent(&start);
+            for (name, kids) in page.items {
+                let chunks = kids.chunks(KIDS_A_RECORD);
+                changes.extend(chunks.map(|kids| Change::Spent { name: name.clone(), kids: kids.to_vec() }));
+            }
+            from = page.next;
+        }
+        changes
+    }
+}
+
+fn copy(from: impl Read, length: u64, to: &mut Successor) -> io::Result<u64> {
+    io::copy(&mut from.take(length), to)
+}
+
+struct SnapshotWriter<'a> {
+    successor: &'a mut Successor,
+    end: End,
+}
+
+impl SnapshotWriter<'_> {
+    fn record(&mut self, record: &Sealed) -> Result<(), Failure> {
+        let mut line = Vec::with_capacity(record.line_length() as usize);
+        record.write_line(&mut line);
+        self.end.link = record.link();
+        self.end.records += 1;
+        self.put(&line)
+    }
+
+    fn put(&mut self, line: &[u8]) -> Result<(), Failure> {
+        self.end.length += line.len() as u64;
+        self.successor.write_all(line).map_err(|why| Failure::new("compaction", why))
+    }
+}

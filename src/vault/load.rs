@@ -1,0 +1,228 @@
+//! Reading the vault file at the start: every record is opened, in its place in the chain.
+//!
+//! What an interrupted write leaves is told apart from damage: it lies behind the last change that the audit log knows
+//! (so it was never acknowledged), and it either lacks its newline or holds bytes that were never written (zeros).
+//! Anything else that does not open is damage, and the vault is not used.
+
+use std::io::{BufRead, BufReader};
+use std::sync::Arc;
+
+use super::record::{Change, Header, Link, NO_LINK, Sealed, VaultKey};
+use super::seal::{NotAuthentic, SealingKey};
+use super::state::State;
+use super::store::Store;
+
+/// No line of a vault is longer: the largest value, or the ids of a snapshot record, in base64.
+const LONGEST_LINE: u64 = 1 << 18;
+
+/// What a vault file holds.
+pub struct Loaded {
+    /// Its first line.
+    pub header: Header,
+    /// The key that opens its records.
+    pub key: VaultKey,
+    /// All changes, made.
+    pub state: State,
+    /// Where the next record goes and what it is chained to.
+    pub end: End,
+    /// The changes behind the one that the audit log knows: what, in words, of which secret, which version.
+    pub unaudited: Vec<Unaudited>,
+    /// The newest audit line that was surely on the disk when the last change was made.
+    pub audited: u64,
+    /// Bytes behind the end that an interrupted write left.
+    pub unfinished_bytes: u64,
+}
+
+/// The end of the log, where the next record goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The number of the last record.
+    pub seq: u64,
+    /// What the next record is chained to.
+    pub link: Link,
+    /// How many bytes the log has.
+    pub length: u64,
+    /// How many records.
+    pub records: u64,
+    /// Bytes that are neither a version nor dead: the header, and what a compaction keeps besides the versions.
+    pub overhead_bytes: u64,
+    /// Records that are neither a version nor dead.
+    pub overhead_records: u64,
+}
+
+/// A change that the audit log does not know yet.
+pub struct Unaudited {
+    /// The change's number.
+    pub seq: u64,
+    /// What kind of change, in a word.
+    pub what: &'static str,
+    /// The secret.
+    pub name: String,
+    /// The version, where it is one.
+    pub kid: Option<String>,
+}
+
+/// Why a vault cannot be used. Prints as a reason.
+#[derive(Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// The file cannot be read.
+    Io(String),
+    /// The header is not one, or not of this version.
+    Header(String),
+    /// The master key does not open it.
+    WrongKey,
+    /// A line was changed, moved, dropped or brought in.
+    Damaged {
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Io(why) | Self::Header(why) => f.write_str(why),
+            Self::WrongKey => f.write_str(
+                "the master key does not open this vault: it is another vault's key, or line 1 was changed; \
+                 put back the right key or the right file",
+            ),
+            Self::Damaged { line, why } => {
+                write!(f, "damaged at line {line}: {why}; nothing was changed, restore the file from a backup")
+            }
+        }
+    }
+}
+
+/// Reads the whole of `store`, which the audit log knows up to change number `known`. Changes nothing.
+pub fn load(store: &dyn Store, master: &SealingKey, known: u64) -> Result<Loaded, LoadError> {
+    let mut lines = Lines { reader: BufReader::with_capacity(1 << 16, store.reader(0)), line: Vec::new(), number: 0 };
+    let header = match lines.next()? {
+        Some(line) => Header::parse(line.strip_suffix(b"\n").unwrap_or(line)).map_err(LoadError::Header)?,
+        None => return Err(LoadError::Header("the file is empty, a vault has at least a header line".to_owned())),
+    };
+    if !lines.line.ends_with(b"\n") {
+        return Err(LoadError::Header("the header line is not whole".to_owned()));
+    }
+    let key = header.unwrap_key(master).map_err(|NotAuthentic| LoadError::WrongKey)?;
+    let length = lines.line.len() as u64;
+    let mut loaded = Loaded {
+        header,
+        key,
+        state: State::default(),
+        end: End { seq: 0, link: NO_LINK, length, records: 0, overhead_bytes: length, overhead_records: 0 },
+        unaudited: Vec::new(),
+        audited: 0,
+        unfinished_bytes: 0,
+    };
+    let mut snapshot = None;
+    while let Some(line) = lines.next()? {
+        let length = line.len() as u64;
+        if let Err(why) = loaded.take(line, &mut snapshot, known) {
+            let unacknowledged = snapshot.is_none() && loaded.end.seq >= known;
+            if unacknowledged && loaded.was_never_finished(&lines.line) {
+                loaded.unfinished_bytes = store.length() - loaded.end.length;
+                break;
+            }
+            return Err(LoadError::Damaged { line: lines.number, why });
+        }
+        loaded.end.length += length;
+        loaded.end.records += 1;
+    }
+    match snapshot {
+        None => Ok(loaded),
+        Some(_) => {
+            Err(LoadError::Damaged { line: lines.number + 1, why: "the file ends inside of its snapshot".to_owned() })
+        }
+    }
+}
+
+/// How much of a snapshot is still to come, and what follows it.
+struct Snapshot {
+    through: u64,
+    link: Link,
+    remaining: u64,
+}
+
+impl Loaded {
+    fn take(&mut self, line: &[u8], snapshot: &mut Option<Snapshot>, known: u64) -> Result<(), String> {
+        let whole = line.strip_suffix(b"\n").ok_or("the last line is not whole")?;
+        let sealed = Sealed::parse(whole, self.end.link).ok_or("this is not a record")?;
+        let opened = sealed.open(&self.key).map_err(|NotAuthentic| {
+            format!("record {} was changed, or does not belong behind the record before it", sealed.seq)
+        })?;
+        let (audited, change) = opened.change().map_err(|why| {
+            format!("record {} is authentic but unknown to this version of the program ({why})", sealed.seq)
+        })?;
+        drop(opened);
+        let first = self.end.records == 0;
+        match (&change, &snapshot) {
+            (Change::Snapshot { .. }, _) if !first => return Err("a snapshot stands only at the top".to_owned()),
+            (Change::Snapshot { .. }, _) | (_, Some(_)) => {}
+            (_, None) if sealed.seq != self.end.seq + 1 => {
+                return Err(format!("record {} stands where record {} belongs", sealed.seq, self.end.seq + 1));
+            }
+            (_, None) if sealed.seq > known => self.unaudited.push(Unaudited::of(sealed.seq, &change)),
+            _ => {}
+        }
+        self.audited = self.audited.max(audited);
+        self.end.link = sealed.link();
+        if matches!(change, Change::Snapshot { .. } | Change::Spent { .. }) {
+            self.end.overhead_bytes += line.len() as u64;
+            self.end.overhead_records += 1;
+        }
+        if let Change::Snapshot { through, link, records } = change {
+            *snapshot = Some(Snapshot { through, link, remaining: records });
+        } else {
+            self.end.seq = sealed.seq;
+            if let Some(snapshot) = snapshot {
+                snapshot.remaining = snapshot.remaining.saturating_sub(1);
+            }
+            self.state.apply(change, Arc::new(sealed));
+        }
+        if let Some(Snapshot { through, link, remaining: 0 }) = *snapshot {
+            self.end.seq = through;
+            self.end.link = link;
+            self.state.seq = through;
+            *snapshot = None;
+        }
+        Ok(())
+    }
+
+    /// Whether `line`, which is no good record, is what an interrupted write leaves behind the good ones.
+    fn was_never_finished(&self, line: &[u8]) -> bool {
+        let torn = !line.ends_with(b"\n") && (line.len() as u64) < LONGEST_LINE;
+        // A newline that was changed leaves a whole record and one byte more; a torn write never does.
+        let whole_and_more = || {
+            line.split_last().is_some_and(|(_, record)| {
+                Sealed::parse(record, self.end.link).is_some_and(|sealed| sealed.open(&self.key).is_ok())
+            })
+        };
+        line.contains(&0) || (torn && !whole_and_more())
+    }
+}
+
+impl Unaudited {
+    fn of(seq: u64, change: &Change) -> Self {
+        let (name, kid) = change.subject();
+        Self { seq, what: change.kind(), name: name.to_owned(), kid: kid.map(|kid| kid.of(name)) }
+    }
+}
+
+struct Lines<R> {
+    reader: BufReader<R>,
+    line: Vec<u8>,
+    number: u64,
+}
+
+impl<R: std::io::Read> Lines<R> {
+    /// The next line with its newline; without it if it is the last and not whole, or longer than any record.
+    fn next(&mut self) -> Result<Option<&[u8]>, LoadError> {
+        self.line.clear();
+        self.number += 1;
+        let mut limited = std::io::Read::take(&mut self.reader, LONGEST_LINE);
+        limited.read_until(b'\n', &mut self.line).map_err(|why| LoadError::Io(why.to_string()))?;
+        Ok((!self.line.is_empty()).then_some(&self.line))
+    }
+}

@@ -1,0 +1,145 @@
+//! AES-256-GCM: sealing with associated data, and the data key wrapped by the master key.
+//!
+//! Nonces are 96 random bits. Under one data key at most 2³² records may be sealed so (NIST SP 800-38D, section 8.3);
+//! the vault stops there, see [`MAX_SEALS`].
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aes_gcm::aead::{AeadInOut, KeyInit};
+use aes_gcm::{Aes256Gcm, Nonce};
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+use crate::secret::Wiped;
+
+/// How many records one data key may seal with random nonces.
+pub const MAX_SEALS: u64 = 1 << 32;
+
+const NONCE: usize = 12;
+const TAG: usize = 16;
+
+/// What sealing adds to a plaintext: the nonce before it and the tag behind it.
+pub const OVERHEAD: usize = NONCE + TAG;
+
+/// The bytes of an AES-256 key, wiped on drop.
+pub type KeyBytes = Zeroizing<[u8; 32]>;
+
+/// A sealed text did not open: another key, other associated data, or changed bytes. AES-GCM does not tell which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAuthentic;
+
+/// Fills `N` bytes from the system's random number generator.
+///
+/// # Errors
+/// If the system has none to give; nothing can be made without it.
+pub fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
+    let mut bytes = Zeroizing::new([0; N]);
+    getrandom::fill(&mut bytes[..]).map_err(|why| Failure::new("system random number generator", why))?;
+    Ok(bytes)
+}
+
+/// A key that seals and opens, and counts both.
+pub struct SealingKey {
+    cipher: Aes256Gcm,
+    /// Counts of what this key did.
+    pub stats: SealStats,
+}
+
+/// How often something was sealed or opened, and how often that failed.
+#[derive(Default)]
+pub struct SealStats {
+    /// Plaintexts sealed.
+    pub seals: AtomicU64,
+    /// Sealed texts opened.
+    pub unseals: AtomicU64,
+    /// Sealed texts that did not open.
+    pub unseal_errors: AtomicU64,
+}
+
+impl SealingKey {
+    /// A key from its bytes.
+    pub fn new(key: &KeyBytes) -> Self {
+        Self { cipher: Aes256Gcm::new((&**key).into()), stats: SealStats::default() }
+    }
+
+    /// Seals `plaintext` (wiped by the caller) and binds it to `associated`: nonce, ciphertext, tag.
+    ///
+    /// # Errors
+    /// If there are no random bytes for the nonce.
+    pub fn seal(&self, associated: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, Failure> {
+        let nonce = random::<NONCE>()?;
+        let mut sealed = Vec::with_capacity(plaintext.len() + OVERHEAD);
+        sealed.extend_from_slice(&nonce[..]);
+        sealed.extend_from_slice(plaintext);
+        let tag = self
+            .cipher
+            .encrypt_inout_detached(&Nonce::from(*nonce), associated, (&mut sealed[NONCE..]).into())
+            .expect("a record is far shorter than what AES-GCM can seal");
+        sealed.extend_from_slice(&tag);
+        self.stats.seals.fetch_add(1, Ordering::Relaxed);
+        Ok(sealed)
+    }
+
+    /// Opens what [`seal`](Self::seal) made with the same key and the same associated data.
+    pub fn open(&self, associated: &[u8], sealed: &[u8]) -> Result<Wiped, NotAuthentic> {
+        let opened = self.try_open(associated, sealed);
+        let count = if opened.is_ok() { &self.stats.unseals } else { &self.stats.unseal_errors };
+        count.fetch_add(1, Ordering::Relaxed);
+        opened
+    }
+
+    fn try_open(&self, associated: &[u8], sealed: &[u8]) -> Result<Wiped, NotAuthentic> {
+        let (nonce, rest) = sealed.split_first_chunk::<NONCE>().ok_or(NotAuthentic)?;
+        let (ciphertext, tag) = rest.split_last_chunk::<TAG>().ok_or(NotAuthentic)?;
+        let mut plaintext = Wiped::new(ciphertext.to_vec());
+        self.cipher
+            .decrypt_inout_detached(&Nonce::from(*nonce), associated, plaintext.as_mut_slice().into(), &(*tag).into())
+            .map_err(|_| NotAuthentic)?;
+        Ok(plaintext)
+    }
+}
+
+/// The tag of a sealed text: what the record behind it is chained to.
+pub fn tag(sealed: &[u8]) -> [u8; TAG] {
+    *sealed.last_chunk().expect("a sealed text ends with its tag")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> SealingKey {
+        SealingKey::new(&random().unwrap())
+    }
+
+    #[test]
+    fn what_was_sealed_opens_with_the_same_key_and_associated_data_only() {
+        let key = key();
+        let sealed = key.seal(b"here", b"plaintext").unwrap();
+        assert_eq!(sealed.len(), 9 + OVERHEAD);
+        assert_eq!(**key.open(b"here", &sealed).unwrap(), *b"plaintext");
+        assert_eq!(key.open(b"there", &sealed).unwrap_err(), NotAuthentic);
+        assert_eq!(self::key().open(b"here", &sealed).unwrap_err(), NotAuthentic);
+        assert_eq!(key.stats.unseal_errors.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn every_bit_of_a_sealed_text_counts_and_so_does_its_length() {
+        let key = key();
+        let sealed = key.seal(b"", b"v").unwrap();
+        for bit in 0..sealed.len() * 8 {
+            let mut changed = sealed.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(key.open(b"", &changed).unwrap_err(), NotAuthentic);
+        }
+        for length in 0..sealed.len() {
+            assert_eq!(key.open(b"", &sealed[..length]).unwrap_err(), NotAuthentic);
+        }
+    }
+
+    #[test]
+    fn the_same_plaintext_never_seals_to_the_same_bytes() {
+        let key = key();
+        assert_ne!(key.seal(b"", b"v").unwrap(), key.seal(b"", b"v").unwrap());
+    }
+}

@@ -1,0 +1,295 @@
+//! What the vault knows: secrets, their versions (sealed), and the ids that were used up.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::kid::Kid;
+use super::record::{Change, Sealed, Version};
+use crate::clock::Timestamp;
+
+/// One version that is still there.
+#[derive(Clone)]
+pub struct Kept {
+    /// What it is.
+    pub version: Version,
+    /// Until when it stays readable; none: it is the current version.
+    pub readable_until: Option<Timestamp>,
+    /// The record that holds its value.
+    pub record: Arc<Sealed>,
+}
+
+impl Kept {
+    /// Whether its grace is over.
+    pub fn is_gone(&self, now: Timestamp) -> bool {
+        self.readable_until.is_some_and(|until| until <= now)
+    }
+}
+
+/// Why there is nothing to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// No such secret, or no such version of it.
+    NotFound,
+    /// There was such a version, and its grace is over.
+    Gone,
+}
+
+#[derive(Default)]
+struct Secret {
+    /// In the order in which they were made; the last one is current.
+    versions: VecDeque<Kept>,
+    /// The ids of versions that are destroyed, sorted. They must not come again.
+    spent: Vec<Kid>,
+    newest: Option<Kid>,
+}
+
+/// All secrets, after change number `seq`.
+#[derive(Default)]
+pub struct State {
+    /// The number of the last change.
+    pub seq: u64,
+    /// A deleted secret stays here without versions, for its spent ids.
+    secrets: BTreeMap<String, Secret>,
+    /// Secrets that have a current version.
+    pub secret_count: u64,
+    /// Versions of all secrets.
+    pub version_count: u64,
+    /// What the lines of all versions take in the file.
+    pub live_bytes: u64,
+}
+
+/// One page of a walk through all secrets: what is taken under one short lock.
+pub struct Page<T> {
+    /// What the walk was after.
+    pub items: Vec<T>,
+    /// Where the next page begins; none: the walk is over.
+    pub next: Option<String>,
+}
+
+/// How many secrets one page of a walk looks at.
+const PAGE: usize = 256;
+
+impl State {
+    /// Makes `change`, which `record` holds, number `record.seq`. Returns what is to be dropped outside of the lock.
+    ///
+    /// A change of what is not there does nothing: while a compaction runs, its snapshot may already know of it.
+    pub fn apply(&mut self, change: Change, record: Arc<Sealed>) -> Vec<Kept> {
+        self.seq = self.seq.max(record.seq);
+        match change {
+            Change::Put { name, version, previous_until } => {
+                let secret = self.secrets.entry(name).or_default();
+                match secret.versions.back_mut() {
+                    Some(previous) => previous.readable_until = Some(previous_until),
+                    None => self.secret_count += 1,
+                }
+                secret.newest = secret.newest.max(Some(version.kid));
+                self.version_count += 1;
+                self.live_bytes += record.line_length();
+                secret.versions.push_back(Kept { version, readable_until: None, record });
+                Vec::new()
+            }
+            Change::Delete { name } => self.remove(&name, |_| true),
+            Change::Destroy { name, kid } => self.remove(&name, |kept| kept.version.kid == kid),
+            Change::Spent { name, kids } => {
+                let secret = self.secrets.entry(name).or_default();
+                for kid in kids {
+                    secret.spend(kid);
+                }
+                Vec::new()
+            }
+            Change::Snapshot { .. } => Vec::new(),
+        }
+    }
+
+    fn remove(&mut self, name: &str, goes: impl Fn(&Kept) -> bool) -> Vec<Kept> {
+        let Some(secret) = self.secrets.get_mut(name) else { return Vec::new() };
+        let existed = !secret.versions.is_empty();
+        let mut removed = Vec::new();
+        // From the front: what goes is usually the oldest, or all.
+        let mut at = 0;
+        while at < secret.versions.len() {
+            if goes(&secret.versions[at]) {
+                removed.extend(secret.versions.remove(at));
+            } else {
+                at += 1;
+            }
+        }
+        for kept in &removed {
+            secret.spend(kept.version.kid);
+            self.version_count -= 1;
+            self.live_bytes -= kept.record.line_length();
+        }
+        if existed && secret.versions.is_empty() {
+            self.secret_count -= 1;
+        }
+        removed
+    }
+
+    /// The current version of `name`.
+    pub fn current(&self, name: &str) -> Option<&Kept> {
+        self.secrets.get(name)?.versions.back()
+    }
+
+    /// Whether `name` still has the version `kid`, although its grace is over.
+    pub fn has_expired(&self, name: &str, kid: Kid, now: Timestamp) -> bool {
+        let kept =
+            self.secrets.get(name).and_then(|secret| secret.versions.iter().find(|kept| kept.version.kid == kid));
+        kept.is_some_and(|kept| kept.is_gone(now))
+    }
+
+    /// How many versions `name` has.
+    pub fn version_count_of(&self, name: &str) -> usize {
+        self.secrets.get(name).map_or(0, |secret| secret.versions.len())
+    }
+
+    /// The version of `name` called `kid`, or the current one.
+    pub fn find(&self, name: &str, kid: Option<&str>, now: Timestamp) -> Result<&Kept, Missing> {
+        let secret = self.secrets.get(name).ok_or(Missing::NotFound)?;
+        let current = secret.versions.back().ok_or(Missing::NotFound)?;
+        let Some(kid) = kid else { return Ok(current) };
+        let kid = Kid::parse(name, kid).ok_or(Missing::NotFound)?;
+        match secret.versions.iter().rev().find(|kept| kept.version.kid == kid) {
+            Some(kept) if kept.is_gone(now) => Err(Missing::Gone),
+            Some(kept) => Ok(kept),
+            None if secret.spent.binary_search(&kid).is_ok() => Err(Missing::Gone),
+            None => Err(Missing::NotFound),
+        }
+    }
+
+    /// An id for a version of `name` made now: one that it never had, also if the clock was set back.
+    pub fn unused_kid(&self, name: &str, now: Timestamp) -> Kid {
+        let first = Kid::first(now);
+        let Some(secret) = self.secrets.get(name) else { return first };
+        match secret.newest {
+            Some(newest) if newest.same_second(first) => newest.next(),
+            Some(newest) if newest > first => {
+                let ever = secret.versions.iter().map(|kept| kept.version.kid).chain(secret.spent.iter().copied());
+                ever.filter(|kid| kid.same_second(first)).max().map_or(first, Kid::next)
+            }
+            _ => first,
+        }
+    }
+
+    /// Looks at the next few secrets from `from` on (empty: from the first), in the order of their names.
+    ///
+    /// `look` gets each one's name and versions, the current one last.
+    pub fn page<T>(&self, from: &str, mut look: impl FnMut(&str, &VecDeque<Kept>, &mut Vec<T>)) -> Page<T> {
+        let mut rest = self.secrets.range::<str, _>((Bound::Included(from), Bound::Unbounded));
+        let mut items = Vec::new();
+        for (name, secret) in rest.by_ref().take(PAGE) {
+            if !secret.versions.is_empty() {
+                look(name, &secret.versions, &mut items);
+            }
+        }
+        Page { items, next: rest.next().map(|(name, _)| name.clone()) }
+    }
+
+    /// Like [`page`](Self::page), but shows the ids that were used up, also of deleted secrets.
+    pub fn page_of_spent(&self, from: &str) -> Page<(String, Vec<Kid>)> {
+        let mut rest = self.secrets.range::<str, _>((Bound::Included(from), Bound::Unbounded));
+        let spent = rest.by_ref().take(PAGE).filter(|(_, secret)| !secret.spent.is_empty());
+        let items = spent.map(|(name, secret)| (name.clone(), secret.spent.clone())).collect();
+        Page { items, next: rest.next().map(|(name, _)| name.clone()) }
+    }
+}
+
+impl Secret {
+    fn spend(&mut self, kid: Kid) {
+        self.newest = self.newest.max(Some(kid));
+        if let Err(place) = self.spent.binary_search(&kid) {
+            self.spent.insert(place, kid);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::{Header, NO_LINK, Rotation};
+    use super::super::seal::{self, SealingKey};
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);
+
+    fn put(state: &mut State, at: Timestamp) -> Kid {
+        let kid = state.unused_kid("db", at);
+        let version =
+            Version { kid, created_at: at, expires_at: at.plus_days(90), rotation: Rotation::Manual, generator: None };
+        let change = Change::Put { name: "db".to_owned(), version, previous_until: at.plus_days(14) };
+        apply(state, change);
+        kid
+    }
+
+    fn apply(state: &mut State, change: Change) {
+        let key = Header::generate(&SealingKey::new(&seal::random().unwrap())).unwrap().1;
+        let record = Sealed::seal(&key, (state.seq + 1, NO_LINK), 0, &change, "v").unwrap();
+        state.apply(change, Arc::new(record));
+    }
+
+    fn delete(state: &mut State) {
+        apply(state, Change::Delete { name: "db".to_owned() });
+    }
+
+    #[test]
+    fn the_last_version_is_current_and_the_one_before_has_its_grace() {
+        let mut state = State::default();
+        let old = put(&mut state, NOW).of("db");
+        let new = put(&mut state, NOW.plus_days(1)).of("db");
+        assert_eq!(state.find("db", None, NOW).unwrap().version.kid.of("db"), new);
+        assert!(state.find("db", Some(&old), NOW.plus_days(14)).is_ok());
+        assert_eq!(state.find("db", Some(&old), NOW.plus_days(15)).err(), Some(Missing::Gone));
+        assert!(state.find("db", Some(&new), NOW.plus_days(1000)).is_ok());
+        assert_eq!(state.find("db", Some("db-20200101-000000"), NOW).err(), Some(Missing::NotFound));
+        assert_eq!(state.find("none", None, NOW).err(), Some(Missing::NotFound));
+    }
+
+    #[test]
+    fn a_kid_never_comes_again() {
+        let mut state = State::default();
+        let first = put(&mut state, NOW);
+        assert_eq!(put(&mut state, NOW), first.next());
+        delete(&mut state);
+        assert_eq!(put(&mut state, NOW), first.next().next(), "not after the secret was deleted");
+        put(&mut state, NOW.plus_days(1));
+        assert_eq!(put(&mut state, NOW), first.next().next().next(), "not when the clock was set back");
+    }
+
+    #[test]
+    fn a_destroyed_version_is_gone_and_a_deleted_secret_not_found() {
+        let mut state = State::default();
+        let old = put(&mut state, NOW);
+        put(&mut state, NOW);
+        apply(&mut state, Change::Destroy { name: "db".to_owned(), kid: old });
+        assert_eq!(state.find("db", Some(&old.of("db")), NOW).err(), Some(Missing::Gone));
+        assert_eq!((state.secret_count, state.version_count), (1, 1));
+        delete(&mut state);
+        assert_eq!(state.find("db", Some(&old.of("db")), NOW).err(), Some(Missing::NotFound));
+        assert_eq!((state.secret_count, state.version_count, state.live_bytes), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_walk_sees_every_secret_once_and_no_deleted_one() {
+        let mut state = State::default();
+        for n in 0..600 {
+            let at = NOW;
+            let name = format!("s{n:03}");
+            let version = Version {
+                kid: Kid::first(at),
+                created_at: at,
+                expires_at: at,
+                rotation: Rotation::Auto,
+                generator: None,
+            };
+            apply(&mut state, Change::Put { name, version, previous_until: at });
+        }
+        apply(&mut state, Change::Delete { name: "s300".to_owned() });
+        let (mut from, mut seen) = (Some(String::new()), Vec::new());
+        while let Some(start) = from {
+            let page = state.page(&start, |name, _, items| items.push(name.to_owned()));
+            seen.extend(page.items);
+            from = page.next;
+        }
+        let expected: Vec<_> = (0..600).filter(|n| *n != 300).map(|n| format!("s{n:03}")).collect();
+        assert_eq!(seen, expected);
+    }
+}

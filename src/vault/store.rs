@@ -1,0 +1,265 @@
+//! Where the vault's records are kept: today a file that is appended to.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::files;
+
+/// A log of bytes that survives a crash; the seam at which another kind of storage can stand later.
+pub trait Store: Send {
+    /// How many bytes are kept, durably.
+    fn length(&self) -> u64;
+
+    /// Reads what is kept, from byte `from` on.
+    fn reader(&self, from: u64) -> Box<dyn Read + Send>;
+
+    /// Appends `bytes`. When it returns they are durable; when it fails, none of them is there.
+    ///
+    /// What a failure leaves behind on a disk that refuses everything is cut off before anything else is appended, or at
+    /// the next start.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Takes back what was appended behind byte `length`, by the same rule.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
+
+    /// Begins another content. The present one stays in force until [`replace`](Self::replace).
+    fn begin_successor(&self) -> io::Result<Successor>;
+
+    /// Puts another content in place of the present one: after a crash there is the one or the other, whole.
+    fn replace(&mut self, successor: Successor) -> io::Result<()>;
+}
+
+/// Content that is to replace the present one.
+pub struct Successor {
+    path: PathBuf,
+    file: io::BufWriter<File>,
+    length: u64,
+}
+
+impl Successor {
+    /// Makes durable what was written so far.
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.file.flush()?;
+        self.file.get_ref().sync_data()
+    }
+}
+
+impl Drop for Successor {
+    /// One that was not put in place leaves nothing behind; one that was no longer has this name.
+    fn drop(&mut self) {
+        let _ = remove_leftover(&self.path);
+    }
+}
+
+impl Write for Successor {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A file that is appended to.
+///
+/// Assumed of the file system: `fdatasync` and `fsync` return when the data are durable or fail; a rename is atomic;
+/// bytes that were never synced may be lost, torn or zero after a crash, bytes before them may not.
+pub struct FileStore {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    /// There may be bytes behind `length` that a failure left, or the file may have refused a sync.
+    suspect: bool,
+    /// The file came into its place by a rename that is not yet durable.
+    name_pending: bool,
+}
+
+impl FileStore {
+    /// Opens the file at `path`, which must exist, and changes nothing.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = open(path)?;
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            return Err(io::Error::other("is not a regular file"));
+        }
+        Ok(Self { path: path.to_owned(), file, length: meta.len(), suspect: false, name_pending: false })
+    }
+
+    fn write_durably(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.file.metadata()?.nlink() == 0 {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the file was deleted while the daemon was using it"));
+        }
+        self.file.write_all_at(bytes, self.length)?;
+        self.file.sync_data()
+    }
+
+    fn sync_name(&mut self) -> io::Result<()> {
+        if self.name_pending {
+            files::sync_parent(&self.path)?;
+            self.name_pending = false;
+        }
+        Ok(())
+    }
+
+    /// Cuts the file at `self.length`, through a fresh descriptor: after a failed sync the old one is not trusted.
+    fn repair(&mut self) -> io::Result<()> {
+        let file = open(&self.path)?;
+        let (there, ours) = (file.metadata()?, self.file.metadata()?);
+        if (there.dev(), there.ino()) != (ours.dev(), ours.ino()) {
+            return Err(io::Error::other("another file stands in its place; restart to use that one"));
+        }
+        if there.len() < self.length {
+            return Err(io::Error::other("the file became shorter while the daemon was using it"));
+        }
+        file.set_len(self.length)?;
+        file.sync_all()?;
+        self.file = file;
+        self.suspect = false;
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32).open(path)
+}
+
+impl Store for FileStore {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn reader(&self, from: u64) -> Box<dyn Read + Send> {
+        struct At(io::Result<File>, u64);
+        impl Read for At {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                let file = self.0.as_ref().map_err(|why| io::Error::new(why.kind(), why.to_string()))?;
+                let read = file.read_at(buffer, self.1)?;
+                self.1 += read as u64;
+                Ok(read)
+            }
+        }
+        let limit = self.length.saturating_sub(from);
+        Box::new(At(self.file.try_clone(), from).take(limit))
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.suspect {
+            self.repair()?;
+        }
+        self.sync_name()?;
+        if let Err(why) = self.write_durably(bytes) {
+            self.suspect = true;
+            // At once if possible, so that a failed change does not come back with a crash.
+            let _ = self.repair();
+            return Err(why);
+        }
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.length = length;
+        self.suspect = true;
+        self.repair()
+    }
+
+    fn begin_successor(&self) -> io::Result<Successor> {
+        let path = files::sibling(&self.path, ".compacting");
+        remove_leftover(&path)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Successor { path, file: io::BufWriter::with_capacity(1 << 16, file), length: 0 })
+    }
+
+    fn replace(&mut self, mut successor: Successor) -> io::Result<()> {
+        successor.sync()?;
+        let file = successor.file.get_ref().try_clone()?;
+        std::fs::rename(&successor.path, &self.path)?;
+        self.file = file;
+        self.length = successor.length;
+        self.suspect = false;
+        // Until the rename is durable a crash brings back the old file, which says the same up to now but will not get
+        // what is appended later.
+        self.name_pending = true;
+        self.sync_name()
+    }
+}
+
+/// Removes what a compaction left at `path` that a crash interrupted.
+pub fn remove_leftover(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => Err(why),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(name: &str) -> (FileStore, PathBuf) {
+        let dir = std::env::temp_dir().join(format!("jarvis-store-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        files::create_dir(&dir).unwrap();
+        let path = dir.join("vault.json");
+        files::create(&path, 0o600, b"head\n").unwrap();
+        (FileStore::open(&path).unwrap(), path)
+    }
+
+    fn content(store: &FileStore) -> String {
+        let mut text = String::new();
+        store.reader(0).read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn what_was_appended_is_there_until_it_is_cut() {
+        let (mut store, path) = store("append");
+        store.append(b"one\n").unwrap();
+        store.append(b"two\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\none\ntwo\n");
+        store.cut(9).unwrap();
+        assert_eq!(content(&store), "head\none\n");
+        store.append(b"three\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\none\nthree\n");
+    }
+
+    #[test]
+    fn a_successor_takes_over_in_one_step() {
+        let (mut store, path) = store("successor");
+        let mut successor = store.begin_successor().unwrap();
+        successor.write_all(b"new head\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\n");
+        store.replace(successor).unwrap();
+        store.append(b"one\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new head\none\n");
+        assert_eq!(store.length(), 13);
+    }
+
+    #[test]
+    fn appending_to_a_deleted_file_fails_until_a_successor_is_in_its_place() {
+        let (mut store, path) = store("deleted");
+        std::fs::remove_file(&path).unwrap();
+        assert!(store.append(b"lost\n").unwrap_err().to_string().contains("deleted"));
+        let mut successor = store.begin_successor().unwrap();
+        io::copy(&mut store.reader(0), &mut successor).unwrap();
+        store.replace(successor).unwrap();
+        store.append(b"one\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\none\n");
+    }
+
+    #[test]
+    fn a_file_that_was_exchanged_is_not_written_to_after_a_failure() {
+        let (mut store, path) = store("exchanged");
+        let other = files::sibling(&path, ".other");
+        std::fs::write(&other, "somebody else's").unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        store.suspect = true;
+        assert!(store.append(b"x\n").unwrap_err().to_string().contains("another file"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "somebody else's");
+    }
+}
