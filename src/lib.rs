@@ -15,6 +15,7 @@ pub mod files;
 pub mod generator;
 pub mod http;
 pub mod logging;
+pub mod metrics;
 pub mod name;
 pub mod secret;
 pub mod strict_toml;

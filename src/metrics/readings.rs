@@ -1,0 +1,114 @@
+//! What the metrics say of the parts that count for themselves.
+
+use super::text::{Page, unix_seconds};
+use crate::clock::Timestamp;
+
+/// What other parts count or know themselves, read when the metrics are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Readings {
+    /// Secrets.
+    pub secrets: u64,
+    /// Versions of all secrets, also those in their grace period.
+    pub versions: u64,
+    /// Secrets that are due for rotation and will be rotated by the schedule.
+    pub due_auto: u64,
+    /// Secrets that are due for rotation and wait for a person.
+    pub due_manual: u64,
+    /// Versions whose lifetime is over and that are not destroyed yet.
+    pub expired_versions: u64,
+    /// When the next version expires; `None` if there is none that will.
+    pub next_expiry: Option<Timestamp>,
+    /// Times that something was sealed.
+    pub seals: u64,
+    /// Times that something sealed was to be opened.
+    pub unseals: u64,
+    /// How many of [`unseals`](Self::unseals) failed.
+    pub unseal_errors: u64,
+    /// Lines written to the audit log.
+    pub audit_lines: u64,
+    /// Times that one or more lines were written to the audit log in one go.
+    pub audit_flushes: u64,
+    /// Times that the audit log was made durable.
+    pub audit_syncs: u64,
+    /// Times that the audit log could not be written.
+    pub audit_failures: u64,
+    /// Size of the vault file.
+    pub vault_bytes: u64,
+    /// Records of the vault file that are still needed.
+    pub live_records: u64,
+    /// Records of the vault file that the next compaction drops.
+    pub dead_records: u64,
+    /// Compactions of the vault file.
+    pub compactions: u64,
+    /// Connections that are open now.
+    pub connections_open: u64,
+    /// Connections that were accepted.
+    pub connections_accepted: u64,
+    /// Connections that were turned away because there were too many.
+    pub connections_refused: u64,
+    /// Connections that were closed while idle to make room for another.
+    pub connections_evicted: u64,
+    /// Requests that did not arrive, and answers that were not read, in time.
+    pub connections_timed_out: u64,
+    /// Whether every secret can be served and audited.
+    pub healthy: bool,
+}
+
+impl Readings {
+    /// Writes all of it.
+    pub(super) fn write(&self, page: &mut Page) {
+        self.write_secrets(page);
+        self.write_vault(page);
+        self.write_audit(page);
+        self.write_connections(page);
+    }
+
+    fn write_secrets(&self, page: &mut Page) {
+        page.gauge("secrets", "Secrets in the vault.").value(self.secrets);
+        page.gauge("versions", "Versions of all secrets, also those in their grace period.").value(self.versions);
+        page.gauge("secrets_due", "Secrets due for rotation: by the schedule (auto) or by a person (manual).")
+            .sample(&[("rotation", "auto")], self.due_auto)
+            .sample(&[("rotation", "manual")], self.due_manual);
+        page.gauge("expired_versions", "Versions whose lifetime is over and that are not destroyed yet.")
+            .value(self.expired_versions);
+        if let Some(moment) = self.next_expiry {
+            page.gauge(
+                "next_expiry_timestamp_seconds",
+                "When the next version expires, in seconds since the Unix epoch.",
+            )
+            .value(unix_seconds(moment));
+        }
+    }
+
+    fn write_vault(&self, page: &mut Page) {
+        page.counter("seal_operations_total", "Times that something was sealed.").value(self.seals);
+        page.counter("unseal_operations_total", "Times that something sealed was to be opened.").value(self.unseals);
+        page.counter("unseal_errors_total", "Times that something sealed could not be opened.")
+            .value(self.unseal_errors);
+        page.gauge("vault_size_bytes", "Size of the vault file.").value(self.vault_bytes);
+        page.gauge("vault_records", "Records in the vault file: needed (live) or waiting for compaction (dead).")
+            .sample(&[("state", "live")], self.live_records)
+            .sample(&[("state", "dead")], self.dead_records);
+        page.counter("vault_compactions_total", "Compactions of the vault file.").value(self.compactions);
+    }
+
+    fn write_audit(&self, page: &mut Page) {
+        page.counter("audit_lines_total", "Lines written to the audit log.").value(self.audit_lines);
+        page.counter("audit_flushes_total", "Times that lines were written to the audit log in one go.")
+            .value(self.audit_flushes);
+        page.counter("audit_syncs_total", "Times that the audit log was made durable.").value(self.audit_syncs);
+        page.counter("audit_failures_total", "Times that the audit log could not be written.")
+            .value(self.audit_failures);
+    }
+
+    fn write_connections(&self, page: &mut Page) {
+        page.gauge("connections_open", "Connections that are open now.").value(self.connections_open);
+        page.counter("connections_accepted_total", "Connections that were accepted.").value(self.connections_accepted);
+        page.counter("connections_refused_total", "Connections turned away because there were too many.")
+            .value(self.connections_refused);
+        page.counter("connections_evicted_total", "Connections closed while waiting for their client, to make room.")
+            .value(self.connections_evicted);
+        page.counter("connections_timed_out_total", "Requests that did not arrive, and answers not read, in time.")
+            .value(self.connections_timed_out);
+    }
+}
