@@ -1,8 +1,8 @@
 //! Private files: made whole and durable or not at all, and read only if nobody else could have read them.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -58,6 +58,8 @@ pub fn create(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     }
     let made = (|| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh)?;
+        // The umask may have taken away what the mode grants.
+        file.set_permissions(Permissions::from_mode(mode))?;
         file.write_all(bytes)?;
         file.sync_all()?;
         // Unlike a rename, a link never replaces what is there.
@@ -99,8 +101,6 @@ pub fn sibling(path: &Path, suffix: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn scratch(name: &str) -> PathBuf {
