@@ -1,8 +1,8 @@
 //! Reading the vault file at the start: every record is opened, in its place in the chain.
 //!
-//! What an interrupted write leaves is told apart from damage: it lies behind the last change that the audit log knows
-//! (so it was never acknowledged), and it either lacks its newline or holds bytes that were never written (zeros).
-//! Anything else that does not open is damage, and the vault is not used.
+//! What an interrupted write leaves is told apart from damage: the end of the file lacks its newline, or, behind the last
+//! change that the audit log knows, there are bytes that were never written (zeros). Anything else that does not open is
+//! damage, and the vault is not used. A copy that was torn while the audit log went on is an older vault, no damaged one.
 
 use std::io::{BufRead, BufReader};
 use std::sync::Arc;
@@ -120,8 +120,7 @@ pub fn load(store: &dyn Store, master: &SealingKey, known: u64) -> Result<Loaded
     while let Some(line) = lines.next()? {
         let length = line.len() as u64;
         if let Err(why) = loaded.take(line, &mut snapshot, known) {
-            let unacknowledged = snapshot.is_none() && loaded.end.seq >= known;
-            if unacknowledged && loaded.was_never_finished(&lines.line) {
+            if snapshot.is_none() && loaded.was_never_finished(&lines.line, known) {
                 loaded.unfinished_bytes = store.length() - loaded.end.length;
                 break;
             }
@@ -191,7 +190,7 @@ impl Loaded {
     }
 
     /// Whether `line`, which is no good record, is what an interrupted write leaves behind the good ones.
-    fn was_never_finished(&self, line: &[u8]) -> bool {
+    fn was_never_finished(&self, line: &[u8], known: u64) -> bool {
         let torn = !line.ends_with(b"\n") && (line.len() as u64) < LONGEST_LINE;
         // A newline that was changed leaves a whole record and one byte more; a torn write never does.
         let whole_and_more = || {
@@ -199,7 +198,8 @@ impl Loaded {
                 Sealed::parse(record, self.end.link).is_some_and(|sealed| sealed.open(&self.key).is_ok())
             })
         };
-        line.contains(&0) || (torn && !whole_and_more())
+        let never_written = line.contains(&0) && self.end.seq >= known;
+        never_written || (torn && !whole_and_more())
     }
 }
 
