@@ -17,6 +17,7 @@ pub mod http;
 pub mod logging;
 pub mod metrics;
 pub mod name;
+pub mod rotation;
 pub mod secret;
 pub mod strict_toml;
 pub mod sync;

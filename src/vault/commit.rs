@@ -110,6 +110,13 @@ pub enum Refused {
     },
 }
 
+impl Refused {
+    /// Whether the change was made all the same.
+    pub fn was_applied(&self) -> bool {
+        matches!(self, Self::Audit { applied: true, .. })
+    }
+}
+
 /// What an order came to: what was changed, or why nothing was.
 pub type Answer = Result<Vec<Done>, Refused>;
 
