@@ -7,9 +7,12 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod api;
 pub mod audit;
+
 pub mod clock;
 pub mod config;
+
 pub mod failure;
 pub mod files;
 pub mod generator;

@@ -119,6 +119,11 @@ pub(super) fn verify(key: &VerifyingKey, text: &[u8], signature: &str) -> Result
     key.verify_strict(&signed, &signature).map_err(|_| Fault::Signature)
 }
 
+/// The SHA-256 of `bytes`, in hex as everywhere in the log.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 /// Lower-case hex.
 pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

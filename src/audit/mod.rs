@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ed25519_dalek::SigningKey;
 
-pub use chain::{Fault, Tip};
+pub use chain::{Fault, Tip, sha256_hex};
 pub use checkpoint::Checkpoint;
 pub use entry::{Entry, Event, Outcome};
 pub use verify::{Report, verify};

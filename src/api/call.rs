@@ -1,0 +1,140 @@
+//! One authenticated call: who asks, what they may, and the audit line that is written before they get their answer.
+
+use std::sync::Arc;
+
+use rouille::{Request, Response};
+
+use super::Api;
+use super::problem::Problem;
+use crate::access::{IdentityErrorKind, Policy, Principal, identify};
+use crate::audit::{Entry, Event, Outcome};
+use crate::name::is_name;
+use crate::vault::{Condition, Done, Order, Wish};
+
+/// A call of a client that was identified.
+pub struct Call<'a> {
+    pub api: &'a Api,
+    policy: Arc<Policy>,
+    who: Principal,
+    /// The line that is going to be written.
+    entry: Entry,
+    /// The vault has written it, together with the change.
+    is_written: bool,
+}
+
+impl Api {
+    /// Identifies the client, lets `work` do what it asks for, and audits that, whatever came of it. The answer is let go
+    /// only when its line is written.
+    pub fn audited(
+        &self,
+        request: &Request,
+        event: Event,
+        work: impl FnOnce(&mut Call) -> Result<Response, Problem>,
+    ) -> Response {
+        let answer = Call::begin(self, request, event).and_then(|mut call| {
+            let worked = work(&mut call);
+            call.end(worked)
+        });
+        answer.unwrap_or_else(Response::from)
+    }
+}
+
+impl<'a> Call<'a> {
+    fn begin(api: &'a Api, request: &Request, event: Event) -> Result<Self, Problem> {
+        let entry = Entry {
+            remote: Some(request.remote_addr().to_string()),
+            request_id: request.header("X-Request-Id").map(str::to_owned),
+            ..Entry::new(event)
+        };
+        let policy = api.access.snapshot();
+        match identify(request, &policy, api.access.rules()) {
+            Ok(who) => {
+                let entry = Entry { client: Some(who.name().to_owned()), ..entry };
+                Ok(Self { api, policy, who, entry, is_written: false })
+            }
+            Err(error) => {
+                if error.kind == IdentityErrorKind::Unauthenticated {
+                    api.metrics.auth_failure();
+                }
+                let entry = Entry { event: Event::AuthFailure, client: error.claimed, ..entry };
+                api.audit.write(entry.ended(Outcome::Denied, error.reason))?;
+                Err(Problem::unidentified(error.kind))
+            }
+        }
+    }
+
+    fn end(self, worked: Result<Response, Problem>) -> Result<Response, Problem> {
+        if !self.is_written {
+            let entry = match &worked {
+                Ok(_) => self.entry,
+                Err(problem) => self.entry.ended(problem.outcome(), problem.code()),
+            };
+            self.api.audit.write(entry)?;
+        }
+        worked
+    }
+
+    /// The client may read `name`, which from here on is what the audit line is about.
+    pub fn require_read(&mut self, name: &str) -> Result<(), Problem> {
+        self.about(name)?;
+        let allowed = self.policy.may_read(&self.who, name);
+        self.decided(allowed, name)
+    }
+
+    /// The client may change `name`, which from here on is what the audit line is about.
+    pub fn require_change(&mut self, name: &str) -> Result<(), Problem> {
+        self.about(name)?;
+        let allowed = self.may_change(name);
+        self.decided(allowed, name)
+    }
+
+    /// The client is an administrator, for what is about no single secret.
+    pub fn require_admin(&mut self, what: &str) -> Result<(), Problem> {
+        let allowed = self.policy.is_admin(&self.who);
+        self.decided(allowed, what)
+    }
+
+    /// Whether the client may read `name`, where names are picked out for it.
+    pub fn may_read(&self, name: &str) -> bool {
+        self.policy.may_read(&self.who, name)
+    }
+
+    /// Whether the client may change `name`, where names are picked out for it.
+    pub fn may_change(&self, name: &str) -> bool {
+        self.policy.may_change(&self.who, name)
+    }
+
+    /// The version that the audit line is about.
+    pub fn about_version(&mut self, kid: &str) {
+        self.entry.kid = Some(kid.to_owned());
+    }
+
+    /// A few words for the audit line.
+    pub fn remark(&mut self, detail: impl Into<String>) {
+        self.entry.detail = Some(detail.into());
+    }
+
+    /// Makes a change; its audit line is then written, if there was anything to change.
+    pub fn commit(&mut self, wish: Wish, condition: Condition) -> Result<Vec<Done>, Problem> {
+        let entry = self.entry.clone();
+        let answer = self.api.vault.commit(Order { wish, condition, entry });
+        self.is_written = match &answer {
+            Ok(done) => !done.is_empty(),
+            Err(refused) => refused.was_applied(),
+        };
+        Ok(answer?)
+    }
+
+    fn about(&mut self, name: &str) -> Result<(), Problem> {
+        if !is_name(name) {
+            return Err(Problem::bad_request("a secret's name is 1 to 128 of A-Z a-z 0-9 _ . -"));
+        }
+        self.entry.secret_name = Some(name.to_owned());
+        Ok(())
+    }
+
+    fn decided(&self, allowed: bool, what: &str) -> Result<(), Problem> {
+        self.api.metrics.policy(allowed);
+        if allowed { Ok(()) } else { Err(Problem::denied(self.who.name(), what)) }
+    }
+}

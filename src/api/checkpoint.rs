@@ -1,0 +1,23 @@
+//! `/audit/checkpoint`: where the audit log stands, signed.
+
+use rouille::{Request, Response};
+
+use super::problem::Problem;
+use super::{Api, Query};
+use crate::audit::Event;
+
+/// `GET /audit/checkpoint`: the newest line, which is at least the one that says that this checkpoint was given out.
+pub fn checkpoint(api: &Api, request: &Request) -> Response {
+    let permitted = api.audited(request, Event::AuditCheckpoint, |call| {
+        call.require_admin("the audit log")?;
+        Query::of(request, &[])?;
+        Ok(Response::text(""))
+    });
+    if !permitted.is_success() {
+        return permitted;
+    }
+    match api.audit.checkpoint() {
+        Ok(checkpoint) => Response::json(&checkpoint),
+        Err(failure) => Problem::from(failure).into(),
+    }
+}

@@ -1,0 +1,68 @@
+//! `ETag`, `If-Match` and `If-None-Match` (RFC 9110, section 13.1): check-and-set, the entity tags being kids.
+
+use rouille::Request;
+
+use super::problem::Problem;
+use crate::vault::Condition;
+
+/// A kid as an entity tag.
+pub fn etag(kid: &str) -> String {
+    format!("\"{kid}\"")
+}
+
+/// What must hold for a change, by the request's headers.
+pub fn condition(request: &Request) -> Result<Condition, Problem> {
+    Ok(Condition { if_match: tags(request, "If-Match")?, if_none_match: tags(request, "If-None-Match")? })
+}
+
+/// Whether the client has the version `kid` already.
+pub fn is_known(request: &Request, kid: &str) -> Result<bool, Problem> {
+    let tags = tags(request, "If-None-Match")?;
+    Ok(tags.is_some_and(|tags| tags.is_empty() || tags.iter().any(|tag| tag == kid)))
+}
+
+/// The tags in a header; an empty list for `*`. A kid may stand there without its quotes, as a person would type it.
+fn tags(request: &Request, header: &str) -> Result<Option<Vec<String>>, Problem> {
+    let lines: Vec<&str> =
+        request.headers().filter(|(name, _)| name.eq_ignore_ascii_case(header)).map(|(_, value)| value).collect();
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    let joined = lines.join(",");
+    if joined.trim() == "*" {
+        return Ok(Some(Vec::new()));
+    }
+    let wrong = || Problem::bad_request(format!("{header} must be * or a list of kids, like \"db-20250101-000000\""));
+    let tag = |tag: &str| {
+        let tag = tag.trim();
+        let tag = tag.strip_prefix("W/").unwrap_or(tag);
+        let tag = match tag.strip_prefix('"') {
+            Some(quoted) => quoted.strip_suffix('"')?,
+            None => tag,
+        };
+        (!tag.is_empty() && !tag.contains(['"', '*', ' '])).then(|| tag.to_owned())
+    };
+    joined.split(',').map(|text| tag(text).ok_or_else(wrong)).collect::<Result<_, _>>().map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(values: &[&str]) -> Option<Option<Vec<String>>> {
+        let headers = values.iter().map(|value| ("if-match".to_owned(), (*value).to_owned())).collect();
+        tags(&Request::fake_http("GET", "/", headers, Vec::new()), "If-Match").ok()
+    }
+
+    #[test]
+    fn tags_come_quoted_weak_bare_and_in_lists() {
+        let list = |tags: &[&str]| Some(Some(tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>()));
+        assert_eq!(parsed(&[]), Some(None));
+        assert_eq!(parsed(&["*"]), list(&[]));
+        assert_eq!(parsed(&["\"a\", W/\"b\""]), list(&["a", "b"]));
+        assert_eq!(parsed(&["a-1", "\"b\""]), list(&["a-1", "b"]));
+        for wrong in ["", "\"a", "a b", "*, a", "\"a\",,\"b\"", "\"\""] {
+            assert_eq!(parsed(&[wrong]), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! `/healthz` and `/metrics`: how the daemon is, for anyone.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rouille::{Request, Response, ResponseBody};
+use serde::Serialize;
+
+use super::problem::Problem;
+use super::{Api, Query};
+use crate::metrics::Readings;
+
+/// `GET /healthz`: 200, or 503 with a reason when a secret could not be served or audited.
+pub fn healthz(api: &Api, request: &Request) -> Result<Response, Problem> {
+    Query::of(request, &[])?;
+    #[derive(Serialize)]
+    struct Answer {
+        status: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        version: &'static str,
+        uptime_secs: u64,
+        secrets_count: u64,
+    }
+    let reason = trouble(api);
+    let answer = Answer {
+        status: if reason.is_none() { "ok" } else { "degraded" },
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_secs: api.started.elapsed().as_secs(),
+        secrets_count: api.vault.secret_count(),
+        reason,
+    };
+    let status = if answer.reason.is_none() { 200 } else { 503 };
+    let response = Response::json(&answer).with_status_code(status);
+    Ok(if status == 503 { response.with_additional_header("Retry-After", "1") } else { response })
+}
+
+/// `GET /metrics`: Prometheus text format 0.0.4.
+pub fn metrics(api: &Api, request: &Request) -> Result<Response, Problem> {
+    Query::of(request, &[])?;
+    let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    let (census, vault, seals, audit) =
+        (api.vault.census(), api.vault.stats(), api.vault.seal_stats(), api.audit.stats());
+    let text = api.metrics.render(&Readings {
+        secrets: census.secrets,
+        versions: census.versions,
+        due_auto: census.due_auto,
+        due_manual: census.due_manual,
+        expired_versions: census.expired_versions,
+        next_expiry: census.next_expiry,
+        seals: get(&seals.seals),
+        unseals: get(&seals.unseals),
+        unseal_errors: get(&seals.unseal_errors),
+        audit_lines: get(&audit.lines),
+        audit_flushes: get(&audit.flushes),
+        audit_syncs: get(&audit.syncs),
+        audit_failures: get(&audit.failures),
+        vault_bytes: get(&vault.bytes),
+        live_records: get(&vault.live_records),
+        dead_records: get(&vault.dead_records),
+        compactions: get(&vault.compactions),
+        connections_open: api.connections.open(),
+        connections_accepted: api.connections.accepted(),
+        connections_refused: api.connections.refused(),
+        connections_evicted: api.connections.evicted(),
+        connections_timed_out: api.connections.timed_out(),
+        healthy: trouble(api).is_none(),
+    });
+    let mut response =
+        Response::text("").with_unique_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+    response.data = ResponseBody::from_string(text);
+    Ok(response)
+}
+
+fn trouble(api: &Api) -> Option<String> {
+    api.audit.trouble().or_else(|| api.vault.trouble())
+}

@@ -1,0 +1,46 @@
+//! JSON in and out.
+
+use std::io::{self, Cursor, Write};
+
+use rouille::{Response, ResponseBody};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+use crate::secret::Wiped;
+
+/// Reads a request's body. `form` shows what is expected.
+///
+/// The parser's own words are not passed on: they quote what they found, and that may be a value in the wrong place.
+pub fn read<T: DeserializeOwned>(body: &[u8], form: &str) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|why| {
+        let what = if why.is_data() { "the body's JSON has not the form" } else { "the body is not JSON of the form" };
+        Problem::bad_request(format!("{what} {form}: see line {}, column {}", why.line(), why.column()))
+    })
+}
+
+/// An answer that holds a value: its bytes are wiped when they are sent.
+pub fn answer_wiped(content: &impl Serialize) -> Response {
+    let mut size = Count(0);
+    serde_json::to_writer(&mut size, content).expect("an answer is plain data");
+    // Sized at first, so that it never moves and leaves a copy behind.
+    let mut bytes = Wiped::new(Vec::with_capacity(size.0));
+    serde_json::to_writer(&mut *bytes, content).expect("an answer is plain data");
+    let length = bytes.len();
+    let mut response = Response::json(&());
+    response.data = ResponseBody::from_reader_and_size(Cursor::new(bytes), length);
+    response
+}
+
+struct Count(usize);
+
+impl Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

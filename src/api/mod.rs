@@ -1,0 +1,168 @@
+//! The HTTP API: routes, JSON in, JSON out.
+//!
+//! A handler finds out who asks, whether they may, asks the vault, and lets its answer go when the audit line is written.
+
+mod call;
+mod checkpoint;
+mod conditions;
+mod health;
+mod json;
+mod list;
+mod problem;
+mod rotate;
+mod secret;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use rouille::{Request, Response, router};
+use serde::Serialize;
+
+use crate::access::Access;
+use crate::audit::{AuditLog, Event};
+use crate::clock::Timestamp;
+use crate::http::{self, Handler};
+use crate::metrics::Metrics;
+use crate::vault::{MAX_VALUE, Rotation, Vault, Version};
+use problem::Problem;
+
+/// The largest body: a value of which each byte is escaped (`\u0001`), and what stands around it.
+pub const MAX_BODY: usize = MAX_VALUE * 6 + 4096;
+
+/// What answers requests.
+pub struct Api {
+    /// Who is it, and may they?
+    pub access: Arc<Access>,
+    /// The secrets.
+    pub vault: Arc<Vault>,
+    /// Where every access is written down.
+    pub audit: Arc<AuditLog>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What the connection layer counts.
+    pub connections: Arc<http::Stats>,
+    /// When the daemon started.
+    pub started: Instant,
+}
+
+/// A path, and the methods that it has.
+struct Route {
+    path: &'static str,
+    allow: &'static str,
+}
+
+const ROUTES: [Route; 7] = [
+    Route { path: "/secret/{name}", allow: "GET, HEAD, DELETE" },
+    Route { path: "/secret", allow: "POST" },
+    Route { path: "/secrets", allow: "GET, HEAD" },
+    Route { path: "/rotate", allow: "POST" },
+    Route { path: "/audit/checkpoint", allow: "GET, HEAD" },
+    Route { path: "/healthz", allow: "GET, HEAD" },
+    Route { path: "/metrics", allow: "GET, HEAD" },
+];
+
+impl Route {
+    /// The route that a path belongs to, whatever the method.
+    fn of(request: &Request) -> Option<&'static Self> {
+        let path = request.raw_url().split('?').next().unwrap_or_default();
+        ROUTES.iter().find(|route| match route.path.split_once('{') {
+            Some((start, _)) => path.strip_prefix(start).is_some_and(|rest| !rest.is_empty() && !rest.contains('/')),
+            None => path == route.path,
+        })
+    }
+}
+
+impl Handler for Api {
+    fn handle(&self, request: &Request, body: &[u8]) -> Response {
+        let begun = Instant::now();
+        let route = Route::of(request);
+        let response = self.answer(request, body, route);
+        let path = route.map_or("unknown", |route| route.path);
+        self.metrics.request(path, known_method(request.method()), response.status_code, begun.elapsed());
+        response
+    }
+
+    fn refused(&self, status: u16) {
+        self.metrics.refused(status);
+    }
+}
+
+impl Api {
+    fn answer(&self, request: &Request, body: &[u8], route: Option<&Route>) -> Response {
+        router!(request,
+            (GET) ["/secret/{name}", name: String] => {
+                self.audited(request, Event::GetSecret, |call| secret::read(call, request, &name))
+            },
+            (POST) ["/secret"] => {
+                self.audited(request, Event::CreateSecret, |call| secret::create(call, request, body))
+            },
+            (DELETE) ["/secret/{name}", name: String] => {
+                self.audited(request, Event::DeleteSecret, |call| secret::delete(call, request, &name))
+            },
+            (GET) ["/secrets"] => {
+                self.audited(request, Event::ListSecrets, |call| list::list(call, request))
+            },
+            (POST) ["/rotate"] => {
+                self.audited(request, Event::Rotate, |call| rotate::rotate(call, request, body))
+            },
+            (GET) ["/audit/checkpoint"] => checkpoint::checkpoint(self, request),
+            (GET) ["/healthz"] => health::healthz(self, request).unwrap_or_else(Response::from),
+            (GET) ["/metrics"] => health::metrics(self, request).unwrap_or_else(Response::from),
+            _ => match route {
+                Some(route) => Problem::method_not_allowed(route.allow).into(),
+                None => Problem::not_found("there is no such path; the README lists them").into(),
+            }
+        )
+    }
+}
+
+/// A method as a metric's label: only what we know, so that nobody can make up ever new ones.
+fn known_method(method: &str) -> &'static str {
+    ["GET", "POST", "DELETE"].into_iter().find(|known| *known == method).unwrap_or("other")
+}
+
+/// What is said of a version, apart from its value.
+#[derive(Serialize)]
+struct Metadata {
+    name: String,
+    kid: String,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+    rotation: Rotation,
+}
+
+impl Metadata {
+    fn of(name: &str, version: &Version) -> Self {
+        Self {
+            name: name.to_owned(),
+            kid: version.kid.of(name),
+            created_at: version.created_at,
+            expires_at: version.expires_at,
+            rotation: version.rotation,
+        }
+    }
+}
+
+/// The parameters behind the `?`, of which only known ones are allowed: a misspelt one must not be passed over.
+struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn of(request: &Request, known: &[&'static str]) -> Result<Self, Problem> {
+        let mut query = Vec::new();
+        for pair in request.raw_query_string().split('&').filter(|pair| !pair.is_empty()) {
+            let name = pair.split('=').next().unwrap_or_default();
+            if !known.contains(&name) || query.iter().any(|(seen, _)| seen == name) {
+                return Err(Problem::bad_request(match known {
+                    [] => "this call has no parameters behind its path".to_owned(),
+                    known => format!("the parameters behind the path are, each at most once: {}", known.join(", ")),
+                }));
+            }
+            query.push((name.to_owned(), request.get_param(name).unwrap_or_default()));
+        }
+        Ok(Self(query))
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}

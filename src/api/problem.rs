@@ -1,0 +1,126 @@
+//! Every way in which the API says no: the one place that knows which status and code that is.
+
+use rouille::Response;
+
+use crate::access::{CLIENT_HEADER, IdentityErrorKind};
+use crate::audit::{AuditFailure, Outcome};
+use crate::http::refusal;
+use crate::vault::Refused;
+
+/// An answer that is an error.
+#[derive(Debug)]
+pub struct Problem {
+    status: u16,
+    code: &'static str,
+    message: String,
+    /// The methods that the resource has, for 405.
+    allow: Option<&'static str>,
+}
+
+impl Problem {
+    fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), allow: None }
+    }
+
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(400, "bad_request", message)
+    }
+
+    /// Says the same whether or not `client` exists.
+    pub fn unidentified(kind: IdentityErrorKind) -> Self {
+        match kind {
+            IdentityErrorKind::BadRequest => {
+                Self::bad_request(format!("the header {CLIENT_HEADER} must be sent exactly once"))
+            }
+            IdentityErrorKind::Unauthenticated => {
+                let message =
+                    format!("say who you are with the header {CLIENT_HEADER}: a client that the policy knows");
+                Self::new(401, "unauthenticated", message)
+            }
+            IdentityErrorKind::Misdirected => {
+                let message = "this address is served only under an IP address or localhost as its host name";
+                Self::new(421, "misdirected", message)
+            }
+        }
+    }
+
+    /// Says the same whether or not `what` exists.
+    pub fn denied(client: &str, what: &str) -> Self {
+        Self::new(403, "not_authorized", format!("client {client} not allowed to access {what}"))
+    }
+
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(404, "not_found", message)
+    }
+
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let message = format!("this resource has the methods {allow}");
+        Self { allow: Some(allow), ..Self::new(405, "method_not_allowed", message) }
+    }
+
+    pub fn gone(message: impl Into<String>) -> Self {
+        Self::new(410, "gone", message)
+    }
+
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self::new(413, "too_large", message)
+    }
+
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(500, "internal", message)
+    }
+
+    /// What the audit log says of it.
+    pub fn outcome(&self) -> Outcome {
+        if self.status == 403 { Outcome::Denied } else { Outcome::Error }
+    }
+
+    /// What it is, in a word.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+}
+
+impl From<AuditFailure> for Problem {
+    fn from(failure: AuditFailure) -> Self {
+        Self::new(503, "audit_unavailable", format!("{failure}; nothing was served"))
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotFound(name) => Self::not_found(format!("there is no secret {name}")),
+            Refused::PreconditionFailed => Self::new(
+                412,
+                "precondition_failed",
+                "the secret's current version is not as If-Match or If-None-Match says",
+            ),
+            Refused::Storage(why) => {
+                let message = format!("the vault cannot be written: {why}; nothing was changed");
+                Self::new(503, "vault_unavailable", message)
+            }
+            Refused::Audit { applied: false, why } => {
+                Self::new(503, "audit_unavailable", format!("{why}; nothing was changed"))
+            }
+            Refused::Audit { applied: true, why } => {
+                let message = format!("the change was made, but its audit line may not survive a power cut: {why}");
+                Self::new(503, "audit_unavailable", message)
+            }
+        }
+    }
+}
+
+impl From<Problem> for Response {
+    fn from(problem: Problem) -> Self {
+        let response = refusal(problem.status, problem.code, &problem.message);
+        let response = match problem.allow {
+            Some(allow) => response.with_additional_header("Allow", allow),
+            None => response,
+        };
+        match problem.status {
+            503 => response.with_additional_header("Retry-After", "1"),
+            _ => response,
+        }
+    }
+}
