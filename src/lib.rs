@@ -9,10 +9,10 @@
 pub mod access;
 pub mod api;
 pub mod audit;
-
+pub mod cli;
 pub mod clock;
 pub mod config;
-
+pub mod daemon;
 pub mod failure;
 pub mod files;
 pub mod generator;

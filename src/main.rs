@@ -2,4 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    jarvis_secretsd::cli::run(std::env::args_os().skip(1))
+}

@@ -1,0 +1,275 @@
+//! Start and stop, in the order in which the log tells it.
+//!
+//! Everything that can be refused is looked at before anything on the disk is changed: the address is bound, the
+//! directories are locked, the vault and the audit log are read and compared.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::access::Access;
+use crate::api::{Api, MAX_BODY};
+use crate::audit::{self, AuditLog, Entry, Event, Outcome};
+use crate::clock::Clock;
+use crate::config::{Config, PathsConfig};
+use crate::failure::Failure;
+use crate::files;
+use crate::http::{self, Limits, Server};
+use crate::metrics::Metrics;
+use crate::rotation::Scheduler;
+use crate::vault::{self, KeyBytes, KeyFile, Lifetimes, MasterKeySource, Vault};
+
+/// How long requests in flight may take when the daemon stops.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A daemon at work.
+pub struct Daemon {
+    server: Server,
+    scheduler: Scheduler,
+    vault: Arc<Vault>,
+    audit: Arc<AuditLog>,
+    access: Arc<Access>,
+    policy_path: PathBuf,
+    _locks: Vec<DirectoryLock>,
+}
+
+impl Daemon {
+    /// Starts to serve what `config` and `access` say.
+    ///
+    /// `accept_rollback`: start although the vault or the audit log is older than the other one says, and audit that.
+    ///
+    /// # Errors
+    /// Says in one line why it cannot start; nothing on the disk was then changed, unless the disk itself failed.
+    pub fn start(config: &Config, access: Access, clock: Clock, accept_rollback: bool) -> Result<Self, Failure> {
+        let PathsConfig { vault_path, audit_path, master_key_path } = &config.paths;
+        let started = Instant::now();
+        let listener = http::bind(config.server.bind_addr).map_err(|why| Failure::new(config.server.bind_addr, why))?;
+        let mut locks = DirectoryLock::take(&[vault_path, audit_path])?;
+        let looked = Looked::look(config, accept_rollback)?;
+
+        // From here on the disk is changed.
+        for path in [vault_path, audit_path] {
+            files::create_dir(files::parent(path)).map_err(|why| Failure::new(path.display(), why))?;
+        }
+        if locks.is_empty() {
+            locks = DirectoryLock::take(&[vault_path, audit_path])?;
+        }
+        let Looked { audit: found_audit, key, vault: found_vault, rollback } = looked;
+        let master = match key {
+            Some(key) => {
+                log::info!("Loaded master key from {}", master_key_path.display());
+                key
+            }
+            None => {
+                log::info!("Generating new master key at {}", master_key_path.display());
+                KeyFile::new(master_key_path).generate()?
+            }
+        };
+        let found_vault = match found_vault {
+            Some(found) => found,
+            None => {
+                log::info!("Creating new vault at {}", vault_path.display());
+                vault::Found::create(vault_path, &master)?
+            }
+        };
+        log::info!("Vault loaded: {}", vault_path.display());
+        let policy = access.snapshot();
+        log::info!("Loaded policy with {} client rules", policy.client_count());
+        for warning in access.warnings() {
+            log::warn!("{warning}");
+        }
+        let first_lines = first_lines(&found_vault, &found_audit, policy.sha256(), rollback);
+        let audit = Arc::new(found_audit.open(clock.clone())?);
+        let lifetimes =
+            Lifetimes { rotation_days: config.security.rotation_days, grace_days: config.security.grace_days };
+        let vault = Arc::new(found_vault.open(vault_path, audit.clone(), clock.clone(), lifetimes)?);
+        audit.write_synced(first_lines).map_err(|why| Failure::new(audit_path.display(), why))?;
+
+        log::info!("Starting server on {}", listener.local_addr());
+        let limits = Limits {
+            max_connections: config.server.max_connections,
+            request_timeout: config.server.request_timeout,
+            max_body: MAX_BODY,
+            ..Limits::default()
+        };
+        let access = Arc::new(access);
+        let api = Api {
+            access: access.clone(),
+            vault: vault.clone(),
+            audit: audit.clone(),
+            metrics: Metrics::new(&clock),
+            connections: listener.stats().clone(),
+            started,
+        };
+        let server = listener.serve(limits, Arc::new(api)).map_err(|why| Failure::new("server", why))?;
+        log::info!("Server started successfully");
+        let scheduler = Scheduler::start(vault.clone()).map_err(|why| Failure::new("rotation thread", why))?;
+        let policy_path = config.security.rbac_policy_path.clone();
+        Ok(Self { server, scheduler, vault, audit, access, policy_path, _locks: locks })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// The vault that it serves.
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
+    }
+
+    /// Goes on in a new audit file if the old one was renamed away, and reads the policy again: all of it takes effect,
+    /// or none.
+    pub fn reload(&self) {
+        // Its failure is logged where it happens, and the old file goes on being used.
+        let _ = self.audit.reopen();
+        let entry = Entry::new(Event::PolicyReload);
+        let entry = match self.access.reload() {
+            Ok(policy) => {
+                log::info!("Policy reloaded: {} client rules, sha256 {}", policy.client_count(), policy.sha256());
+                for warning in self.access.warnings() {
+                    log::warn!("{warning}");
+                }
+                entry.ended(Outcome::Success, format!("sha256 {}", policy.sha256()))
+            }
+            Err(why) => {
+                let sha256 = std::fs::read(&self.policy_path).map(|bytes| audit::sha256_hex(&bytes));
+                let sha256 = sha256.unwrap_or_else(|_| "unknown, the file cannot be read".to_owned());
+                log::error!("Policy not reloaded, the old one stays in force: {why} (sha256 {sha256})");
+                entry.ended(Outcome::Error, format!("sha256 {sha256}: {why}"))
+            }
+        };
+        if let Err(why) = self.audit.write(entry) {
+            log::error!("Policy reload not audited: {why}");
+        }
+    }
+
+    /// Finishes what is in flight, for at most ten seconds, and stops.
+    ///
+    /// # Errors
+    /// If the last audit line could not be written.
+    pub fn stop(self) -> Result<(), Failure> {
+        log::info!("Stopping: no new connections, finishing requests in flight");
+        let cut_off = self.server.stop(GRACE);
+        if cut_off > 0 {
+            log::warn!("{cut_off} requests were cut off, they took longer than {} seconds", GRACE.as_secs());
+        }
+        self.scheduler.stop();
+        let entry = Entry { vault_seq: Some(self.vault.seq()), ..Entry::new(Event::ServerStop) };
+        self.audit.write_synced(vec![entry]).map_err(|why| Failure::new("audit log", why))?;
+        log::info!("Stopped");
+        Ok(())
+    }
+}
+
+/// What was found on the disk, before anything is changed.
+struct Looked {
+    audit: audit::Found,
+    key: Option<KeyBytes>,
+    vault: Option<vault::Found>,
+    /// What an accepted rollback is, in words.
+    rollback: Option<String>,
+}
+
+impl Looked {
+    fn look(config: &Config, accept_rollback: bool) -> Result<Self, Failure> {
+        let PathsConfig { vault_path, audit_path, master_key_path } = &config.paths;
+        let audit = audit::Found::look(audit_path)?;
+        let (audited, known) = audit.tip().map_or((0, 0), |tip| (tip.seq, tip.vault_seq));
+        let source = KeyFile::new(master_key_path);
+        let vault_exists = vault_path.symlink_metadata().is_ok();
+        if vault_exists && !source.exists() {
+            let why = format!("the master key of the vault {} is missing; put it back", vault_path.display());
+            return Err(Failure::new(master_key_path.display(), why));
+        }
+        let key = if source.exists() { Some(source.load()?) } else { None };
+        let vault = match &key {
+            Some(key) if vault_exists => Some(vault::Found::look(vault_path, key, known)?),
+            _ => None,
+        };
+        let (seq, saw) = vault.as_ref().map_or((0, 0), |vault| (vault.seq(), vault.audited()));
+        let rollback = if seq < known {
+            Some((vault_path, format!("the vault is at change {seq}, but the audit log knows change {known}")))
+        } else if audited < saw {
+            Some((audit_path, format!("the audit log ends at line {audited}, but the vault has seen line {saw}")))
+        } else {
+            None
+        };
+        let rollback = match rollback {
+            Some((path, what)) if !accept_rollback => {
+                let remedy = "an older file was put in its place; put back the newer one, or start once with \
+                              --accept-rollback, which is audited";
+                return Err(Failure::new(path.display(), format_args!("{what}: {remedy}")));
+            }
+            rollback => rollback.map(|(_, what)| what),
+        };
+        Ok(Self { audit, key, vault, rollback })
+    }
+}
+
+/// What is audited first: an accepted rollback, the changes that a crash left without their line, and the start.
+fn first_lines(
+    vault: &vault::Found,
+    audit: &audit::Found,
+    policy_sha256: &str,
+    rollback: Option<String>,
+) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    if let Some(what) = rollback {
+        log::warn!("Rollback accepted: {what}");
+        let before_recovered = vault.seq() - vault.unaudited().len() as u64;
+        let entry = Entry { vault_seq: Some(before_recovered), ..Entry::new(Event::RollbackAccepted) };
+        entries.push(entry.ended(Outcome::Success, what));
+    }
+    for change in vault.unaudited() {
+        log::warn!("Recovered change {} of the vault, which was not yet audited", change.seq);
+        entries.push(Entry {
+            secret_name: Some(change.name.clone()),
+            kid: change.kid.clone(),
+            detail: Some(format!("{}: found in the vault at the start, never acknowledged", change.what)),
+            vault_seq: Some(change.seq),
+            ..Entry::new(Event::Recovered)
+        });
+    }
+    let mut detail =
+        format!("version {}, vault {}, policy sha256 {policy_sha256}", env!("CARGO_PKG_VERSION"), vault.vault_id());
+    for (bytes, file) in [(vault.unfinished_bytes(), "vault"), (audit.unfinished_bytes(), "audit log")] {
+        if bytes > 0 {
+            log::warn!("Cutting {bytes} bytes of an interrupted write off the {file}");
+            detail.push_str(&format!(", {bytes} bytes of an interrupted write cut off the {file}"));
+        }
+    }
+    let entry = Entry { vault_seq: Some(vault.seq()), ..Entry::new(Event::ServerStart) };
+    entries.push(entry.ended(Outcome::Success, detail));
+    entries
+}
+
+/// A directory that no other daemon may use, for as long as this lives.
+struct DirectoryLock {
+    _directory: File,
+}
+
+impl DirectoryLock {
+    /// Locks the directories of `paths`, as far as they exist.
+    fn take(paths: &[&Path]) -> Result<Vec<Self>, Failure> {
+        let mut directories: Vec<PathBuf> =
+            paths.iter().filter_map(|path| files::parent(path).canonicalize().ok()).collect();
+        directories.sort();
+        directories.dedup();
+        directories.iter().map(|directory| Self::lock(directory)).collect()
+    }
+
+    fn lock(directory: &Path) -> Result<Self, Failure> {
+        let fail = |why: &dyn std::fmt::Display| Failure::new(directory.display(), why);
+        let file = File::open(directory).map_err(|why| fail(&why))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { _directory: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(fail(&"another jarvis-secretsd is using this directory")),
+            Err(why) => Err(fail(&why)),
+        }
+    }
+}
