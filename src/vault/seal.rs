@@ -50,9 +50,9 @@ pub struct SealingKey {
 pub struct SealStats {
     /// Plaintexts sealed.
     pub seals: AtomicU64,
-    /// Sealed texts opened.
+    /// Sealed texts that were to be opened.
     pub unseals: AtomicU64,
-    /// Sealed texts that did not open.
+    /// How many of those did not open.
     pub unseal_errors: AtomicU64,
 }
 
@@ -82,10 +82,10 @@ impl SealingKey {
 
     /// Opens what [`seal`](Self::seal) made with the same key and the same associated data.
     pub fn open(&self, associated: &[u8], sealed: &[u8]) -> Result<Wiped, NotAuthentic> {
-        let opened = self.try_open(associated, sealed);
-        let count = if opened.is_ok() { &self.stats.unseals } else { &self.stats.unseal_errors };
-        count.fetch_add(1, Ordering::Relaxed);
-        opened
+        self.stats.unseals.fetch_add(1, Ordering::Relaxed);
+        self.try_open(associated, sealed).inspect_err(|NotAuthentic| {
+            self.stats.unseal_errors.fetch_add(1, Ordering::Relaxed);
+        })
     }
 
     fn try_open(&self, associated: &[u8], sealed: &[u8]) -> Result<Wiped, NotAuthentic> {
