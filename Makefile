@@ -1,0 +1,75 @@
+# What can be done with a checkout; `make help` lists it.
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+# A clone of the RustSec advisory database for `make audit`; empty: cargo-audit fetches its own.
+ADVISORY_DB ?=
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+BINARY := $(TARGET_DIR)/release/jarvis-secretsd
+MUSL := x86_64-unknown-linux-musl
+STATIC_BINARY := $(TARGET_DIR)/$(MUSL)/release/jarvis-secretsd
+
+# A compiler's linker, musl for the static binary, and what the system tests and the benchmark call.
+PACKAGES := ca-certificates curl gcc jq libc6-dev musl-tools openssl strace wrk
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+
+.DEFAULT_GOAL := help
+.PHONY: run build static test test-system deps bench audit lint fmt install clean help
+
+run: ## Build the daemon and start it on 127.0.0.1:8081, with its state in ./state
+	$(CARGO) run --release --locked -- --config etc/dev.toml
+
+build: ## Build the release binary
+	$(CARGO) build --release --locked
+
+static: ## Build the static binary, which needs nothing else of the system
+	$(CARGO) build --release --locked --target $(MUSL)
+	@ls -l $(STATIC_BINARY)
+
+test: ## Run the tests; needs cargo and nothing else
+	$(CARGO) test --locked
+
+test-system: build ## Run the tests that need other programs; says which are missing
+	BINARY=$(abspath $(BINARY)) tests/system/run
+
+# The package prometheus would start a server that listens on every address; of it, promtool alone is unpacked.
+deps: ## Install what test-system, static and bench need (Debian)
+	$(AS_ROOT) apt-get update
+	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(PACKAGES)
+	command -v promtool || { \
+		directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && cd "$$directory" && \
+		apt-get -o APT::Sandbox::User=root download prometheus && \
+		dpkg-deb -x prometheus_*.deb . && \
+		$(AS_ROOT) install -m 755 usr/bin/promtool /usr/local/bin/promtool; }
+	if command -v rustup; then rustup target add $(MUSL) && rustup component add clippy rustfmt; fi
+
+bench: build ## Measure requests a second, start-up and memory; writes tests/bench/RESULTS.md
+	BINARY=$(abspath $(BINARY)) tests/bench/bench.sh
+
+audit: ## Check the dependencies against the published vulnerabilities of RustSec
+	@$(CARGO) audit --version >/dev/null 2>&1 || \
+		{ echo "cargo-audit is missing; to install it: cargo install --locked cargo-audit" >&2; exit 1; }
+	$(CARGO) audit $(if $(ADVISORY_DB),--db $(ADVISORY_DB) --no-fetch --stale)
+
+lint: ## Check the formatting, and run clippy with warnings as errors
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --locked -- -D warnings
+
+fmt: ## Format the source
+	$(CARGO) fmt
+
+# Builds only what is out of date, so that `sudo make install` after `make build` needs no cargo.
+install: $(BINARY) ## Install the binary under PREFIX (/usr/local), below DESTDIR if that is set
+	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/jarvis-secretsd
+	install -D -m 644 etc/config.toml $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/config.toml
+	install -D -m 644 etc/policy.toml $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/policy.toml
+
+$(BINARY): Cargo.toml Cargo.lock $(shell find src -type f) etc/config.toml etc/policy.toml
+	$(CARGO) build --release --locked
+
+clean: ## Remove what was built; ./state stays
+	$(CARGO) clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile

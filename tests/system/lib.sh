@@ -1,0 +1,92 @@
+# What the system tests share: a daemon of their own, on a free loopback port, in a temporary directory. To be sourced.
+# shellcheck shell=bash
+
+set -euo pipefail
+export LC_ALL=C
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+if [ -z "${BINARY:-}" ]; then
+    cargo build --release --locked --quiet
+    BINARY=${CARGO_TARGET_DIR:-target}/release/jarvis-secretsd
+fi
+DIR='' PID='' URL=''
+
+# fail MESSAGE: ends the test, with what the daemon has logged.
+fail() {
+    echo "$*" >&2
+    [ ! -s "$DIR/log" ] || { echo "the daemon's log:" && tail -n 20 "$DIR/log"; } >&2
+    exit 1
+}
+
+# need PROGRAM...: ends the test as one that cannot be run here, if one of them is not installed.
+need() {
+    local program missing=()
+    for program; do
+        command -v "$program" >/dev/null || missing+=("$program")
+    done
+    if [ "${#missing[@]}" -gt 0 ]; then
+        echo "missing: ${missing[*]} (make deps installs what is needed)" >&2
+        exit 77
+    fi
+}
+
+# new_state: makes DIR, with a configuration and the example policy, and no state yet.
+new_state() {
+    DIR=$(mktemp -d)
+    trap clean_up EXIT
+    cp etc/policy.toml "$DIR/policy.toml"
+    cat >"$DIR/config.toml" <<END
+[server]
+bind_addr = "127.0.0.1:0"
+
+[paths]
+vault_path = "$DIR/secrets/vault.json"
+audit_path = "$DIR/audit/audit.jsonl"
+master_key_path = "$DIR/secrets/master.key"
+
+[security]
+rbac_policy_path = "$DIR/policy.toml"
+END
+}
+
+# start_daemon: starts it, on the state that is there or on a new one, and waits until it is healthy. Sets PID and URL.
+start_daemon() {
+    [ -n "$DIR" ] || new_state
+    RUST_LOG=info "$BINARY" --config "$DIR/config.toml" 2>"$DIR/log" &
+    PID=$!
+    local tries
+    for ((tries = 0; tries < 100; tries++)); do
+        kill -0 "$PID" 2>/dev/null || fail "the daemon did not start"
+        # The kernel chose the port; the log says which.
+        URL=$(sed -n 's|.*Starting server on \(127\.0\.0\.1:[0-9]*\)$|http://\1|p' "$DIR/log")
+        if [ -n "$URL" ] && curl -fs -o "$DIR/answer" "$URL/healthz"; then
+            return
+        fi
+        sleep 0.1
+    done
+    fail "the daemon is not healthy after 10 seconds"
+}
+
+# stop_daemon: stops it as an operator does; it must end with status 0.
+stop_daemon() {
+    local pid=$PID
+    PID=''
+    kill -TERM "$pid"
+    wait "$pid" || fail "the daemon ended with status $?"
+}
+
+clean_up() {
+    if [ -n "$PID" ]; then
+        kill -KILL "$PID" 2>/dev/null || true
+        wait "$PID" 2>/dev/null || true
+    fi
+    rm -rf "$DIR"
+}
+
+# expect STATUS CLIENT METHOD PATH [BODY]: sends a request; the answer's body is then in $DIR/answer.
+expect() {
+    local expected=$1 client=$2 method=$3 path=$4 body=() status
+    [ "$#" -lt 5 ] || body=(--data-binary "$5")
+    status=$(curl -sS -o "$DIR/answer" -w '%{http_code}' -X "$method" -H "X-Jarvis-Client: $client" "${body[@]}" "$URL$path")
+    [ "$status" = "$expected" ] || fail "$method $path as $client: expected $expected, got $status: $(cat "$DIR/answer")"
+}
