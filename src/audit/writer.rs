@@ -80,19 +80,20 @@ impl Writer {
             );
             self.begin_anew("the file before this one was deleted", now)?;
         }
-        let before = self.tip;
+        let mut tip = self.tip;
         self.buffer.clear();
         let mut entries = self.resumed().into_iter().chain(entries).peekable();
         while let Some(entry) = entries.next() {
             let key = entries.peek().is_none().then_some(&self.key);
-            self.tip.append(entry, now, key, &mut self.buffer);
+            tip.append(entry, now, key, &mut self.buffer);
         }
         if let Err(why) = self.file.append(&self.buffer) {
-            self.tip = before;
             self.suspect = self.file.cut_rest().is_err();
             return Err(why);
         }
-        Ok(self.tip.seq - before.seq)
+        let lines = tip.seq - self.tip.seq;
+        self.tip = tip;
+        Ok(lines)
     }
 
     /// The line that ends a time in which nothing could be written.
