@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use super::{Api, Query};
-use crate::metrics::Readings;
+use crate::metrics::{self, Readings};
 
 /// `GET /healthz`: 200, or 503 with a reason when a secret could not be served or audited.
 pub fn healthz(api: &Api, request: &Request) -> Result<Response, Problem> {
@@ -65,8 +65,7 @@ pub fn metrics(api: &Api, request: &Request) -> Result<Response, Problem> {
         connections_timed_out: api.connections.timed_out(),
         healthy: trouble(api).is_none(),
     });
-    let mut response =
-        Response::text("").with_unique_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+    let mut response = Response::text("").with_unique_header("Content-Type", metrics::CONTENT_TYPE);
     response.data = ResponseBody::from_string(text);
     Ok(response)
 }
