@@ -3,6 +3,7 @@
 //! Everything that can be refused is looked at before anything on the disk is changed: the address is bound, the
 //! directories are locked, the vault and the audit log are read and compared.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ pub struct Daemon {
     audit: Arc<AuditLog>,
     access: Arc<Access>,
     policy_path: PathBuf,
-    _locks: Vec<DirectoryLock>,
+    _locks: DirectoryLocks,
 }
 
 impl Daemon {
@@ -48,16 +49,15 @@ impl Daemon {
         let PathsConfig { vault_path, audit_path, master_key_path } = &config.paths;
         let started = Instant::now();
         let listener = http::bind(config.server.bind_addr).map_err(|why| Failure::new(config.server.bind_addr, why))?;
-        let mut locks = DirectoryLock::take(&[vault_path, audit_path])?;
+        let mut locks = DirectoryLocks::default();
+        locks.take(&[vault_path, audit_path])?;
         let looked = Looked::look(config, accept_rollback)?;
 
         // From here on the disk is changed.
         for path in [vault_path, audit_path] {
             files::create_dir(files::parent(path)).map_err(|why| Failure::new(path.display(), why))?;
         }
-        if locks.is_empty() {
-            locks = DirectoryLock::take(&[vault_path, audit_path])?;
-        }
+        locks.take(&[vault_path, audit_path])?;
         let Looked { audit: found_audit, key, vault: found_vault, rollback } = looked;
         let master = match key {
             Some(key) => {
@@ -248,26 +248,27 @@ fn first_lines(
     entries
 }
 
-/// A directory that no other daemon may use, for as long as this lives.
-struct DirectoryLock {
-    _directory: File,
-}
+/// Directories that no other daemon may use, for as long as this lives.
+#[derive(Default)]
+struct DirectoryLocks(BTreeMap<PathBuf, File>);
 
-impl DirectoryLock {
-    /// Locks the directories of `paths`, as far as they exist.
-    fn take(paths: &[&Path]) -> Result<Vec<Self>, Failure> {
-        let mut directories: Vec<PathBuf> =
-            paths.iter().filter_map(|path| files::parent(path).canonicalize().ok()).collect();
-        directories.sort();
-        directories.dedup();
-        directories.iter().map(|directory| Self::lock(directory)).collect()
+impl DirectoryLocks {
+    /// Locks the directories of `paths`, as far as they exist and are not locked yet.
+    fn take(&mut self, paths: &[&Path]) -> Result<(), Failure> {
+        for directory in paths.iter().filter_map(|path| files::parent(path).canonicalize().ok()) {
+            if !self.0.contains_key(&directory) {
+                let lock = Self::lock(&directory)?;
+                self.0.insert(directory, lock);
+            }
+        }
+        Ok(())
     }
 
-    fn lock(directory: &Path) -> Result<Self, Failure> {
+    fn lock(directory: &Path) -> Result<File, Failure> {
         let fail = |why: &dyn std::fmt::Display| Failure::new(directory.display(), why);
         let file = File::open(directory).map_err(|why| fail(&why))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _directory: file }),
+            Ok(()) => Ok(file),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(fail(&"another jarvis-secretsd is using this directory")),
             Err(why) => Err(fail(&why)),
         }
