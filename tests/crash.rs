@@ -113,7 +113,13 @@ fn tick() -> u64 {
 impl Writer {
     /// Changes and reads until the connection breaks.
     fn run(mut self) -> Witness {
-        while self.step().is_ok() {}
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        let why = loop {
+            if let Err(why) = self.step() {
+                break why;
+            }
+        };
+        assert!(matches!(why.kind(), BrokenPipe | ConnectionReset | UnexpectedEof), "{why}");
         self.witness
     }
 
@@ -184,8 +190,8 @@ struct Ledger {
     secrets: Vec<State>,
     /// Every version that was acknowledged.
     kids: HashSet<String>,
-    /// How many bytes of the audit log were checked.
-    checked: usize,
+    /// How many lines of the audit log were checked.
+    audit_lines: usize,
     last_change: u64,
     created: HashSet<String>,
     recovered: usize,
@@ -198,7 +204,7 @@ impl Ledger {
             site: Site::new(),
             secrets: (0..NAMES).map(|_| State::Absent).collect(),
             kids: HashSet::new(),
-            checked: 0,
+            audit_lines: 0,
             last_change: 0,
             created: HashSet::new(),
             recovered: 0,
@@ -274,10 +280,9 @@ impl Ledger {
 
     /// Checks the audit lines that are new, and that the vault's changes go on in them without gap or duplicate.
     fn check_audit(&mut self) {
-        let log = fs::read_to_string(self.site.path("state/audit/audit.jsonl")).unwrap();
         let mut numbers = BTreeSet::new();
-        for line in log[self.checked..].lines() {
-            let line: Value = serde_json::from_str(line).unwrap();
+        for line in self.site.audit(self.audit_lines + 1) {
+            self.audit_lines += 1;
             let event = line["event"].as_str().unwrap();
             let is_change =
                 matches!(event, "create_secret" | "delete_secret" | "rotate" | "destroy_version" | "recovered");
@@ -295,7 +300,6 @@ impl Ledger {
         self.last_change += numbers.len() as u64;
         let unaudited: Vec<_> = self.kids.difference(&self.created).collect();
         assert!(unaudited.is_empty(), "acknowledged without a line of their own: {unaudited:?}");
-        self.checked = log.len();
     }
 }
 

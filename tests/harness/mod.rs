@@ -80,10 +80,10 @@ impl Site {
         daemon
     }
 
-    /// The lines of the audit log, which nobody is writing to.
-    pub fn audit(&self) -> Vec<Value> {
+    /// The audit log from the file's line `first` on (the first is 1). Nobody is writing to it.
+    pub fn audit(&self, first: usize) -> Vec<Value> {
         let text = fs::read_to_string(self.path("state/audit/audit.jsonl")).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines().skip(first - 1).map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Checks these files of the audit log, oldest first, with the program's own verifier.
@@ -214,6 +214,9 @@ impl Client {
     }
 
     /// The next answer.
+    ///
+    /// # Errors
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the daemon has closed the connection instead.
     pub fn answer(&mut self) -> io::Result<Answer> {
         let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
         let status_line = self.line()?;
@@ -240,14 +243,6 @@ impl Client {
         match line.strip_suffix("\r\n") {
             Some(line) => Ok(line.to_owned()),
             None => Err(io::ErrorKind::UnexpectedEof.into()),
-        }
-    }
-
-    /// Whether the other side has closed the connection, or does while we wait.
-    pub fn sees_the_end(&mut self) -> bool {
-        match self.stream.read(&mut [0]) {
-            Ok(count) => count == 0,
-            Err(why) => why.kind() == io::ErrorKind::ConnectionReset,
         }
     }
 }
