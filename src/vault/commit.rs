@@ -3,7 +3,7 @@
 //! One append and one sync of the vault, and one of the audit log, serve all changes that wait ([`GroupCommit`]).
 //! A crash in between leaves records that the audit log does not know; the next start audits them as recovered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -57,9 +57,9 @@ pub enum Wish {
         /// For the schedule: pass over what is meanwhile no longer due, or no longer the schedule's to replace.
         only_due: bool,
     },
-    /// Destroy these versions, each given with its secret, if their grace is over.
+    /// Destroy these versions if their grace is over, and that of all older ones of the same secret.
     Destroy {
-        /// Secret and version, each once.
+        /// Secret and version, of one secret the oldest first, as [`Vault::expired_versions`] lists them.
         versions: Vec<(String, Version)>,
     },
 }
@@ -139,6 +139,8 @@ struct Outlook {
     current: Option<Version>,
     versions: usize,
     newest: Option<Kid>,
+    /// The versions that may be destroyed, the oldest first.
+    destroyable: VecDeque<Kid>,
 }
 
 impl Vault {
@@ -315,6 +317,7 @@ impl Planner<'_> {
                     return Err(Refused::NotFound(name));
                 }
                 let destroys = std::mem::take(&mut outlook.versions);
+                outlook.destroyable.clear();
                 self.planned.push(Planned { order, change: Change::Delete { name }, value: Value::None, destroys });
             }
             Wish::Rotate { names, only_due } => {
@@ -368,9 +371,11 @@ impl Planner<'_> {
     }
 
     fn destroy(&mut self, order: usize, name: String, kid: Kid) {
-        // Who came first may have destroyed it already.
-        if self.state.has_expired(&name, kid, self.now) {
-            self.outlook(&name).versions -= 1;
+        let outlook = self.outlook(&name);
+        // Who came first may have destroyed it already, or the whole secret.
+        if outlook.destroyable.front() == Some(&kid) {
+            outlook.destroyable.pop_front();
+            outlook.versions -= 1;
             self.planned.push(Planned {
                 order,
                 change: Change::Destroy { name, kid },
@@ -384,7 +389,8 @@ impl Planner<'_> {
         if !self.outlooks.contains_key(name) {
             let current = self.state.current(name).map(|kept| kept.version.clone());
             let versions = self.state.version_count_of(name);
-            self.outlooks.insert(name.to_owned(), Outlook { current, versions, newest: None });
+            let destroyable = self.state.destroyable_of(name, self.now).collect();
+            self.outlooks.insert(name.to_owned(), Outlook { current, versions, newest: None, destroyable });
         }
         self.outlooks.get_mut(name).expect("inserted above")
     }

@@ -317,13 +317,13 @@ impl Vault {
         census
     }
 
-    /// The versions whose grace is over: secret and kid.
+    /// The versions that [`Wish::Destroy`] may destroy, each with its secret, the oldest of a secret first.
     pub fn expired_versions(&self) -> Vec<(String, Version)> {
         let now = self.clock.now();
         let mut expired = Vec::new();
         self.walk(
             |name, versions, items| {
-                let gone = versions.iter().filter(|kept| kept.is_gone(now));
+                let gone = state::destroyable(versions, now);
                 items.extend(gone.map(|kept| (name.to_owned(), kept.version.clone())));
             },
             |items| expired.extend(items),

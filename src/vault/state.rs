@@ -35,6 +35,14 @@ pub enum Missing {
     Gone,
 }
 
+/// Those of a secret's versions that may be destroyed, the oldest first: their grace is over.
+///
+/// None goes before an older one. Until when a version is readable stands in the record of the one behind it, so a
+/// version that outlived that one (the clock was set back, or the grace made shorter) would lose its own end with it.
+pub fn destroyable(versions: &VecDeque<Kept>, now: Timestamp) -> impl Iterator<Item = &Kept> {
+    versions.iter().take_while(move |kept| kept.is_gone(now))
+}
+
 #[derive(Default)]
 struct Secret {
     /// In the order in which they were made; the last one is current.
@@ -131,11 +139,13 @@ impl State {
         self.secrets.get(name)?.versions.back()
     }
 
-    /// Whether `name` still has the version `kid`, although its grace is over.
-    pub fn has_expired(&self, name: &str, kid: Kid, now: Timestamp) -> bool {
-        let kept =
-            self.secrets.get(name).and_then(|secret| secret.versions.iter().find(|kept| kept.version.kid == kid));
-        kept.is_some_and(|kept| kept.is_gone(now))
+    /// The versions of `name` that may be destroyed, the oldest first.
+    pub fn destroyable_of(&self, name: &str, now: Timestamp) -> impl Iterator<Item = Kid> {
+        self.secrets
+            .get(name)
+            .into_iter()
+            .flat_map(move |secret| destroyable(&secret.versions, now))
+            .map(|kept| kept.version.kid)
     }
 
     /// How many versions `name` has.
