@@ -115,6 +115,8 @@ impl Found {
         if self.loaded.unfinished_bytes > 0 {
             self.store.cut(self.loaded.end.length).map_err(fail)?;
         }
+        // A daemon that was killed may have written records that it did not yet sync. They are part of the vault now.
+        self.store.append(b"").map_err(fail)?;
         let Loaded { header, key, state, end, .. } = self.loaded;
         let stats = Stats::default();
         stats.publish(&end, &state);

@@ -75,7 +75,7 @@ pub struct FileStore {
     length: u64,
     /// There may be bytes behind `length` that a failure left, or the file may have refused a sync.
     suspect: bool,
-    /// The file came into its place by a rename that is not yet durable.
+    /// The file may have come into its place by a rename that is not yet durable.
     name_pending: bool,
 }
 
@@ -87,7 +87,9 @@ impl FileStore {
         if !meta.is_file() {
             return Err(io::Error::other("is not a regular file"));
         }
-        Ok(Self { path: path.to_owned(), file, length: meta.len(), suspect: false, name_pending: false })
+        // A daemon that was killed may have left it so.
+        let name_pending = true;
+        Ok(Self { path: path.to_owned(), file, length: meta.len(), suspect: false, name_pending })
     }
 
     fn write_durably(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -183,9 +185,10 @@ impl Store for FileStore {
         self.length = successor.length;
         self.suspect = false;
         // Until the rename is durable a crash brings back the old file, which says the same up to now but will not get
-        // what is appended later.
+        // what is appended later. If it cannot be made durable now, it is before anything is appended.
         self.name_pending = true;
-        self.sync_name()
+        let _ = self.sync_name();
+        Ok(())
     }
 }
 
