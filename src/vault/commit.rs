@@ -201,7 +201,9 @@ impl Vault {
     }
 
     fn append(&self, log: &mut Log, lines: &[u8]) -> Result<(), Refused> {
-        let appended = log.store.append(lines);
+        // Lines of a commit that panicked before it was done: nobody was told of them, and nothing is chained to them.
+        let cut = if log.store.length() > log.end.length { log.store.cut(log.end.length) } else { Ok(()) };
+        let appended = cut.and_then(|()| log.store.append(lines));
         if appended.as_ref().is_err_and(|why| why.kind() == std::io::ErrorKind::NotFound) {
             self.file_lost.store(true, Ordering::SeqCst);
         }

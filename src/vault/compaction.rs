@@ -64,16 +64,19 @@ impl Vault {
         let mut end = self.write_snapshot(&start, &mut successor)?;
         let mut copied = start.length;
         loop {
-            let length = lock(&self.log).store.length();
-            let reader = lock(&self.log).store.reader(copied);
-            copied += copy(reader, length - copied, &mut successor).map_err(fail)?;
+            let (length, reader) = {
+                let log = lock(&self.log);
+                (log.end.length, log.store.reader(copied))
+            };
+            copy(reader, length - copied, &mut successor).map_err(fail)?;
+            copied = length;
             successor.sync().map_err(fail)?;
-            if length - copied <= HANDOVER && lock(&self.log).store.length() - copied <= HANDOVER {
+            if lock(&self.log).end.length - copied <= HANDOVER {
                 break;
             }
         }
         let mut log = lock(&self.log);
-        let length = log.store.length();
+        let length = log.end.length;
         copy(log.store.reader(copied), length - copied, &mut successor).map_err(fail)?;
         end.length += length - start.length;
         end.records += log.end.records - start.records;
@@ -135,8 +138,11 @@ impl Vault {
     }
 }
 
-fn copy(from: impl Read, length: u64, to: &mut Successor) -> io::Result<u64> {
-    io::copy(&mut from.take(length), to)
+fn copy(from: impl Read, length: u64, to: &mut Successor) -> io::Result<()> {
+    match io::copy(&mut from.take(length), to)? {
+        copied if copied == length => Ok(()),
+        _ => Err(io::Error::other("the file became shorter while the daemon was using it")),
+    }
 }
 
 struct SnapshotWriter<'a> {
