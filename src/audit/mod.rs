@@ -284,6 +284,12 @@ impl AuditLog {
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
+
+    /// Lets a test make the disk under the log fail.
+    #[cfg(test)]
+    pub(crate) fn faults(&self) -> std::sync::Arc<file::faults::Faults> {
+        lock(&self.writer).faults()
+    }
 }
 
 impl std::fmt::Display for AuditFailure {

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 const LONGEST_LINE: u64 = 1 << 20;
 
 /// What a good log says of itself.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// How many lines were checked.
     pub lines: u64,
@@ -87,6 +87,7 @@ pub struct Wrong {
 }
 
 /// A check under way. It remembers the last line, and nothing else of what it read.
+#[derive(Clone)]
 pub struct Verifier<'a> {
     key: &'a VerifyingKey,
     checkpoint: Option<Checkpoint>,
