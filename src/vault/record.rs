@@ -80,7 +80,7 @@ impl Header {
 
     /// Unwraps the data key with the master key.
     pub fn unwrap_key(&self, master: &SealingKey) -> Result<VaultKey, NotAuthentic> {
-        let wrapped = base64::decode(&self.wrapped_key).map_err(|_| NotAuthentic)?;
+        let wrapped = decode(&self.wrapped_key).ok_or(NotAuthentic)?;
         let bytes = master.open(wrapping(&self.vault_id).as_bytes(), &wrapped)?;
         let key = Zeroizing::new(<[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| NotAuthentic)?);
         Ok(VaultKey { vault_id: self.vault_id.clone(), key: SealingKey::new(&key) })
@@ -265,7 +265,7 @@ impl Sealed {
         let rest = std::str::from_utf8(line).ok()?.strip_prefix(LINE_START)?;
         let (seq, rest) = rest.split_once(LINE_MIDDLE)?;
         let number: u64 = seq.parse().ok()?;
-        let bytes = base64::decode(rest.strip_suffix(LINE_END)?).ok()?;
+        let bytes = decode(rest.strip_suffix(LINE_END)?)?;
         let canonical = number.to_string() == seq && bytes.len() >= seal::OVERHEAD;
         canonical.then(|| Self { seq: number, after, bytes: bytes.into_boxed_slice() })
     }
@@ -302,6 +302,11 @@ fn associated(key: &VaultKey, seq: u64, after: Link) -> Vec<u8> {
     data.extend_from_slice(&seq.to_be_bytes());
     data.extend_from_slice(&after);
     data
+}
+
+/// Decodes base64 in its one form: `base64::decode` takes it without its padding too.
+fn decode(base64: &str) -> Option<Vec<u8>> {
+    base64::decode(base64).ok().filter(|bytes| bytes.len().div_ceil(3) * 4 == base64.len())
 }
 
 fn hex(bytes: &[u8]) -> String {
