@@ -139,8 +139,8 @@ struct Outlook {
     current: Option<Version>,
     versions: usize,
     newest: Option<Kid>,
-    /// The versions that may be destroyed, the oldest first.
-    destroyable: VecDeque<Kid>,
+    /// The versions that may be destroyed, the oldest first; none: nobody asked yet.
+    destroyable: Option<VecDeque<Kid>>,
 }
 
 impl Vault {
@@ -154,7 +154,8 @@ impl Vault {
         answer
     }
 
-    fn commit_batch(&self, orders: Vec<Order>) -> Vec<Answer> {
+    /// Makes the changes of one batch, and answers each.
+    pub(super) fn commit_batch(&self, orders: Vec<Order>) -> Vec<Answer> {
         let count = orders.len();
         self.try_commit(orders).unwrap_or_else(|refused| vec![Err(refused); count])
     }
@@ -319,7 +320,7 @@ impl Planner<'_> {
                     return Err(Refused::NotFound(name));
                 }
                 let destroys = std::mem::take(&mut outlook.versions);
-                outlook.destroyable.clear();
+                outlook.destroyable = Some(VecDeque::new());
                 self.planned.push(Planned { order, change: Change::Delete { name }, value: Value::None, destroys });
             }
             Wish::Rotate { names, only_due } => {
@@ -373,10 +374,12 @@ impl Planner<'_> {
     }
 
     fn destroy(&mut self, order: usize, name: String, kid: Kid) {
+        let (now, state) = (self.now, self.state);
         let outlook = self.outlook(&name);
+        let destroyable = outlook.destroyable.get_or_insert_with(|| state.destroyable_of(&name, now).collect());
         // Who came first may have destroyed it already, or the whole secret.
-        if outlook.destroyable.front() == Some(&kid) {
-            outlook.destroyable.pop_front();
+        if destroyable.front() == Some(&kid) {
+            destroyable.pop_front();
             outlook.versions -= 1;
             self.planned.push(Planned {
                 order,
@@ -391,8 +394,7 @@ impl Planner<'_> {
         if !self.outlooks.contains_key(name) {
             let current = self.state.current(name).map(|kept| kept.version.clone());
             let versions = self.state.version_count_of(name);
-            let destroyable = self.state.destroyable_of(name, self.now).collect();
-            self.outlooks.insert(name.to_owned(), Outlook { current, versions, newest: None, destroyable });
+            self.outlooks.insert(name.to_owned(), Outlook { current, versions, newest: None, destroyable: None });
         }
         self.outlooks.get_mut(name).expect("inserted above")
     }

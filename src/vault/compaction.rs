@@ -27,16 +27,22 @@ const KIDS_A_RECORD: usize = 1024;
 impl Vault {
     pub(super) fn is_compaction_worthwhile(&self) -> bool {
         let bytes = self.stats.bytes.load(Ordering::Relaxed);
-        bytes >= SMALL && self.stats.dead_bytes.load(Ordering::Relaxed) * 2 > bytes
+        bytes >= SMALL.max(self.compaction_failed_at.load(Ordering::Relaxed) / 4 * 5)
+            && self.stats.dead_bytes.load(Ordering::Relaxed) * 2 > bytes
     }
 
     /// Compacts on a thread of its own.
     pub(super) fn compact_in_background(self: &Arc<Self>) {
         let vault = self.clone();
         let started = std::thread::Builder::new().name("compaction".to_owned()).spawn(move || {
-            if let Err(why) = vault.compact() {
-                log::error!("Compaction failed, the vault file stays as it is: {why}");
-            }
+            let failed_at = match vault.compact() {
+                Ok(()) => 0,
+                Err(why) => {
+                    log::error!("Compaction failed, the vault file stays as it is: {why}");
+                    vault.stats.bytes.load(Ordering::Relaxed)
+                }
+            };
+            vault.compaction_failed_at.store(failed_at, Ordering::Relaxed);
             vault.compaction_wanted.store(false, Ordering::SeqCst);
         });
         if let Err(why) = started {
@@ -138,7 +144,7 @@ impl Vault {
     }
 }
 
-fn copy(from: impl Read, length: u64, to: &mut Successor) -> io::Result<()> {
+pub(super) fn copy(from: impl Read, length: u64, to: &mut Successor) -> io::Result<()> {
     match io::copy(&mut from.take(length), to)? {
         copied if copied == length => Ok(()),
         _ => Err(io::Error::other("the file became shorter while the daemon was using it")),

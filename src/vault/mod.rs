@@ -132,6 +132,7 @@ impl Found {
             stats,
             compacting: Mutex::new(()),
             compaction_wanted: AtomicBool::new(false),
+            compaction_failed_at: AtomicU64::new(0),
             file_lost: AtomicBool::new(false),
             trouble: Mutex::default(),
         })
@@ -152,6 +153,9 @@ pub struct Vault {
     stats: Stats,
     compacting: Mutex<()>,
     compaction_wanted: AtomicBool,
+    /// How large the file was when the last compaction in the background failed; 0 if it did not. The next one waits until
+    /// the file has grown by a quarter: on a full disk, writing it anew with every change would leave no room for those.
+    compaction_failed_at: AtomicU64,
     /// The file was deleted under the daemon, and is to be written anew.
     file_lost: AtomicBool,
     trouble: Mutex<Trouble>,
