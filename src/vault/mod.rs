@@ -382,3 +382,6 @@ impl Vault {
         self.clock.now()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+//! What the vault promises, shown on a real file and a real audit log in a directory of the test's own.
+
+mod compaction;
+mod concurrency;
+mod conditions;
+mod damage;
+mod failures;
+mod model;
+mod secrecy;
+mod tears;
+mod versions;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::record::Change;
+use super::*;
+use crate::audit::{self, Entry, Event};
+use crate::clock::Dial;
+use crate::secret::Plaintext;
+
+const START: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);
+const LIFETIMES: Lifetimes = Lifetimes { rotation_days: 90, grace_days: 14 };
+
+/// A directory with a master key, a vault and an audit log, and the clock that they go by.
+struct Site {
+    dir: PathBuf,
+    master: KeyBytes,
+    clock: Clock,
+    dial: Dial,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+impl Site {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("jarvis-vault-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        files::create_dir(&dir).unwrap();
+        let master = KeyFile::new(dir.join("master.key")).generate().unwrap();
+        let (clock, dial) = Clock::manual(START);
+        Self { dir, master, clock, dial }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.join("vault.json")
+    }
+
+    fn audit_path(&self) -> PathBuf {
+        self.dir.join("audit.jsonl")
+    }
+
+    /// The file's bytes.
+    fn bytes(&self) -> Vec<u8> {
+        std::fs::read(self.path()).unwrap()
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        std::fs::write(self.path(), bytes).unwrap();
+    }
+
+    /// The file's lines, each with its newline.
+    fn lines(&self) -> Vec<Vec<u8>> {
+        self.bytes().split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
+    }
+
+    fn look(&self, known: u64) -> Result<Found, Failure> {
+        Found::look(&self.path(), &self.master, known)
+    }
+
+    /// Why the vault is refused. Shows too that looking at it changed nothing on the disk.
+    #[track_caller]
+    fn refusal(&self, known: u64) -> String {
+        let before = self.bytes();
+        let why = self.look(known).err().expect("a vault like this is refused").to_string();
+        assert_eq!(self.bytes(), before, "a refused vault is left as it is");
+        why
+    }
+
+    fn audit(&self) -> Arc<AuditLog> {
+        Arc::new(audit::Found::look(&self.audit_path()).unwrap().open(self.clock.clone()).unwrap())
+    }
+
+    /// The vault, made if it is not there, as the daemon's start opens it.
+    fn open(&self) -> Arc<Vault> {
+        let found = if self.path().exists() {
+            let known = audit::Found::look(&self.audit_path()).unwrap().tip().map_or(0, |tip| tip.vault_seq);
+            self.look(known).unwrap()
+        } else {
+            Found::create(&self.path(), &self.master).unwrap()
+        };
+        self.open_found(found)
+    }
+
+    fn open_found(&self, found: Found) -> Arc<Vault> {
+        Arc::new(found.open(&self.path(), self.audit(), self.clock.clone(), LIFETIMES).unwrap())
+    }
+
+    /// Closes `vault`, and opens it again from its file.
+    #[track_caller]
+    fn reopen(&self, vault: Arc<Vault>) -> Arc<Vault> {
+        assert_eq!(Arc::strong_count(&vault), 1, "nobody else holds the vault");
+        drop(vault);
+        self.open()
+    }
+
+    /// The audit log's lines.
+    fn audit_lines(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.audit_path()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn order(wish: Wish) -> Order {
+    let event = match wish {
+        Wish::Put { .. } => Event::CreateSecret,
+        Wish::Delete { .. } => Event::DeleteSecret,
+        Wish::Rotate { .. } => Event::Rotate,
+        Wish::Destroy { .. } => Event::DestroyVersion,
+    };
+    Order { wish, condition: Condition::default(), entry: Entry::new(event) }
+}
+
+fn put_wish(name: &str, value: &str) -> Wish {
+    let value = Plaintext::new(value.to_owned());
+    Wish::Put { name: name.to_owned(), value, rotation: Rotation::Manual, generator: None }
+}
+
+fn delete_wish(name: &str) -> Wish {
+    Wish::Delete { name: name.to_owned() }
+}
+
+fn rotate_wish(names: &[&str]) -> Wish {
+    Wish::Rotate { names: names.iter().map(|name| (*name).to_owned()).collect(), only_due: false }
+}
+
+/// Puts a value, and returns its kid.
+#[track_caller]
+fn put(vault: &Arc<Vault>, name: &str, value: &str) -> String {
+    let done = vault.commit(order(put_wish(name, value))).unwrap();
+    done[0].version.as_ref().unwrap().kid.of(name)
+}
+
+#[track_caller]
+fn delete(vault: &Arc<Vault>, name: &str) {
+    vault.commit(order(delete_wish(name))).unwrap();
+}
+
+/// Rotates one secret, and returns the new kid.
+#[track_caller]
+fn rotate(vault: &Arc<Vault>, name: &str) -> String {
+    let done = vault.commit(order(rotate_wish(&[name]))).unwrap();
+    done[0].version.as_ref().unwrap().kid.of(name)
+}
+
+/// Does the daily round's part: destroys all versions whose grace is over. Returns how many those were.
+#[track_caller]
+fn destroy_expired(vault: &Arc<Vault>) -> usize {
+    let versions = vault.expired_versions();
+    vault.commit(order(Wish::Destroy { versions })).unwrap().iter().map(|done| done.destroyed).sum()
+}
+
+/// The current value.
+fn read(vault: &Vault, name: &str) -> Result<String, Missing> {
+    read_version(vault, name, None)
+}
+
+fn read_version(vault: &Vault, name: &str, kid: Option<&str>) -> Result<String, Missing> {
+    let sight = vault.find(name, kid)?;
+    Ok(vault.open(&sight).unwrap().value().to_owned())
+}
+
+/// All that a vault knows, and where its file ends: equal for two vaults that will behave alike.
+#[derive(Debug, PartialEq, Eq)]
+struct Picture {
+    seq: u64,
+    link: record::Link,
+    /// Name, kid, value, until when it is readable, when it is due.
+    versions: Vec<(String, String, String, Option<Timestamp>, Timestamp)>,
+    spent: Vec<(String, Vec<String>)>,
+    counts: (u64, u64, u64),
+}
+
+fn picture(vault: &Vault) -> Picture {
+    let mut kept = Vec::new();
+    vault.walk(
+        |name, versions, items| items.extend(versions.iter().map(|kept| (name.to_owned(), kept.clone()))),
+        |items| kept.extend(items),
+    );
+    let versions = kept.into_iter().map(|(name, kept)| {
+        let value = vault.record_value(&kept.record).unwrap().value().to_owned();
+        let kid = kept.version.kid.of(&name);
+        (name, kid, value, kept.readable_until, kept.version.expires_at)
+    });
+    let versions = versions.collect();
+    let spent = lock(&vault.state).page_of_spent("").items;
+    let spent = spent.into_iter().map(|(name, kids)| {
+        let kids = kids.iter().map(|kid| kid.of(&name)).collect();
+        (name, kids)
+    });
+    let link = lock(&vault.log).end.link;
+    let state = lock(&vault.state);
+    let counts = (state.secret_count, state.version_count, state.live_bytes);
+    Picture { seq: state.seq, link, versions, spent: spent.collect(), counts }
+}
+
+/// Makes twenty changes of every kind: eleven puts, five rotations, two deletions, two destructions. Returns the number
+/// of the last one.
+fn make_twenty_changes(site: &Site, vault: &Arc<Vault>) {
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        put(vault, name, &format!("value of {name}"));
+    }
+    delete(vault, "f");
+    for name in ["a", "b", "c", "d", "e"] {
+        rotate(vault, name);
+    }
+    site.dial.advance(DAY * 15);
+    put(vault, "b", "later");
+    let versions = vault.expired_versions().into_iter().take(2).collect();
+    vault.commit(order(Wish::Destroy { versions })).unwrap();
+    put(vault, "f", "once more");
+    delete(vault, "e");
+    for name in ["g", "h", "i"] {
+        put(vault, name, "v");
+    }
+    assert_eq!(vault.seq(), 20);
+}
+
+const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+
+/// The number of the last change that `found` holds and its bytes of an unfinished write.
+fn extent(found: &Found) -> (u64, u64) {
+    (found.seq(), found.unfinished_bytes())
+}
+
+/// Waits until the compaction that runs in the background, if one does, is over.
+fn settle(vault: &Arc<Vault>) {
+    while Arc::strong_count(vault) > 1 {
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,176 @@
+//! A compaction changes the file and nothing else, and nobody waits for it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use super::super::kid::Kid;
+use super::*;
+
+fn dead(vault: &Vault) -> (u64, u64) {
+    (vault.stats().dead_records.load(Ordering::Relaxed), vault.stats().dead_bytes.load(Ordering::Relaxed))
+}
+
+fn end(vault: &Vault) -> End {
+    lock(&vault.log).end
+}
+
+#[test]
+fn a_compacted_vault_is_smaller_has_nothing_dead_and_loads_to_the_same() {
+    let site = Site::new("compacted");
+    let vault = site.open();
+    make_twenty_changes(&site, &vault);
+    let (before, bytes) = (picture(&vault), site.bytes().len());
+    // Dead are the five versions that were deleted or destroyed, and the four records that said so.
+    assert_eq!((dead(&vault).0, vault.stats().live_records.load(Ordering::Relaxed)), (9, 11));
+
+    assert!(vault.compact_dead().unwrap());
+    assert_eq!(dead(&vault), (0, 0));
+    assert_eq!(vault.stats().bytes.load(Ordering::Relaxed), site.bytes().len() as u64);
+    assert!(site.bytes().len() < bytes);
+    assert_eq!(picture(&vault), before);
+    assert!(!vault.compact_dead().unwrap(), "there is nothing more to gain");
+
+    let end_before = end(&vault);
+    let vault = site.reopen(vault);
+    assert_eq!(picture(&vault), before);
+    assert_eq!(end(&vault), end_before);
+    assert_eq!(dead(&vault), (0, 0));
+}
+
+#[test]
+fn changes_go_on_behind_a_snapshot_and_behind_the_next_one() {
+    let site = Site::new("goes-on");
+    let mut vault = site.open();
+    for round in 0..4 {
+        for name in ["a", "b", "c"] {
+            put(&vault, name, &format!("{name} in round {round}"));
+        }
+        delete(&vault, "b");
+        assert!(vault.compact_dead().unwrap());
+        put(&vault, "tail", &format!("in round {round}"));
+        let before = (picture(&vault), end(&vault));
+        vault = site.reopen(vault);
+        assert_eq!((picture(&vault), end(&vault)), before);
+        assert_eq!(vault.seq(), (round + 1) * 5);
+    }
+    assert_eq!(read(&vault, "a").unwrap(), "a in round 3");
+}
+
+#[test]
+fn a_vault_with_nothing_left_in_it_compacts_and_goes_on() {
+    let site = Site::new("emptied");
+    let vault = site.open();
+    put(&vault, "a", "v");
+    delete(&vault, "a");
+    assert!(vault.compact_dead().unwrap());
+    let vault = site.reopen(vault);
+    assert_eq!((vault.secret_count(), vault.seq(), dead(&vault)), (0, 2, (0, 0)));
+    put(&vault, "a", "w");
+    assert_eq!(read(&site.reopen(vault), "a").unwrap(), "w");
+}
+
+#[test]
+fn the_ids_of_thousands_of_former_versions_survive() {
+    let site = Site::new("many-spent");
+    let vault = site.open();
+    let kids: Vec<Kid> = (0..2500).map(|n| Kid::from((1_000_000_000 + n / 2, 1 + n as u32 % 2))).collect();
+    let spent = Change::Spent { name: "a".to_owned(), kids: kids.clone() };
+    let record = Sealed::seal(&vault.key, (0, record::NO_LINK), 0, &spent, "").unwrap();
+    lock(&vault.state).apply(spent, Arc::new(record));
+    put(&vault, "a", "v");
+    put(&vault, "b", "v");
+    delete(&vault, "b");
+    let before = picture(&vault);
+    vault.compact_dead().unwrap();
+    let vault = site.reopen(vault);
+    assert_eq!(picture(&vault), before);
+    assert_eq!(dead(&vault), (0, 0));
+    assert!(kids.iter().all(|kid| read_version(&vault, "a", Some(&kid.of("a"))) == Err(Missing::Gone)));
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_four_threads_write_during_compactions() {
+    const EACH: usize = 80;
+    let site = Site::new("during");
+    let vault = site.open();
+    let writing = AtomicBool::new(true);
+    let write = |thread: usize| {
+        let mut mine = BTreeMap::new();
+        for n in 0..EACH {
+            let name = format!("secret-{thread}-{}", n % 7);
+            match n % 5 {
+                4 if mine.contains_key(&name) => {
+                    delete(&vault, &name);
+                    mine.insert(name, None);
+                }
+                3 => {
+                    site.dial.advance(DAY);
+                    destroy_expired(&vault);
+                    rotate(&vault, &format!("own-{thread}"));
+                }
+                _ => {
+                    let value = format!("value {n} of thread {thread}");
+                    put(&vault, &name, &value);
+                    put(&vault, &format!("own-{thread}"), &value);
+                    mine.insert(name, Some(value));
+                }
+            }
+            for (name, value) in &mine {
+                assert_eq!(read(&vault, name).ok(), *value, "also while a compaction runs");
+            }
+        }
+        mine
+    };
+    let acknowledged: BTreeMap<String, Option<String>> = thread::scope(|scope| {
+        let compactor = scope.spawn(|| {
+            while writing.load(Ordering::SeqCst) {
+                vault.compact_dead().unwrap();
+            }
+        });
+        let writers: Vec<_> = (0..4).map(|thread| scope.spawn(move || write(thread))).collect();
+        let all = writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect();
+        writing.store(false, Ordering::SeqCst);
+        compactor.join().unwrap();
+        all
+    });
+    assert!(vault.stats().compactions.load(Ordering::Relaxed) > 1);
+    let (before, end_before) = (picture(&vault), end(&vault));
+    let vault = site.reopen(vault);
+    assert_eq!(picture(&vault), before);
+    assert_eq!(end(&vault), end_before);
+    for (name, value) in acknowledged {
+        assert_eq!(read(&vault, &name).ok(), value, "{name}");
+    }
+    vault.compact_dead().unwrap();
+    assert_eq!(dead(&vault), (0, 0));
+}
+
+#[test]
+fn what_a_compaction_left_that_a_crash_interrupted_is_removed_at_the_start() {
+    let site = Site::new("leftover");
+    let vault = site.open();
+    put(&vault, "a", "v");
+    let leftover = site.dir.join("vault.json.compacting");
+    std::fs::write(&leftover, "half a vault").unwrap();
+    drop(site.look(1).unwrap());
+    assert!(leftover.exists(), "looking changes nothing");
+    let vault = site.reopen(vault);
+    assert!(!leftover.exists());
+    assert_eq!(read(&vault, "a").unwrap(), "v");
+}
+
+#[test]
+fn a_large_file_that_is_more_than_half_dead_is_compacted_without_being_asked() {
+    let site = Site::new("background");
+    let vault = site.open();
+    put(&vault, "kept", "v");
+    put(&vault, "large", &"v".repeat(MAX_VALUE));
+    assert_eq!(vault.stats().compactions.load(Ordering::Relaxed), 0);
+    delete(&vault, "large");
+    settle(&vault);
+    assert_eq!(vault.stats().compactions.load(Ordering::Relaxed), 1);
+    assert!(site.bytes().len() < 2048);
+    let vault = site.reopen(vault);
+    assert_eq!((read(&vault, "kept").unwrap().as_str(), dead(&vault)), ("v", (0, 0)));
+}

@@ -1,0 +1,283 @@
+//! A disk that refuses: the change is refused cleanly, nothing of it is visible, and it heals by itself.
+
+use std::io;
+use std::io::Read;
+use std::thread;
+
+use super::super::compaction::copy;
+use super::super::store::Successor;
+use super::*;
+
+/// How many of the next calls fail.
+#[derive(Default)]
+struct Faults {
+    appends: AtomicU64,
+    /// Appends that succeed, and then the thread dies.
+    panics: AtomicU64,
+    cuts: AtomicU64,
+    successors: AtomicU64,
+    replacements: AtomicU64,
+}
+
+fn strike(left: &AtomicU64) -> io::Result<()> {
+    match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) {
+        Ok(_) => Err(io::Error::from(io::ErrorKind::StorageFull)),
+        Err(_) => Ok(()),
+    }
+}
+
+/// A file that fails when it is told to.
+struct Faulty {
+    file: FileStore,
+    faults: Arc<Faults>,
+}
+
+impl Store for Faulty {
+    fn length(&self) -> u64 {
+        self.file.length()
+    }
+
+    fn reader(&self, from: u64) -> Box<dyn Read + Send> {
+        self.file.reader(from)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        strike(&self.faults.appends)?;
+        self.file.append(bytes)?;
+        strike(&self.faults.panics).expect("a test asked for it");
+        Ok(())
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        strike(&self.faults.cuts)?;
+        self.file.cut(length)
+    }
+
+    fn begin_successor(&self) -> io::Result<Successor> {
+        strike(&self.faults.successors)?;
+        self.file.begin_successor()
+    }
+
+    fn replace(&mut self, successor: Successor) -> io::Result<()> {
+        strike(&self.faults.replacements)?;
+        self.file.replace(successor)
+    }
+}
+
+/// A vault with one secret, on a disk that fails when it is told to.
+fn faulty(name: &str) -> (Site, Arc<Vault>, Arc<Faults>) {
+    let site = Site::new(name);
+    put(&site.open(), "db", "before");
+    let faults = Arc::<Faults>::default();
+    let loaded = site.look(1).unwrap().loaded;
+    let file = FileStore::open(&site.path()).unwrap();
+    let found = Found { loaded, store: Box::new(Faulty { file, faults: faults.clone() }) };
+    let vault = site.open_found(found);
+    (site, vault, faults)
+}
+
+/// Nothing but the secret from before is there, in memory and in the file.
+#[track_caller]
+fn expect_unchanged(site: &Site, vault: &Vault) {
+    assert_eq!((read(vault, "db").unwrap().as_str(), vault.seq(), vault.secret_count()), ("before", 1, 1));
+    assert_eq!(extent(&site.look(0).unwrap()), (1, 0));
+}
+
+/// The next change succeeds, and the file holds what memory holds.
+#[track_caller]
+fn expect_healed(site: &Site, vault: Arc<Vault>) {
+    put(&vault, "db", "healed");
+    assert_eq!(vault.trouble(), None);
+    let before = picture(&vault);
+    let vault = site.reopen(vault);
+    assert_eq!(picture(&vault), before);
+    assert_eq!(read(&vault, "db").unwrap(), "healed");
+    let lines = site.audit_lines();
+    let changes: Vec<u64> =
+        lines.iter().filter(|line| !line["secret_name"].is_null()).map(|l| l["vault_seq"].as_u64().unwrap()).collect();
+    assert!(changes.iter().copied().eq(1..=vault.seq()), "one audit line a change: {changes:?}");
+}
+
+#[test]
+fn a_change_that_the_vaults_file_does_not_take_is_refused_and_the_next_one_is_made() {
+    let (site, vault, faults) = faulty("append");
+    for wish in [put_wish("db", "x"), put_wish("new", "x"), delete_wish("db"), rotate_wish(&["db"])] {
+        faults.appends.store(1, Ordering::SeqCst);
+        let refused = vault.commit(order(wish)).unwrap_err();
+        assert!(matches!(&refused, Refused::Storage(why) if why.contains("no storage space")), "{refused:?}");
+        expect_unchanged(&site, &vault);
+    }
+    assert_eq!(site.audit_lines().len(), 1, "what was not done is not audited as done");
+    expect_healed(&site, vault);
+}
+
+#[test]
+fn trouble_lasts_as_long_as_the_file_cannot_be_written_and_needs_no_change_to_end() {
+    let (_site, vault, faults) = faulty("trouble");
+    faults.appends.store(2, Ordering::SeqCst);
+    vault.commit(order(put_wish("db", "x"))).unwrap_err();
+    assert!(vault.trouble().unwrap().contains("the vault file cannot be written: no storage space"));
+    assert_eq!(read(&vault, "db").unwrap(), "before", "secrets are still served");
+    assert_eq!(vault.trouble(), None);
+}
+
+#[test]
+fn a_failure_is_the_fate_of_the_whole_batch_and_of_no_other() {
+    let (site, vault, faults) = faulty("batch");
+    faults.appends.store(1, Ordering::SeqCst);
+    let answers = vault.commit_batch(vec![order(put_wish("a", "x")), order(put_wish("b", "x"))]);
+    assert!(answers.iter().all(|answer| matches!(answer, Err(Refused::Storage(_)))));
+    expect_unchanged(&site, &vault);
+    expect_healed(&site, vault);
+}
+
+#[test]
+fn a_change_whose_audit_line_cannot_be_written_is_taken_back() {
+    let (site, vault, _) = faulty("audit");
+    let before = site.bytes();
+    vault.audit.faults().writes.store(1, Ordering::SeqCst);
+    let refused = vault.commit(order(put_wish("db", "x"))).unwrap_err();
+    assert!(matches!(refused, Refused::Audit { applied: false, .. }), "{refused:?}");
+    assert_eq!(site.bytes(), before, "cut back to its former length");
+    expect_unchanged(&site, &vault);
+    expect_healed(&site, vault);
+    assert!(site.audit_lines().iter().any(|line| line["event"] == "audit_resumed"));
+}
+
+#[test]
+fn while_the_audit_log_cannot_be_written_the_vaults_file_is_not_touched() {
+    let (site, vault, _) = faulty("audit-down");
+    vault.audit.faults().writes.store(4, Ordering::SeqCst);
+    for _ in 0..4 {
+        let refused = vault.commit(order(delete_wish("db"))).unwrap_err();
+        assert!(matches!(refused, Refused::Audit { applied: false, .. }), "{refused:?}");
+        expect_unchanged(&site, &vault);
+    }
+    expect_healed(&site, vault);
+}
+
+#[test]
+fn a_change_whose_audit_line_is_written_but_not_confirmed_is_made_and_said_to_be() {
+    let (site, vault, _) = faulty("audit-sync");
+    vault.audit.faults().syncs.store(2, Ordering::SeqCst);
+    let refused = vault.commit(order(put_wish("db", "made"))).unwrap_err();
+    assert!(matches!(refused, Refused::Audit { applied: true, .. }), "{refused:?}");
+    assert_eq!(read(&vault, "db").unwrap(), "made");
+    assert_eq!(extent(&site.look(0).unwrap()), (2, 0));
+    expect_healed(&site, vault);
+}
+
+#[test]
+fn what_could_be_neither_audited_nor_taken_back_goes_before_the_next_change() {
+    let (site, vault, faults) = faulty("uncut");
+    vault.audit.faults().writes.store(1, Ordering::SeqCst);
+    faults.cuts.store(1, Ordering::SeqCst);
+    let refused = vault.commit(order(put_wish("db", "x"))).unwrap_err();
+    assert!(matches!(refused, Refused::Audit { applied: false, .. }), "{refused:?}");
+    assert_eq!(read(&vault, "db").unwrap(), "before");
+    let unaudited = site.look(1).unwrap();
+    assert_eq!(unaudited.unaudited().len(), 1, "a crash now would leave it to be audited as recovered");
+    expect_healed(&site, vault);
+}
+
+#[test]
+fn a_commit_that_panics_behind_its_append_leaves_no_trace() {
+    let (site, vault, faults) = faulty("panic");
+    faults.panics.store(1, Ordering::SeqCst);
+    let dying = vault.clone();
+    assert!(thread::spawn(move || dying.commit(order(put_wish("db", "x")))).join().is_err());
+    assert_eq!((read(&vault, "db").unwrap().as_str(), vault.seq()), ("before", 1));
+    expect_healed(&site, vault);
+}
+
+#[test]
+fn a_compaction_does_not_copy_what_a_panic_left() {
+    let (site, vault, faults) = faulty("panic-compact");
+    put(&vault, "dead", "x");
+    delete(&vault, "dead");
+    faults.panics.store(1, Ordering::SeqCst);
+    let dying = vault.clone();
+    assert!(thread::spawn(move || dying.commit(order(put_wish("db", "x")))).join().is_err());
+    assert!(vault.compact_dead().unwrap());
+    expect_healed(&site, vault);
+}
+
+#[test]
+fn a_compaction_that_fails_leaves_the_file_in_force_and_nothing_beside_it() {
+    let (site, vault, faults) = faulty("compaction");
+    put(&vault, "dead", "x");
+    delete(&vault, "dead");
+    let before = site.bytes();
+    for fault in [&faults.successors, &faults.replacements] {
+        fault.store(1, Ordering::SeqCst);
+        assert!(vault.compact_dead().is_err());
+        assert_eq!(site.bytes(), before);
+        assert!(!site.dir.join("vault.json.compacting").exists());
+    }
+    assert!(vault.compact_dead().unwrap());
+    expect_healed(&site, vault);
+}
+
+#[test]
+fn a_failed_compaction_is_tried_again_when_the_file_has_grown_and_not_with_every_change() {
+    let (site, vault, faults) = faulty("compaction-again");
+    faults.successors.store(1000, Ordering::SeqCst);
+    let attempts = || 1000 - faults.successors.load(Ordering::SeqCst);
+    put(&vault, "large", &"v".repeat(MAX_VALUE));
+    delete(&vault, "large");
+    settle(&vault);
+    assert_eq!(attempts(), 1);
+    for _ in 0..20 {
+        put(&vault, "db", "small");
+        settle(&vault);
+    }
+    assert_eq!(attempts(), 1);
+    put(&vault, "large", &"v".repeat(MAX_VALUE));
+    delete(&vault, "large");
+    settle(&vault);
+    assert_eq!(attempts(), 2);
+    faults.successors.store(0, Ordering::SeqCst);
+    assert!(vault.compact_dead().unwrap());
+    expect_healed(&site, vault);
+}
+
+#[test]
+fn a_vault_file_that_was_deleted_is_written_anew_from_memory() {
+    let (site, vault, _) = faulty("deleted");
+    put(&vault, "other", "v");
+    std::fs::remove_file(site.path()).unwrap();
+    let refused = vault.commit(order(put_wish("db", "x"))).unwrap_err();
+    assert!(matches!(&refused, Refused::Storage(why) if why.contains("deleted while the daemon")), "{refused:?}");
+    assert_eq!(read(&vault, "db").unwrap(), "before");
+    settle(&vault);
+    assert_eq!(read(&site.open_found(site.look(2).unwrap()), "other").unwrap(), "v");
+    expect_healed(&site, vault);
+}
+
+#[test]
+fn a_vault_file_that_somebody_shortened_is_not_made_the_base_of_a_compaction() {
+    let (site, vault, _) = faulty("shortened");
+    put(&vault, "dead", "x");
+    delete(&vault, "dead");
+    let whole = site.bytes();
+    let file = std::fs::OpenOptions::new().write(true).open(site.path()).unwrap();
+    // What is read by a compaction is what was appended behind its start: here, all of it.
+    let mut successor = lock(&vault.log).store.begin_successor().unwrap();
+    file.set_len(whole.len() as u64 / 2).unwrap();
+    let reader = lock(&vault.log).store.reader(0);
+    let why = copy(reader, whole.len() as u64, &mut successor).unwrap_err();
+    assert!(why.to_string().contains("became shorter"), "{why}");
+}
+
+#[test]
+fn a_value_that_memory_lost_is_not_served_and_stays_a_trouble() {
+    let (_site, vault, _) = faulty("memory");
+    let mut sight = vault.find("db", None).unwrap();
+    sight.record = Arc::new(
+        Sealed::parse(br#"{"seq":1,"sealed":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#, record::NO_LINK).unwrap(),
+    );
+    let why = vault.open(&sight).err().unwrap().to_string();
+    assert!(why.contains("vault record 1") && why.contains("restart the daemon"), "{why}");
+    assert_eq!(vault.trouble(), Some(why));
+    assert_eq!(vault.seal_stats().unseal_errors.load(Ordering::Relaxed), 1);
+}

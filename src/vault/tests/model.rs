@@ -1,0 +1,163 @@
+//! Thousands of random operations, and a model so simple that it can be believed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+
+/// Marsaglia's xorshift64: the same numbers for the same seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
+
+/// Says with which seed a test failed.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the seed was {:#x}", self.0);
+        }
+    }
+}
+
+struct ModelVersion {
+    kid: String,
+    value: String,
+    until: Option<Timestamp>,
+}
+
+#[derive(Default)]
+struct Model {
+    secrets: BTreeMap<String, Vec<ModelVersion>>,
+    /// Every kid that ever was, with its secret.
+    ever: BTreeMap<String, BTreeSet<String>>,
+    seq: u64,
+}
+
+impl Model {
+    fn put(&mut self, name: &str, value: String, now: Timestamp) -> String {
+        let ever = self.ever.entry(name.to_owned()).or_default();
+        let first = format!("{name}-{}", now.compact());
+        let kids = std::iter::once(first.clone()).chain((2..).map(|n| format!("{first}-{n}")));
+        let kid = kids.into_iter().find(|kid| !ever.contains(kid)).unwrap();
+        ever.insert(kid.clone());
+        let versions = self.secrets.entry(name.to_owned()).or_default();
+        if let Some(previous) = versions.last_mut() {
+            previous.until = Some(now.plus_days(LIFETIMES.grace_days));
+        }
+        versions.push(ModelVersion { kid: kid.clone(), value, until: None });
+        self.seq += 1;
+        kid
+    }
+
+    fn destroy(&mut self, now: Timestamp) -> usize {
+        let mut destroyed = 0;
+        for versions in self.secrets.values_mut() {
+            while versions.first().is_some_and(|oldest| oldest.until.is_some_and(|until| until <= now)) {
+                versions.remove(0);
+                destroyed += 1;
+            }
+        }
+        self.seq += destroyed as u64;
+        destroyed
+    }
+
+    fn read(&self, name: &str, kid: &str, now: Timestamp) -> Result<String, Missing> {
+        let versions = self.secrets.get(name).ok_or(Missing::NotFound)?;
+        match versions.iter().find(|version| version.kid == kid) {
+            Some(version) if version.until.is_some_and(|until| until <= now) => Err(Missing::Gone),
+            Some(version) => Ok(version.value.clone()),
+            None if self.ever[name].contains(kid) => Err(Missing::Gone),
+            None => Err(Missing::NotFound),
+        }
+    }
+
+    /// Compares all that can be read of `name`.
+    #[track_caller]
+    fn expect(&self, vault: &Vault, name: &str) {
+        let current = self.secrets.get(name).map(|versions| versions.last().unwrap().value.clone());
+        assert_eq!(read(vault, name).ok(), current, "{name}");
+        for kid in self.ever.get(name).into_iter().flatten() {
+            assert_eq!(read_version(vault, name, Some(kid)), self.read(name, kid, vault.now()), "{kid}");
+        }
+    }
+
+    #[track_caller]
+    fn expect_all(&self, vault: &Vault) {
+        assert_eq!(vault.seq(), self.seq);
+        let listed: Vec<_> = vault.list(|_, _| true).iter().map(|listed| (listed.name.clone(), listed.kid())).collect();
+        let current: Vec<_> =
+            self.secrets.iter().map(|(name, versions)| (name.clone(), versions.last().unwrap().kid.clone())).collect();
+        assert_eq!(listed, current);
+        let versions: usize = self.secrets.values().map(Vec::len).sum();
+        assert_eq!(vault.census().versions, versions as u64);
+        self.ever.keys().for_each(|name| self.expect(vault, name));
+    }
+}
+
+fn run(seed: u64, steps: u32) {
+    let _seed = Seed(seed);
+    let site = Site::new(&format!("model-{seed:x}"));
+    let mut random = Random(seed);
+    let mut model = Model::default();
+    let mut vault = site.open();
+    for step in 0..steps {
+        let name = format!("secret-{}", random.below(6));
+        let exists = model.secrets.contains_key(&name);
+        match random.below(100) {
+            0..40 => {
+                let value = format!("value {step} {}", "x".repeat(random.below(300) as usize));
+                let kid = put(&vault, &name, &value);
+                assert_eq!(kid, model.put(&name, value, vault.now()));
+            }
+            40..50 if exists => {
+                delete(&vault, &name);
+                model.secrets.remove(&name);
+                model.seq += 1;
+            }
+            50..60 if exists => {
+                let kid = rotate(&vault, &name);
+                let value = read(&vault, &name).unwrap();
+                assert_eq!(value.len(), 44);
+                assert_eq!(kid, model.put(&name, value, vault.now()));
+            }
+            40..60 => {
+                let refused = Refused::NotFound(name.clone());
+                let wish = if random.below(2) == 0 { delete_wish(&name) } else { rotate_wish(&[&name]) };
+                assert_eq!(vault.commit(order(wish)).unwrap_err(), refused);
+            }
+            60..68 => assert_eq!(destroy_expired(&vault), model.destroy(vault.now())),
+            68..84 => site.dial.advance(std::time::Duration::from_secs(random.below(5 * 86_400))),
+            84..86 => {
+                site.dial.set(Timestamp::from_nanos(vault.now().nanos() - random.below(10 * 86_400) * 1_000_000_000))
+            }
+            86..92 => _ = vault.compact_dead().unwrap(),
+            _ => {
+                settle(&vault);
+                let before = picture(&vault);
+                vault = site.reopen(vault);
+                assert_eq!(picture(&vault), before);
+                model.expect_all(&vault);
+            }
+        }
+        model.expect(&vault, &name);
+    }
+    model.expect_all(&vault);
+}
+
+#[test]
+fn a_thousand_random_operations_come_to_what_a_simple_model_says() {
+    run(0x9e37_79b9_7f4a_7c15, 1000);
+}
+
+#[test]
+fn so_do_a_thousand_others_every_time() {
+    run(u64::from_be_bytes(*seal::random().unwrap()) | 1, 1000);
+}

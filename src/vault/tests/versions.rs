@@ -1,0 +1,206 @@
+//! Versions, their grace, and ids that never come again.
+
+use std::time::Duration;
+
+use super::*;
+use crate::generator::Generator;
+
+#[test]
+fn an_older_version_is_readable_by_its_kid_until_its_grace_ends() {
+    let site = Site::new("grace");
+    let vault = site.open();
+    let old = put(&vault, "db", "old");
+    site.dial.advance(DAY);
+    let new = put(&vault, "db", "new");
+    let last_moment = START.plus_days(1 + LIFETIMES.grace_days);
+
+    assert_eq!(read(&vault, "db").unwrap(), "new");
+    assert_eq!(vault.find("db", Some(&old)).err(), None);
+    assert_eq!(vault.find("db", Some(&old)).unwrap().expires_at, last_moment);
+    assert_eq!(vault.find("db", Some(&new)).unwrap().expires_at, START.plus_days(1 + LIFETIMES.rotation_days));
+
+    site.dial.set(Timestamp::from_nanos(last_moment.nanos() - 1));
+    assert_eq!(read_version(&vault, "db", Some(&old)).unwrap(), "old");
+    assert!(vault.expired_versions().is_empty());
+    site.dial.set(last_moment);
+    assert_eq!(read_version(&vault, "db", Some(&old)), Err(Missing::Gone));
+    assert_eq!(read_version(&vault, "db", Some(&new)).unwrap(), "new", "the current one has no end");
+}
+
+#[test]
+fn a_version_that_the_daily_round_destroyed_is_gone_for_ever() {
+    let site = Site::new("destroy");
+    let vault = site.open();
+    let old = put(&vault, "db", "old");
+    let new = put(&vault, "db", "new");
+    site.dial.advance(DAY * 14);
+    assert_eq!(vault.census().expired_versions, 1);
+    assert_eq!(destroy_expired(&vault), 1);
+    assert_eq!(
+        vault.census(),
+        Census { secrets: 1, versions: 1, next_expiry: Some(START.plus_days(90)), ..Census::default() }
+    );
+
+    // Also if the clock is set back to where its grace was not over.
+    site.dial.set(START);
+    assert_eq!(read_version(&vault, "db", Some(&old)), Err(Missing::Gone));
+    vault.compact_dead().unwrap();
+    assert_eq!(read_version(&vault, "db", Some(&old)), Err(Missing::Gone));
+    let vault = site.reopen(vault);
+    assert_eq!(read_version(&vault, "db", Some(&old)), Err(Missing::Gone));
+    assert_eq!(read_version(&vault, "db", Some(&new)).unwrap(), "new");
+
+    delete(&vault, "db");
+    let vault = site.reopen(vault);
+    assert_eq!(read_version(&vault, "db", Some(&old)), Err(Missing::NotFound), "of a deleted secret nothing is told");
+    assert_eq!(read(&vault, "db"), Err(Missing::NotFound));
+}
+
+#[test]
+fn what_is_current_or_has_grace_left_is_not_destroyed_whoever_asks() {
+    let site = Site::new("not-expired");
+    let vault = site.open();
+    put(&vault, "db", "old");
+    let versions = vault.list(|_, _| true).into_iter().map(|listed| (listed.name, listed.version)).collect::<Vec<_>>();
+    let destroy = || vault.commit(order(Wish::Destroy { versions: versions.clone() })).unwrap().len();
+    site.dial.advance(DAY * 1000);
+    assert_eq!(destroy(), 0, "it is current");
+    put(&vault, "db", "new");
+    assert_eq!(destroy(), 0, "it has its grace");
+    site.dial.advance(DAY * 14);
+    assert_eq!(destroy(), 1);
+    assert_eq!(destroy(), 0, "only once");
+    assert_eq!(vault.seq(), 3);
+}
+
+#[test]
+fn a_version_is_not_destroyed_before_an_older_one_that_outlives_it() {
+    let site = Site::new("outlived");
+    let vault = site.open();
+    site.dial.set(START.plus_days(20));
+    let oldest = put(&vault, "db", "oldest");
+    put(&vault, "db", "middle");
+    // The clock is set back, so the middle one's grace ends on day 24 and the oldest one's on day 34.
+    site.dial.set(START.plus_days(10));
+    put(&vault, "db", "newest");
+    site.dial.set(START.plus_days(30));
+    assert_eq!(vault.census().expired_versions, 1);
+    assert_eq!(destroy_expired(&vault), 0);
+    vault.compact_dead().unwrap();
+    let vault = site.reopen(vault);
+    assert_eq!(read_version(&vault, "db", Some(&oldest)).unwrap(), "oldest");
+    site.dial.set(START.plus_days(34));
+    assert_eq!(destroy_expired(&vault), 2);
+}
+
+#[test]
+fn every_version_of_one_second_has_a_kid_of_its_own_whatever_happened_in_between() {
+    let site = Site::new("kids");
+    let mut vault = site.open();
+    let first = put(&vault, "db", "v");
+    assert_eq!(first, "db-20251027-113644");
+    assert_eq!(rotate(&vault, "db"), format!("{first}-2"));
+    delete(&vault, "db");
+    assert_eq!(put(&vault, "db", "v"), format!("{first}-3"), "after a deletion");
+    delete(&vault, "db");
+    assert!(vault.compact_dead().unwrap());
+    vault = site.reopen(vault);
+    assert_eq!(put(&vault, "db", "v"), format!("{first}-4"), "after a deletion, a compaction and a restart");
+    site.dial.advance(DAY * 20);
+    put(&vault, "db", "v");
+    site.dial.advance(DAY * 20);
+    destroy_expired(&vault);
+    vault.compact_dead().unwrap();
+    vault = site.reopen(vault);
+    site.dial.set(START);
+    assert_eq!(put(&vault, "db", "v"), format!("{first}-5"), "after a destruction, when the clock was set back");
+    site.dial.advance(Duration::from_secs(1));
+    assert_eq!(put(&vault, "db", "v"), "db-20251027-113645", "in another second");
+}
+
+#[test]
+fn a_kid_of_another_secret_or_of_none_is_not_found() {
+    let site = Site::new("foreign-kid");
+    let vault = site.open();
+    let kid = put(&vault, "db", "v");
+    put(&vault, "web", "v");
+    for other in [kid.as_str(), "web-20251027-113645", "web-20251027-113644-2", "web", "", "web-"] {
+        assert_eq!(read_version(&vault, "web", Some(other)), Err(Missing::NotFound), "{other:?}");
+    }
+    assert_eq!(read(&vault, "none"), Err(Missing::NotFound));
+}
+
+#[test]
+fn a_rotation_makes_a_value_the_way_the_last_one_was_made() {
+    let site = Site::new("generator");
+    let vault = site.open();
+    let generator: Generator = serde_json::from_str(r#"{"type":"hex","bytes":20}"#).unwrap();
+    let wish = Wish::Put {
+        name: "hex".to_owned(),
+        value: generator.generate().unwrap(),
+        rotation: Rotation::Auto,
+        generator: Some(generator),
+    };
+    vault.commit(order(wish)).unwrap();
+    put(&vault, "given", "by a person");
+    vault.commit(order(rotate_wish(&["hex", "given"]))).unwrap();
+    let vault = site.reopen(vault);
+    rotate(&vault, "hex");
+    let value = read(&vault, "hex").unwrap();
+    assert!(value.len() == 40 && value.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    assert_eq!(read(&vault, "given").unwrap().len(), 44, "32 bytes in base64");
+    let listed = vault.list(|_, _| true);
+    assert_eq!(listed[0].version.rotation, Rotation::Manual, "a rotation on request changes nothing about that");
+    assert_eq!(listed[1].version.rotation, Rotation::Auto);
+}
+
+#[test]
+fn the_schedule_replaces_what_is_due_and_generated_and_nothing_else() {
+    let site = Site::new("due");
+    let vault = site.open();
+    let auto = |name: &str| Wish::Put {
+        name: name.to_owned(),
+        value: Plaintext::new("generated".to_owned()),
+        rotation: Rotation::Auto,
+        generator: None,
+    };
+    vault.commit(order(auto("due"))).unwrap();
+    put(&vault, "manual", "by a person");
+    site.dial.advance(DAY * 90);
+    vault.commit(order(auto("fresh"))).unwrap();
+    assert_eq!((vault.census().due_auto, vault.census().due_manual), (1, 1));
+    assert_eq!(vault.census().next_expiry, Some(START.plus_days(180)));
+
+    let names = ["due", "manual", "fresh", "deleted meanwhile"].map(str::to_owned).to_vec();
+    let done = vault.commit(order(Wish::Rotate { names, only_due: true })).unwrap();
+    assert_eq!(done.iter().map(|done| done.name.as_str()).collect::<Vec<_>>(), ["due"]);
+    assert_eq!(read(&vault, "manual").unwrap(), "by a person");
+    assert_eq!(read(&vault, "fresh").unwrap(), "generated");
+    assert_ne!(read(&vault, "due").unwrap(), "generated");
+}
+
+#[test]
+fn one_unknown_name_and_none_is_rotated() {
+    let site = Site::new("unknown");
+    let vault = site.open();
+    put(&vault, "a", "one");
+    let refused = vault.commit(order(rotate_wish(&["a", "nobody"]))).unwrap_err();
+    assert_eq!(refused, Refused::NotFound("nobody".to_owned()));
+    assert_eq!((read(&vault, "a").unwrap().as_str(), vault.seq()), ("one", 1));
+    assert_eq!(vault.commit(order(delete_wish("nobody"))).unwrap_err(), Refused::NotFound("nobody".to_owned()));
+}
+
+#[test]
+fn the_list_is_sorted_by_name_and_shows_current_versions_only() {
+    let site = Site::new("list");
+    let vault = site.open();
+    for name in ["b", "C", "a", "gone"] {
+        put(&vault, name, "v");
+    }
+    let newest = put(&vault, "a", "w");
+    delete(&vault, "gone");
+    let listed: Vec<_> =
+        vault.list(|name, _| name != "b").iter().map(|listed| (listed.name.clone(), listed.kid())).collect();
+    assert_eq!(listed, [("C".to_owned(), "C-20251027-113644".to_owned()), ("a".to_owned(), newest)]);
+    assert_eq!(vault.secret_count(), 3);
+}
