@@ -355,11 +355,21 @@ impl Vault {
     /// None when secrets can be served and changed; else why not. If the file could not be written, it is tried again.
     pub fn trouble(&self) -> Option<String> {
         if lock(&self.trouble).storage.is_some() {
-            let probed = lock(&self.log).store.append(b"");
-            self.note_storage(probed);
+            self.note_storage(self.probe());
         }
         let trouble = lock(&self.trouble);
         trouble.memory.clone().or_else(|| trouble.storage.clone())
+    }
+
+    /// Finds out whether a change could be written, and leaves nothing behind.
+    ///
+    /// It takes a block of the disk, for the file's last one may have room where the disk has none. Should a crash leave
+    /// its zeros, they are what an interrupted write leaves.
+    fn probe(&self) -> std::io::Result<()> {
+        let mut log = lock(&self.log);
+        let end = log.end.length;
+        log.store.append(&[0; 4096])?;
+        log.store.cut(end)
     }
 
     /// The number of the last change that is visible.

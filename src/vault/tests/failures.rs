@@ -113,12 +113,13 @@ fn a_change_that_the_vaults_file_does_not_take_is_refused_and_the_next_one_is_ma
 
 #[test]
 fn trouble_lasts_as_long_as_the_file_cannot_be_written_and_needs_no_change_to_end() {
-    let (_site, vault, faults) = faulty("trouble");
+    let (site, vault, faults) = faulty("trouble");
     faults.appends.store(2, Ordering::SeqCst);
     vault.commit(order(put_wish("db", "x"))).unwrap_err();
     assert!(vault.trouble().unwrap().contains("the vault file cannot be written: no storage space"));
     assert_eq!(read(&vault, "db").unwrap(), "before", "secrets are still served");
     assert_eq!(vault.trouble(), None);
+    expect_unchanged(&site, &vault);
 }
 
 #[test]
