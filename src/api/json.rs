@@ -13,6 +13,10 @@ use crate::secret::Wiped;
 ///
 /// The parser's own words are not passed on: they quote what they found, and that may be a value in the wrong place.
 pub fn read<T: DeserializeOwned>(body: &[u8], form: &str) -> Result<T, Problem> {
+    // A list of the values alone, in the order of the fields, would pass for an object.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::bad_request(format!("the body is a list and not of the form {form}")));
+    }
     serde_json::from_slice(body).map_err(|why| {
         let what = if why.is_data() { "the body's JSON has not the form" } else { "the body is not JSON of the form" };
         Problem::bad_request(format!("{what} {form}: see line {}, column {}", why.line(), why.column()))
