@@ -76,11 +76,12 @@ fn malformed(why: httparse::Error, bytes: &[u8]) -> Refusal {
     }
 }
 
-/// Whether the request line ends in `HTTP/` and a version of the right form, which then is none that we know.
+/// Whether the request line is three words, the last of them `HTTP/` and a version of the right form, which then is
+/// none that we know.
 fn names_another_version(head: &[u8]) -> bool {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+    let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+    matches!(words[..], [_, _, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]]
         if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
@@ -193,6 +194,7 @@ mod tests {
             "GET /",
             "GET  / HTTP/1.1",
             "GET / HTTP/1.1 ",
+            "GET /a b HTTP/1.1",
             " GET / HTTP/1.1",
             "GET / http/1.1",
             "G(T / HTTP/1.1",
