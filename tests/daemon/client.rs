@@ -1,0 +1,146 @@
+//! A small HTTP client that keeps its connection, and what it takes from an answer.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// How long an answer may take before a test fails instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A connection to the daemon, as a certain client of its policy or as nobody.
+pub struct Client {
+    stream: BufReader<TcpStream>,
+    headers: String,
+}
+
+impl Client {
+    /// Connects, as the client called `name`.
+    pub fn named(name: &str, addr: SocketAddr) -> Self {
+        Self::with(&[("X-Jarvis-Client", name)], addr)
+    }
+
+    /// Connects; every request then carries these headers, and a `Host` if there is none among them.
+    pub fn with(headers: &[(&str, &str)], addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let host = addr.to_string();
+        let has_host = headers.iter().any(|(name, _)| *name == "Host");
+        let host = if has_host { None } else { Some(("Host", host.as_str())) };
+        let headers = headers.iter().copied().chain(host).fold(String::new(), |lines, header| line(lines, &header));
+        Self { stream: BufReader::new(stream), headers }
+    }
+
+    pub fn get(&mut self, target: &str) -> Answer {
+        self.ask("GET", target, &[], "")
+    }
+
+    pub fn post(&mut self, target: &str, body: &str) -> Answer {
+        self.ask("POST", target, &[], body)
+    }
+
+    /// Sends a body that need not be text.
+    pub fn post_bytes(&mut self, target: &str, body: &[u8]) -> Answer {
+        self.send("POST", target, &[], body)
+    }
+
+    pub fn delete(&mut self, target: &str) -> Answer {
+        self.ask("DELETE", target, &[], "")
+    }
+
+    /// Stores `value`, and returns the kid of the new version.
+    pub fn store(&mut self, name: &str, value: &str) -> String {
+        self.make(&serde_json::json!({ "name": name, "value": value }))
+    }
+
+    /// Stores what `wanted` says, and returns the kid of the new version.
+    pub fn make(&mut self, wanted: &Value) -> String {
+        let answer = self.post("/secret", &wanted.to_string());
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.text("kid")
+    }
+
+    /// The current value of a secret that this client may read.
+    pub fn value(&mut self, name: &str) -> String {
+        let answer = self.get(&format!("/secret/{name}"));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.text("value")
+    }
+
+    /// Sends a request with these headers besides the usual ones, and waits for its answer.
+    pub fn ask(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        self.send(method, target, headers, body.as_bytes())
+    }
+
+    fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut head = headers.iter().fold(format!("{method} {target} HTTP/1.1\r\n{}", self.headers), line);
+        if !body.is_empty() || !matches!(method, "GET" | "HEAD" | "DELETE") {
+            head = line(head, &("Content-Length", &body.len().to_string()));
+        }
+        // A daemon that refuses a request in its middle is heard all the same.
+        let _ = self.stream.get_mut().write_all(&[head.as_bytes(), b"\r\n", body].concat());
+        self.answer(method)
+    }
+
+    fn answer(&mut self, method: &str) -> Answer {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(self.stream.read_line(&mut head).unwrap(), 0, "the connection ended in a head: {head:?}");
+        }
+        let status = head.strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap();
+        let mut answer = Answer { status, head, body: String::new() };
+        let length = if method == "HEAD" { None } else { answer.header("Content-Length") };
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        self.stream.read_exact(&mut body).unwrap();
+        answer.body = String::from_utf8(body).unwrap();
+        answer
+    }
+}
+
+fn line(mut lines: String, (name, value): &(&str, &str)) -> String {
+    write!(lines, "{name}: {value}\r\n").unwrap();
+    lines
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    /// The value of a header that stands there at most once.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.head.lines().filter_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then_some(value)
+        });
+        let value = values.next();
+        assert_eq!(values.next(), None, "{name} stands there twice: {}", self.head);
+        value
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|why| panic!("{why}: {:?}", self.body))
+    }
+
+    /// A field of the body that is a string.
+    pub fn text(&self, field: &str) -> String {
+        self.json()[field].as_str().unwrap_or_else(|| panic!("no {field} in {}", self.body)).to_owned()
+    }
+
+    /// The status, and the code that the body gives for an error.
+    pub fn refusal(&self) -> (u16, String) {
+        (self.status, self.text("error"))
+    }
+
+    /// The body with a 9 for every digit, so that times and kids, which are new each time, can be compared.
+    pub fn picture(&self) -> String {
+        self.body.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect()
+    }
+}

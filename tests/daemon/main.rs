@@ -1,0 +1,13 @@
+//! The daemon from outside: the real binary, asked over HTTP as curl would ask it, and the files that it leaves.
+
+mod audited;
+mod calls;
+mod canary;
+mod check_and_set;
+mod cli;
+mod client;
+mod identity;
+mod names_and_values;
+mod refusals;
+mod rotation;
+mod site;

@@ -1,0 +1,261 @@
+//! Rotation and grace by a clock that the test turns.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use jarvis_secretsd::access::{Access, Rules};
+use jarvis_secretsd::clock::{Clock, Dial, Timestamp};
+use jarvis_secretsd::config::Config;
+use jarvis_secretsd::daemon::Daemon;
+use jarvis_secretsd::rotation;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::site::{POLICY, Scratch, eventually};
+
+/// 2025-10-27T11:36:44.549067206Z
+const START: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);
+
+/// A daemon in this process, whose clock stands still until it is turned.
+struct Calendar {
+    daemon: Daemon,
+    dial: Dial,
+    scratch: Scratch,
+}
+
+impl Calendar {
+    /// Starts one, and waits until its own first round is over, so that only the test's rounds are left.
+    fn start() -> Self {
+        let scratch = Scratch::new();
+        let config = scratch.write_config("127.0.0.1:0", POLICY);
+        let (clock, dial) = Clock::manual(START);
+        // That round takes what is dead out of the vault's file, which can be seen.
+        let before = start(&config, &clock);
+        let mut admin = Client::named("admin", before.local_addr());
+        admin.store("leftover", "v");
+        admin.delete("/secret/leftover");
+        drop(admin);
+        before.stop().unwrap();
+        let daemon = start(&config, &clock);
+        eventually("the first round to be over", || {
+            let compactions = &daemon.vault().stats().compactions;
+            (compactions.load(std::sync::atomic::Ordering::Relaxed) > 0).then_some(())
+        });
+        Self { daemon, dial, scratch }
+    }
+
+    fn client(&self, name: &str) -> Client {
+        Client::named(name, self.daemon.local_addr())
+    }
+
+    fn pass_days(&self, days: u64) {
+        self.dial.advance(Duration::from_secs(days * 86_400));
+    }
+
+    /// What the daemon does once a day.
+    fn daily_round(&self) {
+        rotation::round(self.daemon.vault(), || false).unwrap();
+    }
+
+    /// The audit lines of this event: name, kid, detail.
+    fn audited(&self, event: &str) -> Vec<[String; 3]> {
+        let text = fs::read_to_string(self.scratch.path("state/audit.jsonl")).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let told = |line: Value| {
+            ["secret_name", "kid", "detail"].map(|field| line[field].as_str().unwrap_or_default().to_owned())
+        };
+        lines.filter(|line| line["event"] == event).map(told).collect()
+    }
+}
+
+fn start(config: &Path, clock: &Clock) -> Daemon {
+    let config = Config::load(config).unwrap();
+    let rules = Rules { require_client_id_header: true, trust_client_header: false };
+    let access = Access::load(config.security.rbac_policy_path.clone(), config.server.bind_addr, rules).unwrap();
+    Daemon::start(&config, access, clock.clone(), false).unwrap()
+}
+
+/// What the list says of the secret called `name`.
+fn listed(client: &mut Client, name: &str) -> Value {
+    let list = client.get("/secrets").json();
+    list["secrets"].as_array().unwrap().iter().find(|item| item["name"] == name).unwrap().clone()
+}
+
+#[test]
+fn versions_of_the_same_second_are_numbered() {
+    let calendar = Calendar::start();
+    let mut admin = calendar.client("admin");
+    let kids = ["one", "two", "three"].map(|value| admin.store("db_main", value));
+    assert_eq!(kids, ["db_main-20251027-113644", "db_main-20251027-113644-2", "db_main-20251027-113644-3"]);
+    assert_eq!(admin.get("/secret/db_main?kid=db_main-20251027-113644-2").text("value"), "two");
+    admin.delete("/secret/db_main");
+    assert_eq!(admin.store("db_main", "four"), "db_main-20251027-113644-4", "an id never comes twice");
+    calendar.dial.advance(Duration::from_secs(1));
+    assert_eq!(admin.store("db_main", "five"), "db_main-20251027-113645");
+}
+
+#[test]
+fn times_are_told_to_the_nanosecond() {
+    let calendar = Calendar::start();
+    let answer = calendar.client("admin").post("/secret", r#"{"name":"db_main","value":"v"}"#);
+    assert_eq!(answer.text("created_at"), "2025-10-27T11:36:44.549067206Z");
+    assert_eq!(answer.text("expires_at"), "2026-01-25T11:36:44.549067206Z", "90 days later");
+}
+
+#[test]
+fn when_it_is_due_a_generated_value_is_replaced_and_a_supplied_one_is_reported() {
+    let calendar = Calendar::start();
+    let mut admin = calendar.client("admin");
+    admin.make(&json!({ "name": "db_auto", "generate": { "type": "hex", "bytes": 16 } }));
+    admin.make(&json!({ "name": "db_asked", "value": "supplied", "rotation": "auto" }));
+    admin.store("db_manual", "supplied");
+    let generated = admin.value("db_auto");
+
+    calendar.pass_days(89);
+    calendar.daily_round();
+    assert_eq!(admin.value("db_auto"), generated, "not due yet");
+
+    calendar.pass_days(1);
+    for name in ["db_auto", "db_asked", "db_manual"] {
+        assert_eq!(listed(&mut admin, name)["is_expired"], true, "{name}");
+    }
+    assert_eq!(admin.value("db_auto"), generated, "what is due is still served");
+    calendar.daily_round();
+
+    assert_ne!(admin.value("db_auto"), generated);
+    assert_eq!(admin.value("db_auto").len(), 32, "of the same kind");
+    assert_ne!(admin.value("db_asked"), "supplied");
+    assert_eq!(admin.value("db_manual"), "supplied", "never overwritten by the schedule");
+    for (name, rotation, is_expired) in
+        [("db_auto", "auto", false), ("db_asked", "auto", false), ("db_manual", "manual", true)]
+    {
+        let item = listed(&mut admin, name);
+        assert_eq!((&item["rotation"], &item["is_expired"]), (&json!(rotation), &json!(is_expired)), "{name}");
+    }
+    let expected = ["db_asked", "db_auto"]
+        .map(|name| [name.to_owned(), format!("{name}-20260125-113644"), "scheduled".to_owned()]);
+    assert_eq!(calendar.audited("rotate"), expected);
+
+    calendar.daily_round();
+    assert_eq!(calendar.audited("rotate").len(), 2, "the next is due in 90 days");
+}
+
+#[test]
+fn what_is_due_is_told_apart_for_those_who_watch() {
+    let calendar = Calendar::start();
+    let mut admin = calendar.client("admin");
+    admin.make(&json!({ "name": "db_auto", "generate": true }));
+    admin.store("db_manual", "supplied");
+    let due = || {
+        let due = rotation::due(calendar.daemon.vault());
+        let census = calendar.daemon.vault().census();
+        assert_eq!((due.auto.len() as u64, due.manual.len() as u64), (census.due_auto, census.due_manual));
+        (due.auto, due.manual)
+    };
+    assert_eq!(due(), (vec![], vec![]));
+    calendar.pass_days(90);
+    assert_eq!(due(), (vec!["db_auto".to_owned()], vec!["db_manual".to_owned()]));
+    calendar.daily_round();
+    assert_eq!(due(), (vec![], vec!["db_manual".to_owned()]));
+    admin.store("db_manual", "by a person");
+    assert_eq!(due(), (vec![], vec![]));
+}
+
+#[test]
+fn a_supplied_value_that_is_rotated_by_name_stays_a_persons_to_replace() {
+    let calendar = Calendar::start();
+    let mut admin = calendar.client("admin");
+    admin.store("db_main", "supplied");
+    assert_eq!(admin.post("/rotate", r#"{"names":["db_main"]}"#).json()["rotated_count"], 1);
+    let rotated = admin.value("db_main");
+    assert_ne!(rotated, "supplied");
+    assert_eq!(listed(&mut admin, "db_main")["rotation"], "manual");
+    calendar.pass_days(90);
+    calendar.daily_round();
+    assert_eq!(admin.value("db_main"), rotated);
+}
+
+#[test]
+fn a_value_that_a_person_gives_to_a_generated_secret_is_theirs_from_then_on() {
+    let calendar = Calendar::start();
+    let mut admin = calendar.client("admin");
+    admin.make(&json!({ "name": "db_main", "generate": true }));
+    admin.store("db_main", "by a person");
+    assert_eq!(listed(&mut admin, "db_main")["rotation"], "manual");
+    calendar.pass_days(90);
+    calendar.daily_round();
+    assert_eq!(admin.value("db_main"), "by a person");
+}
+
+#[test]
+fn rotating_all_that_is_due_leaves_out_what_a_person_supplied_and_what_the_client_may_not_change() {
+    let calendar = Calendar::start();
+    let mut admin = calendar.client("admin");
+    for name in ["db_main", "db_root", "api_key"] {
+        admin.make(&json!({ "name": name, "generate": true }));
+    }
+    admin.store("db_manual", "supplied");
+    calendar.pass_days(45);
+    admin.make(&json!({ "name": "db_young", "generate": true }));
+    calendar.pass_days(45);
+
+    let rotate = |client: &str| calendar.client(client).post("/rotate", r#"{"names":[]}"#).body;
+    assert_eq!(rotate("keeper"), r#"{"rotated_count":1,"rotated":["db_main"]}"#);
+    assert_eq!(rotate("admin"), r#"{"rotated_count":2,"rotated":["api_key","db_root"]}"#);
+    assert_eq!(rotate("admin"), r#"{"rotated_count":0,"rotated":[]}"#);
+    assert_eq!(admin.value("db_manual"), "supplied");
+}
+
+#[test]
+fn a_version_that_was_replaced_is_readable_during_its_grace_and_then_gone() {
+    let calendar = Calendar::start();
+    let mut admin = calendar.client("admin");
+    let kid = admin.store("db_main", "before");
+    calendar.pass_days(10);
+    let current = admin.store("db_main", "after");
+    let old = format!("/secret/db_main?kid={kid}");
+
+    let during = admin.get(&old);
+    assert_eq!((during.text("value"), during.text("kid")), ("before".to_owned(), kid.clone()));
+    assert_eq!(during.text("expires_at"), "2025-11-20T11:36:44.549067206Z", "the end of its grace");
+    calendar.dial.advance(Duration::from_secs(14 * 86_400 - 1));
+    calendar.daily_round();
+    assert_eq!(admin.get(&old).text("value"), "before", "to the last second");
+
+    calendar.dial.advance(Duration::from_secs(1));
+    let gone = (410, "gone".to_owned());
+    assert_eq!(admin.get(&old).refusal(), gone, "also before it is destroyed");
+    assert_eq!(calendar.audited("destroy_version"), [[""; 3]; 0]);
+    assert_eq!(calendar.daemon.vault().census().versions, 2);
+    calendar.daily_round();
+    assert_eq!(calendar.daemon.vault().census().versions, 1);
+    assert_eq!(calendar.audited("destroy_version"), [["db_main", kid.as_str(), "scheduled"]]);
+    assert_eq!(admin.get(&old).refusal(), gone, "and after it");
+
+    let answer = admin.get("/secret/db_main");
+    assert_eq!((answer.text("value"), answer.text("kid")), ("after".to_owned(), current), "the current one stays");
+}
+
+#[test]
+fn what_was_rotated_and_destroyed_is_so_after_a_restart() {
+    let calendar = Calendar::start();
+    let mut admin = calendar.client("admin");
+    let kid = admin.make(&json!({ "name": "db_main", "generate": true }));
+    calendar.pass_days(90);
+    calendar.daily_round();
+    calendar.pass_days(14);
+    calendar.daily_round();
+    let value = admin.value("db_main");
+    drop(admin);
+
+    let Calendar { daemon, dial, scratch } = calendar;
+    daemon.stop().unwrap();
+    let now = START.plus_days(104);
+    dial.set(now);
+    let again = start(&scratch.path("config.toml"), &Clock::manual(now).0);
+    let mut admin = Client::named("admin", again.local_addr());
+    assert_eq!(admin.value("db_main"), value);
+    assert_eq!(admin.get(&format!("/secret/db_main?kid={kid}")).refusal(), (410, "gone".to_owned()));
+    assert_eq!(listed(&mut admin, "db_main")["is_expired"], false);
+}
