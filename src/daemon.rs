@@ -3,7 +3,7 @@
 //! Everything that can be refused is looked at before anything on the disk is changed: the address is bound, the
 //! directories are locked, the vault and the audit log are read and compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -256,9 +256,9 @@ impl DirectoryLocks {
     /// Locks the directories of `paths`, as far as they exist and are not locked yet.
     fn take(&mut self, paths: &[&Path]) -> Result<(), Failure> {
         for directory in paths.iter().filter_map(|path| files::parent(path).canonicalize().ok()) {
-            if !self.0.contains_key(&directory) {
-                let lock = Self::lock(&directory)?;
-                self.0.insert(directory, lock);
+            if let btree_map::Entry::Vacant(unlocked) = self.0.entry(directory) {
+                let lock = Self::lock(unlocked.key())?;
+                unlocked.insert(lock);
             }
         }
         Ok(())
