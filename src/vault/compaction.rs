@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Vault;
+use super::change::Change;
 use super::load::End;
-use super::record::{Change, NO_LINK, Sealed};
+use super::record::{NO_LINK, Sealed};
 use super::store::Successor;
 use crate::failure::Failure;
 use crate::sync::lock;

@@ -7,7 +7,9 @@
 use std::io::{BufRead, BufReader};
 use std::sync::Arc;
 
-use super::record::{Change, Header, Link, NO_LINK, Sealed, VaultKey};
+use super::change::Change;
+use super::header::{Header, VaultKey};
+use super::record::{Link, NO_LINK, Sealed};
 use super::seal::{NotAuthentic, SealingKey};
 use super::state::State;
 use super::store::Store;

@@ -18,6 +18,9 @@ pub const MAX_SEALS: u64 = 1 << 32;
 const NONCE: usize = 12;
 const TAG: usize = 16;
 
+/// What shows that a sealed text is authentic, and stands at its end.
+pub type Tag = [u8; TAG];
+
 /// What sealing adds to a plaintext: the nonce before it and the tag behind it.
 pub const OVERHEAD: usize = NONCE + TAG;
 
@@ -99,9 +102,19 @@ impl SealingKey {
     }
 }
 
-/// The tag of a sealed text: what the record behind it is chained to.
-pub fn tag(sealed: &[u8]) -> [u8; TAG] {
+/// The tag at the end of a sealed text.
+pub fn tag(sealed: &[u8]) -> Tag {
     *sealed.last_chunk().expect("a sealed text ends with its tag")
+}
+
+/// A sealed text as it stands in a file: base64, with padding.
+pub fn encode(sealed: &[u8]) -> String {
+    base64::encode(sealed)
+}
+
+/// Reads what [`encode`] wrote; none if it is anything else. (`base64::decode` takes a text without its padding too.)
+pub fn decode(text: &str) -> Option<Vec<u8>> {
+    base64::decode(text).ok().filter(|bytes| bytes.len().div_ceil(3) * 4 == text.len())
 }
 
 #[cfg(test)]

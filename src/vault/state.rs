@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::change::{Change, Version};
 use super::kid::Kid;
-use super::record::{Change, Sealed, Version};
+use super::record::Sealed;
 use crate::clock::Timestamp;
 
 /// One version that is still there.
@@ -215,7 +216,9 @@ impl Secret {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{Header, NO_LINK, Rotation};
+    use super::super::change::Rotation;
+    use super::super::header::Header;
+    use super::super::record::NO_LINK;
     use super::super::seal::{self, SealingKey};
     use super::*;
 

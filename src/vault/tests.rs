@@ -13,10 +13,11 @@ mod versions;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::record::Change;
+use super::change::Change;
 use super::*;
 use crate::audit::{self, Entry, Event};
 use crate::clock::Dial;
+use crate::files;
 use crate::secret::Plaintext;
 
 const START: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);

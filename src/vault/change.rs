@@ -1,0 +1,100 @@
+//! What a record says: one change of the vault, and the version that it makes.
+
+use serde::{Deserialize, Serialize};
+
+use super::kid::Kid;
+use super::seal::Tag;
+use crate::clock::Timestamp;
+use crate::generator::Generator;
+
+/// Whether the schedule may replace a secret's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rotation {
+    /// The daemon made the value, and makes a new one when it is due.
+    Auto,
+    /// A person supplied the value: it is reported when due, and never overwritten by the schedule.
+    Manual,
+}
+
+/// What a version is, apart from its value.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Version {
+    /// Its id among the secret's versions.
+    pub kid: Kid,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it is due for rotation.
+    pub expires_at: Timestamp,
+    /// Whether the schedule may replace it.
+    pub rotation: Rotation,
+    /// How the next value is made; none: the default way.
+    pub generator: Option<Generator>,
+}
+
+/// One change of the vault: what a record holds, besides a value.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum Change {
+    /// A new version of a secret becomes the current one.
+    Put {
+        /// The secret.
+        name: String,
+        /// The new version.
+        version: Version,
+        /// Until when the version that was current before stays readable.
+        previous_until: Timestamp,
+    },
+    /// A secret is deleted, with all its versions.
+    Delete {
+        /// The secret.
+        name: String,
+    },
+    /// One version, its grace over, is destroyed.
+    Destroy {
+        /// The secret.
+        name: String,
+        /// The version.
+        kid: Kid,
+    },
+    /// In a compacted file: ids that a secret once used and that must not come again.
+    Spent {
+        /// The secret.
+        name: String,
+        /// Its former versions.
+        kids: Vec<Kid>,
+    },
+    /// In a compacted file, its first record: the next `records` records stand for all changes up to number `through`;
+    /// the record after them is chained to `link`.
+    Snapshot {
+        /// The number of the last change that is in the snapshot.
+        through: u64,
+        /// The tag of that change's own record, which the snapshot replaces.
+        link: Tag,
+        /// How many records follow that belong to the snapshot.
+        records: u64,
+    },
+}
+
+impl Change {
+    /// The secret that it is about (empty for a snapshot), and the version, if it is about one.
+    pub fn subject(&self) -> (&str, Option<Kid>) {
+        match self {
+            Self::Put { name, version, .. } => (name, Some(version.kid)),
+            Self::Destroy { name, kid } => (name, Some(*kid)),
+            Self::Delete { name } | Self::Spent { name, .. } => (name, None),
+            Self::Snapshot { .. } => ("", None),
+        }
+    }
+
+    /// What kind of change it is, in a word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Put { .. } => "put",
+            Self::Delete { .. } => "delete",
+            Self::Destroy { .. } => "destroy",
+            Self::Spent { .. } => "spent",
+            Self::Snapshot { .. } => "snapshot",
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! A vault at the start: looked at first, and opened for changes only when the audit log agrees with it.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+
+use super::header::Header;
+use super::load::{self, Loaded, Unaudited};
+use super::seal::{KeyBytes, SealingKey};
+use super::store::{self, FileStore, Store};
+use super::{Lifetimes, Log, Stats, Vault};
+use crate::audit::AuditLog;
+use crate::clock::Clock;
+use crate::failure::Failure;
+use crate::files;
+use crate::sync::GroupCommit;
+
+/// A vault that was read and found good; nothing on the disk was changed yet.
+pub struct Found {
+    pub(super) loaded: Loaded,
+    pub(super) store: Box<dyn Store>,
+}
+
+impl Found {
+    /// Reads the vault at `path` with the master key. `known` is the number of the last change that the audit log knows.
+    ///
+    /// # Errors
+    /// If the file cannot be read, the key is another one, or anything in it is not as it was written.
+    pub fn look(path: &Path, master: &KeyBytes, known: u64) -> Result<Self, Failure> {
+        let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
+        let store = FileStore::open(path).map_err(|why| fail(&why))?;
+        let loaded = load::load(&store, &SealingKey::new(master), known).map_err(|why| fail(&why))?;
+        Ok(Self { loaded, store: Box::new(store) })
+    }
+
+    /// Makes a new, empty vault at `path`, durably, with its directory if that is missing.
+    pub fn create(path: &Path, master: &KeyBytes) -> Result<Self, Failure> {
+        let master_key = SealingKey::new(master);
+        let (header, _) = Header::generate(&master_key)?;
+        let mut line = header.line();
+        line.push(b'\n');
+        files::create_dir(files::parent(path))
+            .and_then(|()| files::create(path, 0o600, &line))
+            .map_err(|why| Failure::new(path.display(), why))?;
+        Self::look(path, master, 0)
+    }
+
+    /// The number of the last change.
+    pub fn seq(&self) -> u64 {
+        self.loaded.end.seq
+    }
+
+    /// The newest audit line that was surely on the disk when the last change was made.
+    pub fn audited(&self) -> u64 {
+        self.loaded.audited
+    }
+
+    /// Changes that the audit log does not know.
+    pub fn unaudited(&self) -> &[Unaudited] {
+        &self.loaded.unaudited
+    }
+
+    /// Bytes at the end that an interrupted write left; [`open`](Self::open) cuts them off.
+    pub fn unfinished_bytes(&self) -> u64 {
+        self.loaded.unfinished_bytes
+    }
+
+    /// The vault's id, 32 hex digits.
+    pub fn vault_id(&self) -> &str {
+        &self.loaded.key.vault_id
+    }
+
+    /// The vault, ready to be changed; changes are audited in `audit`.
+    pub fn open(
+        mut self,
+        path: &Path,
+        audit: Arc<AuditLog>,
+        clock: Clock,
+        lifetimes: Lifetimes,
+    ) -> Result<Vault, Failure> {
+        let fail = |why: std::io::Error| Failure::new(path.display(), why);
+        store::remove_leftover(&files::sibling(path, ".compacting")).map_err(fail)?;
+        if self.loaded.unfinished_bytes > 0 {
+            self.store.cut(self.loaded.end.length).map_err(fail)?;
+        }
+        // A daemon that was killed may have written records that it did not yet sync. They are part of the vault now.
+        self.store.append(b"").map_err(fail)?;
+        let Loaded { header, key, state, end, .. } = self.loaded;
+        let stats = Stats::default();
+        stats.publish(&end, &state);
+        Ok(Vault {
+            header,
+            key,
+            state: Mutex::new(state),
+            log: Mutex::new(Log { store: self.store, end }),
+            commits: GroupCommit::default(),
+            audit,
+            clock,
+            lifetimes,
+            stats,
+            compacting: Mutex::new(()),
+            compaction_wanted: AtomicBool::new(false),
+            compaction_failed_at: AtomicU64::new(0),
+            file_lost: AtomicBool::new(false),
+            trouble: Mutex::default(),
+        })
+    }
+}

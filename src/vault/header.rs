@@ -1,0 +1,104 @@
+//! The vault file's first line: which vault this is, and its data key, wrapped by the master key.
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::seal::{self, NotAuthentic, SealingKey};
+use crate::failure::Failure;
+
+/// What a file that is a vault calls itself.
+pub const FORMAT: &str = "jarvis-secretsd-vault";
+/// The version of the format that this program reads and writes.
+pub const VERSION: u32 = 1;
+
+/// The header line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    format: String,
+    version: u32,
+    vault_id: String,
+    wrapped_key: String,
+}
+
+/// The data key of one vault, with that vault's id: what seals and opens its records.
+pub struct VaultKey {
+    /// The vault's id, 32 hex digits.
+    pub vault_id: String,
+    /// The data key.
+    pub key: SealingKey,
+}
+
+impl Header {
+    /// A new vault: a random id and a random data key, wrapped by `master`.
+    pub fn generate(master: &SealingKey) -> Result<(Self, VaultKey), Failure> {
+        let vault_id = hex(&*seal::random::<16>()?);
+        let data_key = seal::random::<32>()?;
+        let wrapped_key = seal::encode(&master.seal(wrapping(&vault_id).as_bytes(), &data_key[..])?);
+        let header = Self { format: FORMAT.to_owned(), version: VERSION, vault_id: vault_id.clone(), wrapped_key };
+        Ok((header, VaultKey { vault_id, key: SealingKey::new(&data_key) }))
+    }
+
+    /// Reads a header line (without its newline). The error is a reason, in words.
+    pub fn parse(line: &[u8]) -> Result<Self, String> {
+        let header: Self =
+            serde_json::from_slice(line).map_err(|why| format!("the header is not one of a vault: {why}"))?;
+        if header.format != FORMAT {
+            return Err(format!("the header names the format {:?}, a vault's is {FORMAT:?}", header.format));
+        }
+        if header.version != VERSION {
+            return Err(format!("the vault has version {}, this program reads version {VERSION}", header.version));
+        }
+        if header.line() != line {
+            return Err("the header was changed".to_owned());
+        }
+        Ok(header)
+    }
+
+    /// The header's line, without a newline.
+    pub fn line(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a header is plain strings and a number")
+    }
+
+    /// Unwraps the data key with the master key.
+    pub fn unwrap_key(&self, master: &SealingKey) -> Result<VaultKey, NotAuthentic> {
+        let wrapped = seal::decode(&self.wrapped_key).ok_or(NotAuthentic)?;
+        let bytes = master.open(wrapping(&self.vault_id).as_bytes(), &wrapped)?;
+        let key = Zeroizing::new(<[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| NotAuthentic)?);
+        Ok(VaultKey { vault_id: self.vault_id.clone(), key: SealingKey::new(&key) })
+    }
+}
+
+fn wrapping(vault_id: &str) -> String {
+    format!("{FORMAT} {VERSION} data key {vault_id}")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_key_is_unwrapped_by_its_own_master_key_only() {
+        let master = SealingKey::new(&seal::random().unwrap());
+        let (header, key) = Header::generate(&master).unwrap();
+        let read = Header::parse(&header.line()).unwrap();
+        assert_eq!(read.unwrap_key(&master).unwrap().vault_id, key.vault_id);
+        assert!(read.unwrap_key(&SealingKey::new(&seal::random().unwrap())).is_err());
+    }
+
+    #[test]
+    fn every_changed_bit_of_a_header_is_noticed() {
+        let master = SealingKey::new(&seal::random().unwrap());
+        let line = Header::generate(&master).unwrap().0.line();
+        for bit in 0..line.len() * 8 {
+            let mut changed = line.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let noticed = Header::parse(&changed).map_or(true, |header| header.unwrap_key(&master).is_err());
+            assert!(noticed, "bit {bit}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What can be asked of a vault, and what the answer is.
+
+use super::change::{Rotation, Version};
+use crate::audit::Entry;
+use crate::generator::Generator;
+use crate::secret::Plaintext;
+
+/// A change that somebody asks for.
+pub struct Order {
+    /// What is to be done.
+    pub wish: Wish,
+    /// What must hold for it.
+    pub condition: Condition,
+    /// The audit line to write if it is done, but for the secret, the kid and the vault's number, which the vault fills in.
+    pub entry: Entry,
+}
+
+/// What is to be done.
+pub enum Wish {
+    /// Make a new version of a secret, and the secret if it is not there.
+    Put {
+        /// The secret.
+        name: String,
+        /// Its new value.
+        value: Plaintext,
+        /// Whether the schedule may replace that value.
+        rotation: Rotation,
+        /// How the next value is made; none: the default way.
+        generator: Option<Generator>,
+    },
+    /// Destroy a secret with all its versions.
+    Delete {
+        /// The secret.
+        name: String,
+    },
+    /// Make a new version, with a generated value, of each of these secrets, or of none if one does not exist.
+    Rotate {
+        /// The secrets, each once.
+        names: Vec<String>,
+        /// For the schedule: pass over what is meanwhile no longer due, or no longer the schedule's to replace.
+        only_due: bool,
+    },
+    /// Destroy these versions if their grace is over, and that of all older ones of the same secret.
+    Destroy {
+        /// Secret and version, of one secret the oldest first, as [`Vault::expired_versions`] lists them.
+        versions: Vec<(String, Version)>,
+    },
+}
+
+/// What must hold when the change is made: `If-Match` and `If-None-Match` of RFC 9110, kids being the entity tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// The current kid must be one of these (an empty list: there must be one, whichever).
+    pub if_match: Option<Vec<String>>,
+    /// The current kid must be none of these (an empty list: there must not be any).
+    pub if_none_match: Option<Vec<String>>,
+}
+
+impl Condition {
+    /// Whether it holds for a secret whose current kid is this one.
+    pub fn holds(&self, current: Option<&str>) -> bool {
+        let among = |kids: &Vec<String>, kid: &str| kids.is_empty() || kids.iter().any(|k| k == kid);
+        let matches = |kids: &Vec<String>| current.is_some_and(|kid| among(kids, kid));
+        self.if_match.as_ref().is_none_or(matches) && !self.if_none_match.as_ref().is_some_and(matches)
+    }
+}
+
+/// A change that was made.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// The secret.
+    pub name: String,
+    /// The new version; none if the change was a destruction.
+    pub version: Option<Version>,
+    /// How many versions were destroyed.
+    pub destroyed: usize,
+}
+
+/// Why a change was not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// This secret does not exist.
+    NotFound(String),
+    /// The condition does not hold.
+    PreconditionFailed,
+    /// The vault's file cannot be written; nothing was changed.
+    Storage(String),
+    /// The audit log cannot be written; nothing was changed, unless `applied`.
+    Audit {
+        /// The change is in the vault and its audit line is written, but the disk would not confirm the line.
+        applied: bool,
+        /// Why.
+        why: String,
+    },
+}
+
+impl Refused {
+    /// Whether the change was made all the same.
+    pub fn was_applied(&self) -> bool {
+        matches!(self, Self::Audit { applied: true, .. })
+    }
+}
+
+/// What an order came to: what was changed, or why nothing was.
+pub type Answer = Result<Vec<Done>, Refused>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_is_check_and_set() {
+        let kids = |list: &[&str]| Some(list.iter().map(|kid| (*kid).to_owned()).collect::<Vec<_>>());
+        let if_match = |list| Condition { if_match: kids(list), if_none_match: None };
+        let if_none_match = |list| Condition { if_match: None, if_none_match: kids(list) };
+        assert!(Condition::default().holds(None) && Condition::default().holds(Some("a")));
+        assert!(if_match(&["a", "b"]).holds(Some("b")));
+        assert!(!if_match(&["a"]).holds(Some("b")));
+        assert!(!if_match(&["a"]).holds(None));
+        assert!(if_match(&[]).holds(Some("b")) && !if_match(&[]).holds(None));
+        assert!(if_none_match(&[]).holds(None) && !if_none_match(&[]).holds(Some("a")));
+        assert!(if_none_match(&["a"]).holds(Some("b")) && !if_none_match(&["a"]).holds(Some("a")));
+    }
+}

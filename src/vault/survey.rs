@@ -1,0 +1,116 @@
+//! Looking at all secrets: lists and counts, without holding up anybody who reads or writes one.
+
+use std::collections::VecDeque;
+
+use super::Vault;
+use super::change::{Rotation, Version};
+use super::state::{self, Kept};
+use crate::clock::Timestamp;
+use crate::sync::lock;
+
+/// A secret in a list.
+pub struct Listed {
+    /// The secret.
+    pub name: String,
+    /// Its current version.
+    pub version: Version,
+}
+
+impl Listed {
+    /// Its current version's kid.
+    pub fn kid(&self) -> String {
+        self.version.kid.of(&self.name)
+    }
+}
+
+/// How many secrets there are, and in what state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Secrets.
+    pub secrets: u64,
+    /// Versions of all secrets.
+    pub versions: u64,
+    /// Secrets past their day whose value the schedule replaces.
+    pub due_auto: u64,
+    /// Secrets past their day whose value a person has to replace.
+    pub due_manual: u64,
+    /// Versions whose grace is over and that are not yet destroyed.
+    pub expired_versions: u64,
+    /// The earliest day on which a secret that is not due yet becomes due.
+    pub next_expiry: Option<Timestamp>,
+}
+
+impl Vault {
+    /// The secrets whose name and current version `wanted` says yes to, sorted by name.
+    pub fn list(&self, wanted: impl Fn(&str, &Version) -> bool) -> Vec<Listed> {
+        let mut listed = Vec::new();
+        self.walk(
+            |name, kept, items| {
+                if let Some(current) = kept.back().filter(|kept| wanted(name, &kept.version)) {
+                    items.push(Listed { name: name.to_owned(), version: current.version.clone() });
+                }
+            },
+            |items| listed.extend(items),
+        );
+        listed
+    }
+
+    /// Counts secrets and versions by their state.
+    pub fn census(&self) -> Census {
+        let now = self.clock.now();
+        let mut census = Census::default();
+        self.walk(
+            |_, versions, items| {
+                let expired = versions.iter().filter(|kept| kept.is_gone(now)).count() as u64;
+                if let Some(current) = versions.back() {
+                    items.push((versions.len() as u64, expired, current.version.expires_at, current.version.rotation));
+                }
+            },
+            |items| {
+                for (versions, expired, expires_at, rotation) in items {
+                    census.secrets += 1;
+                    census.versions += versions;
+                    census.expired_versions += expired;
+                    match rotation {
+                        _ if expires_at > now => {
+                            census.next_expiry =
+                                Some(census.next_expiry.map_or(expires_at, |next| next.min(expires_at)));
+                        }
+                        Rotation::Auto => census.due_auto += 1,
+                        Rotation::Manual => census.due_manual += 1,
+                    }
+                }
+            },
+        );
+        census
+    }
+
+    /// The versions that [`Wish::Destroy`](super::Wish::Destroy) may destroy, each with its secret, the oldest of a secret first.
+    pub fn expired_versions(&self) -> Vec<(String, Version)> {
+        let now = self.clock.now();
+        let mut expired = Vec::new();
+        self.walk(
+            |name, versions, items| {
+                let gone = state::destroyable(versions, now);
+                items.extend(gone.map(|kept| (name.to_owned(), kept.version.clone())));
+            },
+            |items| expired.extend(items),
+        );
+        expired
+    }
+
+    /// Walks through all secrets in the order of their names, a page under each short lock: `look` picks what is
+    /// needed of each, `take` gets a page's picks outside of the lock.
+    pub(super) fn walk<T>(
+        &self,
+        mut look: impl FnMut(&str, &VecDeque<Kept>, &mut Vec<T>),
+        mut take: impl FnMut(Vec<T>),
+    ) {
+        let mut from = Some(String::new());
+        while let Some(start) = from {
+            let page = lock(&self.state).page(&start, &mut look);
+            take(page.items);
+            from = page.next;
+        }
+    }
+}
