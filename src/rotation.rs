@@ -17,8 +17,11 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long until a round that failed is tried again.
 const RETRY: Duration = Duration::from_secs(60 * 60);
 
-/// How many secrets one commit rotates, or versions it destroys: others' changes go in between.
+/// How many secrets one commit rotates: others' changes go in between.
 const AT_A_TIME: usize = 64;
+
+/// The detail of the audit lines about what a round changes.
+const REASON: &str = "scheduled";
 
 /// The secrets that are past their day.
 pub struct Due {
@@ -60,27 +63,18 @@ pub fn round(vault: &Arc<Vault>, stopping: impl Fn() -> bool) -> Result<(), Fail
         log::info!("No secrets due for rotation");
     }
     for names in auto.chunks(AT_A_TIME).take_while(|_| !stopping()) {
-        let done = commit(vault, Event::Rotate, Wish::Rotate { names: names.to_vec(), only_due: true })?;
+        let entry = Entry { detail: Some(REASON.to_owned()), ..Entry::new(Event::Rotate) };
+        let wish = Wish::Rotate { names: names.to_vec(), only_due: true };
+        let order = Order { wish, condition: Condition::default(), entry };
+        let done = vault.commit(order).map_err(failure)?.len();
         log::info!("Rotated {done} secrets");
     }
-    for versions in vault.expired_versions().chunks(AT_A_TIME).take_while(|_| !stopping()) {
-        let done = commit(vault, Event::DestroyVersion, Wish::Destroy { versions: versions.to_vec() })?;
-        log::info!("Destroyed {done} versions whose grace period is over");
-    }
+    vault.destroy_expired(REASON, &stopping).map_err(failure)?;
     if stopping() { Ok(()) } else { vault.compact_dead().map(|_| ()) }
 }
 
-fn commit(vault: &Arc<Vault>, event: Event, wish: Wish) -> Result<usize, Failure> {
-    let entry = Entry { detail: Some("scheduled".to_owned()), ..Entry::new(event) };
-    let order = Order { wish, condition: Condition::default(), entry };
-    vault.commit(order).map(|done| done.len()).map_err(|refused| {
-        let why = match refused {
-            Refused::Storage(why) | Refused::Audit { why, .. } => why,
-            Refused::NotFound(name) => format!("there is no secret {name}"),
-            Refused::PreconditionFailed => "a condition does not hold".to_owned(),
-        };
-        Failure::new("rotation", why)
-    })
+fn failure(refused: Refused) -> Failure {
+    Failure::new("rotation", refused)
 }
 
 /// The daily thread.

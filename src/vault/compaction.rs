@@ -32,10 +32,13 @@ impl Vault {
             && self.stats.dead_bytes.load(Ordering::Relaxed) * 2 > bytes
     }
 
-    /// Compacts on a thread of its own.
+    /// Compacts on a thread of its own, and destroys before that the versions whose grace is over.
     pub(super) fn compact_in_background(self: &Arc<Self>) {
         let vault = self.clone();
         let started = std::thread::Builder::new().name("compaction".to_owned()).spawn(move || {
+            if let Err(why) = vault.destroy_expired("compaction", || false) {
+                log::error!("Versions whose grace period is over could not be destroyed: {why}");
+            }
             let failed_at = match vault.compact() {
                 Ok(()) => 0,
                 Err(why) => {

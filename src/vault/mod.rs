@@ -6,6 +6,7 @@
 mod change;
 mod commit;
 mod compaction;
+mod expiry;
 mod found;
 mod header;
 mod kid;

@@ -94,6 +94,16 @@ pub enum Refused {
     },
 }
 
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotFound(name) => write!(f, "there is no secret {name}"),
+            Self::PreconditionFailed => f.write_str("the condition does not hold"),
+            Self::Storage(why) | Self::Audit { why, .. } => f.write_str(why),
+        }
+    }
+}
+
 impl Refused {
     /// Whether the change was made all the same.
     pub fn was_applied(&self) -> bool {

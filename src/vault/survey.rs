@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::Vault;
 use super::change::{Rotation, Version};
-use super::state::{self, Kept};
+use super::state::Kept;
 use crate::clock::Timestamp;
 use crate::sync::lock;
 
@@ -83,20 +83,6 @@ impl Vault {
             },
         );
         census
-    }
-
-    /// The versions that [`Wish::Destroy`](super::Wish::Destroy) may destroy, each with its secret, the oldest of a secret first.
-    pub fn expired_versions(&self) -> Vec<(String, Version)> {
-        let now = self.clock.now();
-        let mut expired = Vec::new();
-        self.walk(
-            |name, versions, items| {
-                let gone = state::destroyable(versions, now);
-                items.extend(gone.map(|kept| (name.to_owned(), kept.version.clone())));
-            },
-            |items| expired.extend(items),
-        );
-        expired
     }
 
     /// Walks through all secrets in the order of their names, a page under each short lock: `look` picks what is

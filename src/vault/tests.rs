@@ -161,8 +161,7 @@ fn rotate(vault: &Arc<Vault>, name: &str) -> String {
 /// Does the daily round's part: destroys all versions whose grace is over. Returns how many those were.
 #[track_caller]
 fn destroy_expired(vault: &Arc<Vault>) -> usize {
-    let versions = vault.expired_versions();
-    vault.commit(order(Wish::Destroy { versions })).unwrap().iter().map(|done| done.destroyed).sum()
+    vault.destroy_expired("test", || false).unwrap()
 }
 
 /// The current value.

@@ -164,13 +164,19 @@ fn what_a_compaction_left_that_a_crash_interrupted_is_removed_at_the_start() {
 fn a_large_file_that_is_more_than_half_dead_is_compacted_without_being_asked() {
     let site = Site::new("background");
     let vault = site.open();
+    let expired = put(&vault, "kept", "before");
     put(&vault, "kept", "v");
+    site.dial.advance(DAY * 14);
     put(&vault, "large", &"v".repeat(MAX_VALUE));
     assert_eq!(vault.stats().compactions.load(Ordering::Relaxed), 0);
     delete(&vault, "large");
     settle(&vault);
     assert_eq!(vault.stats().compactions.load(Ordering::Relaxed), 1);
     assert!(site.bytes().len() < 2048);
+    assert_eq!((vault.census().versions, read_version(&vault, "kept", Some(&expired))), (1, Err(Missing::Gone)));
+    let lines = site.audit_lines();
+    let last = lines.last().unwrap();
+    assert_eq!([&last["event"], &last["kid"], &last["detail"]], ["destroy_version", expired.as_str(), "compaction"]);
     let vault = site.reopen(vault);
     assert_eq!((read(&vault, "kept").unwrap().as_str(), dead(&vault)), ("v", (0, 0)));
 }

@@ -1,0 +1,46 @@
+//! The versions whose grace is over, and their end.
+
+use std::sync::Arc;
+
+use super::change::Version;
+use super::order::{Condition, Order, Refused, Wish};
+use super::{Vault, state};
+use crate::audit::{Entry, Event};
+
+/// How many versions one commit destroys: others' changes go in between.
+const AT_A_TIME: usize = 64;
+
+impl Vault {
+    /// The versions that [`Wish::Destroy`] may destroy, each with its secret, the oldest of a secret first.
+    pub fn expired_versions(&self) -> Vec<(String, Version)> {
+        let now = self.clock.now();
+        let mut expired = Vec::new();
+        self.walk(
+            |name, versions, items| {
+                let gone = state::destroyable(versions, now);
+                items.extend(gone.map(|kept| (name.to_owned(), kept.version.clone())));
+            },
+            |items| expired.extend(items),
+        );
+        expired
+    }
+
+    /// Destroys them. Each one's audit line gives `reason` as its detail.
+    ///
+    /// Ends early when `stopping` says so. Returns how many were destroyed.
+    ///
+    /// # Errors
+    /// Says why no more could be destroyed; those before stay so.
+    pub fn destroy_expired(self: &Arc<Self>, reason: &str, stopping: impl Fn() -> bool) -> Result<usize, Refused> {
+        let mut destroyed = 0;
+        for versions in self.expired_versions().chunks(AT_A_TIME).take_while(|_| !stopping()) {
+            let entry = Entry { detail: Some(reason.to_owned()), ..Entry::new(Event::DestroyVersion) };
+            let wish = Wish::Destroy { versions: versions.to_vec() };
+            destroyed += self.commit(Order { wish, condition: Condition::default(), entry })?.len();
+        }
+        if destroyed > 0 {
+            log::info!("Destroyed {destroyed} versions whose grace period is over");
+        }
+        Ok(destroyed)
+    }
+}
