@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jarvis_secretsd::http::{self, Handler, Limits};
+use jarvis_secretsd::http::{self, Handler, Limits, Peer};
 use rouille::{Request, Response};
 use rustix::net::{AddressFamily, SocketType, connect, socket};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -14,7 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 struct Hello;
 
 impl Handler for Hello {
-    fn handle(&self, _: &Request, _: &[u8]) -> Response {
+    fn handle(&self, _: &Request, _: &[u8], _: &Peer) -> Response {
         Response::text("hello")
     }
 

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jarvis_secretsd::http::{self, Handler, Limits};
+use jarvis_secretsd::http::{self, Handler, Limits, Peer};
 use log::{LevelFilter, Log, Metadata, Record};
 use rouille::{Request, Response};
 
@@ -28,7 +28,7 @@ impl Log for Capture {
 struct Mirror;
 
 impl Handler for Mirror {
-    fn handle(&self, request: &Request, body: &[u8]) -> Response {
+    fn handle(&self, request: &Request, body: &[u8], _: &Peer) -> Response {
         match request.url().as_str() {
             "/panic" => panic!("{}", String::from_utf8_lossy(body)),
             _ => Response::from_data("text/plain", body),

@@ -8,6 +8,7 @@ use super::Api;
 use super::problem::Problem;
 use crate::access::{IdentityErrorKind, Policy, Principal, identify};
 use crate::audit::{Entry, Event, Outcome};
+use crate::http::Peer;
 use crate::name::is_name;
 use crate::vault::{Condition, Done, Order, Wish};
 
@@ -28,10 +29,11 @@ impl Api {
     pub fn audited(
         &self,
         request: &Request,
+        peer: &Peer,
         event: Event,
         work: impl FnOnce(&mut Call) -> Result<Response, Problem>,
     ) -> Response {
-        let answer = Call::begin(self, request, event).and_then(|mut call| {
+        let answer = Call::begin(self, request, peer, event).and_then(|mut call| {
             let worked = work(&mut call);
             call.end(worked)
         });
@@ -40,9 +42,9 @@ impl Api {
 }
 
 impl<'a> Call<'a> {
-    fn begin(api: &'a Api, request: &Request, event: Event) -> Result<Self, Problem> {
+    fn begin(api: &'a Api, request: &Request, peer: &Peer, event: Event) -> Result<Self, Problem> {
         let entry = Entry {
-            remote: Some(request.remote_addr().to_string()),
+            remote: Some(peer.to_string()),
             request_id: request.header("X-Request-Id").map(str::to_owned),
             ..Entry::new(event)
         };

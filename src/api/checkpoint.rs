@@ -5,10 +5,11 @@ use rouille::{Request, Response};
 use super::problem::Problem;
 use super::{Api, Query};
 use crate::audit::Event;
+use crate::http::Peer;
 
 /// `GET /audit/checkpoint`: the newest line, which is at least the one that says that this checkpoint was given out.
-pub fn checkpoint(api: &Api, request: &Request) -> Response {
-    let permitted = api.audited(request, Event::AuditCheckpoint, |call| {
+pub fn checkpoint(api: &Api, request: &Request, peer: &Peer) -> Response {
+    let permitted = api.audited(request, peer, Event::AuditCheckpoint, |call| {
         call.require_admin("the audit log")?;
         Query::of(request, &[])?;
         Ok(Response::text(""))

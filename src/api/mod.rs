@@ -21,7 +21,7 @@ use serde::Serialize;
 use crate::access::Access;
 use crate::audit::{AuditLog, Event};
 use crate::clock::Timestamp;
-use crate::http::{self, Handler};
+use crate::http::{self, Handler, Peer};
 use crate::metrics::Metrics;
 use crate::vault::{MAX_VALUE, Rotation, Vault, Version};
 use problem::Problem;
@@ -73,10 +73,10 @@ impl Route {
 }
 
 impl Handler for Api {
-    fn handle(&self, request: &Request, body: &[u8]) -> Response {
+    fn handle(&self, request: &Request, body: &[u8], peer: &Peer) -> Response {
         let begun = Instant::now();
         let route = Route::of(request);
-        let response = self.answer(request, body, route);
+        let response = self.answer(request, body, peer, route);
         let path = route.map_or("unknown", |route| route.path);
         self.metrics.request(path, request.method(), response.status_code, begun.elapsed());
         response
@@ -88,24 +88,24 @@ impl Handler for Api {
 }
 
 impl Api {
-    fn answer(&self, request: &Request, body: &[u8], route: Option<&Route>) -> Response {
+    fn answer(&self, request: &Request, body: &[u8], peer: &Peer, route: Option<&Route>) -> Response {
         router!(request,
             (GET) ["/secret/{name}", name: String] => {
-                self.audited(request, Event::GetSecret, |call| secret::read(call, request, &name))
+                self.audited(request, peer, Event::GetSecret, |call| secret::read(call, request, &name))
             },
             (POST) ["/secret"] => {
-                self.audited(request, Event::CreateSecret, |call| secret::create(call, request, body))
+                self.audited(request, peer, Event::CreateSecret, |call| secret::create(call, request, body))
             },
             (DELETE) ["/secret/{name}", name: String] => {
-                self.audited(request, Event::DeleteSecret, |call| secret::delete(call, request, &name))
+                self.audited(request, peer, Event::DeleteSecret, |call| secret::delete(call, request, &name))
             },
             (GET) ["/secrets"] => {
-                self.audited(request, Event::ListSecrets, |call| list::list(call, request))
+                self.audited(request, peer, Event::ListSecrets, |call| list::list(call, request))
             },
             (POST) ["/rotate"] => {
-                self.audited(request, Event::Rotate, |call| rotate::rotate(call, request, body))
+                self.audited(request, peer, Event::Rotate, |call| rotate::rotate(call, request, body))
             },
-            (GET) ["/audit/checkpoint"] => checkpoint::checkpoint(self, request),
+            (GET) ["/audit/checkpoint"] => checkpoint::checkpoint(self, request, peer),
             (GET) ["/healthz"] => health::healthz(self, request).unwrap_or_else(Response::from),
             (GET) ["/metrics"] => health::metrics(self, request).unwrap_or_else(Response::from),
             _ => match route {

@@ -136,11 +136,12 @@ impl Connection<'_> {
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case("X-Request-Id"));
         headers.push(("X-Request-Id".to_owned(), id.to_owned()));
         let handled = if is_head { "GET" } else { &method };
-        let request = Request::fake_http_from(self.wire.link.remote, handled, target, headers, Vec::new());
+        let peer = &self.wire.link.peer;
+        let request = Request::fake_http_from(peer.address, handled, target, headers, Vec::new());
 
         let handler = &self.context.handler;
         // What a handler shares with others outlives its panic (see `sync::lock`), and the rest is dropped.
-        let reply = catch_unwind(AssertUnwindSafe(|| Reply::new(handler.handle(&request, body.bytes()))));
+        let reply = catch_unwind(AssertUnwindSafe(|| Reply::new(handler.handle(&request, body.bytes(), peer))));
         drop(body);
         let (reply, is_whole) = match reply {
             Ok(Ok(reply)) => (reply, true),
@@ -194,7 +195,7 @@ impl Connection<'_> {
         // a credential, but clients have put some there.
         let (method, path) = (subject.method, subject.target.split('?').next().unwrap_or_default());
         let (status, bytes, micros) = (reply.status(), body.len(), subject.began.elapsed().as_micros());
-        debug!("{method} {path} {status} {bytes} bytes {micros} us {} {}", self.wire.link.remote, subject.id);
+        debug!("{method} {path} {status} {bytes} bytes {micros} us {} {}", self.wire.link.peer, subject.id);
         sent.is_ok()
     }
 

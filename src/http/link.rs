@@ -1,9 +1,11 @@
 //! The socket of one connection, which two threads know: one serves it, the other may have to close it to make room.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+
+use super::Peer;
 
 /// It is our turn: a request is being answered, and the connection is not to be closed.
 const OURS: u64 = 0;
@@ -20,7 +22,7 @@ pub struct Link {
     /// The socket.
     pub stream: TcpStream,
     /// Who is at the other end.
-    pub remote: SocketAddr,
+    pub peer: Peer,
     epoch: Instant,
     turn: AtomicU64,
 }
@@ -30,9 +32,9 @@ pub struct Link {
 pub struct ClientsTurn(u64);
 
 impl Link {
-    /// The link of a new connection: it is the client's turn. `epoch` lies in the past and is the same for all links.
-    pub fn new(stream: TcpStream, remote: SocketAddr, epoch: Instant) -> Self {
-        let link = Self { stream, remote, epoch, turn: AtomicU64::new(OURS) };
+    /// The link of a new connection with `peer`: it is the client's turn. `epoch` lies in the past and is the same for all links.
+    pub fn new(stream: TcpStream, peer: Peer, epoch: Instant) -> Self {
+        let link = Self { stream, peer, epoch, turn: AtomicU64::new(OURS) };
         link.wait(Instant::now());
         link
     }
@@ -114,8 +116,8 @@ mod tests {
     fn link(epoch: Instant) -> Link {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let remote = stream.peer_addr().unwrap();
-        Link::new(stream, remote, epoch)
+        let peer = Peer { address: stream.peer_addr().unwrap() };
+        Link::new(stream, peer, epoch)
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::link::Link;
 use super::registry::Visit;
 use super::reply::{Date, Reply};
 use super::workers::Workers;
-use super::{Handler, Limits, Refusal, Stats};
+use super::{Handler, Limits, Peer, Refusal, Stats};
 
 /// Files that the process may open besides connections.
 const OTHER_FILES: u64 = 32;
@@ -125,7 +125,7 @@ impl Acceptor {
     fn run(mut self) {
         while !self.context.registry.is_closing() {
             match self.socket.accept() {
-                Ok((stream, remote)) => self.admit(Link::new(stream, remote, self.epoch)),
+                Ok((stream, address)) => self.admit(Link::new(stream, Peer { address }, self.epoch)),
                 Err(_) if self.context.registry.is_closing() => {}
                 Err(why) if matches!(why.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
                 // Mostly the lack of something that a connection holds: files, of the process or the system, or memory.

@@ -12,6 +12,7 @@ pub mod framing;
 pub mod head;
 mod link;
 mod listener;
+mod peer;
 mod registry;
 mod reply;
 pub mod scanner;
@@ -25,6 +26,7 @@ use rouille::{Request, Response};
 use serde::Serialize;
 
 pub use listener::{Listener, Server, bind};
+pub use peer::Peer;
 pub use stats::Stats;
 
 /// What a client may cost us.
@@ -59,13 +61,13 @@ impl Default for Limits {
 
 /// What answers the requests. It is called from many threads at a time.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request.
+    /// Answers one request, which came from `peer`.
     ///
     /// `body` is the whole body, and is wiped when this returns. The request itself carries none: rouille's copy of it
     /// could not be wiped. A `HEAD` request comes as `GET`. The header `X-Request-Id` is ours, never the client's.
     ///
     /// A panic is answered with 500; it ends this connection and nothing else.
-    fn handle(&self, request: &Request, body: &[u8]) -> Response;
+    fn handle(&self, request: &Request, body: &[u8], peer: &Peer) -> Response;
 
     /// Told of every answer that [`handle`](Self::handle) did not give: to a request that was malformed, too large or
     /// too slow, to a connection over the limit, and after a panic. It must neither block nor panic.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jarvis_secretsd::http::{self, Handler, Limits, Server, Stats};
+use jarvis_secretsd::http::{self, Handler, Limits, Peer, Server, Stats};
 use rouille::{Request, Response};
 
 /// How long a test waits for what has to happen.
@@ -68,7 +68,7 @@ impl App {
 }
 
 impl Handler for App {
-    fn handle(&self, request: &Request, body: &[u8]) -> Response {
+    fn handle(&self, request: &Request, body: &[u8], _: &Peer) -> Response {
         *self.handled.lock().unwrap() += 1;
         match request.raw_url() {
             "/hold" => self.gate.pass(),
