@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::client::{Answer, Client};
-use crate::site::{Site, run, verify_audit};
+use crate::running::Daemon;
+use crate::site::{AUDIT, PUBLIC_KEY, run};
 
 /// What a line says of an access: event, client, name, result, detail.
 fn told<'a>(line: &'a Value, fields: [&str; 5]) -> [Option<&'a str>; 5] {
@@ -12,18 +13,18 @@ fn told<'a>(line: &'a Value, fields: [&str; 5]) -> [Option<&'a str>; 5] {
 
 const TOLD: [&str; 5] = ["event", "client", "secret_name", "result", "detail"];
 
-fn line(site: &Site, answer: &Answer) -> Value {
-    site.audited(answer.header("X-Request-Id").unwrap())
+fn line(daemon: &Daemon, answer: &Answer) -> Value {
+    daemon.site.audited(answer.header("X-Request-Id").unwrap())
 }
 
 #[test]
 fn each_kind_of_access_leaves_a_line_that_says_what_it_was() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let stored = admin.post("/secret", r#"{"name":"db_main","value":"v"}"#);
     let kid = stored.text("kid");
     let expect = |answer: Answer, event, name, kid: Option<&str>, result, detail| {
-        let line = line(&site, &answer);
+        let line = line(&daemon, &answer);
         assert_eq!(told(&line, TOLD), [Some(event), Some("admin"), name, Some(result), detail], "{line}");
         assert_eq!(line["kid"].as_str(), kid, "{line}");
         assert!(line["remote"].as_str().unwrap().starts_with("127.0.0.1"), "{line}");
@@ -51,8 +52,8 @@ fn each_kind_of_access_leaves_a_line_that_says_what_it_was() {
 
 #[test]
 fn what_was_denied_leaves_a_line_too() {
-    let site = Site::start();
-    let mut reader = site.client("reader");
+    let daemon = Daemon::start();
+    let mut reader = daemon.client("reader");
     let name = Some("db_root");
     for (answer, event, name) in [
         (reader.get("/secret/db_root"), "get_secret", name),
@@ -61,7 +62,7 @@ fn what_was_denied_leaves_a_line_too() {
         (reader.post("/rotate", r#"{"names":["db_root"]}"#), "rotate", name),
         (reader.get("/audit/checkpoint"), "audit_checkpoint", None),
     ] {
-        let line = line(&site, &answer);
+        let line = line(&daemon, &answer);
         let expected = [Some(event), Some("reader"), name, Some("denied"), Some("not_authorized")];
         assert_eq!(told(&line, TOLD), expected, "{line}");
     }
@@ -69,7 +70,7 @@ fn what_was_denied_leaves_a_line_too() {
 
 #[test]
 fn who_could_not_be_identified_is_told_apart_in_the_log_and_only_there() {
-    let site = Site::start();
+    let daemon = Daemon::start();
     let header = |value| ("X-Jarvis-Client", value);
     for (headers, claimed, detail) in [
         (vec![], None, "no client header"),
@@ -78,20 +79,20 @@ fn who_could_not_be_identified_is_told_apart_in_the_log_and_only_there() {
         (vec![header("a b")], None, "malformed client name"),
         (vec![header("admin"), header("admin")], Some("admin"), "more than one client header"),
     ] {
-        let answer = Client::with(&headers, site.addr).get("/secret/db_main");
-        let line = line(&site, &answer);
+        let answer = Client::with(&headers, daemon.addr()).get("/secret/db_main");
+        let line = line(&daemon, &answer);
         let expected = [Some("auth_failure"), claimed, None, Some("denied"), Some(detail)];
         assert_eq!(told(&line, TOLD), expected, "{line}");
     }
-    let foreign = Client::with(&[("Host", "evil.example"), header("admin")], site.addr).get("/secrets");
-    assert_eq!(line(&site, &foreign)["event"], "auth_failure");
+    let foreign = Client::with(&[("Host", "evil.example"), header("admin")], daemon.addr()).get("/secrets");
+    assert_eq!(line(&daemon, &foreign)["event"], "auth_failure");
 }
 
 #[test]
 fn the_fields_stand_in_their_order_and_the_first_line_is_the_start() {
-    let site = Site::start();
-    site.client("admin").store("db_main", "v");
-    let lines = site.audit_lines();
+    let daemon = Daemon::start();
+    daemon.client("admin").store("db_main", "v");
+    let lines = daemon.site.audit_lines();
     let order = [
         "seq",
         "timestamp",
@@ -119,12 +120,12 @@ fn the_fields_stand_in_their_order_and_the_first_line_is_the_start() {
 
 #[test]
 fn one_change_of_several_secrets_leaves_a_line_for_each() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     admin.store("db_one", "v");
     admin.store("db_two", "v");
     let id = admin.post("/rotate", r#"{"names":["db_two","db_one"]}"#).header("X-Request-Id").unwrap().to_owned();
-    let lines: Vec<Value> = site.audit_lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> = daemon.site.audit_lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let about: Vec<_> =
         lines.iter().filter(|line| line["request_id"] == id.as_str()).map(|line| &line["secret_name"]).collect();
     assert_eq!(about, ["db_one", "db_two"]);
@@ -132,32 +133,31 @@ fn one_change_of_several_secrets_leaves_a_line_for_each() {
 
 #[test]
 fn a_stopped_daemon_leaves_a_log_that_ends_with_the_stop_and_verifies() {
-    let site = Site::start();
-    site.client("admin").store("db_main", "v");
-    let path = site.audit_path();
-    let scratch = site.stop();
-    verify_audit(&path);
-    let text = std::fs::read_to_string(scratch.path("state/audit.jsonl")).unwrap();
-    let last = text.lines().last().unwrap();
+    let daemon = Daemon::start();
+    daemon.client("admin").store("db_main", "v");
+    let site = daemon.stop();
+    site.verify_audit();
+    let lines = site.audit_lines();
+    let last = lines.last().unwrap();
     assert!(last.contains(r#""event":"server_stop""#) && last.contains(r#""vault_seq":1,"#), "{last}");
 }
 
 #[test]
 fn a_checkpoint_agrees_with_its_log_and_with_no_shorter_one() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     admin.store("db_main", "v");
-    let checkpoint = site.scratch.write("checkpoint.json", &admin.get("/audit/checkpoint").body);
+    let checkpoint = daemon.site.write("checkpoint.json", &admin.get("/audit/checkpoint").body);
     admin.get("/secret/db_main");
     let verify = |log: &std::path::Path| {
-        let key = site.scratch.path("state/audit.sign.pub");
+        let key = daemon.site.path(PUBLIC_KEY);
         run(&[&"audit", &"verify", &"--public-key", &key, &"--checkpoint", &checkpoint, &log])
     };
-    let good = verify(&site.audit_path());
+    let good = verify(&daemon.site.path(AUDIT));
     assert_eq!(good.status.code(), Some(0), "{}", String::from_utf8_lossy(&good.stderr));
 
-    let cut = site.audit_lines()[..2].join("\n") + "\n";
-    let cut = site.scratch.write("cut.jsonl", &cut);
+    let cut = daemon.site.audit_lines()[..2].join("\n") + "\n";
+    let cut = daemon.site.write("cut.jsonl", &cut);
     let bad = verify(&cut);
     assert_eq!(bad.status.code(), Some(1));
     let why = String::from_utf8_lossy(&bad.stderr);

@@ -3,7 +3,7 @@
 //! `picture()` of an answer has a 9 for every digit: a kid is then `db_main-99999999-999999`.
 
 use crate::client::Client;
-use crate::site::Site;
+use crate::running::Daemon;
 
 /// What is told of a version of `db_main`.
 const METADATA: &str = concat!(
@@ -13,8 +13,8 @@ const METADATA: &str = concat!(
 
 #[test]
 fn who_may_make_which_call() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let clients = [None, Some("stranger"), Some("idle"), Some("reader"), Some("keeper"), Some("admin")];
     // A status for each of the clients above.
     let calls = [
@@ -39,7 +39,7 @@ fn who_may_make_which_call() {
             for secret in ["db_main", "db_root", "api_key"] {
                 admin.store(secret, "value");
             }
-            let mut client = name.map_or_else(|| Client::with(&[], site.addr), |name| site.client(name));
+            let mut client = name.map_or_else(|| Client::with(&[], daemon.addr()), |name| daemon.client(name));
             let answer = client.ask(method, target, &[], body);
             assert_eq!(answer.status, status, "{name:?}: {method} {target} {body}: {}", answer.body);
         }
@@ -48,9 +48,9 @@ fn who_may_make_which_call() {
 
 #[test]
 fn healthz_says_how_the_daemon_is() {
-    let site = Site::start();
-    site.client("admin").store("db_main", "v");
-    let answer = Client::with(&[], site.addr).get("/healthz");
+    let daemon = Daemon::start();
+    daemon.client("admin").store("db_main", "v");
+    let answer = Client::with(&[], daemon.addr()).get("/healthz");
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(answer.header("Content-Type"), Some("application/json; charset=utf-8"));
     let uptime = answer.json()["uptime_secs"].as_u64().unwrap();
@@ -60,11 +60,11 @@ fn healthz_says_how_the_daemon_is() {
 
 #[test]
 fn metrics_are_prometheus_text_that_names_no_secret_and_no_client() {
-    let site = Site::start();
-    let mut keeper = site.client("keeper");
+    let daemon = Daemon::start();
+    let mut keeper = daemon.client("keeper");
     keeper.store("db_metered", "v");
     keeper.value("db_metered");
-    let answer = Client::with(&[], site.addr).get("/metrics");
+    let answer = Client::with(&[], daemon.addr()).get("/metrics");
     assert_eq!(answer.header("Content-Type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     for line in answer.body.lines().filter(|line| !line.starts_with('#')) {
         assert!(line.starts_with("jarvis_secretsd_"), "{line}");
@@ -76,8 +76,8 @@ fn metrics_are_prometheus_text_that_names_no_secret_and_no_client() {
 
 #[test]
 fn a_stored_value_is_answered_with_its_metadata_and_read_back() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let stored = admin.post("/secret", r#"{"name":"db_main","value":"correct horse"}"#);
     assert_eq!(stored.status, 200);
     assert_eq!(stored.header("Content-Type"), Some("application/json; charset=utf-8"));
@@ -89,7 +89,7 @@ fn a_stored_value_is_answered_with_its_metadata_and_read_back() {
     let days = time(&expires_at).duration_since(time(&created_at)).unwrap().as_secs_f64() / 86_400.0;
     assert_eq!(days, 90.0);
 
-    let read = site.client("reader").get("/secret/db_main");
+    let read = daemon.client("reader").get("/secret/db_main");
     assert_eq!(read.status, 200);
     let expected = format!(r#"{{"name":"db_main","value":"correct horse","kid":"{kid}","expires_at":"{expires_at}"}}"#);
     assert_eq!(read.body, expected);
@@ -97,8 +97,8 @@ fn a_stored_value_is_answered_with_its_metadata_and_read_back() {
 
 #[test]
 fn a_generated_value_is_rotated_by_the_schedule_unless_it_is_said_otherwise() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     for (wanted, rotation) in [
         (r#""value":"v""#, "manual"),
         (r#""value":"v","rotation":"manual""#, "manual"),
@@ -114,12 +114,12 @@ fn a_generated_value_is_rotated_by_the_schedule_unless_it_is_said_otherwise() {
 
 #[test]
 fn an_older_version_is_read_by_its_kid() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let first = admin.store("db_main", "one");
     let second = admin.store("db_main", "two");
     assert_ne!(first, second);
-    let mut reader = site.client("reader");
+    let mut reader = daemon.client("reader");
     assert_eq!(reader.value("db_main"), "two");
     for (kid, value) in [(&first, "one"), (&second, "two")] {
         let answer = reader.get(&format!("/secret/db_main?kid={kid}"));
@@ -130,11 +130,11 @@ fn an_older_version_is_read_by_its_kid() {
 
 #[test]
 fn a_kid_that_never_was_is_not_found_and_shows_no_other_secret() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let kid = admin.store("db_main", "v");
     let other = admin.store("db_root", "v");
-    let mut reader = site.client("reader");
+    let mut reader = daemon.client("reader");
     for wrong in [&other, &format!("{kid}-7"), &format!("{kid}-1"), "db_main-20010101-000000", "db_main", "x", ""] {
         let answer = reader.get(&format!("/secret/db_main?kid={wrong}"));
         assert_eq!(answer.refusal(), (404, "not_found".to_owned()), "{wrong}");
@@ -143,8 +143,8 @@ fn a_kid_that_never_was_is_not_found_and_shows_no_other_secret() {
 
 #[test]
 fn a_deleted_secret_is_gone_with_all_its_versions() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let first = admin.store("db_main", "one");
     admin.store("db_main", "two");
     let deleted = admin.delete("/secret/db_main");
@@ -159,13 +159,13 @@ fn a_deleted_secret_is_gone_with_all_its_versions() {
 
 #[test]
 fn the_list_is_sorted_and_shows_only_what_the_client_may_read() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     for name in ["zebra", "db_main", "api_key", "db_root", "Zebra", "db.main"] {
         admin.store(name, "v");
     }
     let names = |client: &str| -> Vec<String> {
-        let answer = site.client(client).get("/secrets").json();
+        let answer = daemon.client(client).get("/secrets").json();
         let items = answer["secrets"].as_array().unwrap();
         items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
     };
@@ -173,14 +173,14 @@ fn the_list_is_sorted_and_shows_only_what_the_client_may_read() {
     assert_eq!(names("reader"), ["api_key", "db_main"]);
     assert_eq!(names("keeper"), ["db_main"]);
     assert_eq!(names("idle"), [""; 0]);
-    let picture = site.client("keeper").get("/secrets").picture();
+    let picture = daemon.client("keeper").get("/secrets").picture();
     assert_eq!(picture, format!(r#"{{"secrets":[{{{METADATA},"is_expired":false}}]}}"#));
 }
 
 #[test]
 fn rotation_by_name_gives_each_a_new_value_and_keeps_the_one_before() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let first = admin.store("db_main", "supplied");
     admin.make(&serde_json::json!({ "name": "db_spare", "generate": { "type": "hex", "bytes": 16 } }));
     let spare = admin.value("db_spare");
@@ -195,8 +195,8 @@ fn rotation_by_name_gives_each_a_new_value_and_keeps_the_one_before() {
 
 #[test]
 fn rotation_with_one_unknown_name_rotates_nothing() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     admin.store("db_main", "supplied");
     let answer = admin.post("/rotate", r#"{"names":["db_main","db_unknown"]}"#);
     assert_eq!(answer.refusal(), (404, "not_found".to_owned()));
@@ -206,8 +206,8 @@ fn rotation_with_one_unknown_name_rotates_nothing() {
 
 #[test]
 fn rotation_of_what_is_due_rotates_nothing_while_nothing_is_due() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     admin.make(&serde_json::json!({ "name": "db_main", "generate": true }));
     let value = admin.value("db_main");
     let answer = admin.post("/rotate", r#"{"names":[]}"#);
@@ -217,8 +217,8 @@ fn rotation_of_what_is_due_rotates_nothing_while_nothing_is_due() {
 
 #[test]
 fn a_checkpoint_says_where_the_audit_log_stands() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     admin.store("db_main", "v");
     let answer = admin.get("/audit/checkpoint");
     let checkpoint = answer.json();
@@ -229,5 +229,5 @@ fn a_checkpoint_says_where_the_audit_log_stands() {
         answer.text("timestamp")
     );
     assert_eq!(answer.body, expected);
-    assert_eq!(*seq, site.audit_lines().len(), "nobody else is asking");
+    assert_eq!(*seq, daemon.site.audit_lines().len(), "nobody else is asking");
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::client::Client;
+use crate::running::Daemon;
 use crate::site::Site;
 
 /// All spellings in which a value could leak.
@@ -70,7 +71,7 @@ impl Canary {
 }
 
 /// Sends the value in every wrong way and place, and returns what was answered.
-fn sent_wrongly(site: &Site, canary: &Canary) -> Vec<(u16, String)> {
+fn sent_wrongly(daemon: &Daemon, canary: &Canary) -> Vec<(u16, String)> {
     let (text, encoded, value) = (canary.escaped(), canary.encoded(), canary.value.replace('\n', " "));
     let bodies = [
         format!(r#"{{"name":"db_main","value":"{text}""#),
@@ -104,7 +105,7 @@ fn sent_wrongly(site: &Site, canary: &Canary) -> Vec<(u16, String)> {
     for body in &bodies {
         for target in ["/secret", "/rotate"] {
             for client in ["admin", "reader", "stranger"] {
-                answers.push(site.client(client).post(target, body));
+                answers.push(daemon.client(client).post(target, body));
             }
         }
     }
@@ -117,29 +118,32 @@ fn sent_wrongly(site: &Site, canary: &Canary) -> Vec<(u16, String)> {
         ("GET", format!("/healthz?value={encoded}")),
         ("GET", format!("/metrics?value={encoded}")),
     ] {
-        answers.push(site.client("admin").ask(method, &target, &[], ""));
+        answers.push(daemon.client("admin").ask(method, &target, &[], ""));
     }
     for header in ["X-Jarvis-Client", "Authorization", "If-Match", "If-None-Match", "X-Request-Id", "Host", "Expect"] {
         for client in [vec![], vec![("X-Jarvis-Client", "admin")]] {
             let body = r#"{"name":"db_main","valeu":"v"}"#;
-            answers.push(Client::with(&client, site.addr).ask("POST", "/secret", &[(header, &value)], body));
+            answers.push(Client::with(&client, daemon.addr()).ask("POST", "/secret", &[(header, &value)], body));
         }
-        answers.push(Client::with(&[(header, &value)], site.addr).get("/secret/db_main?kid=x"));
+        answers.push(Client::with(&[(header, &value)], daemon.addr()).get("/secret/db_main?kid=x"));
     }
     // Two lengths, and a value where a method or a target has its place.
-    answers.push(site.client("admin").ask("POST", "/secret", &[("Content-Length", "9")], &bodies[0]));
-    answers.push(site.client("admin").ask(&value, "/secret", &[], ""));
-    answers.push(site.client("admin").ask("GET", &value, &[], ""));
+    answers.push(daemon.client("admin").ask("POST", "/secret", &[("Content-Length", "9")], &bodies[0]));
+    answers.push(daemon.client("admin").ask(&value, "/secret", &[], ""));
+    answers.push(daemon.client("admin").ask("GET", &value, &[], ""));
     answers.into_iter().map(|answer| (answer.status, answer.head + &answer.body)).collect()
 }
 
 #[test]
 fn a_value_is_found_in_the_answer_that_tells_it_and_nowhere_else() {
-    let site = Site::start_logging("trace");
+    let site = Site::new();
+    let mut serve = site.command("serve");
+    serve.env("RUST_LOG", "trace");
+    let daemon = site.started(serve);
     let canary = Canary::hatch();
-    let mut admin = site.client("admin");
+    let mut admin = daemon.client("admin");
 
-    let refusals = sent_wrongly(&site, &canary);
+    let refusals = sent_wrongly(&daemon, &canary);
     admin.store("db_main", &canary.value);
     admin.store("db_second", &canary.value);
     let told = admin.get("/secret/db_main");
@@ -168,12 +172,12 @@ fn a_value_is_found_in_the_answer_that_tells_it_and_nowhere_else() {
         assert!(!canary.is_in(answer.head.as_bytes()) && !canary.is_in(answer.body.as_bytes()), "{answer:?}");
     }
 
-    let log = site.log();
+    let log = daemon.log();
     assert!(log.contains("DEBUG") && log.contains("/secret/db_main"), "the log tells of the requests: {log}");
-    let state = site.scratch.path("state");
+    let state = daemon.site.path("state");
     let running = canary.is_in_no_file(&state);
     assert_eq!(running, 5, "vault, master key, audit log and its two keys");
-    let scratch = site.stop();
-    let files = canary.is_in_no_file(&scratch.path(""));
+    let site = daemon.stop();
+    let files = canary.is_in_no_file(&site.path(""));
     assert_eq!(files, running + 3, "and configuration, policy and log");
 }

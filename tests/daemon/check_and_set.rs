@@ -1,7 +1,7 @@
 //! `ETag`, `If-Match` and `If-None-Match`: whoever changes a secret can say what they believe it is.
 
 use crate::client::{Answer, Client};
-use crate::site::Site;
+use crate::running::Daemon;
 
 fn quoted(kid: &str) -> String {
     format!("\"{kid}\"")
@@ -17,8 +17,8 @@ fn store_if(client: &mut Client, header: (&str, &str), value: &str) -> Answer {
 
 #[test]
 fn the_etag_is_the_kid_where_there_is_one() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let stored = admin.post("/secret", r#"{"name":"db_main","value":"one"}"#);
     let first = stored.text("kid");
     assert_eq!(stored.header("ETag"), Some(quoted(&first).as_str()));
@@ -30,8 +30,8 @@ fn the_etag_is_the_kid_where_there_is_one() {
 
 #[test]
 fn a_client_that_has_the_version_gets_304_without_a_body() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let kid = admin.store("db_main", "v");
     for tag in [quoted(&kid), kid.clone(), format!("W/\"{kid}\""), format!("\"other\", \"{kid}\""), "*".to_owned()] {
         for method in ["GET", "HEAD"] {
@@ -47,8 +47,8 @@ fn a_client_that_has_the_version_gets_304_without_a_body() {
 
 #[test]
 fn a_version_that_was_replaced_is_no_longer_the_one_that_is_known() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let first = admin.store("db_main", "one");
     admin.store("db_main", "two");
     let answer = admin.ask("GET", "/secret/db_main", &[("If-None-Match", &quoted(&first))], "");
@@ -57,17 +57,17 @@ fn a_version_that_was_replaced_is_no_longer_the_one_that_is_known() {
 
 #[test]
 fn a_client_that_may_not_read_does_not_learn_the_version_either() {
-    let site = Site::start();
-    let kid = site.client("admin").store("db_root", "v");
-    let answer = site.client("reader").ask("GET", "/secret/db_root", &[("If-None-Match", &quoted(&kid))], "");
+    let daemon = Daemon::start();
+    let kid = daemon.client("admin").store("db_root", "v");
+    let answer = daemon.client("reader").ask("GET", "/secret/db_root", &[("If-None-Match", &quoted(&kid))], "");
     assert_eq!(answer.status, 403);
     assert_eq!(answer.header("ETag"), None);
 }
 
 #[test]
 fn a_secret_is_created_only_if_there_is_none_when_that_is_asked_for() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     assert_eq!(store_if(&mut admin, ("If-None-Match", "*"), "one").status, 200);
     assert!(precondition_failed(&store_if(&mut admin, ("If-None-Match", "*"), "two")));
     assert_eq!(admin.value("db_main"), "one");
@@ -77,8 +77,8 @@ fn a_secret_is_created_only_if_there_is_none_when_that_is_asked_for() {
 
 #[test]
 fn a_secret_is_replaced_only_if_it_is_still_the_version_that_was_read() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     assert!(precondition_failed(&store_if(&mut admin, ("If-Match", "*"), "none")), "there is no secret yet");
     let first = admin.store("db_main", "one");
     let replaced = store_if(&mut admin, ("If-Match", &quoted(&first)), "two");
@@ -92,8 +92,8 @@ fn a_secret_is_replaced_only_if_it_is_still_the_version_that_was_read() {
 
 #[test]
 fn a_secret_is_deleted_only_if_the_condition_holds() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let first = admin.store("db_main", "one");
     let second = admin.store("db_main", "two");
     let mut delete = |header, tag: &str| admin.ask("DELETE", "/secret/db_main", &[(header, tag)], "");
@@ -105,13 +105,15 @@ fn a_secret_is_deleted_only_if_the_condition_holds() {
 
 #[test]
 fn of_many_who_replace_the_same_version_exactly_one_succeeds() {
-    let site = Site::start();
-    let kid = quoted(&site.client("admin").store("db_main", "first"));
+    let daemon = Daemon::start();
+    let kid = quoted(&daemon.client("admin").store("db_main", "first"));
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let rivals: Vec<_> = (0..8)
             .map(|rival| {
-                let (site, kid) = (&site, &kid);
-                scope.spawn(move || store_if(&mut site.client("admin"), ("If-Match", kid), &format!("r{rival}")).status)
+                let (daemon, kid) = (&daemon, &kid);
+                scope.spawn(move || {
+                    store_if(&mut daemon.client("admin"), ("If-Match", kid), &format!("r{rival}")).status
+                })
             })
             .collect();
         rivals.into_iter().map(|rival| rival.join().unwrap()).collect()
@@ -122,8 +124,8 @@ fn of_many_who_replace_the_same_version_exactly_one_succeeds() {
 
 #[test]
 fn a_malformed_condition_is_refused_and_changes_nothing() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     admin.store("db_main", "one");
     for wrong in ["\"open", "", "a b", "\"\""] {
         for header in ["If-Match", "If-None-Match"] {

@@ -4,7 +4,8 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
-use crate::site::{BINARY, POLICY, Scratch, Site, run};
+use crate::running::Daemon;
+use crate::site::{AUDIT, BINARY, POLICY, PUBLIC_KEY, Site, run};
 
 /// Runs the binary with these words behind its name.
 fn run_words(words: &str) -> Output {
@@ -78,8 +79,8 @@ fn wrong_usage_exits_with_2_and_names_the_help() {
 
 #[test]
 fn init_writes_what_check_accepts() {
-    let scratch = Scratch::new();
-    let directory = scratch.path("etc/deep");
+    let site = Site::empty();
+    let directory = site.path("etc/deep");
     let output = run(&[&"init", &directory]);
     assert_eq!(status(&output), Some(0), "{output:?}");
     let (config, policy) = (directory.join("config.toml"), directory.join("policy.toml"));
@@ -97,13 +98,13 @@ fn init_writes_what_check_accepts() {
 #[test]
 fn init_replaces_nothing_and_writes_nothing_where_one_of_its_files_is() {
     for existing in ["config.toml", "policy.toml"] {
-        let scratch = Scratch::new();
-        scratch.write(existing, "mine");
-        let output = run(&[&"init", &scratch.path("")]);
+        let site = Site::empty();
+        site.write(existing, "mine");
+        let output = run(&[&"init", &site.path("")]);
         assert_eq!(status(&output), Some(1));
         assert!(message(&output).contains("is there already; nothing was written"));
-        assert_eq!(fs::read_to_string(scratch.path(existing)).unwrap(), "mine");
-        assert_eq!(fs::read_dir(scratch.path("")).unwrap().count(), 1);
+        assert_eq!(fs::read_to_string(site.path(existing)).unwrap(), "mine");
+        assert_eq!(fs::read_dir(site.path("")).unwrap().count(), 1);
     }
 }
 
@@ -117,10 +118,10 @@ fn check_names_the_mistake_and_its_place_and_exits_with_78() {
         ("", "[clients.db]\nallow = [\"a b\"]\n", ["policy.toml:2:10", "clients.db", ""]),
     ];
     for (config, policy, told) in cases {
-        let scratch = Scratch::new();
-        let policy = scratch.write("policy.toml", policy);
+        let site = Site::new();
+        let policy = site.write("policy.toml", policy);
         let config = format!("{config}[security]\nrbac_policy_path = {policy:?}\n");
-        let config = scratch.write("config.toml", &config);
+        let config = site.write("config.toml", &config);
         for command in ["check", "serve"] {
             let output = run(&[&command, &"--config", &config]);
             assert_eq!(status(&output), Some(78), "{output:?}");
@@ -134,18 +135,18 @@ fn check_names_the_mistake_and_its_place_and_exits_with_78() {
 
 #[test]
 fn check_says_what_is_missing_or_dangerous() {
-    let scratch = Scratch::new();
-    let missing = run(&[&"check", &"--config", &scratch.path("none.toml")]);
+    let site = Site::new();
+    let missing = run(&[&"check", &"--config", &site.path("none.toml")]);
     assert_eq!(status(&missing), Some(78));
     assert!(message(&missing).contains("none.toml"));
 
-    let config = scratch.write_config("127.0.0.1:0", POLICY);
+    let config = site.configure("127.0.0.1:0", POLICY);
     let good = run(&[&"check", &"--config", &config]);
     assert_eq!(status(&good), Some(0));
     assert!(out(&good).contains("warning: believed on their X-Jarvis-Client header alone"), "{}", out(&good));
-    assert!(!scratch.path("state").exists(), "check makes nothing");
+    assert!(!site.path("state").exists(), "check makes nothing");
 
-    let config = scratch.write_config("0.0.0.0:0", POLICY);
+    let config = site.configure("0.0.0.0:0", POLICY);
     let open = run(&[&"check", &"--config", &config]);
     assert_eq!(status(&open), Some(78));
     let message = message(&open);
@@ -156,9 +157,9 @@ fn check_says_what_is_missing_or_dangerous() {
 
 #[test]
 fn a_policy_in_yaml_is_answered_with_its_translation() {
-    let scratch = Scratch::new();
-    let policy = scratch.write("policy.yaml", "clients:\n  db:\n    allow: [a]\n");
-    let config = scratch.write("config.toml", &format!("[security]\nrbac_policy_path = {policy:?}\n"));
+    let site = Site::new();
+    let policy = site.write("policy.yaml", "clients:\n  db:\n    allow: [a]\n");
+    let config = site.write("config.toml", &format!("[security]\nrbac_policy_path = {policy:?}\n"));
     let output = run(&[&"check", &"--config", &config]);
     assert_eq!(status(&output), Some(78));
     let text = String::from_utf8(output.stderr).unwrap();
@@ -167,28 +168,28 @@ fn a_policy_in_yaml_is_answered_with_its_translation() {
 
 #[test]
 fn serve_exits_with_1_when_it_cannot_start() {
-    let scratch = Scratch::new();
+    let site = Site::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
-    let output = run(&[&"serve", &"--config", &scratch.write_config(&addr, POLICY)]);
+    let output = run(&[&"serve", &"--config", &site.configure(&addr, POLICY)]);
     assert_eq!(status(&output), Some(1));
     let text = String::from_utf8(output.stderr).unwrap();
     let last = text.lines().last().unwrap();
     assert!(last.starts_with(&format!("jarvis-secretsd: {addr}: ")), "{text}");
-    assert!(!scratch.path("state").exists(), "it changed nothing");
+    assert!(!site.path("state").exists(), "it changed nothing");
 }
 
 #[test]
 fn healthcheck_exits_with_0_while_the_daemon_is_well_and_with_1_when_it_is_not_there() {
-    let site = Site::start();
-    let elsewhere = Scratch::new();
-    let config = elsewhere.write_config(&site.addr.to_string(), POLICY);
+    let daemon = Daemon::start();
+    let elsewhere = Site::new();
+    let config = elsewhere.configure(&daemon.addr().to_string(), POLICY);
     let healthy = run(&[&"healthcheck", &"--config", &config]);
     assert_eq!(status(&healthy), Some(0), "{healthy:?}");
     assert!(healthy.stdout.is_empty() && healthy.stderr.is_empty());
 
-    let addr = site.addr;
-    site.stop();
+    let addr = daemon.addr();
+    daemon.stop();
     let down = run(&[&"healthcheck", &"--config", &config]);
     assert_eq!(status(&down), Some(1));
     assert!(message(&down).starts_with(&format!("http://{addr}/healthz: ")));
@@ -198,12 +199,12 @@ fn healthcheck_exits_with_0_while_the_daemon_is_well_and_with_1_when_it_is_not_t
 
 #[test]
 fn audit_verify_tells_a_good_log_from_a_changed_one() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     admin.store("db_main", "v");
     admin.get("/secret/db_main");
-    let scratch = site.stop();
-    let log = scratch.path("state/audit.jsonl");
+    let site = daemon.stop();
+    let log = site.path(AUDIT);
     let text = fs::read_to_string(&log).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 4, "start, creation, reading, stop");
@@ -212,7 +213,7 @@ fn audit_verify_tells_a_good_log_from_a_changed_one() {
     assert_eq!(status(&good), Some(0), "{good:?}");
     assert!(out(&good).starts_with("4 lines, 1 to 4, from 2"), "{}", out(&good));
 
-    let key = scratch.path("state/audit.sign.pub");
+    let key = site.path(PUBLIC_KEY);
     let changed = [
         (text.replacen("\"client\":\"admin\"", "\"client\":\"other\"", 1), ":2:"),
         ([lines[0], lines[2], lines[3], ""].join("\n"), ":2:"),
@@ -221,7 +222,7 @@ fn audit_verify_tells_a_good_log_from_a_changed_one() {
         (text.replacen("server_start", "server_stop", 1), ":1:"),
     ];
     for (text, place) in changed {
-        let forged = scratch.write("forged.jsonl", &text);
+        let forged = site.write("forged.jsonl", &text);
         let bad = run(&[&"audit", &"verify", &"--public-key", &key, &forged]);
         assert_eq!(status(&bad), Some(1), "{text}");
         let message = message(&bad);
@@ -231,15 +232,15 @@ fn audit_verify_tells_a_good_log_from_a_changed_one() {
 
 #[test]
 fn audit_verify_needs_a_log_and_its_key() {
-    let scratch = Scratch::new();
-    let missing = run(&[&"audit", &"verify", &scratch.path("audit.jsonl")]);
+    let site = Site::empty();
+    let missing = run(&[&"audit", &"verify", &site.path("audit.jsonl")]);
     assert_eq!(status(&missing), Some(1));
     assert!(message(&missing).contains("audit.sign.pub: there is no public key; name one with --public-key"));
 
-    let site = Site::start();
-    let other = Site::start();
-    let key = other.scratch.path("state/audit.sign.pub");
-    let output = run(&[&"audit", &"verify", &"--public-key", &key, &site.audit_path()]);
+    let daemon = Daemon::start();
+    let other = Daemon::start();
+    let key = other.site.path(PUBLIC_KEY);
+    let output = run(&[&"audit", &"verify", &"--public-key", &key, &daemon.site.path(AUDIT)]);
     assert_eq!(status(&output), Some(1), "another log's key");
     assert!(message(&output).contains("audit.jsonl:1: "));
 }

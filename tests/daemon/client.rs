@@ -1,14 +1,12 @@
 //! A small HTTP client that keeps its connection, and what it takes from an answer.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write as _};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 use serde_json::Value;
 
-/// How long an answer may take before a test fails instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::site::PATIENCE;
 
 /// A connection to the daemon, as a certain client of its policy or as nobody.
 pub struct Client {
@@ -44,7 +42,7 @@ impl Client {
 
     /// Sends a body that need not be text.
     pub fn post_bytes(&mut self, target: &str, body: &[u8]) -> Answer {
-        self.send("POST", target, &[], body)
+        self.try_ask("POST", target, &[], body).unwrap()
     }
 
     pub fn delete(&mut self, target: &str) -> Answer {
@@ -72,31 +70,53 @@ impl Client {
 
     /// Sends a request with these headers besides the usual ones, and waits for its answer.
     pub fn ask(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        self.send(method, target, headers, body.as_bytes())
+        self.try_ask(method, target, headers, body.as_bytes()).unwrap()
     }
 
-    fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    /// The same where the daemon may be gone.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer).
+    pub fn try_ask(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
         let mut head = headers.iter().fold(format!("{method} {target} HTTP/1.1\r\n{}", self.headers), line);
         if !body.is_empty() || !matches!(method, "GET" | "HEAD" | "DELETE") {
             head = line(head, &("Content-Length", &body.len().to_string()));
         }
         // A daemon that refuses a request in its middle is heard all the same.
-        let _ = self.stream.get_mut().write_all(&[head.as_bytes(), b"\r\n", body].concat());
-        self.answer(method)
+        let _ = self.send([head.as_bytes(), b"\r\n", body].concat());
+        self.answer_to(method)
     }
 
-    fn answer(&mut self, method: &str) -> Answer {
+    /// Sends bytes as they are, which need not be a whole request.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.get_mut().write_all(bytes.as_ref())
+    }
+
+    /// The next answer to what was sent.
+    ///
+    /// # Errors
+    /// [`UnexpectedEof`](ErrorKind::UnexpectedEof) if the daemon has closed the connection instead.
+    pub fn answer(&mut self) -> io::Result<Answer> {
+        self.answer_to("GET")
+    }
+
+    fn answer_to(&mut self, method: &str) -> io::Result<Answer> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            assert_ne!(self.stream.read_line(&mut head).unwrap(), 0, "the connection ended in a head: {head:?}");
+            if self.stream.read_line(&mut head)? == 0 {
+                return Err(io::Error::new(
+                    ErrorKind::UnexpectedEof,
+                    format!("the connection ended in a head: {head:?}"),
+                ));
+            }
         }
         let status = head.strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap();
         let mut answer = Answer { status, head, body: String::new() };
         let length = if method == "HEAD" { None } else { answer.header("Content-Length") };
         let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-        self.stream.read_exact(&mut body).unwrap();
+        self.stream.read_exact(&mut body)?;
         answer.body = String::from_utf8(body).unwrap();
-        answer
+        Ok(answer)
     }
 }
 

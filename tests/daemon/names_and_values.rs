@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::site::Site;
+use crate::running::Daemon;
 
 const LARGEST: usize = 64 * 1024;
 
@@ -21,8 +21,8 @@ fn generated(admin: &mut Client, generate: Value) -> String {
 
 #[test]
 fn a_name_is_1_to_128_letters_digits_underscores_dots_and_hyphens() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     for name in ["a", "9", "A-z_0.9", "-", "...", "..", ".", "__proto__", &"n".repeat(128)] {
         admin.store(name, name);
         assert_eq!(admin.value(name), name);
@@ -39,20 +39,20 @@ fn a_name_is_1_to_128_letters_digits_underscores_dots_and_hyphens() {
 
 #[test]
 fn a_name_in_a_path_may_be_percent_encoded_once() {
-    let site = Site::start();
-    site.client("admin").store("db_main", "v");
-    let mut reader = site.client("reader");
+    let daemon = Daemon::start();
+    daemon.client("admin").store("db_main", "v");
+    let mut reader = daemon.client("reader");
     assert_eq!(reader.get("/secret/%64b%5Fmain").text("value"), "v");
     assert_eq!(reader.get("/secret/%2564b_main").refusal(), bad_request(), "twice is another name");
 }
 
 #[test]
 fn no_trick_with_a_path_reaches_a_secret() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     admin.store("db_main", "reachable");
     admin.store("..", "reachable");
-    let lines_before = site.audit_lines().len();
+    let lines_before = daemon.site.audit_lines().len();
     let long = format!("/secret/{}", "n".repeat(129));
     let tricks = [
         "/secret/..%2fdb_main",
@@ -87,7 +87,7 @@ fn no_trick_with_a_path_reaches_a_secret() {
         }
     }
     assert_eq!(admin.value("db_main"), "reachable", "nothing was deleted");
-    for line in &site.audit_lines()[lines_before..] {
+    for line in &daemon.site.audit_lines()[lines_before..] {
         let line: Value = serde_json::from_str(line).unwrap();
         let name = line["secret_name"].as_str();
         assert!(matches!(name, None | Some("db_main" | "DB_MAIN")), "{line}");
@@ -97,8 +97,8 @@ fn no_trick_with_a_path_reaches_a_secret() {
 
 #[test]
 fn a_name_that_holds_a_line_forges_no_audit_line() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let forged = r#"{"seq":2,"event":"server_stop"}"#;
     let name = format!("db\n{forged}\n");
     admin.post("/secret", &json!({ "name": name, "value": "v" }).to_string());
@@ -106,29 +106,29 @@ fn a_name_that_holds_a_line_forges_no_audit_line() {
     let encoded: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
     let answer = admin.get(&format!("/secret/{encoded}"));
     assert_eq!(answer.refusal(), bad_request());
-    let lines = site.audit_lines();
+    let lines = daemon.site.audit_lines();
     assert_eq!(lines.len(), 4, "the start, and three refusals: {lines:#?}");
     assert!(!lines.concat().contains("server_stop"));
-    crate::site::verify_audit(&site.audit_path());
+    daemon.site.verify_audit();
 }
 
 #[test]
 fn a_value_survives_byte_for_byte() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let controls: String = (0..=0x9f).filter_map(char::from_u32).collect();
     let odd = "\"quotes\" and \\ and / and \u{2028}\u{feff}\u{fffd}\u{ffff}\u{10ffff}";
     for value in [controls.as_str(), odd, "👩‍👩‍👧‍👦 🔑", " ", "\n", "\0", "null", "e\u{301}", "é"] {
         admin.store("db_main", value);
         assert_eq!(admin.value("db_main"), value);
-        assert_eq!(site.client("reader").value("db_main").as_bytes(), value.as_bytes());
+        assert_eq!(daemon.client("reader").value("db_main").as_bytes(), value.as_bytes());
     }
 }
 
 #[test]
 fn a_value_may_be_spelt_with_escapes() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let stored = admin.post("/secret", r#"{"name":"db_\u006dain","value":"\ud83d\udd11\u0000\/"}"#);
     assert_eq!(stored.status, 200, "{}", stored.body);
     assert_eq!(admin.value("db_main"), "🔑\0/");
@@ -136,8 +136,8 @@ fn a_value_may_be_spelt_with_escapes() {
 
 #[test]
 fn a_value_has_1_to_65536_bytes() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     for largest in ["x".repeat(LARGEST), "\u{1}".repeat(LARGEST), "🔑".repeat(LARGEST / 4)] {
         admin.store("db_main", &largest);
         assert!(admin.value("db_main") == largest);
@@ -146,7 +146,7 @@ fn a_value_has_1_to_65536_bytes() {
         ["x".repeat(LARGEST + 1), "\u{1}".repeat(LARGEST + 1), "é".repeat(LARGEST / 2 + 1), "x".repeat(LARGEST * 16)]
     {
         let answer =
-            site.client("admin").post("/secret", &json!({ "name": "db_main", "value": too_large }).to_string());
+            daemon.client("admin").post("/secret", &json!({ "name": "db_main", "value": too_large }).to_string());
         assert_eq!(answer.refusal(), (413, "too_large".to_owned()), "{} bytes", too_large.len());
     }
     let empty = admin.post("/secret", r#"{"name":"db_main","value":""}"#);
@@ -156,8 +156,8 @@ fn a_value_has_1_to_65536_bytes() {
 
 #[test]
 fn bytes_that_are_no_text_are_no_value() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     for lone in [r"\ud83d", r"\udd11", r"\ud83dx"] {
         let answer = admin.post("/secret", &format!(r#"{{"name":"db_main","value":"{lone}"}}"#));
         assert_eq!(answer.refusal(), bad_request(), "{lone}");
@@ -169,8 +169,8 @@ fn bytes_that_are_no_text_are_no_value() {
 
 #[test]
 fn a_generated_value_is_of_the_kind_that_was_asked_for() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let decoded = |text: &str| base64::decode(text).unwrap().len();
     assert_eq!(decoded(&generated(&mut admin, json!(true))), 32);
     assert_eq!(decoded(&generated(&mut admin, json!({ "type": "base64" }))), 32);
@@ -188,8 +188,8 @@ fn a_generated_value_is_of_the_kind_that_was_asked_for() {
 
 #[test]
 fn a_generated_password_is_of_the_length_and_classes_that_were_asked_for() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let classes = |password: &str| -> BTreeSet<&str> {
         let class = |c: char| match c {
             'a'..='z' => "lower",
@@ -214,16 +214,16 @@ fn a_generated_password_is_of_the_length_and_classes_that_were_asked_for() {
 
 #[test]
 fn no_two_generated_values_are_alike() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let values: BTreeSet<String> = (0..32).map(|_| generated(&mut admin, json!(true))).collect();
     assert_eq!(values.len(), 32);
 }
 
 #[test]
 fn a_generator_out_of_its_bounds_or_unknown_is_refused() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     for wrong in [
         json!(false),
         json!("hex"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::client::{Answer, Client};
-use crate::site::Site;
+use crate::running::Daemon;
 
 fn bad_request() -> (u16, String) {
     (400, "bad_request".to_owned())
@@ -11,8 +11,8 @@ fn bad_request() -> (u16, String) {
 
 #[test]
 fn an_error_is_a_code_and_a_sentence() {
-    let site = Site::start();
-    let mut reader = site.client("reader");
+    let daemon = Daemon::start();
+    let mut reader = daemon.client("reader");
     let denied = reader.get("/secret/db_root");
     assert_eq!(denied.header("Content-Type"), Some("application/json; charset=utf-8"));
     assert_eq!(denied.body, r#"{"error":"not_authorized","message":"client reader not allowed to access db_root"}"#);
@@ -23,8 +23,8 @@ fn an_error_is_a_code_and_a_sentence() {
 
 #[test]
 fn every_answer_carries_the_fixed_headers_and_no_banner() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let kid = admin.store("db_main", "v");
     let answers = [
         ("GET", "/healthz", 200),
@@ -42,8 +42,8 @@ fn every_answer_carries_the_fixed_headers_and_no_banner() {
     .map(|(method, target, status)| (admin.ask(method, target, &[], ""), status));
     let unchanged = admin.ask("GET", "/secret/db_main", &[("If-None-Match", &kid)], "");
     let broken = admin.ask("GET", "no path", &[], "");
-    let nobody = Client::with(&[], site.addr).get("/secrets");
-    let denied = site.client("idle").get("/secret/db_main");
+    let nobody = Client::with(&[], daemon.addr()).get("/secrets");
+    let denied = daemon.client("idle").get("/secret/db_main");
     let mut ids = BTreeSet::new();
     for (answer, status) in answers.into_iter().chain([(unchanged, 304), (broken, 400), (nobody, 401), (denied, 403)]) {
         let head = &answer.head;
@@ -59,16 +59,16 @@ fn every_answer_carries_the_fixed_headers_and_no_banner() {
 
 #[test]
 fn a_client_cannot_choose_the_request_id() {
-    let site = Site::start();
-    let answer = site.client("admin").ask("GET", "/secrets", &[("X-Request-Id", "chosen")], "");
+    let daemon = Daemon::start();
+    let answer = daemon.client("admin").ask("GET", "/secrets", &[("X-Request-Id", "chosen")], "");
     assert_ne!(answer.header("X-Request-Id"), Some("chosen"));
-    assert!(!site.audit_lines().concat().contains("chosen"));
+    assert!(!daemon.site.audit_lines().concat().contains("chosen"));
 }
 
 #[test]
 fn a_path_that_is_not_there_is_not_found() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     admin.store("db_main", "v");
     for target in ["/", "/secre", "/secrets/", "/secret/a/b", "/healthz/", "/metrics/x", "/audit", "/rotate/db_main"] {
         for method in ["GET", "POST", "DELETE"] {
@@ -79,8 +79,8 @@ fn a_path_that_is_not_there_is_not_found() {
 
 #[test]
 fn a_method_that_a_path_does_not_have_is_told_which_it_has() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     admin.store("db_main", "v");
     let paths = [
         ("/secret/db_main", "GET, HEAD, DELETE"),
@@ -104,8 +104,8 @@ fn a_method_that_a_path_does_not_have_is_told_which_it_has() {
 
 #[test]
 fn head_is_answered_as_get_without_the_body() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     admin.store("db_main", "v");
     let told = |answer: &Answer| {
         let named = ["Content-Length", "Content-Type", "ETag"].map(|name| answer.header(name).map(str::to_owned));
@@ -125,8 +125,8 @@ fn head_is_answered_as_get_without_the_body() {
 
 #[test]
 fn a_query_parameter_that_is_not_known_is_refused() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let kid = admin.store("db_main", "v");
     for (method, target) in [
         ("GET", "/healthz?verbose=1".to_owned()),
@@ -150,8 +150,8 @@ fn a_query_parameter_that_is_not_known_is_refused() {
 
 #[test]
 fn a_body_of_another_form_is_refused_and_changes_nothing() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     admin.store("db_main", "before");
     for body in [
         "",
@@ -195,16 +195,16 @@ fn a_body_of_another_form_is_refused_and_changes_nothing() {
 
 #[test]
 fn the_message_about_a_malformed_body_says_where_and_what_is_meant() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     let message = admin.post("/secret", "{\n  \"name\": \"db_main\",\n  \"valeu\": \"v\"\n}").text("message");
     assert!(message.contains("line 3") && message.contains(r#"{"name":"…","value":"…"}"#), "{message}");
 }
 
 #[test]
 fn json_may_be_spaced_ordered_and_labelled_as_one_likes() {
-    let site = Site::start();
-    let mut admin = site.client("admin");
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
     for (label, body) in [
         ("application/json", "{ \"value\" : \"v\" ,\r\n\t\"name\" : \"db_main\" }\n"),
         ("application/x-www-form-urlencoded", r#"{"name":"db_main","value":"v"}"#),

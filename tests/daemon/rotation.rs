@@ -7,28 +7,28 @@ use std::time::Duration;
 use jarvis_secretsd::access::{Access, Rules};
 use jarvis_secretsd::clock::{Clock, Dial, Timestamp};
 use jarvis_secretsd::config::Config;
-use jarvis_secretsd::daemon::Daemon;
+use jarvis_secretsd::daemon;
 use jarvis_secretsd::rotation;
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::site::{POLICY, Scratch, eventually};
+use crate::site::{AUDIT, POLICY, Site, eventually};
 
 /// 2025-10-27T11:36:44.549067206Z
 const START: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);
 
 /// A daemon in this process, whose clock stands still until it is turned.
 struct Calendar {
-    daemon: Daemon,
+    daemon: daemon::Daemon,
     dial: Dial,
-    scratch: Scratch,
+    site: Site,
 }
 
 impl Calendar {
     /// Starts one, and waits until its own first round is over, so that only the test's rounds are left.
     fn start() -> Self {
-        let scratch = Scratch::new();
-        let config = scratch.write_config("127.0.0.1:0", POLICY);
+        let site = Site::new();
+        let config = site.configure("127.0.0.1:0", POLICY);
         let (clock, dial) = Clock::manual(START);
         // That round takes what is dead out of the vault's file, which can be seen.
         let before = start(&config, &clock);
@@ -42,7 +42,7 @@ impl Calendar {
             let compactions = &daemon.vault().stats().compactions;
             (compactions.load(std::sync::atomic::Ordering::Relaxed) > 0).then_some(())
         });
-        Self { daemon, dial, scratch }
+        Self { daemon, dial, site }
     }
 
     fn client(&self, name: &str) -> Client {
@@ -60,7 +60,7 @@ impl Calendar {
 
     /// The audit lines of this event: name, kid, detail.
     fn audited(&self, event: &str) -> Vec<[String; 3]> {
-        let text = fs::read_to_string(self.scratch.path("state/audit.jsonl")).unwrap();
+        let text = fs::read_to_string(self.site.path(AUDIT)).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let told = |line: Value| {
             ["secret_name", "kid", "detail"].map(|field| line[field].as_str().unwrap_or_default().to_owned())
@@ -69,11 +69,11 @@ impl Calendar {
     }
 }
 
-fn start(config: &Path, clock: &Clock) -> Daemon {
+fn start(config: &Path, clock: &Clock) -> daemon::Daemon {
     let config = Config::load(config).unwrap();
     let rules = Rules { require_client_id_header: true, trust_client_header: false };
     let access = Access::load(config.security.rbac_policy_path.clone(), config.server.bind_addr, rules).unwrap();
-    Daemon::start(&config, access, clock.clone(), false).unwrap()
+    daemon::Daemon::start(&config, access, clock.clone(), false).unwrap()
 }
 
 /// What the list says of the secret called `name`.
@@ -249,11 +249,11 @@ fn what_was_rotated_and_destroyed_is_so_after_a_restart() {
     let value = admin.value("db_main");
     drop(admin);
 
-    let Calendar { daemon, dial, scratch } = calendar;
+    let Calendar { daemon, dial, site } = calendar;
     daemon.stop().unwrap();
     let now = START.plus_days(104);
     dial.set(now);
-    let again = start(&scratch.path("config.toml"), &Clock::manual(now).0);
+    let again = start(&site.path("config.toml"), &Clock::manual(now).0);
     let mut admin = Client::named("admin", again.local_addr());
     assert_eq!(admin.value("db_main"), value);
     assert_eq!(admin.get(&format!("/secret/db_main?kid={kid}")).refusal(), (410, "gone".to_owned()));

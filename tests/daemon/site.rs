@@ -1,21 +1,22 @@
-//! The real binary at work in a directory of its own.
+//! A directory for a daemon: its configuration, its policy, and what it makes there.
 
-use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output};
+use std::process::{Command, Output};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::client::Client;
+use crate::running::Daemon;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_jarvis-secretsd");
 
 /// How long a test waits for what has to happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `admin` may do everything, `reader` read some names, `keeper` change some, and `idle` nothing.
 pub const POLICY: &str = r#"
@@ -36,33 +37,68 @@ admin = true
 [clients.idle]
 "#;
 
-/// Waits until there is something.
+pub const VAULT: &str = "state/secrets/vault.json";
+pub const MASTER_KEY: &str = "state/secrets/master.key";
+pub const AUDIT: &str = "state/audit/audit.jsonl";
+pub const SIGNING_KEY: &str = "state/audit/audit.sign.key";
+pub const PUBLIC_KEY: &str = "state/audit/audit.sign.pub";
+
+/// Waits until `look` finds something.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited too long for {what}");
-        thread::sleep(Duration::from_millis(2));
+        assert!(Instant::now() < deadline, "waited too long until {what}");
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// A directory of one test alone, which goes with it.
-pub struct Scratch(PathBuf);
+/// A directory of one test alone. It goes with the last one who knows it, unless the test fails.
+#[derive(Clone)]
+pub struct Site(Arc<Directory>);
 
-impl Scratch {
+struct Directory(PathBuf);
+
+impl Site {
+    /// With `config.toml` for a daemon that keeps its state under `state` and picks a port, and `policy.toml`, which is
+    /// [`POLICY`]. No request is cut off for being slow: what a busy machine delays is no failure.
     pub fn new() -> Self {
+        let site = Self::empty();
+        site.configure("127.0.0.1:0", POLICY);
+        site
+    }
+
+    pub fn empty() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("jarvis-daemon-{}-{number}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("jarvis-secretsd-{}-{number}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).unwrap();
-        Self(path)
+        Self(Arc::new(Directory(path)))
+    }
+
+    /// Writes `config.toml` and `policy.toml`, and returns where the former is.
+    pub fn configure(&self, bind_addr: &str, policy: &str) -> PathBuf {
+        let policy = self.write("policy.toml", policy);
+        let config = format!(
+            "[server]\nbind_addr = {bind_addr:?}\nrequest_timeout_secs = 3600\n\
+             [paths]\nvault_path = {:?}\naudit_path = {:?}\nmaster_key_path = {:?}\n\
+             [security]\nrbac_policy_path = {policy:?}\n",
+            self.path(VAULT),
+            self.path(AUDIT),
+            self.path(MASTER_KEY),
+        );
+        self.write("config.toml", &config)
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.0.0.join(name)
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
     }
 
     /// Writes a file, and returns where it is.
@@ -72,114 +108,77 @@ impl Scratch {
         path
     }
 
-    /// Writes `config.toml`, for a daemon on `bind_addr` whose state is in this directory, and the policy.
-    pub fn write_config(&self, bind_addr: &str, policy: &str) -> PathBuf {
-        let policy = self.write("policy.toml", policy);
-        let config = format!(
-            "[server]\nbind_addr = {bind_addr:?}\n\
-             [paths]\nvault_path = {:?}\naudit_path = {:?}\nmaster_key_path = {:?}\n\
-             [security]\nrbac_policy_path = {policy:?}\n",
-            self.path("state/vault.json"),
-            self.path("state/audit.jsonl"),
-            self.path("state/master.key"),
-        );
-        self.write("config.toml", &config)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A daemon that serves [`POLICY`], and ends with the test.
-pub struct Site {
-    child: Child,
-    pub addr: SocketAddr,
-    pub scratch: Scratch,
-}
-
-impl Site {
-    pub fn start() -> Self {
-        Self::start_logging("info")
+    /// Changes a part of a file, which must be there.
+    pub fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = self.read(name);
+        assert!(text.contains(from), "{from} is not in {text}");
+        self.write(name, &text.replace(from, to));
     }
 
-    /// Starts it on a port that the system picks, and waits until it serves. `level` must not leave out `info`.
-    pub fn start_logging(level: &str) -> Self {
-        let scratch = Scratch::new();
-        let config = scratch.write_config("127.0.0.1:0", POLICY);
-        let log = scratch.path("log");
-        let mut child = Command::new(BINARY)
-            .arg("--config")
-            .arg(config)
-            .env("RUST_LOG", level)
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let addr = eventually("the daemon to start", || {
-            let text = fs::read_to_string(&log).unwrap();
-            let ended = child.try_wait().unwrap();
-            assert!(ended.is_none(), "the daemon did not start: {text}");
-            let addr = text.split_once("Starting server on ")?.1.lines().next()?.to_owned();
-            text.contains("Server started successfully").then_some(addr)
-        });
-        Self { child, addr: addr.parse().unwrap(), scratch }
+    /// The program with this directory's configuration.
+    pub fn command(&self, command: &str) -> Command {
+        let mut program = Command::new(BINARY);
+        program.arg(command).arg("--config").arg(self.path("config.toml")).env_remove("RUST_LOG");
+        program
     }
 
-    /// Connects as the client of this name.
-    pub fn client(&self, name: &str) -> Client {
-        Client::named(name, self.addr)
+    /// Starts a daemon and waits until it serves.
+    pub fn start(&self) -> Daemon {
+        self.started(self.command("serve"))
     }
 
-    pub fn audit_path(&self) -> PathBuf {
-        self.scratch.path("state/audit.jsonl")
+    /// The same by another command. Its log must not leave out `info`.
+    pub fn started(&self, command: Command) -> Daemon {
+        let mut daemon = Daemon::spawn(command, self, "log");
+        daemon.await_log("Server started successfully");
+        daemon
     }
 
     /// The lines of the audit log as they stand in the file.
     pub fn audit_lines(&self) -> Vec<String> {
-        fs::read_to_string(self.audit_path()).unwrap().lines().map(str::to_owned).collect()
+        self.read(AUDIT).lines().map(str::to_owned).collect()
+    }
+
+    /// What the audit log says, from the file's line `first` on (the first is 1).
+    pub fn audit(&self, first: usize) -> Vec<Value> {
+        self.audit_lines().iter().skip(first - 1).map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// The audit line about the request with this id.
     pub fn audited(&self, request_id: &str) -> Value {
-        let lines = self.audit_lines();
-        let mut found = lines.iter().filter_map(|line| {
-            let line: Value = serde_json::from_str(line).unwrap();
-            (line["request_id"] == request_id).then_some(line)
-        });
-        let line = found.next().unwrap_or_else(|| panic!("no line about {request_id}: {lines:#?}"));
+        let mut found = self.audit(1).into_iter().filter(|line| line["request_id"] == request_id);
+        let line = found.next().unwrap_or_else(|| panic!("no line about {request_id}: {}", self.read(AUDIT)));
         assert!(found.next().is_none(), "more than one line about {request_id}");
         line
     }
 
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.scratch.path("log")).unwrap()
+    /// Checks that the audit log is whole, by the program's own command.
+    pub fn verify_audit(&self) {
+        self.verify_audit_files(&[&self.path(AUDIT)]);
     }
 
-    /// Ends it as an operator does, and returns what it leaves behind.
-    pub fn stop(mut self) -> Scratch {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        assert!(self.child.wait().unwrap().success());
-        std::mem::replace(&mut self.scratch, Scratch::new())
+    /// The same for these files, oldest first.
+    pub fn verify_audit_files(&self, files: &[&Path]) {
+        let key = self.path(PUBLIC_KEY);
+        let mut arguments: Vec<&dyn AsRef<OsStr>> = vec![&"audit", &"verify", &"--public-key", &key];
+        arguments.extend(files.iter().map(|file| file as &dyn AsRef<OsStr>));
+        let verified = run(&arguments);
+        assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
     }
 }
 
-impl Drop for Site {
+impl Drop for Directory {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if thread::panicking() {
+            let log = fs::read(self.0.join("log")).unwrap_or_default();
+            eprintln!("left for you to look at: {}\n{}", self.0.display(), String::from_utf8_lossy(&log));
+        } else {
+            let _ = fs::remove_dir_all(&self.0);
+        }
     }
 }
 
-/// Runs the binary with these arguments to its end.
-pub fn run(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> Output {
+/// Runs the program with these arguments to its end.
+pub fn run(arguments: &[&dyn AsRef<OsStr>]) -> Output {
     Command::new(BINARY).args(arguments.iter().map(AsRef::as_ref)).env_remove("RUST_LOG").output().unwrap()
-}
-
-/// Checks that the log at `path` is whole, by the daemon's own command.
-pub fn verify_audit(path: &Path) {
-    let verified = run(&[&"audit", &"verify", &path]);
-    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
 }

@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-KILL_ROUNDS=${KILL_ROUNDS:-500} cargo test --release --locked --test crash -- --nocapture
+KILL_ROUNDS=${KILL_ROUNDS:-500} cargo test --release --locked --test daemon crash:: -- --nocapture

@@ -3,10 +3,7 @@
 //! What was acknowledged is there after each restart; what was under way when the kill came is there or not. Every
 //! change of the vault has exactly one audit line. `KILL_ROUNDS` says how many rounds, `KILL_SEED` repeats a run.
 
-mod harness;
-
 use std::collections::{BTreeSet, HashSet};
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,8 +11,11 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use harness::{Client, Daemon, Site};
 use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::running::Daemon;
+use crate::site::{Site, eventually};
 
 const NAMES: u64 = 20;
 
@@ -153,7 +153,7 @@ impl Writer {
     fn change(&mut self, name: u64, state: State, method: &str, target: &str, body: &str) -> io::Result<Option<Value>> {
         let index = self.witness.changes.len();
         self.witness.changes.push(Change { name, begun: tick(), acknowledged: None, state });
-        let answer = self.client.call(method, target, body)?;
+        let answer = self.client.try_ask(method, target, &[], body.as_bytes())?;
         match answer.status {
             200 => {
                 self.witness.changes[index].acknowledged = Some(tick());
@@ -176,7 +176,7 @@ impl Writer {
 }
 
 fn read(client: &mut Client, name: u64) -> io::Result<Option<String>> {
-    let answer = client.call("GET", &format!("/secret/n{name}"), "")?;
+    let answer = client.try_ask("GET", &format!("/secret/n{name}"), &[], b"")?;
     match answer.status {
         200 => Ok(Some(answer.json()["value"].as_str().unwrap().to_owned())),
         404 => Ok(None),
@@ -200,8 +200,11 @@ struct Ledger {
 
 impl Ledger {
     fn new() -> Self {
+        let site = Site::new();
+        // What is replaced is dead at once, so that there is something to compact.
+        site.edit("config.toml", "[security]\n", "[security]\ngrace_days = 0\n");
         Self {
-            site: Site::new(),
+            site,
             secrets: (0..NAMES).map(|_| State::Absent).collect(),
             kids: HashSet::new(),
             audit_lines: 0,
@@ -214,13 +217,13 @@ impl Ledger {
 
     /// Starts the daemon, lets threads write, and kills it after `limit` answers. Returns what they know.
     fn kill_under_writers(&mut self, random: &mut XorShift, limit: u64) -> Vec<Change> {
-        let mut daemon = self.site.start();
+        let daemon = self.site.start();
         let addr: SocketAddr = daemon.addr();
         let (acknowledged, answers) = mpsc::channel();
         let writers: Vec<_> = (0..4 + random.below(5))
             .map(|_| {
                 let (random, acknowledged) = (random.fork(), acknowledged.clone());
-                let client = Client::connect(addr).unwrap();
+                let client = Client::named("admin", addr);
                 thread::spawn(|| Writer { client, random, acknowledged, witness: Witness::default() }.run())
             })
             .collect();
@@ -252,21 +255,20 @@ impl Ledger {
 
     /// Starts the daemon and kills it as soon as its log has `lines` lines.
     fn kill_at_the_start(&mut self, lines: usize) {
-        let daemon = Daemon::spawn(self.site.command("serve"), &self.site.path("log"));
-        harness::eventually("the start has come that far", || (daemon.log().lines().count() >= lines).then_some(()));
+        let daemon = Daemon::spawn(self.site.command("serve"), &self.site, "log");
+        eventually("the start has come that far", || (daemon.log().lines().count() >= lines).then_some(()));
         self.killed(daemon);
     }
 
     fn killed(&mut self, daemon: Daemon) {
-        let log = self.site.path("log");
         drop(daemon);
-        self.compactions += fs::read_to_string(log).unwrap().matches("Vault compacted").count();
+        self.compactions += self.site.read("log").matches("Vault compacted").count();
     }
 
     /// Starts the daemon again and looks at every secret.
     fn compare(&mut self, changes: &[Change]) {
-        let mut daemon = self.site.start();
-        let mut client = daemon.connect();
+        let daemon = self.site.start();
+        let mut client = daemon.client("admin");
         for name in 0..NAMES {
             let seen = read(&mut client, name).unwrap();
             let seen = seen.as_deref();
@@ -324,7 +326,7 @@ fn no_kill_loses_what_was_acknowledged_or_leaves_a_change_without_its_audit_line
         ledger.check_audit();
     }
     let Ledger { site, last_change, recovered, compactions, .. } = &ledger;
-    site.verify_audit(&[&site.path("state/audit/audit.jsonl")]);
+    site.verify_audit();
     println!("{rounds} rounds, {last_change} changes, {recovered} recovered, {compactions} compactions");
     assert!(*compactions > 0 || rounds < 500, "nothing was compacted under all that");
 }

@@ -1,16 +1,16 @@
 //! Clients that are hostile, or many: the real daemon survives them, and serves another client meanwhile.
 
-mod harness;
-
-use std::fs;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use harness::{Client, Daemon, Site};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
+
+use crate::client::Client;
+use crate::running::Daemon;
+use crate::site::{Site, eventually};
 
 /// A daemon with one secret, and a client that is to get it whatever else goes on.
 struct Flooded {
@@ -26,38 +26,38 @@ impl Flooded {
     }
 
     fn on(site: Site) -> Self {
-        let mut daemon = site.start();
-        let (addr, mut other) = (daemon.addr(), daemon.connect());
+        let daemon = site.start();
+        let (addr, mut other) = (daemon.addr(), daemon.client("admin"));
         // Large, so that a socket's buffers hold only a few of its kind.
         let secret = json!({ "name": "large", "value": "v".repeat(60_000) }).to_string();
-        assert_eq!(other.call("POST", "/secret", &secret).unwrap().status, 200);
+        assert_eq!(other.post("/secret", &secret).status, 200);
         let secret = json!({ "name": "small", "value": "served" }).to_string();
-        assert_eq!(other.call("POST", "/secret", &secret).unwrap().status, 200);
+        assert_eq!(other.post("/secret", &secret).status, 200);
         Self { site, daemon, addr, other }
     }
 
     /// The other client goes on to be served, and a new one is too.
     fn serves_others(&mut self) {
         is_served(&mut self.other);
-        is_served(&mut Client::connect(self.addr).unwrap());
+        is_served(&mut Client::named("admin", self.addr));
     }
 
     /// The audit log is whole when all is over.
     fn ends(self) {
         self.daemon.stop();
-        self.site.verify_audit(&[&self.site.path("state/audit/audit.jsonl")]);
+        self.site.verify_audit();
         assert_eq!(self.site.audit(1).last().unwrap()["event"], "server_stop");
     }
 }
 
 fn is_served(client: &mut Client) {
-    let answer = client.call("GET", "/secret/small", "").unwrap();
+    let answer = client.get("/secret/small");
     assert_eq!((answer.status, &answer.json()["value"]), (200, &json!("served")));
 }
 
 /// How many of the daemon's metric `name`.
 fn metric(client: &mut Client, name: &str) -> u64 {
-    let text = client.call("GET", "/metrics", "").unwrap().body;
+    let text = client.get("/metrics").body;
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.unwrap_or_else(|| panic!("{name} is not in {text}")).parse().unwrap()
 }
@@ -66,8 +66,8 @@ fn metric(client: &mut Client, name: &str) -> u64 {
 fn a_length_that_nobody_can_send_costs_nothing() {
     let mut flooded = Flooded::new();
     for (length, status) in [("100000000000", 413), ("18446744073709551616", 400), ("-1", 400)] {
-        let mut liar = Client::connect(flooded.addr).unwrap();
-        liar.send(&format!(
+        let mut liar = Client::named("admin", flooded.addr);
+        liar.send(format!(
             "POST /secret HTTP/1.1\r\nHost: localhost\r\nX-Jarvis-Client: admin\r\nContent-Length: {length}\r\n\r\nx"
         ))
         .unwrap();
@@ -81,7 +81,7 @@ fn a_length_that_nobody_can_send_costs_nothing() {
 #[test]
 fn a_request_with_both_framings_is_refused_and_what_follows_it_is_not_heard() {
     let mut flooded = Flooded::new();
-    let mut smuggler = Client::connect(flooded.addr).unwrap();
+    let mut smuggler = Client::named("admin", flooded.addr);
     smuggler
         .send(
             "POST /secret HTTP/1.1\r\nHost: localhost\r\nX-Jarvis-Client: admin\r\nContent-Length: 5\r\n\
@@ -104,7 +104,7 @@ fn a_thousand_connections_that_close_at_once_leave_nothing_behind() {
         is_served(&mut flooded.other);
     }
     flooded.serves_others();
-    harness::eventually("only the other client is left", || {
+    eventually("only the other client is left", || {
         (metric(&mut flooded.other, "jarvis_secretsd_connections_open") == 1).then_some(())
     });
     flooded.ends();
@@ -113,9 +113,7 @@ fn a_thousand_connections_that_close_at_once_leave_nothing_behind() {
 #[test]
 fn a_client_that_never_reads_its_answers_is_given_up() {
     let site = Site::new();
-    let config = site.path("config.toml");
-    let text = fs::read_to_string(&config).unwrap();
-    fs::write(&config, text.replace("request_timeout_secs = 3600", "request_timeout_secs = 1")).unwrap();
+    site.edit("config.toml", "request_timeout_secs = 3600", "request_timeout_secs = 1");
     let mut flooded = Flooded::on(site);
     let request = "GET /secret/large HTTP/1.1\r\nHost: localhost\r\nX-Jarvis-Client: admin\r\n\r\n";
     let mut deaf = TcpStream::connect(flooded.addr).unwrap();
@@ -147,18 +145,18 @@ fn two_thousand_idle_connections_do_not_shut_others_out_of_a_daemon_that_may_ope
     let mut limited = Command::new("sh");
     limited.args(["-c", "ulimit -n 256; exec \"$0\" \"$@\""]).arg(serve.get_program()).args(serve.get_args());
     limited.env_remove("RUST_LOG");
-    let mut daemon = site.started(limited);
+    let daemon = site.started(limited);
     let addr = daemon.addr();
     let secret = json!({ "name": "small", "value": "served" }).to_string();
-    assert_eq!(daemon.connect().call("POST", "/secret", &secret).unwrap().status, 200);
+    assert_eq!(daemon.client("admin").post("/secret", &secret).status, 200);
     let mut idle = Vec::new();
     while idle.len() < here as usize {
         idle.push(TcpStream::connect(addr).unwrap());
         if idle.len() % 50 == 0 {
-            is_served(&mut Client::connect(addr).unwrap());
+            is_served(&mut Client::named("admin", addr));
         }
     }
-    let mut other = Client::connect(addr).unwrap();
+    let mut other = Client::named("admin", addr);
     is_served(&mut other);
     let open = metric(&mut other, "jarvis_secretsd_connections_open");
     assert!(open <= 256, "{open} connections with 256 files");

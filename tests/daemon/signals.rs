@@ -1,20 +1,17 @@
 //! What SIGTERM, SIGINT and SIGHUP do to the real daemon.
 
-mod harness;
-
 use std::fs;
 use std::io::ErrorKind;
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-use harness::{Client, Daemon, Site, eventually};
 use jarvis_secretsd::audit::sha256_hex;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-fn signal(daemon: &Daemon, signal: Signal) {
-    kill_process(daemon.pid(), signal).unwrap();
-}
+use crate::client::Client;
+use crate::site::{AUDIT, Site, eventually};
 
 /// Whether the daemon has closed the connection, or does while we wait.
 fn is_closed(client: &mut Client) -> bool {
@@ -24,7 +21,7 @@ fn is_closed(client: &mut Client) -> bool {
 /// The newest audit line about `event`, as soon as there are `count` of them.
 fn await_audit(site: &Site, event: &str, count: usize) -> Value {
     eventually(&format!("{event} is audited"), || {
-        let text = fs::read_to_string(site.path("state/audit/audit.jsonl")).unwrap();
+        let text = site.read(AUDIT);
         // The last line may be half written.
         let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         let lines = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -37,12 +34,12 @@ fn await_audit(site: &Site, event: &str, count: usize) -> Value {
 fn ends_what_is_in_flight_and_stops(ending: Signal) {
     let site = Site::new();
     let mut daemon = site.start();
-    let mut silent = daemon.connect();
-    let mut idle = daemon.connect();
-    assert_eq!(idle.call("GET", "/healthz", "").unwrap().status, 200);
+    let mut silent = daemon.client("admin");
+    let mut idle = daemon.client("admin");
+    assert_eq!(idle.get("/healthz").status, 200);
     let body = r#"{"name":"slow","value":"dripped"}"#;
-    let mut slow = daemon.connect();
-    slow.send(&format!(
+    let mut slow = daemon.client("admin");
+    slow.send(format!(
         "POST /secret HTTP/1.1\r\nHost: localhost\r\nX-Jarvis-Client: admin\r\nContent-Length: {}\r\n\
          Expect: 100-continue\r\n\r\n",
         body.len()
@@ -53,10 +50,10 @@ fn ends_what_is_in_flight_and_stops(ending: Signal) {
     slow.send(first).unwrap();
 
     let addr = daemon.addr();
-    signal(&daemon, ending);
+    daemon.signal(ending);
     daemon.await_log("Stopping");
     assert!(is_closed(&mut silent) && is_closed(&mut idle), "connections without a request are closed");
-    assert!(Client::connect(addr).is_err(), "nobody new is let in");
+    assert!(TcpStream::connect(addr).is_err(), "nobody new is let in");
     for byte in rest.split_inclusive(|_: char| true) {
         slow.send(byte).unwrap();
     }
@@ -72,10 +69,10 @@ fn ends_what_is_in_flight_and_stops(ending: Signal) {
     assert_eq!((&created["event"], &created["kid"]), (&"create_secret".into(), &answer.json()["kid"]));
     assert_eq!((&stopped["event"], &stopped["result"]), (&"server_stop".into(), &"success".into()));
     assert_eq!(stopped["vault_seq"], 1);
-    site.verify_audit(&[&site.path("state/audit/audit.jsonl")]);
+    site.verify_audit();
 
-    let mut daemon = site.start();
-    let read = daemon.connect().call("GET", "/secret/slow", "").unwrap();
+    let daemon = site.start();
+    let read = daemon.client("admin").get("/secret/slow");
     assert_eq!(read.json()["value"], "dripped");
 }
 
@@ -92,18 +89,17 @@ fn sigint_finishes_what_is_in_flight_and_ends_with_a_last_audit_line() {
 #[test]
 fn sighup_puts_a_good_policy_into_force_and_a_broken_one_not() {
     let site = Site::new();
-    let mut daemon = site.start();
-    let mut admin = daemon.connect();
-    assert_eq!(admin.call("POST", "/secret", r#"{"name":"db.password","value":"v"}"#).unwrap().status, 200);
-    assert_eq!(admin.call("POST", "/secret", r#"{"name":"mail","value":"v"}"#).unwrap().status, 200);
-    let mut statuses =
-        || ["db.password", "mail"].map(|n| admin.call("GET", &format!("/secret/{n}"), "").unwrap().status);
+    let daemon = site.start();
+    let mut admin = daemon.client("admin");
+    assert_eq!(admin.post("/secret", r#"{"name":"db.password","value":"v"}"#).status, 200);
+    assert_eq!(admin.post("/secret", r#"{"name":"mail","value":"v"}"#).status, 200);
+    let mut statuses = || ["db.password", "mail"].map(|n| admin.get(&format!("/secret/{n}")).status);
     assert_eq!(statuses(), [200, 200]);
     let policy = site.path("policy.toml");
 
     let narrower = "[clients.admin]\nallow = [\"db.*\"]\n";
     fs::write(&policy, narrower).unwrap();
-    signal(&daemon, Signal::HUP);
+    daemon.signal(Signal::HUP);
     let line = await_audit(&site, "policy_reload", 1);
     assert_eq!(statuses(), [200, 403]);
     let sha256 = sha256_hex(narrower.as_bytes());
@@ -114,7 +110,7 @@ fn sighup_puts_a_good_policy_into_force_and_a_broken_one_not() {
 
     let broken = "[clients.admin]\nallow = [\"*\"]\nallow_also = []\n";
     fs::write(&policy, broken).unwrap();
-    signal(&daemon, Signal::HUP);
+    daemon.signal(Signal::HUP);
     let line = await_audit(&site, "policy_reload", 2);
     assert_eq!(statuses(), [200, 403], "the policy before stays in force, all of it");
     let sha256 = sha256_hex(broken.as_bytes());
@@ -126,7 +122,7 @@ fn sighup_puts_a_good_policy_into_force_and_a_broken_one_not() {
     assert!(logged[0].contains("ERROR") && logged[0].contains("allow_also"), "{}", logged[0]);
 
     fs::remove_file(&policy).unwrap();
-    signal(&daemon, Signal::HUP);
+    daemon.signal(Signal::HUP);
     assert_eq!(await_audit(&site, "policy_reload", 3)["result"], "error");
     assert_eq!(statuses(), [200, 403], "a policy that is not there is a broken one");
     daemon.stop();
@@ -135,28 +131,28 @@ fn sighup_puts_a_good_policy_into_force_and_a_broken_one_not() {
 #[test]
 fn sighup_goes_on_in_a_new_file_when_the_audit_log_was_renamed() {
     let site = Site::new();
-    let (log, old) = (site.path("state/audit/audit.jsonl"), site.path("state/audit/audit.jsonl.1"));
-    let mut daemon = site.start();
-    let mut admin = daemon.connect();
-    assert_eq!(admin.call("POST", "/secret", r#"{"name":"a","value":"v"}"#).unwrap().status, 200);
+    let (log, old) = (site.path(AUDIT), site.path("state/audit/audit.jsonl.1"));
+    let daemon = site.start();
+    let mut admin = daemon.client("admin");
+    assert_eq!(admin.post("/secret", r#"{"name":"a","value":"v"}"#).status, 200);
     fs::rename(&log, &old).unwrap();
-    assert_eq!(admin.call("GET", "/secret/a", "").unwrap().status, 200);
+    assert_eq!(admin.get("/secret/a").status, 200);
     let text = fs::read_to_string(&old).unwrap();
     assert!(text.ends_with('\n') && text.contains("get_secret"), "until the signal the renamed file is gone on with");
-    signal(&daemon, Signal::HUP);
+    daemon.signal(Signal::HUP);
     eventually("there is a new file", || log.exists().then_some(()));
     await_audit(&site, "policy_reload", 1);
-    assert_eq!(admin.call("POST", "/secret", r#"{"name":"b","value":"v"}"#).unwrap().status, 200);
-    assert_eq!(admin.call("GET", "/secret/a", "").unwrap().status, 200);
+    assert_eq!(admin.post("/secret", r#"{"name":"b","value":"v"}"#).status, 200);
+    assert_eq!(admin.get("/secret/a").status, 200);
     daemon.stop();
 
     assert_eq!(fs::read_to_string(&old).unwrap(), text, "the old file is left alone");
-    site.verify_audit(&[&old, &log]);
+    site.verify_audit_files(&[&old, &log]);
     let events: Vec<_> = site.audit(1).iter().map(|line| line["event"].as_str().unwrap().to_owned()).collect();
     assert_eq!(events, ["log_reopen", "policy_reload", "create_secret", "get_secret", "server_stop"]);
     // The next start goes on from the new file alone.
     site.start().stop();
-    site.verify_audit(&[&old, &log]);
+    site.verify_audit_files(&[&old, &log]);
 }
 
 #[test]

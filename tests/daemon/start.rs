@@ -1,7 +1,5 @@
 //! What the real daemon makes, says, accepts and refuses when it starts.
 
-mod harness;
-
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
@@ -9,14 +7,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use harness::{Daemon, Site};
 use serde_json::json;
 
-const VAULT: &str = "state/secrets/vault.json";
-const MASTER_KEY: &str = "state/secrets/master.key";
-const AUDIT: &str = "state/audit/audit.jsonl";
-const SIGNING_KEY: &str = "state/audit/audit.sign.key";
-const PUBLIC_KEY: &str = "state/audit/audit.sign.pub";
+use crate::running::Daemon;
+use crate::site::{AUDIT, BINARY, MASTER_KEY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT};
 
 /// The operation failed.
 const FAILED: i32 = 1;
@@ -64,13 +58,13 @@ fn use_again(site: &Site, numbers: std::ops::Range<usize>) {
 
 fn put(daemon: &mut Daemon, number: usize) {
     let body = json!({ "name": format!("n{number}"), "value": format!("value {number}") }).to_string();
-    let answer = daemon.connect().call("POST", "/secret", &body).unwrap();
+    let answer = daemon.client("admin").post("/secret", &body);
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
 
 /// The value of secret `number`; none if there is no such secret.
 fn get(daemon: &mut Daemon, number: usize) -> Option<String> {
-    let answer = daemon.connect().call("GET", &format!("/secret/n{number}"), "").unwrap();
+    let answer = daemon.client("admin").get(&format!("/secret/n{number}"));
     (answer.status == 200).then(|| answer.json()["value"].as_str().unwrap().to_owned())
 }
 
@@ -79,10 +73,6 @@ fn edit(path: &Path, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
     let changed = change(bytes.clone());
     assert_ne!(bytes, changed, "the edit of {} does something", path.display());
     fs::write(path, changed).unwrap();
-}
-
-fn edit_text(path: &Path, from: &str, to: &str) {
-    edit(path, |bytes| String::from_utf8(bytes).unwrap().replace(from, to).into_bytes());
 }
 
 /// Lines with their newlines, to be put together in another way.
@@ -106,10 +96,9 @@ fn is_refused(site: &Site, status: i32, words: &[&str]) {
 /// The start fails with `status` and leaves everything as it is. Returns what it says behind its log.
 fn refusal(site: &Site, status: i32) -> String {
     let before = Snapshot::of(&site.path("state"));
-    let log = site.path("refusal");
-    let mut daemon = Daemon::spawn(site.command("serve"), &log);
+    let mut daemon = Daemon::spawn(site.command("serve"), site, "refusal");
     let ended = daemon.ended();
-    let text = fs::read_to_string(&log).unwrap();
+    let text = daemon.log();
     assert_eq!(ended.code(), Some(status), "{text}");
     assert!(Snapshot::of(&site.path("state")) == before, "something was changed on the disk: {text}");
     let begins = text.find("jarvis-secretsd: ").unwrap_or_else(|| panic!("no reason is given: {text}"));
@@ -156,7 +145,7 @@ fn the_first_start_makes_what_is_missing_and_tells_it_like_a_story() {
         format!("Generating new master key at {}", at(MASTER_KEY)),
         format!("Creating new vault at {}", at(VAULT)),
         format!("Vault loaded: {}", at(VAULT)),
-        "Loaded policy with 1 client rules".to_owned(),
+        "Loaded policy with 4 client rules".to_owned(),
         "Generated new audit signing key".to_owned(),
         format!("Audit log initialized: {}", at(AUDIT)),
         format!("Starting server on {}", daemon.addr()),
@@ -167,7 +156,7 @@ fn the_first_start_makes_what_is_missing_and_tells_it_like_a_story() {
     ];
     assert_eq!(story(&daemon), expected);
     daemon.stop();
-    site.verify_audit(&[&site.path(AUDIT)]);
+    site.verify_audit();
 }
 
 #[test]
@@ -300,7 +289,7 @@ fn an_audit_log_that_was_cut_back_or_removed_is_refused_unless_that_is_accepted(
         assert_eq!(audit[0]["event"], "rollback_accepted");
         let recovered = audit.iter().filter(|line| line["event"] == "recovered").count();
         assert_eq!(recovered, 5, "what the log has lost is written down anew");
-        site.verify_audit(&[&site.path(AUDIT)]);
+        site.verify_audit();
         site.start().stop();
     }
 }
@@ -318,7 +307,7 @@ fn a_damaged_audit_log_is_refused() {
     edit_lines(&site.path(AUDIT), |lines| _ = lines.remove(2));
     is_refused(&site, FAILED, &["audit.jsonl: damaged behind line number 2", "jarvis-secretsd audit verify"]);
     let site = used(3);
-    edit_text(&site.path(AUDIT), "server_stop", "server_star");
+    site.edit(AUDIT, "server_stop", "server_star");
     is_refused(&site, FAILED, &["audit.jsonl: damaged", "jarvis-secretsd audit verify"]);
 }
 
@@ -342,13 +331,13 @@ fn an_audit_signing_key_that_is_missing_another_or_not_private_is_refused() {
     is_refused(&site, FAILED, &["audit.sign.key: ", "chmod 600"]);
     fs::set_permissions(site.path(SIGNING_KEY), Permissions::from_mode(0o600)).unwrap();
     site.start().stop();
-    site.verify_audit(&[&site.path(AUDIT)]);
+    site.verify_audit();
 }
 
 #[test]
 fn a_mistake_in_the_configuration_is_refused_with_its_place() {
     let site = used(1);
-    edit_text(&site.path("config.toml"), "[server]\n", "[server]\nbind_adr = \"127.0.0.1:0\"\n");
+    site.edit("config.toml", "[server]\n", "[server]\nbind_adr = \"127.0.0.1:0\"\n");
     is_refused(&site, BAD_CONFIG, &["config.toml:2:1: ", "bind_adr", "bind_addr"]);
     fs::remove_file(site.path("config.toml")).unwrap();
     is_refused(&site, BAD_CONFIG, &["config.toml: "]);
@@ -367,7 +356,7 @@ fn a_mistake_in_the_policy_is_refused_with_its_place() {
 fn a_yaml_policy_is_refused_with_its_translation() {
     let site = used(1);
     fs::rename(site.path("policy.toml"), site.path("policy.yaml")).unwrap();
-    edit_text(&site.path("config.toml"), "policy.toml", "policy.yaml");
+    site.edit("config.toml", "policy.toml", "policy.yaml");
     let message = refusal(&site, BAD_CONFIG);
     for words in
         ["policy.yaml: the policy is TOML", "[clients.backend]\n", "allow = [\"jwt_signing_key\"]\n", "policy.toml"]
@@ -381,7 +370,7 @@ fn a_port_in_use_is_refused_also_on_a_first_run() {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = holder.local_addr().unwrap().to_string();
     for site in [Site::new(), used(1)] {
-        edit_text(&site.path("config.toml"), "127.0.0.1:0", &addr);
+        site.edit("config.toml", "127.0.0.1:0", &addr);
         is_refused(&site, FAILED, &[&format!("{addr}: ")]);
     }
 }
@@ -402,16 +391,16 @@ fn a_second_daemon_with_a_vault_of_its_own_may_not_write_to_the_same_audit_log()
     fs::create_dir_all(site.path("state/secrets")).unwrap();
     let mut first = site.start();
     first.await_log("No secrets due for rotation");
-    edit_text(&site.path("config.toml"), "state/secrets/", "state/other/");
+    site.edit("config.toml", "state/secrets/", "state/other/");
     is_refused(&site, FAILED, &["state/audit: ", "another jarvis-secretsd is using this directory"]);
 }
 
 #[test]
 fn clients_without_a_credential_are_refused_on_an_address_that_others_reach() {
     let site = used(1);
-    edit_text(&site.path("config.toml"), "127.0.0.1:0", "0.0.0.0:0");
+    site.edit("config.toml", "127.0.0.1:0", "0.0.0.0:0");
     is_refused(&site, BAD_CONFIG, &["0.0.0.0:0: ", "admin", "trust_client_header"]);
-    edit_text(&site.path("config.toml"), "[security]\n", "[security]\ntrust_client_header = true\n");
+    site.edit("config.toml", "[security]\n", "[security]\ntrust_client_header = true\n");
     let checked = site.command("check").output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     let said = String::from_utf8(checked.stdout).unwrap();
@@ -476,14 +465,14 @@ fn a_change_that_a_crash_left_without_its_line_is_audited_as_recovered() {
 
 /// The audit log verifies, and its numbers have no gap.
 fn assert_is_whole(site: &Site) {
-    site.verify_audit(&[&site.path(AUDIT)]);
+    site.verify_audit();
     let numbers: Vec<_> = site.audit(1).iter().map(|line| line["seq"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
 }
 
 #[test]
 fn wrong_usage_is_told_apart_from_a_bad_configuration() {
-    let ended = Command::new(env!("CARGO_BIN_EXE_jarvis-secretsd")).arg("sevre").output().unwrap();
+    let ended = Command::new(BINARY).arg("sevre").output().unwrap();
     assert_eq!(ended.status.code(), Some(2));
     let said = String::from_utf8(ended.stderr).unwrap();
     assert!(said.starts_with("jarvis-secretsd: usage: ") && said.contains("sevre"), "{said}");
