@@ -1,7 +1,10 @@
 //! A value is in the answer to those who may read it, and nowhere else.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::Command;
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::client::Client;
@@ -180,4 +183,25 @@ fn a_value_is_found_in_the_answer_that_tells_it_and_nowhere_else() {
     let site = daemon.stop();
     let files = canary.is_in_no_file(&site.path(""));
     assert_eq!(files, running + 3, "and configuration, policy and log");
+}
+
+#[test]
+fn a_daemon_that_dies_leaves_no_core_and_help_tells_nothing() {
+    let site = Site::new();
+    let serve = site.command("serve");
+    let mut generous = Command::new("sh");
+    generous.args(["-c", "ulimit -c unlimited; exec \"$0\" \"$@\""]).arg(serve.get_program()).args(serve.get_args());
+    generous.current_dir(site.path("")).env_remove("RUST_LOG");
+    let mut daemon = site.started(generous);
+    let canary = Canary::hatch();
+    daemon.client("admin").store("db_main", &canary.value);
+    assert_eq!(daemon.client("admin").value("db_main"), canary.value);
+    let help = daemon.site.command("--help").output().unwrap();
+    assert!(help.status.success() && !canary.is_in(&help.stdout) && !canary.is_in(&help.stderr));
+
+    daemon.signal(Signal::ABORT);
+    let ended = daemon.ended();
+    assert_eq!((ended.signal(), ended.core_dumped()), (Some(Signal::ABORT.as_raw()), false));
+    let files = canary.is_in_no_file(&site.path(""));
+    assert_eq!(files, 8, "vault, keys and audit log; configuration, policy and log; and no core");
 }
