@@ -11,7 +11,7 @@ MUSL := x86_64-unknown-linux-musl
 STATIC_BINARY := $(TARGET_DIR)/$(MUSL)/release/jarvis-secretsd
 
 # A compiler's linker, musl for the static binary, and what the system tests and the benchmark call.
-PACKAGES := ca-certificates curl gcc jq libc6-dev musl-tools openssl strace wrk
+PACKAGES := ca-certificates curl gcc jq libc6-dev libpcre2-8-0 musl-tools openssl strace wrk
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
@@ -33,15 +33,12 @@ test: ## Run the tests; needs cargo and nothing else
 test-system: build ## Run the tests that need other programs; says which are missing
 	BINARY=$(abspath $(BINARY)) tests/system/run
 
-# The package prometheus would start a server that listens on every address; of it, promtool alone is unpacked.
+# The packages prometheus and nginx would start servers that listen on every address.
 deps: ## Install what test-system, static and bench need (Debian)
 	$(AS_ROOT) apt-get update
 	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(PACKAGES)
-	command -v promtool || { \
-		directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && cd "$$directory" && \
-		apt-get -o APT::Sandbox::User=root download prometheus && \
-		dpkg-deb -x prometheus_*.deb . && \
-		$(AS_ROOT) install -m 755 usr/bin/promtool /usr/local/bin/promtool; }
+	tests/system/unpack.sh prometheus usr/bin/promtool
+	tests/system/unpack.sh nginx usr/sbin/nginx
 	if command -v rustup; then rustup target add $(MUSL) && rustup component add clippy rustfmt; fi
 
 bench: build ## Measure requests a second, start-up and memory; writes tests/bench/RESULTS.md

@@ -1,5 +1,7 @@
 //! The audit log, checked by openssl and sha256sum alone: what we sign is what everybody else can verify.
 
+mod needs;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,16 +9,6 @@ use std::process::{Command, Stdio};
 
 use jarvis_secretsd::audit::{Entry, Event, Found};
 use jarvis_secretsd::clock::Clock;
-
-/// Whether the program can be run. Under CI nothing may be skipped.
-fn is_installed(program: &str) -> bool {
-    let found = Command::new(program).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    assert!(found || std::env::var("CI").as_deref() != Ok("true"), "{program} is missing; make deps installs it");
-    if !found {
-        eprintln!("skipped: {program} is not installed");
-    }
-    found
-}
 
 fn openssl_accepts(dir: &Path, message: &str, signature: &str) -> bool {
     fs::write(dir.join("message"), message).unwrap();
@@ -51,7 +43,7 @@ fn a_log(dir: &Path) -> PathBuf {
 
 #[test]
 fn openssl_and_sha256sum_find_every_signature_and_the_whole_chain_good() {
-    if !is_installed("openssl") || !is_installed("sha256sum") {
+    if !needs::is_installed("openssl") || !needs::is_installed("sha256sum") {
         return;
     }
     let dir = std::env::temp_dir().join(format!("jarvis-openssl-{}", std::process::id()));
