@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::entry::{Entry, Line};
 use crate::clock::Timestamp;
+use crate::failure::printable;
 
 const SIGNATURE: &[u8] = br#","signature":""#;
 
@@ -95,7 +96,7 @@ impl fmt::Display for Fault {
 
 /// Reads a line, without its newline, in its one valid form.
 pub(super) fn read(text: &[u8]) -> Result<Line, Fault> {
-    let line: Line = serde_json::from_slice(text).map_err(|why| Fault::Form(why.to_string()))?;
+    let line: Line = serde_json::from_slice(text).map_err(|why| Fault::Form(printable(&why.to_string())))?;
     let canonical = serde_json::to_vec(&line).expect("a line is plain data");
     if canonical == text { Ok(line) } else { Err(Fault::Form("it is not written as the daemon writes it".to_owned())) }
 }

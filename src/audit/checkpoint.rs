@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chain::{self, Tip};
 use crate::clock::Timestamp;
-use crate::failure::Failure;
+use crate::failure::{Failure, printable};
 
 /// The newest line of the log at some time, signed by the log's key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl Checkpoint {
     pub fn read(path: &Path, key: &VerifyingKey) -> Result<Self, Failure> {
         let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
         let text = std::fs::read(path).map_err(|why| fail(&why))?;
-        let checkpoint: Self = serde_json::from_slice(&text).map_err(|why| fail(&why))?;
+        let checkpoint: Self = serde_json::from_slice(&text).map_err(|why| fail(&printable(&why.to_string())))?;
         // However it was spaced on its way, what was signed is the compact form.
         let compact = serde_json::to_vec(&checkpoint).expect("a checkpoint is plain data");
         let signature = checkpoint.signature.as_deref().unwrap_or_default();

@@ -132,6 +132,13 @@ fn a_text_in_an_entry_cannot_forge_a_line() {
 }
 
 #[test]
+fn what_is_wrong_in_a_line_is_told_without_its_control_characters() {
+    let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
+    let error = check(&key, b"{\"\\u001b[2J\\n1 lines: good\":1}\n").unwrap_err();
+    assert!(error.contains(r"`\u{1b}[2J\n1 lines: good`"), "{error}");
+}
+
+#[test]
 fn a_restart_goes_on_behind_whatever_a_crash_left_of_the_last_batch() {
     let scratch = Scratch::new("torn");
     let log = scratch.open();

@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use super::nearest::nearest;
 use super::value::quoted;
 use super::{Document, Value};
-use crate::failure::Failure;
+use crate::failure::{Failure, printable};
 
 /// A table of a document. Keys that were asked for are known; [`finish`](Self::finish) refuses all others.
 pub struct Table<'d> {
@@ -123,16 +123,6 @@ impl<'d> Table<'d> {
     }
 }
 
-/// A key as it may stand in a message of one line: whoever wrote the file chose it.
-fn printable(key: &str) -> String {
-    const SHOWN: usize = 64;
-    let mut text: String = key.chars().take(SHOWN).flat_map(char::escape_debug).collect();
-    if key.chars().nth(SHOWN).is_some() {
-        text.push('…');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -180,7 +170,7 @@ mod tests {
         assert!(error.starts_with(r"f.toml:1:1: unknown key `a\nb\u{1b}\u{202e}`"), "{error}");
         let document = self::document(&format!("{} = 1", "k".repeat(1000)));
         let error = document.root().unwrap().finish().unwrap_err().to_string();
-        assert!(error.contains(&format!("`{}…`", "k".repeat(64))), "{error}");
+        assert!(error.contains(&format!("`{}…`", "k".repeat(200))), "{error}");
     }
 
     #[test]

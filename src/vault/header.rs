@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::seal::{self, NotAuthentic, SealingKey};
-use crate::failure::Failure;
+use crate::failure::{Failure, printable};
 
 /// What a file that is a vault calls itself.
 pub const FORMAT: &str = "jarvis-secretsd-vault";
@@ -41,8 +41,8 @@ impl Header {
 
     /// Reads a header line (without its newline). The error is a reason, in words.
     pub fn parse(line: &[u8]) -> Result<Self, String> {
-        let header: Self =
-            serde_json::from_slice(line).map_err(|why| format!("the header is not one of a vault: {why}"))?;
+        let header: Self = serde_json::from_slice(line)
+            .map_err(|why| format!("the header is not one of a vault: {}", printable(&why.to_string())))?;
         if header.format != FORMAT {
             return Err(format!("the header names the format {:?}, a vault's is {FORMAT:?}", header.format));
         }
@@ -88,6 +88,12 @@ mod tests {
         let read = Header::parse(&header.line()).unwrap();
         assert_eq!(read.unwrap_key(&master).unwrap().vault_id, key.vault_id);
         assert!(read.unwrap_key(&SealingKey::new(&seal::random().unwrap())).is_err());
+    }
+
+    #[test]
+    fn what_stands_in_a_file_that_is_no_vault_does_not_reach_the_terminal() {
+        let error = Header::parse(br#"{"format":"f","\u001b[2J\nforged":1}"#).err().unwrap();
+        assert!(error.starts_with(r"the header is not one of a vault: unknown field `\u{1b}[2J\nforged`"), "{error}");
     }
 
     #[test]
