@@ -36,6 +36,10 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// The time within which a whole request must have arrived (`request_timeout_secs`).
     pub request_timeout: Duration,
+    /// The user that a daemon started by root becomes, once it is bound.
+    pub user: Option<String>,
+    /// That user's group, if it is not to be the user's own.
+    pub group: Option<String>,
 }
 
 /// The files; a relative path starts at the working directory.
@@ -123,6 +127,8 @@ impl Default for ServerConfig {
             bind_addr: (Ipv4Addr::LOCALHOST, 8081).into(),
             max_connections: 512,
             request_timeout: Duration::from_secs(10),
+            user: None,
+            group: None,
         }
     }
 }
@@ -134,7 +140,22 @@ impl ServerConfig {
         table.set("request_timeout_secs", &mut self.request_timeout, |value| {
             value.integer(1..=3600).map(Duration::from_secs)
         })?;
-        table.finish()
+        table.set("user", &mut self.user, account)?;
+        let group = table.set("group", &mut self.group, account)?;
+        match group {
+            Some(group) if self.user.is_none() => Err(group.refuse("is the group of `user`, which is missing")),
+            _ => table.finish(),
+        }
+    }
+}
+
+/// The name, or the number, of a user or a group.
+fn account(value: &Value<'_>) -> Result<Option<String>, Failure> {
+    match value.string()? {
+        name if name.is_empty() || name.contains([':', ',', '\n', '\0']) => {
+            Err(value.refuse("must be a name or a number"))
+        }
+        name => Ok(Some(name.to_owned())),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Start and stop, in the order in which the log tells it.
 //!
 //! Everything that can be refused is looked at before anything on the disk is changed: the address is bound, the
-//! directories are locked, the vault and the audit log are read and compared.
+//! directories are locked, the vault and the audit log are read and compared. No thread is started before the last file
+//! is open, so that the process can give up rights at any moment until then.
 
 use std::collections::{BTreeMap, btree_map};
 use std::fs::File;
@@ -19,7 +20,7 @@ use crate::clock::Clock;
 use crate::config::{Config, PathsConfig};
 use crate::failure::Failure;
 use crate::files;
-use crate::http::{self, Limits, Server};
+use crate::http::{Limits, Listener, Server};
 use crate::metrics::Metrics;
 use crate::rotation::Scheduler;
 use crate::vault::{self, KeyBytes, KeyFile, Lifetimes, MasterKeySource, Vault};
@@ -38,17 +39,31 @@ pub struct Daemon {
     _locks: DirectoryLocks,
 }
 
-impl Daemon {
-    /// Starts to serve what `config` and `access` say.
+/// A daemon with everything read and opened, which serves nobody yet and has no thread of its own.
+pub struct Prepared {
+    listener: Listener,
+    limits: Limits,
+    api: Api,
+    policy_path: PathBuf,
+    locks: DirectoryLocks,
+}
+
+impl Prepared {
+    /// Prepares what `config` and `access` say, to be served at `listener`.
     ///
     /// `accept_rollback`: start although the vault or the audit log is older than the other one says, and audit that.
     ///
     /// # Errors
     /// Says in one line why it cannot start; nothing on the disk was then changed, unless the disk itself failed.
-    pub fn start(config: &Config, access: Access, clock: Clock, accept_rollback: bool) -> Result<Self, Failure> {
+    pub fn new(
+        listener: Listener,
+        config: &Config,
+        access: Access,
+        clock: Clock,
+        accept_rollback: bool,
+    ) -> Result<Self, Failure> {
         let PathsConfig { vault_path, audit_path, master_key_path } = &config.paths;
         let started = Instant::now();
-        let listener = http::bind(config.server.bind_addr).map_err(|why| Failure::new(config.server.bind_addr, why))?;
         let mut locks = DirectoryLocks::default();
         locks.take(&[vault_path, audit_path])?;
         let looked = Looked::look(config, accept_rollback)?;
@@ -89,29 +104,39 @@ impl Daemon {
         let vault = Arc::new(found_vault.open(vault_path, audit.clone(), clock.clone(), lifetimes)?);
         audit.write_synced(first_lines).map_err(|why| Failure::new(audit_path.display(), why))?;
 
-        log::info!("Starting server on {}", listener.local_addr());
         let limits = Limits {
             max_connections: config.server.max_connections,
             request_timeout: config.server.request_timeout,
             max_body: MAX_BODY,
             ..Limits::default()
         };
-        let access = Arc::new(access);
         let api = Api {
-            access: access.clone(),
-            vault: vault.clone(),
-            audit: audit.clone(),
+            access: Arc::new(access),
+            vault,
+            audit,
             metrics: Metrics::new(&clock),
             connections: listener.stats().clone(),
             started,
         };
+        Ok(Self { listener, limits, api, policy_path: config.security.rbac_policy_path.clone(), locks })
+    }
+
+    /// Starts to serve, on threads that have the rights of the calling one.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn serve(self) -> Result<Daemon, Failure> {
+        let Self { listener, limits, api, policy_path, locks } = self;
+        log::info!("Starting server on {}", listener.local_addr());
+        let (vault, audit, access) = (api.vault.clone(), api.audit.clone(), api.access.clone());
         let server = listener.serve(limits, Arc::new(api)).map_err(|why| Failure::new("server", why))?;
         log::info!("Server started successfully");
         let scheduler = Scheduler::start(vault.clone()).map_err(|why| Failure::new("rotation thread", why))?;
-        let policy_path = config.security.rbac_policy_path.clone();
-        Ok(Self { server, scheduler, vault, audit, access, policy_path, _locks: locks })
+        Ok(Daemon { server, scheduler, vault, audit, access, policy_path, _locks: locks })
     }
+}
 
+impl Daemon {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.server.local_addr()

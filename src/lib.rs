@@ -20,6 +20,7 @@ pub mod http;
 pub mod logging;
 pub mod metrics;
 pub mod name;
+pub mod process;
 pub mod rotation;
 pub mod secret;
 pub mod strict_toml;

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::{Exit, load_config};
+use super::{Exit, load_config, protection};
 use crate::access::{Access, Rules};
 use crate::config::Config;
+use crate::process::{self, Protection};
 
 pub fn run(config_path: &Path) -> Result<(), Exit> {
     let config = load_config(config_path)?;
@@ -15,7 +16,25 @@ pub fn run(config_path: &Path) -> Result<(), Exit> {
     for warning in access.warnings() {
         println!("warning: {warning}");
     }
+    // What the daemon would do to itself is done to this process: nothing else tells as surely whether it works.
+    let user = protection::user(&config.server).map_err(Exit::config)?;
+    tell(process::keep_private());
+    if let Some(user) = user {
+        match protection::give_up_root(&user, &config, &access) {
+            Ok(done) => tell(done),
+            Err(Exit { why, .. }) => println!("warning: {why}"),
+        }
+    }
+    tell(process::lock_memory());
+    tell(protection::confine(&config));
     Ok(())
+}
+
+fn tell(protection: Protection) {
+    match protection {
+        Protection::InForce(what) => println!("protection: {what}"),
+        Protection::Missing(what) => println!("warning: {what}"),
+    }
 }
 
 /// The policy, as the daemon would use it.

@@ -4,6 +4,7 @@ mod audit;
 mod check;
 mod healthcheck;
 mod init;
+mod protection;
 mod serve;
 
 use std::ffi::OsString;

@@ -10,6 +10,9 @@ mod crash;
 mod flood;
 mod identity;
 mod names_and_values;
+#[path = "../needs/mod.rs"]
+mod needs;
+mod process;
 mod refusals;
 mod rotation;
 mod running;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use jarvis_secretsd::access::{Access, Rules};
 use jarvis_secretsd::clock::{Clock, Dial, Timestamp};
 use jarvis_secretsd::config::Config;
-use jarvis_secretsd::daemon;
+use jarvis_secretsd::daemon::{self, Prepared};
+use jarvis_secretsd::http;
 use jarvis_secretsd::rotation;
 use serde_json::{Value, json};
 
@@ -73,7 +74,8 @@ fn start(config: &Path, clock: &Clock) -> daemon::Daemon {
     let config = Config::load(config).unwrap();
     let rules = Rules { require_client_id_header: true, trust_client_header: false };
     let access = Access::load(config.security.rbac_policy_path.clone(), config.server.bind_addr, rules).unwrap();
-    daemon::Daemon::start(&config, access, clock.clone(), false).unwrap()
+    let listener = http::bind(config.server.bind_addr).unwrap();
+    Prepared::new(listener, &config, access, clock.clone(), false).unwrap().serve().unwrap()
 }
 
 /// What the list says of the secret called `name`.

@@ -106,11 +106,12 @@ fn refusal(site: &Site, status: i32) -> String {
     text[begins..].to_owned()
 }
 
-/// What the log told at INFO, without times.
+/// What the log told at INFO, without times, and without the protections that only some systems offer.
 fn story(daemon: &Daemon) -> Vec<String> {
     let log = daemon.log();
-    let told = log.lines().filter_map(|line| line.split_once(" INFO  "));
-    told.map(|(_, message)| message.to_owned()).collect()
+    let told = log.lines().filter_map(|line| line.split_once(" INFO  ")).map(|(_, message)| message);
+    let depends = |message: &str| message.starts_with("Memory locked") || message.starts_with("Confined by Landlock");
+    told.filter(|message| !depends(message)).map(str::to_owned).collect()
 }
 
 fn mode(path: &Path) -> u32 {

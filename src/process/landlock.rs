@@ -1,0 +1,127 @@
+//! Landlock: the kernel holds the daemon to the few directories that it works with, whatever happens inside of it.
+
+use std::path::Path;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, LandlockStatus, PathBeneath, PathFd, RestrictionStatus, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, Scope, make_bitflags,
+};
+
+use super::Protection;
+
+/// The newest version whose effect on the daemon was tested. An older kernel restricts as much as it knows.
+const TESTED: ABI = ABI::V7;
+
+/// The first version that restricts TCP.
+const TCP: ABI = ABI::V4;
+
+/// What is done in a directory that holds the vault or the audit log. No directory, link, pipe or device is made there,
+/// and nothing is moved in or out.
+fn to_write() -> BitFlags<AccessFs> {
+    make_bitflags!(AccessFs::{ReadFile | ReadDir | WriteFile | Truncate | MakeReg | RemoveFile})
+}
+
+/// From now on, the calling thread and all threads that it starts open files only beneath these directories, for writing
+/// only beneath those in `writable`; they execute nothing, bind and connect no TCP socket, signal no other process.
+///
+/// What is open already stays usable, listening sockets too. A directory that does not exist is left out.
+pub fn confine(writable: &[&Path], readable: &[&Path]) -> Protection {
+    match restrict(writable, readable) {
+        Ok(RestrictionStatus { landlock: LandlockStatus::Available { effective_abi, .. }, .. }) => {
+            let but = if effective_abi < TCP { ", which does not restrict TCP; Linux 6.7 and newer do" } else { "" };
+            Protection::InForce(format!("Confined by Landlock ABI {effective_abi}{but}"))
+        }
+        Ok(RestrictionStatus { landlock: LandlockStatus::NotEnabled, .. }) => Protection::Missing(
+            "Not confined: Landlock is switched off in this kernel; add it to the boot parameter lsm=".to_owned(),
+        ),
+        Ok(RestrictionStatus { landlock: LandlockStatus::NotImplemented, .. }) => Protection::Missing(
+            "Not confined: kernel too old, Landlock needs Linux 5.13 (or it is hidden by the container's seccomp filter)"
+                .to_owned(),
+        ),
+        Err(why) => Protection::Missing(format!("Not confined: Landlock: {why}")),
+    }
+}
+
+fn restrict(writable: &[&Path], readable: &[&Path]) -> Result<RestrictionStatus, landlock::RulesetError> {
+    let mut rules = Ruleset::default()
+        .handle_access(AccessFs::from_all(TESTED))?
+        .handle_access(AccessNet::from_all(TESTED))?
+        .scope(Scope::from_all(TESTED))?
+        .create()?;
+    for (directories, access) in [(writable, to_write()), (readable, AccessFs::ReadFile.into())] {
+        for directory in directories.iter().filter_map(|path| PathFd::new(path).ok()) {
+            rules = rules.add_rule(PathBeneath::new(directory, access))?;
+        }
+    }
+    rules.restrict_self()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::ErrorKind;
+    use std::net::{TcpListener, TcpStream};
+    use std::process::Command;
+    use std::thread;
+
+    use super::*;
+
+    /// Only the thread that is confined, and those that it starts, are.
+    #[test]
+    fn a_confined_thread_works_in_its_directories_and_nowhere_else() {
+        let root = std::env::temp_dir().join(format!("jarvis-landlock-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        let [state, policy, other] = ["state", "policy", "other"].map(|name| root.join(name));
+        for directory in [&state, &policy, &other] {
+            fs::create_dir_all(directory).unwrap();
+            fs::write(directory.join("file"), "old").unwrap();
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let outside = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let inside = {
+            let (state, policy, other) = (state.clone(), policy.clone(), other.clone());
+            move || {
+                let protection = confine(&[&state, &root.join("missing")], &[&policy]);
+                if let Protection::Missing(why) = &protection {
+                    assert!(why.starts_with("Not confined: "), "{why}");
+                    eprintln!("not tested here: {why}");
+                    return;
+                }
+                thread::spawn(move || {
+                    let refused = |what: &str, done: std::io::Result<()>| {
+                        assert_eq!(done.map_err(|why| why.kind()), Err(ErrorKind::PermissionDenied), "{what}");
+                    };
+                    fs::write(state.join("file.new"), "new").unwrap();
+                    fs::rename(state.join("file.new"), state.join("file")).unwrap();
+                    fs::hard_link(state.join("file"), state.join("link")).unwrap();
+                    fs::File::options().write(true).open(state.join("file")).unwrap().set_len(1).unwrap();
+                    fs::File::open(&state).unwrap().sync_all().unwrap();
+                    assert_eq!(fs::read(state.join("link")).unwrap(), b"n");
+                    fs::remove_file(state.join("link")).unwrap();
+                    assert_eq!(fs::read(policy.join("file")).unwrap(), b"old");
+
+                    refused("make a directory", fs::create_dir(state.join("directory")));
+                    refused("make a link", std::os::unix::fs::symlink("/", state.join("symlink")));
+                    refused("write beside the policy", fs::write(policy.join("new"), ""));
+                    refused("change the policy", fs::write(policy.join("file"), "new"));
+                    refused("remove the policy", fs::remove_file(policy.join("file")));
+                    refused("read elsewhere", fs::read(other.join("file")).map(drop));
+                    refused("write elsewhere", fs::write(other.join("new"), ""));
+                    refused("read an account file", fs::read("/etc/passwd").map(drop));
+                    refused("run a program", Command::new("/bin/true").status().map(drop));
+                    if matches!(&protection, Protection::InForce(what) if !what.contains("does not restrict TCP")) {
+                        let addr = listener.local_addr().unwrap();
+                        refused("listen", TcpListener::bind("127.0.0.1:0").map(drop));
+                        refused("connect", TcpStream::connect(addr).map(drop));
+                    }
+                    listener.accept().expect("who was listening before goes on");
+                })
+                .join()
+                .unwrap();
+            }
+        };
+        thread::spawn(inside).join().unwrap();
+        drop(outside);
+        assert_eq!(fs::read(other.join("file")).unwrap(), b"old", "this thread is free");
+    }
+}

@@ -1,0 +1,31 @@
+//! The daemon's own process: what others may do to it, and what it may do itself once it serves.
+//!
+//! The measures stand alone. One that this system does not offer is reported, with what to do about it, and the daemon
+//! runs all the same. They concern the calling thread and those that it starts later, so they come before any of those.
+
+mod landlock;
+mod memory;
+mod user;
+
+pub use landlock::confine;
+pub use memory::{keep_private, lock_memory};
+pub use user::User;
+
+/// What became of a measure, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// It is in force.
+    InForce(String),
+    /// It is not: why, and what to do about it.
+    Missing(String),
+}
+
+impl Protection {
+    /// Tells the log.
+    pub fn log(&self) {
+        match self {
+            Self::InForce(what) => log::info!("{what}"),
+            Self::Missing(what) => log::warn!("{what}"),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Another user than root: found in the account files, and become for good.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+use rustix::process::{Gid, Uid, getegid, geteuid, getgid, getuid};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_thread_groups, set_thread_res_gid,
+    set_thread_res_uid,
+};
+
+use super::{Protection, memory};
+use crate::failure::Failure;
+use crate::files;
+
+const PASSWD: &str = "/etc/passwd";
+const GROUP: &str = "/etc/group";
+
+/// A user, with the groups that are the process's when it runs as that user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// As the configuration calls it.
+    name: String,
+    uid: Uid,
+    gid: Gid,
+    /// All groups, `gid` first.
+    groups: Vec<Gid>,
+}
+
+impl User {
+    /// Finds `user`, a name or a number, in `/etc/passwd`, and `group`, by default the user's own, in `/etc/group`.
+    ///
+    /// The files are read by ourselves, for a static binary has nothing else; users who are known elsewhere (LDAP) have
+    /// numbers. A number needs no entry if `group` is given too.
+    ///
+    /// # Errors
+    /// If one of them is not there, or the user is root.
+    pub fn find(user: &str, group: Option<&str>) -> Result<Self, Failure> {
+        let read = |path: &str| match std::fs::read(path) {
+            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            // An image from scratch has none.
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+            Err(why) => Err(Failure::new(path, why)),
+        };
+        Self::find_in(&read(PASSWD)?, &read(GROUP)?, user, group)
+    }
+
+    fn find_in(passwd: &str, groups: &str, user: &str, group: Option<&str>) -> Result<Self, Failure> {
+        let fail = |why: String| Err(Failure::new(format_args!("user {user}"), why));
+        // name:password:uid:gid:…
+        let account = entries(passwd).find(|entry| is_called(entry, user));
+        let (Some(uid), own_gid) = (match &account {
+            Some(entry) => (number(entry, 2), number(entry, 3)),
+            None => (id(user), None),
+        }) else {
+            return fail(format!(
+                "is not in {PASSWD}; make it (useradd --system --shell /usr/sbin/nologin {user}), or name another"
+            ));
+        };
+        if uid == 0 {
+            return fail("is root; name another user, or leave out `user` in [server]".to_owned());
+        }
+        // name:password:gid:member,member
+        let gid = match group {
+            None => own_gid,
+            Some(group) => {
+                let entry = entries(groups).find(|entry| is_called(entry, group));
+                let gid = entry.map_or_else(|| id(group), |entry| number(&entry, 2));
+                let missing = || Failure::new(format_args!("group {group}"), format_args!("is not in {GROUP}"));
+                Some(gid.ok_or_else(missing)?)
+            }
+        };
+        let Some(gid) = gid else {
+            return fail(format!("has no entry in {PASSWD} that says its group; add `group` in [server]"));
+        };
+        let name = account.as_ref().map_or(user, |entry| entry[0]);
+        let is_member =
+            |entry: &Vec<&str>| entry.get(3).is_some_and(|members| members.split(',').any(|member| member == name));
+        let others =
+            entries(groups).filter(is_member).filter_map(|entry| number(&entry, 2)).filter(|other| *other != gid);
+        let groups = std::iter::once(gid).chain(others).map(Gid::from_raw).collect();
+        Ok(Self { name: user.to_owned(), uid: Uid::from_raw(uid), gid: Gid::from_raw(gid), groups })
+    }
+
+    /// Makes the calling thread, and all that it starts later, this user's, with no way back and no capability left. No
+    /// other thread may be there yet.
+    ///
+    /// # Errors
+    /// If the process is another user's who is not root, or the system refuses.
+    pub fn switch_to(&self) -> Result<Protection, Failure> {
+        let fail = |why: &dyn std::fmt::Display| Failure::new(format_args!("user {}", self.name), why);
+        let is_already = (getuid(), geteuid()) == (self.uid, self.uid) && (getgid(), getegid()) == (self.gid, self.gid);
+        if !is_already {
+            if !geteuid().is_root() {
+                let uid = geteuid();
+                return Err(fail(&format_args!(
+                    "only root can become it, and the daemon was started by user {uid}; start it as root, or leave \
+                     out `user` in [server]"
+                )));
+            }
+            self.switch().map_err(|why| fail(&why))?;
+            if set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).is_ok() {
+                return Err(fail(&"root could be regained; nothing was started"));
+            }
+        }
+        Ok(Protection::InForce(self.to_string()))
+    }
+
+    fn switch(&self) -> rustix::io::Result<()> {
+        set_thread_groups(&self.groups)?;
+        set_thread_res_gid(self.gid, self.gid, self.gid)?;
+        set_thread_res_uid(self.uid, self.uid, self.uid)?;
+        // The kernel takes them away with the uid, unless it was told to keep them.
+        if !capabilities(None)?.permitted.is_empty() {
+            let none = CapabilitySet::empty();
+            set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+        }
+        // A change of user sets this to what the system has for programs that change their user.
+        memory::forbid_attaching()
+    }
+
+    /// Checks that this user, whose the process is by now, can use `files`, and make those that are missing.
+    ///
+    /// # Errors
+    /// Names the first place where it cannot, and the command that helps.
+    pub fn check_access(&self, files: &[&Path]) -> Result<(), Failure> {
+        for path in files {
+            let directory = files::parent(path);
+            let made_in = existing(directory);
+            let in_directory = access(&made_in, Access::WRITE_OK | Access::EXEC_OK);
+            let on_file = if path.exists() { access(*path, Access::READ_OK) } else { Ok(()) };
+            if let Err(why) = in_directory.and(on_file) {
+                let (directory, Self { uid, gid, name, .. }) = (directory.display(), self);
+                return Err(Failure::new(
+                    path.display(),
+                    format_args!(
+                        "user {name} cannot use it: {why}; as root: mkdir -p -m 700 {directory} && chown -R {uid}:{gid} \
+                         {directory}"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Running as user {} (uid {}, gid {})", self.name, self.uid, self.gid)
+    }
+}
+
+/// The lines of an account file, field by field.
+fn entries(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    text.lines().map(|line| line.split(':').collect())
+}
+
+/// Whether `wanted` is the name of an entry, or its number, which is the third field in both files.
+fn is_called(entry: &[&str], wanted: &str) -> bool {
+    entry[0] == wanted || entry.get(2).is_some_and(|number| *number == wanted)
+}
+
+fn number(entry: &[&str], field: usize) -> Option<u32> {
+    id(entry.get(field)?)
+}
+
+/// A user's or group's number. The highest one means "none" to the kernel.
+fn id(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|id| *id != u32::MAX)
+}
+
+/// `directory`, or the nearest one above it that exists.
+fn existing(directory: &Path) -> PathBuf {
+    let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+    absolute.ancestors().find(|path| path.exists()).map_or_else(|| "/".into(), Path::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n# a comment\n\njarvis:x:105:110::/:/usr/sbin/nologin\n";
+    const GROUPS: &str = "root:x:0:\njarvis:x:110:\nssl-cert:x:111:www,jarvis\nwww:x:112:jarvisson\n";
+
+    /// uid and groups.
+    fn found(user: &str, group: Option<&str>) -> (u32, Vec<u32>) {
+        let user = User::find_in(PASSWD, GROUPS, user, group).unwrap();
+        assert_eq!(user.groups[0], user.gid);
+        (user.uid.as_raw(), user.groups.iter().map(|gid| gid.as_raw()).collect())
+    }
+
+    fn error(user: &str, group: Option<&str>) -> String {
+        User::find_in(PASSWD, GROUPS, user, group).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_user_has_its_own_group_and_those_that_list_it_as_a_member() {
+        assert_eq!(found("jarvis", None), (105, vec![110, 111]));
+        assert_eq!(found("105", None), (105, vec![110, 111]));
+        assert_eq!(found("jarvis", Some("www")), (105, vec![112, 111]));
+        assert_eq!(found("jarvis", Some("ssl-cert")), (105, vec![111]));
+    }
+
+    #[test]
+    fn numbers_need_no_entry_if_the_group_is_given_too() {
+        assert_eq!(found("65532", Some("65533")), (65532, vec![65533]));
+        assert!(error("65532", None).starts_with("user 65532: has no entry in /etc/passwd that says its group"));
+    }
+
+    #[test]
+    fn an_unknown_user_or_group_is_named_with_what_to_do() {
+        let unknown = error("jarviss", None);
+        assert!(unknown.starts_with("user jarviss: is not in /etc/passwd; make it (useradd --system"), "{unknown}");
+        assert_eq!(error("jarvis", Some("wheel")), "group wheel: is not in /etc/group");
+        for broken in ["", "# a comment", "-1", "4294967295", "4294967296", "x"] {
+            assert!(error(broken, Some("www")).contains("is not in /etc/passwd"), "{broken}");
+        }
+    }
+
+    #[test]
+    fn root_is_no_other_user() {
+        for root in ["root", "0", "00"] {
+            assert!(error(root, Some("www")).starts_with(&format!("user {root}: is root")), "{root}");
+        }
+    }
+}

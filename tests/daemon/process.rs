@@ -1,0 +1,339 @@
+//! What others can do to the daemon's process, and what it can do itself once it serves.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+use jarvis_secretsd::process::{Protection, confine};
+use rustix::process::{Pid, Resource, Signal, geteuid, getrlimit};
+
+use crate::client::Client;
+use crate::needs;
+use crate::running::Daemon;
+use crate::site::{AUDIT, MASTER_KEY, SIGNING_KEY, Site, VAULT, eventually};
+
+/// A user and a group that own nothing, and need no entry in the account files.
+const NOBODY: u32 = 65533;
+
+/// The fields `names` of every thread of the process, as `/proc` tells them.
+fn of_threads(pid: Pid, names: &[&str]) -> Vec<Vec<String>> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).unwrap();
+    let statuses = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("status")).unwrap());
+    let field = |status: &str, name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let threads: Vec<_> =
+        statuses.map(|status| names.iter().map(|name| field(&status, name)).collect::<Vec<_>>()).collect();
+    assert!(threads.len() >= 3, "main, accept, rotation: {threads:?}");
+    threads
+}
+
+/// A figure of the process in KiB.
+fn kibibytes(pid: Pid, name: &str) -> u64 {
+    of_threads(pid, &[name])[0][0].strip_suffix(" kB").unwrap().parse().unwrap()
+}
+
+/// `command` behind the shell's `before`.
+fn in_shell(before: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{before}; exec \"$@\""), "sh"]).arg(command.get_program()).args(command.get_args());
+    shell.env_remove("RUST_LOG");
+    shell
+}
+
+fn configure(site: &Site, server: &str) {
+    site.edit("config.toml", "[server]\n", &format!("[server]\n{server}\n"));
+}
+
+/// Makes the daemon run as somebody who is not root, whoever runs this test.
+fn without_root(site: &Site) {
+    if geteuid().is_root() {
+        configure(site, &format!("user = \"{NOBODY}\"\ngroup = \"{NOBODY}\""));
+        give_state(site);
+    }
+}
+
+/// Makes the state's directories, for [`NOBODY`].
+fn give_state(site: &Site) {
+    for directory in ["state", "state/secrets", "state/audit"] {
+        fs::create_dir(site.path(directory)).unwrap();
+        chown(site.path(directory), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+}
+
+/// The daemon, started by a user who is not root.
+fn started_by_nobody(site: &Site) -> Command {
+    let mut command = site.command("serve");
+    if geteuid().is_root() {
+        // The one that cargo built may lie where only root can go.
+        let copy = site.path("jarvis-secretsd");
+        fs::copy(command.get_program(), &copy).unwrap();
+        chown(site.path(""), Some(NOBODY), Some(NOBODY)).unwrap();
+        let mut copied = Command::new(copy);
+        copied.args(command.get_args()).env_remove("RUST_LOG").uid(NOBODY).gid(NOBODY);
+        command = copied;
+    }
+    command
+}
+
+#[test]
+fn no_thread_can_gain_rights_or_make_files_for_others_or_dump_core() {
+    let site = Site::new();
+    let daemon = site.start();
+    let _busy = daemon.client("admin");
+    for thread in of_threads(daemon.pid(), &["NoNewPrivs", "Umask"]) {
+        assert_eq!(thread, ["1", "0077"]);
+    }
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.pid().as_raw_nonzero())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).collect::<Vec<_>>(), ["0", "0", "bytes"]);
+}
+
+#[test]
+fn another_process_of_the_same_user_cannot_look_into_it() {
+    let site = Site::new();
+    without_root(&site);
+    let daemon = site.start();
+    let directory = format!("/proc/{}", daemon.pid().as_raw_nonzero());
+    let uid = fs::read_to_string(format!("{directory}/status")).unwrap();
+    assert!(!uid.lines().any(|line| line.starts_with("Uid:\t0")), "it does not run as root");
+    // The kernel gives these to root when it lets nobody else attach.
+    for file in ["mem", "environ", "maps"] {
+        assert_eq!(fs::metadata(format!("{directory}/{file}")).unwrap().uid(), 0, "{file}");
+    }
+}
+
+#[test]
+fn memory_is_locked_page_by_page_and_not_a_whole_stack_at_a_time() {
+    let site = Site::new();
+    let daemon = site.start();
+    let may_lock = geteuid().is_root() || getrlimit(Resource::Memlock).maximum.is_none();
+    if !may_lock {
+        assert!(daemon.log().contains("Memory not locked"), "{}", daemon.log());
+        return;
+    }
+    assert!(daemon.log().contains("INFO  Memory locked"), "{}", daemon.log());
+    let before = kibibytes(daemon.pid(), "VmLck");
+    assert!(before > 0);
+    let addr = daemon.addr();
+    let clients: Vec<_> = (0..100)
+        .map(|_| {
+            let mut client = Client::named("admin", addr);
+            assert_eq!(client.get("/healthz").status, 200);
+            client
+        })
+        .collect();
+    let (locked, resident) = (kibibytes(daemon.pid(), "VmLck"), kibibytes(daemon.pid(), "VmRSS"));
+    assert!(locked > before + 100 * 512, "the stacks of 100 threads are locked: {before} KiB, then {locked} KiB");
+    assert!(resident < 100 * 512 / 2, "and are not all resident: {resident} KiB");
+    drop(clients);
+}
+
+#[test]
+fn a_daemon_that_may_not_lock_its_memory_says_what_to_do_and_serves() {
+    let site = Site::new();
+    let command = started_by_nobody(&site);
+    let mut limited = in_shell("ulimit -l 64", &command);
+    if geteuid().is_root() {
+        limited.uid(NOBODY).gid(NOBODY);
+    }
+    let mut daemon = site.started(limited);
+    let line = daemon.await_log("Memory not locked");
+    for told in ["WARN", "the limit is 64 KiB", "LimitMEMLOCK=infinity", "rc_ulimit", "--ulimit memlock"] {
+        assert!(line.contains(told), "{told} in {line}");
+    }
+    assert_eq!(kibibytes(daemon.pid(), "VmLck"), 0);
+    let created = daemon.client("admin").post("/secret", r#"{"name":"a","generate":true}"#);
+    assert_eq!(created.status, 200);
+}
+
+/// Whether this kernel confines, found out on a thread that is then thrown away.
+fn landlock_works() -> bool {
+    match thread::spawn(|| confine(&[], &[])).join().unwrap() {
+        Protection::InForce(_) => true,
+        Protection::Missing(why) => {
+            eprintln!("not tested here: {why}");
+            false
+        }
+    }
+}
+
+#[test]
+fn a_directory_exchanged_for_a_link_does_not_lead_out() {
+    if !landlock_works() {
+        return;
+    }
+    let site = Site::new();
+    let mut daemon = site.start();
+    daemon.await_log("INFO  Confined by Landlock ABI ");
+    let (audit, moved, outside) = (site.path("state/audit"), site.path("state/moved"), site.path("outside"));
+    fs::create_dir(&outside).unwrap();
+    fs::rename(&audit, &moved).unwrap();
+    symlink(&outside, &audit).unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.await_log("Policy reloaded");
+    assert_eq!(daemon.client("admin").get("/secrets").status, 200, "it goes on in the file that it has");
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "nothing is written outside");
+    let log = fs::read_to_string(moved.join("audit.jsonl")).unwrap();
+    assert!(log.lines().last().unwrap().contains("list_secrets"), "{log}");
+}
+
+#[test]
+fn a_policy_is_not_read_from_outside_its_directory() {
+    if !landlock_works() {
+        return;
+    }
+    let site = Site::new();
+    let policy = site.path("policy.toml");
+    fs::create_dir(site.path("etc")).unwrap();
+    fs::create_dir(site.path("outside")).unwrap();
+    fs::rename(&policy, site.path("etc/policy.toml")).unwrap();
+    site.edit("config.toml", "/policy.toml", "/etc/policy.toml");
+    let policy = site.path("etc/policy.toml");
+    let text = fs::read_to_string(&policy).unwrap();
+    let mut daemon = site.start();
+
+    fs::write(site.path("outside/policy.toml"), &text).unwrap();
+    fs::remove_file(&policy).unwrap();
+    symlink(site.path("outside/policy.toml"), &policy).unwrap();
+    daemon.signal(Signal::HUP);
+    let line = daemon.await_log("Policy not reloaded");
+    assert!(line.contains("Permission denied"), "{line}");
+
+    fs::write(site.path("etc/new"), text).unwrap();
+    fs::rename(site.path("etc/new"), &policy).unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.await_log("Policy reloaded");
+}
+
+#[test]
+fn the_metrics_still_tell_the_resident_memory() {
+    let site = Site::new();
+    let daemon = site.start();
+    let page = daemon.client("admin").get("/metrics").body;
+    let sample = page.lines().find_map(|line| line.strip_prefix("jarvis_secretsd_process_resident_memory_bytes "));
+    assert!(sample.unwrap().parse::<u64>().unwrap() > 100_000, "{page}");
+}
+
+#[test]
+fn only_root_becomes_another_user() {
+    let site = Site::new();
+    configure(&site, "user = \"1\"\ngroup = \"1\"");
+    let mut daemon = Daemon::spawn(started_by_nobody(&site), &site, "log");
+    assert_eq!(daemon.ended().code(), Some(1));
+    let log = daemon.log();
+    assert!(
+        log.contains("jarvis-secretsd: user 1: only root can become it") && log.contains("leave out `user`"),
+        "{log}"
+    );
+    assert!(!site.path("state").exists());
+}
+
+#[test]
+fn an_unknown_user_is_bad_configuration() {
+    let site = Site::new();
+    configure(&site, "user = \"no such user\"");
+    for command in ["serve", "check"] {
+        let output = site.command(command).output().unwrap();
+        assert_eq!(output.status.code(), Some(78));
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.starts_with("jarvis-secretsd: user no such user: is not in /etc/passwd; "), "{text}");
+    }
+}
+
+#[test]
+fn check_tells_what_protects_the_process() {
+    let site = Site::new();
+    let output = site.command("check").output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let about = |what: &str| text.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(about("protection: Process is private"), 1, "{text}");
+    assert_eq!(about("Memory locked") + about("Memory not locked"), 1, "{text}");
+    assert_eq!(about("protection: Confined by Landlock ABI") + about("warning: Not confined"), 1, "{text}");
+    assert_eq!(about("protection: Confined by Landlock ABI") == 1, landlock_works());
+    assert!(!site.path("state").exists(), "check makes nothing");
+}
+
+/// A port that only root may bind, and that is free.
+fn low_port() -> u16 {
+    let free = (600..1024).rev().find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.expect("root may bind a low port")
+}
+
+fn owner(path: &Path) -> (u32, u32) {
+    let meta = fs::symlink_metadata(path).unwrap();
+    (meta.uid(), meta.gid())
+}
+
+#[test]
+fn root_binds_the_port_and_then_every_thread_is_another_user_for_good() {
+    if !needs::to_be_root() {
+        return;
+    }
+    let site = Site::new();
+    let port = low_port();
+    without_root(&site);
+    site.edit("config.toml", "127.0.0.1:0", &format!("127.0.0.1:{port}"));
+    fs::set_permissions(site.path("config.toml"), PermissionsExt::from_mode(0o600)).unwrap();
+    let mut daemon = site.start();
+    assert_eq!(daemon.addr().port(), port);
+    daemon.await_log(&format!("Running as user {NOBODY} (uid {NOBODY}, gid {NOBODY})"));
+    let four = [NOBODY; 4].map(|id| id.to_string()).join(" ");
+    let nothing = "0".repeat(16);
+    let _busy = daemon.client("admin");
+    for thread in of_threads(daemon.pid(), &["Uid", "Gid", "Groups", "CapPrm", "CapEff", "CapInh", "CapAmb"]) {
+        assert_eq!(thread[..2], [&*four, &*four], "uids and gids: real, effective, saved, of the file system");
+        assert_eq!(thread[2], NOBODY.to_string(), "no group besides");
+        assert!(thread[3..].iter().all(|capabilities| *capabilities == nothing), "{thread:?}");
+    }
+    for file in [MASTER_KEY, VAULT, AUDIT, SIGNING_KEY] {
+        assert_eq!(owner(&site.path(file)), (NOBODY, NOBODY), "{file}");
+    }
+    // What it does later, it does as that user.
+    fs::rename(site.path(AUDIT), site.path("state/audit/old")).unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.await_log("Policy reloaded");
+    let log = site.path(AUDIT);
+    eventually("a new audit log is there", || log.exists().then_some(()));
+    assert_eq!(owner(&log), (NOBODY, NOBODY));
+    daemon.stop();
+}
+
+#[test]
+fn what_the_user_cannot_use_stops_the_start_with_the_command_that_helps() {
+    if !needs::to_be_root() {
+        return;
+    }
+    let site = Site::new();
+    configure(&site, &format!("user = \"{NOBODY}\"\ngroup = \"{NOBODY}\""));
+    let refused = |code: i32| {
+        let output = site.command("serve").output().unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        String::from_utf8(output.stderr).unwrap().lines().last().unwrap().to_owned()
+    };
+    let directory = site.path("state/secrets");
+    let line = refused(1);
+    let remedy = format!(
+        "as root: mkdir -p -m 700 {} && chown -R {NOBODY}:{NOBODY} {}",
+        directory.display(),
+        directory.display()
+    );
+    assert!(
+        line.contains(&format!("vault.json: user {NOBODY} cannot use it: Permission denied"))
+            && line.ends_with(&remedy),
+        "{line}"
+    );
+    assert!(!site.path("state").exists());
+
+    give_state(&site);
+    fs::set_permissions(site.path("policy.toml"), PermissionsExt::from_mode(0o600)).unwrap();
+    let line = refused(78);
+    assert!(line.contains("policy.toml: Permission denied"), "{line}");
+    assert_eq!(fs::read_dir(directory).unwrap().count(), 0, "nothing is made");
+}
