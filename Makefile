@@ -4,6 +4,8 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 # A clone of the RustSec advisory database for `make audit`; empty: cargo-audit fetches its own.
 ADVISORY_DB ?=
+# How long `make fuzz` spends on each target.
+SECONDS ?= 60
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BINARY := $(TARGET_DIR)/release/jarvis-secretsd
@@ -15,7 +17,7 @@ PACKAGES := ca-certificates curl gcc jq libc6-dev libpcre2-8-0 musl-tools openss
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: run build static test test-system deps bench audit lint fmt install clean help
+.PHONY: run build static test test-system deps bench fuzz audit lint fmt install clean help
 
 run: ## Build the daemon and start it on 127.0.0.1:8081, with its state in ./state
 	$(CARGO) run --release --locked -- --config etc/dev.toml
@@ -43,6 +45,16 @@ deps: ## Install what test-system, static and bench need (Debian)
 
 bench: build ## Measure requests a second, start-up and memory; writes tests/bench/RESULTS.md
 	BINARY=$(abspath $(BINARY)) tests/bench/bench.sh
+
+# What is found on the way goes to fuzz/found, which git ignores; an input that breaks something, to fuzz/artifacts.
+fuzz: ## Fuzz every parser for SECONDS=60 each
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || \
+		{ echo "cargo-fuzz is missing; to install it: cargo install --locked cargo-fuzz" >&2; exit 1; }
+	cd fuzz && for target in $$(RUSTC_BOOTSTRAP=1 $(CARGO) fuzz list --fuzz-dir .); do \
+		mkdir -p found/$$target && \
+		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir . $$target found/$$target corpus/$$target -- \
+			-max_total_time=$(SECONDS) -max_len=16384 -timeout=10 -rss_limit_mb=2048 || exit 1; \
+	done
 
 audit: ## Check the dependencies against the published vulnerabilities of RustSec
 	@$(CARGO) audit --version >/dev/null 2>&1 || \
