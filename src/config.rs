@@ -40,6 +40,30 @@ pub struct ServerConfig {
     pub user: Option<String>,
     /// That user's group, if it is not to be the user's own.
     pub group: Option<String>,
+    /// What makes the TCP socket speak TLS, `[server.tls]`.
+    pub tls: Option<TlsConfig>,
+}
+
+/// TLS on the TCP socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// The certificate, and behind it those that lead to its CA; PEM.
+    pub cert_path: PathBuf,
+    /// The certificate's private key; PEM, not encrypted, readable by its owner only.
+    pub key_path: PathBuf,
+    /// The CAs whose certificates clients may present; PEM. Without it, clients are not asked for any.
+    pub client_ca_path: Option<PathBuf>,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// RFC 5246, `1.2`.
+    Tls12,
+    /// RFC 8446, `1.3`.
+    Tls13,
 }
 
 /// The files; a relative path starts at the working directory.
@@ -129,6 +153,7 @@ impl Default for ServerConfig {
             request_timeout: Duration::from_secs(10),
             user: None,
             group: None,
+            tls: None,
         }
     }
 }
@@ -140,6 +165,9 @@ impl ServerConfig {
         table.set("request_timeout_secs", &mut self.request_timeout, |value| {
             value.integer(1..=3600).map(Duration::from_secs)
         })?;
+        if let Some(table) = table.table_if_there("tls")? {
+            self.tls = Some(TlsConfig::read(table)?);
+        }
         table.set("user", &mut self.user, account)?;
         let group = table.set("group", &mut self.group, account)?;
         match group {
@@ -156,6 +184,29 @@ fn account(value: &Value<'_>) -> Result<Option<String>, Failure> {
             Err(value.refuse("must be a name or a number"))
         }
         name => Ok(Some(name.to_owned())),
+    }
+}
+
+impl TlsConfig {
+    /// The files.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        [Some(&self.cert_path), Some(&self.key_path), self.client_ca_path.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+    }
+
+    fn read(mut table: Table<'_>) -> Result<Self, Failure> {
+        const VERSIONS: [(&str, TlsVersion); 2] = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
+        let mut min_version = TlsVersion::Tls12;
+        let cert_path = table.required("cert_path", Value::path);
+        let key_path = table.required("key_path", Value::path);
+        let mut client_ca_path = None;
+        table.set("client_ca_path", &mut client_ca_path, |value| value.path().map(Some))?;
+        table.set("min_version", &mut min_version, |value| value.one_of(&VERSIONS))?;
+        // A misspelt key is named rather than the one that then is missing.
+        table.finish()?;
+        Ok(Self { cert_path: cert_path?, key_path: key_path?, client_ca_path, min_version })
     }
 }
 

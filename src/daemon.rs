@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::config::{Config, PathsConfig};
 use crate::failure::Failure;
 use crate::files;
-use crate::http::{Limits, Listener, Server};
+use crate::http::{Limits, Listener, Server, Tls};
 use crate::metrics::Metrics;
 use crate::rotation::Scheduler;
 use crate::vault::{self, KeyBytes, KeyFile, Lifetimes, MasterKeySource, Vault};
@@ -36,6 +36,7 @@ pub struct Daemon {
     audit: Arc<AuditLog>,
     access: Arc<Access>,
     policy_path: PathBuf,
+    tls: Option<Arc<Tls>>,
     _locks: DirectoryLocks,
 }
 
@@ -45,6 +46,7 @@ pub struct Prepared {
     limits: Limits,
     api: Api,
     policy_path: PathBuf,
+    tls: Option<Arc<Tls>>,
     locks: DirectoryLocks,
 }
 
@@ -66,6 +68,7 @@ impl Prepared {
         let started = Instant::now();
         let mut locks = DirectoryLocks::default();
         locks.take(&[vault_path, audit_path])?;
+        let tls = config.server.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
         let looked = Looked::look(config, accept_rollback)?;
 
         // From here on the disk is changed.
@@ -104,6 +107,13 @@ impl Prepared {
         let vault = Arc::new(found_vault.open(vault_path, audit.clone(), clock.clone(), lifetimes)?);
         audit.write_synced(first_lines).map_err(|why| Failure::new(audit_path.display(), why))?;
 
+        let listener = match (&tls, &config.server.tls) {
+            (Some(tls), Some(settings)) => {
+                log::info!("TLS certificate loaded: {}", settings.cert_path.display());
+                listener.secure(tls.clone())
+            }
+            _ => listener,
+        };
         let limits = Limits {
             max_connections: config.server.max_connections,
             request_timeout: config.server.request_timeout,
@@ -118,7 +128,7 @@ impl Prepared {
             connections: listener.stats().clone(),
             started,
         };
-        Ok(Self { listener, limits, api, policy_path: config.security.rbac_policy_path.clone(), locks })
+        Ok(Self { listener, limits, api, policy_path: config.security.rbac_policy_path.clone(), tls, locks })
     }
 
     /// Starts to serve, on threads that have the rights of the calling one.
@@ -126,13 +136,13 @@ impl Prepared {
     /// # Errors
     /// If a thread cannot be started.
     pub fn serve(self) -> Result<Daemon, Failure> {
-        let Self { listener, limits, api, policy_path, locks } = self;
+        let Self { listener, limits, api, policy_path, tls, locks } = self;
         log::info!("Starting server on {}", listener.local_addr());
         let (vault, audit, access) = (api.vault.clone(), api.audit.clone(), api.access.clone());
         let server = listener.serve(limits, Arc::new(api)).map_err(|why| Failure::new("server", why))?;
         log::info!("Server started successfully");
         let scheduler = Scheduler::start(vault.clone()).map_err(|why| Failure::new("rotation thread", why))?;
-        Ok(Daemon { server, scheduler, vault, audit, access, policy_path, _locks: locks })
+        Ok(Daemon { server, scheduler, vault, audit, access, policy_path, tls, _locks: locks })
     }
 }
 
@@ -147,9 +157,12 @@ impl Daemon {
         &self.vault
     }
 
-    /// Goes on in a new audit file if the old one was renamed away, and reads the policy again: all of it takes effect,
-    /// or none.
+    /// Goes on in a new audit file if the old one was renamed away, and reads the TLS certificate and the policy again:
+    /// all of each takes effect, or none.
     pub fn reload(&self) {
+        if let Some(tls) = &self.tls {
+            tls.reload();
+        }
         // Its failure is logged where it happens, and the old file goes on being used.
         let _ = self.audit.reopen();
         let entry = Entry::new(Event::PolicyReload);

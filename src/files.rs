@@ -1,6 +1,6 @@
 //! Private files: made whole and durable or not at all, and read only if nobody else could have read them.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -15,13 +15,39 @@ use crate::secret::Wiped;
 /// # Errors
 /// If it is a symbolic link or not a regular file, larger than `limit`, or readable or writable by anyone but its owner.
 pub fn read_private(path: &Path, limit: u64) -> Result<Wiped, Failure> {
+    let (file, meta) = open(path, OFlags::NOFOLLOW)?;
+    refuse_shared(path, &meta)?;
+    read_whole(path, file, &meta, limit)
+}
+
+/// The same for a key that others put there by changing a symbolic link, as certbot and Kubernetes do.
+///
+/// # Errors
+/// As [`read_private`], but for the symbolic link.
+pub fn read_private_through_links(path: &Path, limit: u64) -> Result<Wiped, Failure> {
+    let (file, meta) = open(path, OFlags::empty())?;
+    refuse_shared(path, &meta)?;
+    read_whole(path, file, &meta, limit)
+}
+
+/// Reads a file of at most `limit` bytes that anyone may read.
+///
+/// # Errors
+/// If it is not a regular file, or larger than `limit`.
+pub fn read(path: &Path, limit: u64) -> Result<Wiped, Failure> {
+    let (file, meta) = open(path, OFlags::empty())?;
+    read_whole(path, file, &meta, limit)
+}
+
+/// Opens a regular file. It does not wait, as opening a pipe would.
+fn open(path: &Path, links: OFlags) -> Result<(File, Metadata), Failure> {
     let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
     let file = OpenOptions::new()
         .read(true)
-        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits() as i32)
+        .custom_flags((links | OFlags::NONBLOCK | OFlags::CLOEXEC).bits() as i32)
         .open(path)
         .map_err(|why| match why.raw_os_error() {
-            Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => {
+            Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() && links.contains(OFlags::NOFOLLOW) => {
                 fail(&"is a symbolic link; a key must be a regular file")
             }
             _ => fail(&why),
@@ -30,18 +56,29 @@ pub fn read_private(path: &Path, limit: u64) -> Result<Wiped, Failure> {
     if !meta.is_file() {
         return Err(fail(&"is not a regular file"));
     }
+    Ok((file, meta))
+}
+
+fn refuse_shared(path: &Path, meta: &Metadata) -> Result<(), Failure> {
     if meta.mode() & 0o077 != 0 {
         let mode = meta.mode() & 0o7777;
-        let path = path.display();
-        return Err(fail(&format_args!(
-            "others than its owner may use this key (mode {mode:04o}); if it was not exposed: chmod 600 {path}"
-        )));
+        let remedy = format!("if it was not exposed: chmod 600 {}", path.display());
+        let why = format!("others than its owner may use this key (mode {mode:04o}); {remedy}");
+        return Err(Failure::new(path.display(), why));
     }
+    Ok(())
+}
+
+fn read_whole(path: &Path, file: File, meta: &Metadata, limit: u64) -> Result<Wiped, Failure> {
+    let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
     if meta.len() > limit {
-        return Err(fail(&format_args!("is {} bytes long, a key has at most {limit}", meta.len())));
+        return Err(fail(&format_args!("is {} bytes long, at most {limit} are expected", meta.len())));
     }
-    let mut bytes = Wiped::new(Vec::with_capacity(limit as usize));
-    file.take(limit).read_to_end(&mut bytes).map_err(|why| fail(&why))?;
+    // Reading into room that is there leaves no copy behind, as a vector that grows would. A file that grows meanwhile
+    // is cut off, and does not parse.
+    let room = meta.len() + 1;
+    let mut bytes = Wiped::new(Vec::with_capacity(room as usize));
+    file.take(room.min(limit)).read_to_end(&mut bytes).map_err(|why| fail(&why))?;
     Ok(bytes)
 }
 

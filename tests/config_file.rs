@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jarvis_secretsd::config::{Aead, COMMENTED, Config};
+use jarvis_secretsd::config::{Aead, COMMENTED, Config, TlsConfig, TlsVersion};
 use log::LevelFilter;
 
 fn parse(text: &str) -> Config {
@@ -30,6 +30,7 @@ fn an_empty_file_gives_the_defaults() {
     assert_eq!(config.server.bind_addr, "127.0.0.1:8081".parse().unwrap());
     assert_eq!(config.server.max_connections, 512);
     assert_eq!(config.server.request_timeout, Duration::from_secs(10));
+    assert_eq!(config.server.tls, None);
     assert_eq!(config.paths.vault_path, Path::new("/opt/jarvis/secrets/vault.json"));
     assert_eq!(config.paths.audit_path, Path::new("/opt/jarvis/audit/audit.jsonl"));
     assert_eq!(config.paths.master_key_path, Path::new("/opt/jarvis/secrets/master.key"));
@@ -106,6 +107,32 @@ fn every_key_takes_effect() {
     assert!(config.security.trust_client_header);
     assert_eq!(config.logging.level, LevelFilter::Trace);
     assert!(config.logging.json);
+}
+
+#[test]
+fn tls_is_on_with_a_certificate_and_its_key() {
+    let pair = "[server.tls]\ncert_path = \"c.pem\"\nkey_path = \"k.pem\"\n";
+    let expected = TlsConfig {
+        cert_path: "c.pem".into(),
+        key_path: "k.pem".into(),
+        client_ca_path: None,
+        min_version: TlsVersion::Tls12,
+    };
+    assert_eq!(parse(pair).server.tls, Some(expected.clone()));
+    let all = format!("{pair}client_ca_path = \"ca.pem\"\nmin_version = \"1.3\"\n");
+    let expected = TlsConfig { client_ca_path: Some("ca.pem".into()), min_version: TlsVersion::Tls13, ..expected };
+    assert_eq!(parse(&all).server.tls, Some(expected));
+}
+
+#[test]
+fn a_tls_section_that_is_not_whole_is_refused_rather_than_passed_over() {
+    assert_eq!(error("[server.tls]\n"), "c.toml:1:1: [server.tls] lacks the key `cert_path`");
+    assert_eq!(error("[server.tls]\ncert_path = \"c\"\n"), "c.toml:1:1: [server.tls] lacks the key `key_path`");
+    let misspelt = "[server.tls]\ncert_path = \"c\"\nkey_pth = \"k\"\n";
+    let expected = "c.toml:3:1: unknown key `key_pth` in [server.tls]; did you mean `key_path`?";
+    assert_eq!(error(misspelt), expected);
+    let old = "[server.tls]\ncert_path = \"c\"\nkey_path = \"k\"\nmin_version = \"1.1\"\n";
+    assert_eq!(error(old), "c.toml:4:15: `min_version` in [server.tls] must be one of `1.2`, `1.3`");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! What the configuration means for the daemon's own process.
 
+use std::path::{Path, PathBuf};
+
 use super::Exit;
 use crate::access::Access;
-use crate::config::{Config, PathsConfig, ServerConfig};
+use crate::config::{Config, PathsConfig, ServerConfig, TlsConfig};
 use crate::failure::Failure;
 use crate::files;
 use crate::process::{self, Protection, User};
@@ -22,13 +24,17 @@ pub fn give_up_root(user: &User, config: &Config, access: &Access) -> Result<Pro
     Ok(done)
 }
 
-/// Confines the process to what a daemon at work opens: its state, and the policy, which SIGHUP reads again.
+/// Confines the process to what a daemon at work opens: its state, and what it reads again, the policy and the
+/// certificates.
 ///
-/// A policy behind a symbolic link is read where that leads now, too.
+/// What is behind a symbolic link is read where that leads now, too.
 pub fn confine(config: &Config) -> Protection {
     let PathsConfig { vault_path, audit_path, .. } = &config.paths;
-    let policy = &config.security.rbac_policy_path;
-    let target = policy.canonicalize().unwrap_or_else(|_| policy.clone());
+    let tls = config.server.tls.iter().flat_map(TlsConfig::paths);
+    let named: Vec<&Path> = tls.chain([config.security.rbac_policy_path.as_path()]).collect();
+    let targets: Vec<PathBuf> = named.iter().filter_map(|path| path.canonicalize().ok()).collect();
     let writable = [vault_path, audit_path].map(|path| files::parent(path));
-    process::confine(&writable, &[files::parent(policy), files::parent(&target)])
+    let readable: Vec<&Path> =
+        named.into_iter().chain(targets.iter().map(PathBuf::as_path)).map(files::parent).collect();
+    process::confine(&writable, &readable)
 }

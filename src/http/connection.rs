@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use log::{debug, error};
 use rouille::Request;
 
-use super::Refusal;
 use super::body::Body;
 use super::buffer::Input;
 use super::context::Context;
@@ -14,7 +13,9 @@ use super::head::{Head, parse_head};
 use super::link::Link;
 use super::reply::{Date, Reply};
 use super::scanner::Scanner;
+use super::tls::{Session, Unsecured};
 use super::wire::{Wire, time_left};
+use super::{Peer, Refusal};
 
 /// For how long, and for how many bytes, we listen to a client after our last word. Closing a socket while it still
 /// sends would reset the connection before the client has read the answer (RFC 9112, section 9.6).
@@ -26,12 +27,25 @@ pub fn serve(link: &Link, context: &Context) {
     let limits = &context.limits;
     // It fails only if the client has gone already.
     let Ok(wire) = Wire::open(link, limits.idle_timeout, limits.request_timeout) else { return };
-    let mut connection = Connection { wire, context, input: Input::new(limits.max_head), date: Date::default() };
-    while connection.exchange() {}
+    let mut connection = Connection {
+        wire,
+        session: None,
+        peer: link.peer.clone(),
+        context,
+        input: Input::new(limits.max_head),
+        date: Date::default(),
+    };
+    if connection.secure() {
+        while connection.exchange() {}
+        connection.part();
+    }
 }
 
 struct Connection<'a> {
     wire: Wire<'a>,
+    /// TLS over the wire, where it is spoken.
+    session: Option<Session>,
+    peer: Peer,
     context: &'a Context,
     input: Input,
     date: Date,
@@ -60,6 +74,45 @@ struct Subject<'a> {
 }
 
 impl Connection<'_> {
+    /// Begins TLS where it is to be spoken. Returns whether requests may follow. Until then it is the client's turn, who
+    /// thus has to make room for others like one who sends no request.
+    fn secure(&mut self) -> bool {
+        let Some(tls) = &self.context.tls else { return true };
+        let peer = &self.peer;
+        match Session::begin(&mut self.wire, tls, self.context.limits.request_timeout) {
+            Ok(session) => {
+                self.peer.certificate_names = session.client_names();
+                self.session = Some(session);
+                return true;
+            }
+            Err(Unsecured::Plain) => {
+                let id = self.context.next_request_id();
+                let refusal = Refusal::bad_request("this port speaks TLS; use https://");
+                return self.end(refusal.into(), &Subject { id: &id, began: Instant::now(), method: "-", target: "-" });
+            }
+            Err(Unsecured::Distrusted(why)) => {
+                debug!("{peer}: the client's certificate is not accepted: {why}");
+                self.context.handler.distrusted(peer, &why.to_string());
+            }
+            Err(Unsecured::Failed(why)) => debug!("{peer}: no TLS: {why}"),
+            Err(Unsecured::Broken(why)) => {
+                debug!("{peer}: no TLS: {why}");
+                self.count_timeout(&why);
+                return false;
+            }
+        }
+        // The client was sent an alert, and may still be sending itself.
+        self.wire.link.begin() && self.hang_up()
+    }
+
+    /// Tells a client that speaks TLS that the connection ends here, and was not cut by somebody on the way.
+    fn part(&mut self) {
+        if let Some(session) = &mut self.session {
+            // A client that has gone already needs no goodbye.
+            let _ = session.dismiss(&mut self.wire);
+        }
+    }
+
     /// One request and its answer. Returns whether another may follow.
     fn exchange(&mut self) -> bool {
         if self.input.unread().is_empty() && !matches!(self.read(self.context.limits.idle_timeout), Ok(1..)) {
@@ -136,7 +189,7 @@ impl Connection<'_> {
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case("X-Request-Id"));
         headers.push(("X-Request-Id".to_owned(), id.to_owned()));
         let handled = if is_head { "GET" } else { &method };
-        let peer = &self.wire.link.peer;
+        let peer = &self.peer;
         let request = Request::fake_http_from(peer.address, handled, target, headers, Vec::new());
 
         let handler = &self.context.handler;
@@ -195,7 +248,7 @@ impl Connection<'_> {
         // a credential, but clients have put some there.
         let (method, path) = (subject.method, subject.target.split('?').next().unwrap_or_default());
         let (status, bytes, micros) = (reply.status(), body.len(), subject.began.elapsed().as_micros());
-        debug!("{method} {path} {status} {bytes} bytes {micros} us {} {}", self.wire.link.peer, subject.id);
+        debug!("{method} {path} {status} {bytes} bytes {micros} us {} {}", self.peer, subject.id);
         sent.is_ok()
     }
 
@@ -204,7 +257,7 @@ impl Connection<'_> {
         self.wire.link.wait(Instant::now());
         let deadline = Instant::now() + LINGER_TIME;
         let mut heard = 0;
-        if self.wire.finish().is_ok() {
+        if self.finish().is_ok() {
             while heard < LINGER_BYTES {
                 self.input.consume(self.input.unread().len());
                 match time_left(deadline).and_then(|left| self.read(left)) {
@@ -217,14 +270,32 @@ impl Connection<'_> {
     }
 
     fn read(&mut self, timeout: Duration) -> std::io::Result<usize> {
-        self.input.fill(|room| self.wire.read(room, timeout))
+        let Self { wire, session, input, .. } = self;
+        input.fill(|room| match session {
+            Some(session) => session.read(wire, room, timeout),
+            None => wire.read(room, timeout),
+        })
+    }
+
+    fn finish(&mut self) -> std::io::Result<()> {
+        if let Some(session) = &mut self.session {
+            session.finish(&mut self.wire, LINGER_TIME)?;
+        }
+        self.wire.finish()
     }
 
     fn write(&mut self, parts: [&[u8]; 2]) -> std::io::Result<()> {
-        let written = self.wire.write(parts, self.context.limits.request_timeout);
-        if written.as_ref().is_err_and(|why| why.kind() == std::io::ErrorKind::TimedOut) {
+        let timeout = self.context.limits.request_timeout;
+        let written = match &mut self.session {
+            Some(session) => session.write(&mut self.wire, parts, timeout),
+            None => self.wire.write(parts, timeout),
+        };
+        written.inspect_err(|why| self.count_timeout(why))
+    }
+
+    fn count_timeout(&self, why: &std::io::Error) {
+        if why.kind() == std::io::ErrorKind::TimedOut {
             self.context.stats.count_timed_out();
         }
-        written
     }
 }

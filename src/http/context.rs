@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::registry::Registry;
+use super::tls::Tls;
 use super::{Handler, Limits, Stats};
 
 /// What a connection needs besides its socket.
@@ -13,6 +14,8 @@ pub struct Context {
     pub handler: Arc<dyn Handler>,
     pub stats: Arc<Stats>,
     pub registry: Arc<Registry>,
+    /// What is spoken on the connections; plain HTTP if there is none.
+    pub tls: Option<Arc<Tls>>,
     boot: u32,
     requests: AtomicU64,
 }
@@ -20,10 +23,16 @@ pub struct Context {
 impl Context {
     /// # Errors
     /// If the system gives no random bytes.
-    pub fn new(limits: Limits, handler: Arc<dyn Handler>, stats: Arc<Stats>, capacity: usize) -> io::Result<Self> {
+    pub fn new(
+        limits: Limits,
+        handler: Arc<dyn Handler>,
+        stats: Arc<Stats>,
+        capacity: usize,
+        tls: Option<Arc<Tls>>,
+    ) -> io::Result<Self> {
         let boot = getrandom::u32().map_err(|why| io::Error::other(why.to_string()))?;
         let registry = Arc::new(Registry::new(capacity, stats.clone()));
-        Ok(Self { limits, handler, stats, registry, boot, requests: AtomicU64::new(0) })
+        Ok(Self { limits, handler, stats, registry, tls, boot, requests: AtomicU64::new(0) })
     }
 
     /// An id that no other request has, also after a restart.

@@ -32,7 +32,8 @@ pub struct Link {
 pub struct ClientsTurn(u64);
 
 impl Link {
-    /// The link of a new connection with `peer`: it is the client's turn. `epoch` lies in the past and is the same for all links.
+    /// The link of a new connection with `peer`: it is the client's turn. `epoch` lies in the past and is the same for
+    /// all links.
     pub fn new(stream: TcpStream, peer: Peer, epoch: Instant) -> Self {
         let link = Self { stream, peer, epoch, turn: AtomicU64::new(OURS) };
         link.wait(Instant::now());
@@ -116,7 +117,7 @@ mod tests {
     fn link(epoch: Instant) -> Link {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let peer = Peer { address: stream.peer_addr().unwrap() };
+        let peer = Peer::at(stream.peer_addr().unwrap());
         Link::new(stream, peer, epoch)
     }
 

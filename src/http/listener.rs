@@ -14,6 +14,7 @@ use super::context::Context;
 use super::link::Link;
 use super::registry::Visit;
 use super::reply::{Date, Reply};
+use super::tls::{self, Tls};
 use super::workers::Workers;
 use super::{Handler, Limits, Peer, Refusal, Stats};
 
@@ -30,12 +31,13 @@ pub struct Listener {
     socket: TcpListener,
     addr: SocketAddr,
     stats: Arc<Stats>,
+    tls: Option<Arc<Tls>>,
 }
 
 /// Binds to `addr` and listens there. Port 0 lets the system pick one.
 pub fn bind(addr: SocketAddr) -> io::Result<Listener> {
     let socket = TcpListener::bind(addr)?;
-    Ok(Listener { addr: socket.local_addr()?, socket, stats: Arc::default() })
+    Ok(Listener { addr: socket.local_addr()?, socket, stats: Arc::default(), tls: None })
 }
 
 impl Listener {
@@ -49,6 +51,11 @@ impl Listener {
         &self.stats
     }
 
+    /// Has TLS spoken on all connections instead of plain HTTP.
+    pub fn secure(self, tls: Arc<Tls>) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
+
     /// Begins to accept connections and to answer requests, on threads of its own.
     ///
     /// # Errors
@@ -56,7 +63,7 @@ impl Listener {
     pub fn serve(self, limits: Limits, handler: Arc<dyn Handler>) -> io::Result<Server> {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX).saturating_sub(OTHER_FILES).max(1);
         let capacity = usize::try_from(files).unwrap_or(usize::MAX).min(limits.max_connections);
-        let context = Arc::new(Context::new(limits, handler, self.stats, capacity)?);
+        let context = Arc::new(Context::new(limits, handler, self.stats, capacity, self.tls)?);
         let workers = Workers::new({
             let context = context.clone();
             move |visit: Visit| connection::serve(&visit.link, &context)
@@ -125,7 +132,7 @@ impl Acceptor {
     fn run(mut self) {
         while !self.context.registry.is_closing() {
             match self.socket.accept() {
-                Ok((stream, address)) => self.admit(Link::new(stream, Peer { address }, self.epoch)),
+                Ok((stream, address)) => self.admit(Link::new(stream, Peer::at(address), self.epoch)),
                 Err(_) if self.context.registry.is_closing() => {}
                 Err(why) if matches!(why.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
                 // Mostly the lack of something that a connection holds: files, of the process or the system, or memory.
@@ -158,6 +165,10 @@ impl Acceptor {
         self.context.stats.count_refused();
         let reply = Reply::refusing(Refusal::busy());
         self.context.handler.refused(reply.status());
+        if self.context.tls.is_some() {
+            let _ = link.dismiss(&tls::REFUSAL);
+            return;
+        }
         let mut answer = reply.head(&self.context.next_request_id(), Date::default().now(), Some("close")).into_bytes();
         answer.extend_from_slice(reply.body());
         // A client that has gone already needs none.

@@ -17,6 +17,7 @@ mod registry;
 mod reply;
 pub mod scanner;
 mod stats;
+pub mod tls;
 mod wire;
 mod workers;
 
@@ -28,6 +29,7 @@ use serde::Serialize;
 pub use listener::{Listener, Server, bind};
 pub use peer::Peer;
 pub use stats::Stats;
+pub use tls::{CertificateName, Tls};
 
 /// What a client may cost us.
 #[derive(Clone, Debug)]
@@ -72,6 +74,10 @@ pub trait Handler: Send + Sync + 'static {
     /// Told of every answer that [`handle`](Self::handle) did not give: to a request that was malformed, too large or
     /// too slow, to a connection over the limit, and after a panic. It must neither block nor panic.
     fn refused(&self, status: u16);
+
+    /// Told of a client at `peer` that presented a certificate which was not accepted, and why; its connection has
+    /// ended. It must not panic.
+    fn distrusted(&self, _peer: &Peer, _why: &str) {}
 }
 
 /// The form of every error: `{"error":code,"message":message}` with the status `status`.

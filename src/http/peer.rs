@@ -3,11 +3,22 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::CertificateName;
+
 /// The other end of a connection. Nothing in it is taken from what the client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Where the connection comes from.
     pub address: SocketAddr,
+    /// The names in the certificate that the client has proved to have; none if it presented none.
+    pub certificate_names: Vec<CertificateName>,
+}
+
+impl Peer {
+    /// Somebody of whom nothing but the address is known.
+    pub fn at(address: SocketAddr) -> Self {
+        Self { address, certificate_names: Vec::new() }
+    }
 }
 
 impl fmt::Display for Peer {

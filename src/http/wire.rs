@@ -26,12 +26,22 @@ impl<'a> Wire<'a> {
         Ok(Self { link, read_timeout, write_timeout })
     }
 
+    /// Waits for the first byte, which stays where it is; none means that the client sends nothing. Nothing within
+    /// `timeout` is an error of the kind `TimedOut`.
+    pub fn peek(&mut self, timeout: Duration) -> io::Result<Option<u8>> {
+        self.wait_for(timeout)?;
+        let mut first = [0];
+        loop {
+            match self.link.stream.peek(&mut first) {
+                Err(why) if why.kind() == ErrorKind::Interrupted => {}
+                peeked => return peeked.map(|count| first[..count].first().copied()).map_err(name_timeout),
+            }
+        }
+    }
+
     /// Reads once; 0 means that the client sends no more. Nothing within `timeout` is an error of the kind `TimedOut`.
     pub fn read(&mut self, room: &mut [u8], timeout: Duration) -> io::Result<usize> {
-        if timeout != self.read_timeout {
-            self.link.stream.set_read_timeout(Some(timeout))?;
-            self.read_timeout = timeout;
-        }
+        self.wait_for(timeout)?;
         loop {
             match (&self.link.stream).read(room) {
                 Err(why) if why.kind() == ErrorKind::Interrupted => {}
@@ -70,6 +80,14 @@ impl<'a> Wire<'a> {
     /// Tells the client that nothing more will be written.
     pub fn finish(&self) -> io::Result<()> {
         self.link.stream.shutdown(Shutdown::Write)
+    }
+
+    fn wait_for(&mut self, timeout: Duration) -> io::Result<()> {
+        if timeout != self.read_timeout {
+            self.link.stream.set_read_timeout(Some(timeout))?;
+            self.read_timeout = timeout;
+        }
+        Ok(())
     }
 }
 

@@ -64,6 +64,30 @@ impl<'d> Table<'d> {
         }
     }
 
+    /// Takes out the table `key`, if it is there.
+    ///
+    /// # Errors
+    /// If something else than a table has that name.
+    pub fn table_if_there(&mut self, key: &'static str) -> Result<Option<Table<'d>>, Failure> {
+        let path = self.path_of(key);
+        self.value(key).map(|value| value.into_table(path)).transpose()
+    }
+
+    /// Takes out the value of `key`, which must be there, and has `read` make a `T` of it.
+    ///
+    /// # Errors
+    /// That of `read`, or that there is no such key.
+    pub fn required<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&Value<'d>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match self.value(key) {
+            Some(value) => read(&value),
+            None => Err(self.refuse(format_args!("lacks the key `{key}`"))),
+        }
+    }
+
     /// The tables in this one, whatever their names are, in the order of the file.
     ///
     /// # Errors

@@ -7,3 +7,6 @@ mod framing;
 mod limits;
 mod stopping;
 mod support;
+mod tls;
+#[path = "../tls_client/mod.rs"]
+mod tls_client;

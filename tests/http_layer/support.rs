@@ -6,14 +6,14 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jarvis_secretsd::http::{self, Handler, Limits, Peer, Server, Stats};
+use jarvis_secretsd::http::{self, Handler, Limits, Listener, Peer, Server, Stats, Tls};
 use rouille::{Request, Response};
 
 /// How long a test waits for what has to happen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits until `condition` holds.
-pub fn eventually(what: &str, condition: impl Fn() -> bool) {
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "waited too long until {what}");
@@ -53,12 +53,18 @@ pub struct App {
     pub gate: Gate,
     handled: Mutex<usize>,
     refused: Mutex<Vec<u16>>,
+    distrusted: Mutex<Vec<String>>,
 }
 
 impl App {
     /// How many requests came through to the application.
     pub fn handled(&self) -> usize {
         *self.handled.lock().unwrap()
+    }
+
+    /// Why certificates of clients were not accepted.
+    pub fn distrusted(&self) -> Vec<String> {
+        self.distrusted.lock().unwrap().clone()
     }
 
     /// The statuses that the layer answered with by itself.
@@ -68,7 +74,7 @@ impl App {
 }
 
 impl Handler for App {
-    fn handle(&self, request: &Request, body: &[u8], _: &Peer) -> Response {
+    fn handle(&self, request: &Request, body: &[u8], peer: &Peer) -> Response {
         *self.handled.lock().unwrap() += 1;
         match request.raw_url() {
             "/hold" => self.gate.pass(),
@@ -79,13 +85,19 @@ impl Handler for App {
             _ => {}
         }
         let body = String::from_utf8_lossy(body);
+        let names: Vec<String> = peer.certificate_names.iter().map(ToString::to_string).collect();
         Response::text(format!("{} {} {body}", request.method(), request.raw_url()))
             .with_additional_header("Seen-Host", request.header("Host").unwrap_or("none").to_owned())
+            .with_additional_header("Seen-Names", names.join(" "))
             .with_additional_header("Seen-Id", request.header("X-Request-Id").unwrap_or("none").to_owned())
     }
 
     fn refused(&self, status: u16) {
         self.refused.lock().unwrap().push(status);
+    }
+
+    fn distrusted(&self, _: &Peer, why: &str) {
+        self.distrusted.lock().unwrap().push(why.to_owned());
     }
 }
 
@@ -103,10 +115,19 @@ impl Site {
     }
 
     pub fn with(change: impl FnOnce(&mut Limits)) -> Self {
+        Self::listening(|listener| listener, change)
+    }
+
+    /// One that speaks TLS.
+    pub fn secure(tls: &Arc<Tls>, change: impl FnOnce(&mut Limits)) -> Self {
+        Self::listening(|listener| listener.secure(tls.clone()), change)
+    }
+
+    fn listening(prepare: impl FnOnce(Listener) -> Listener, change: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = Limits { max_body: 1000, ..Limits::default() };
         change(&mut limits);
         let app = Arc::new(App::default());
-        let listener = http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = prepare(http::bind("127.0.0.1:0".parse().unwrap()).unwrap());
         let (addr, stats) = (listener.local_addr(), listener.stats().clone());
         let server = Some(listener.serve(limits, app.clone()).unwrap());
         Self { app, stats, addr, server }
