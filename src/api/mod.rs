@@ -19,7 +19,7 @@ use rouille::{Request, Response, router};
 use serde::Serialize;
 
 use crate::access::Access;
-use crate::audit::{AuditLog, Event};
+use crate::audit::{AuditLog, Entry, Event, Outcome};
 use crate::clock::Timestamp;
 use crate::http::{self, Handler, Peer};
 use crate::metrics::Metrics;
@@ -84,6 +84,13 @@ impl Handler for Api {
 
     fn refused(&self, status: u16) {
         self.metrics.refused(status);
+    }
+
+    fn distrusted(&self, peer: &Peer, why: &str) {
+        self.metrics.auth_failure();
+        let entry = Entry { remote: Some(peer.to_string()), ..Entry::new(Event::AuthFailure) };
+        // If it cannot be written, the log says so, and the client got nothing anyhow.
+        let _ = self.audit.write(entry.ended(Outcome::Denied, format!("client certificate: {why}")));
     }
 }
 

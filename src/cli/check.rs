@@ -5,11 +5,16 @@ use std::path::Path;
 use super::{Exit, load_config, protection};
 use crate::access::{Access, Rules};
 use crate::config::Config;
+use crate::http::Tls;
 use crate::process::{self, Protection};
 
 pub fn run(config_path: &Path) -> Result<(), Exit> {
     let config = load_config(config_path)?;
     println!("configuration {}: good", config_path.display());
+    if let Some(tls) = &config.server.tls {
+        Tls::load(tls)?;
+        println!("TLS certificate {}: good", tls.cert_path.display());
+    }
     let access = load_access(&config)?;
     let rules = access.snapshot().client_count();
     println!("policy {}: good, {rules} client rules", config.security.rbac_policy_path.display());

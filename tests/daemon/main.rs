@@ -19,3 +19,6 @@ mod running;
 mod signals;
 mod site;
 mod start;
+mod tls;
+#[path = "../tls_client/mod.rs"]
+mod tls_client;

@@ -5,6 +5,7 @@
 
 mod material;
 mod name;
+mod pin;
 mod session;
 
 use std::os::unix::fs::MetadataExt;
@@ -19,6 +20,7 @@ use crate::failure::Failure;
 use crate::sync::lock;
 
 pub use name::CertificateName;
+pub use pin::client_of;
 pub use session::{Session, Unsecured};
 
 /// What is said to a client for which there is no room, before any handshake: an alert (RFC 8446, section 6), fatal,
