@@ -97,7 +97,7 @@ impl Prepared {
         log::info!("Vault loaded: {}", vault_path.display());
         let policy = access.snapshot();
         log::info!("Loaded policy with {} client rules", policy.client_count());
-        for warning in access.warnings() {
+        for warning in access.warnings(clock.now()) {
             log::warn!("{warning}");
         }
         let first_lines = first_lines(&found_vault, &found_audit, policy.sha256(), rollback);
@@ -169,7 +169,7 @@ impl Daemon {
         let entry = match self.access.reload() {
             Ok(policy) => {
                 log::info!("Policy reloaded: {} client rules, sha256 {}", policy.client_count(), policy.sha256());
-                for warning in self.access.warnings() {
+                for warning in self.access.warnings(self.vault.now()) {
                     log::warn!("{warning}");
                 }
                 entry.ended(Outcome::Success, format!("sha256 {}", policy.sha256()))

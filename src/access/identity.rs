@@ -5,11 +5,17 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use rouille::Request;
 
 use super::Rules;
+use super::credentials::{self, Evidence};
 use super::policy::Policy;
+use super::token::{NoToken, Token};
+use crate::clock::Timestamp;
+use crate::http::Peer;
 use crate::name::is_name;
 
 /// The header in which a client says its name.
 pub const CLIENT_HEADER: &str = "X-Jarvis-Client";
+
+const AUTHORIZATION: &str = "Authorization";
 
 /// The name of a client that does not say it, where that is permitted.
 pub const ANONYMOUS: &str = "anonymous";
@@ -32,7 +38,7 @@ impl Principal {
 pub struct IdentityError {
     /// What to answer.
     pub kind: IdentityErrorKind,
-    /// For the audit log, never for the answer: it tells an unknown client from a missing header.
+    /// For the audit log, never for the answer: it tells an unknown client from a wrong token.
     pub reason: &'static str,
     /// The name that was claimed, if it is one.
     pub claimed: Option<String>,
@@ -41,36 +47,58 @@ pub struct IdentityError {
 /// What a request that could not be attributed to a client is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdentityErrorKind {
-    /// It contradicts itself: 400.
-    BadRequest,
+    /// It contradicts itself, with this header more than once: 400.
+    BadRequest(&'static str),
     /// It does not prove to be from a known client: 401, the same whether or not such a client exists.
     Unauthenticated,
     /// It was meant for a host that we are not: 421 (RFC 9110, section 15.5.20).
     Misdirected,
 }
 
-/// Finds out which client of `policy` sent `request`.
+/// Finds out which client of `policy` sent `request` over a connection with `peer`.
 ///
-/// A client is believed on its header alone, so a web page must not be able to send that: one that rebinds its DNS
-/// name to our address sends its own name as `Host`, which is why only IP literals and `localhost` pass, unless
-/// `rules.trust_client_header`. A request without `Host` passes; that is HTTP/1.0, which no browser speaks. The host is
-/// judged before the name, for otherwise the answer to a foreign one would tell which clients exist.
+/// The header says who it is, and a credential proves it: a token (RFC 6750, `Authorization: Bearer`), or the certificate
+/// that the connection was opened with.
+///
+/// A client without a credential is believed on its header alone, so a web page must not be able to send that: one that
+/// rebinds its DNS name to our address sends its own name as `Host`, which is why only IP literals and `localhost` pass,
+/// unless `rules.trust_client_header`. A request without `Host` passes; that is HTTP/1.0, which no browser speaks. The
+/// host is judged before the name, for otherwise the answer to a foreign one would tell which clients exist. It does not
+/// matter where a credential is presented: a page has none, and one that is not needed is refused.
 ///
 /// # Errors
 /// As [`IdentityErrorKind`] says.
-pub fn identify(request: &Request, policy: &Policy, rules: &Rules) -> Result<Principal, IdentityError> {
+pub fn identify(
+    request: &Request,
+    peer: &Peer,
+    policy: &Policy,
+    rules: &Rules,
+    now: Timestamp,
+) -> Result<Principal, IdentityError> {
     let mut claims = headers(request, CLIENT_HEADER);
     let claim = claims.next().filter(|name| !name.is_empty());
     let fail = |kind, reason| {
-        let claimed = claim.filter(|name| is_name(name)).map(str::to_owned);
+        // A token in the wrong header is a name by its form, and must not reach the log.
+        let claimed = claim.filter(|name| is_name(name) && !Token::is_alike(name)).map(str::to_owned);
         Err(IdentityError { kind, reason, claimed })
     };
     if claims.next().is_some() {
-        return fail(IdentityErrorKind::BadRequest, "more than one client header");
+        return fail(IdentityErrorKind::BadRequest(CLIENT_HEADER), "more than one client header");
     }
-    if !rules.trust_client_header && !headers(request, "Host").all(names_no_domain) {
+    let mut authorizations = headers(request, AUTHORIZATION);
+    let authorization = authorizations.next();
+    if authorizations.next().is_some() {
+        return fail(IdentityErrorKind::BadRequest(AUTHORIZATION), "more than one Authorization header");
+    }
+    let certificate_names = &peer.certificate_names;
+    let has_credential = authorization.is_some() || !certificate_names.is_empty();
+    if !has_credential && !rules.trust_client_header && !headers(request, "Host").all(names_no_domain) {
         return fail(IdentityErrorKind::Misdirected, "the host is neither an IP address nor localhost");
     }
+    let token = match authorization.map(bearer_token).transpose() {
+        Ok(token) => token.map(|token| token.hash()),
+        Err(reason) => return fail(IdentityErrorKind::Unauthenticated, reason),
+    };
     let name = match claim {
         Some(name) if is_name(name) => name,
         Some(_) => return fail(IdentityErrorKind::Unauthenticated, "malformed client name"),
@@ -79,10 +107,27 @@ pub fn identify(request: &Request, policy: &Policy, rules: &Rules) -> Result<Pri
         }
         None => ANONYMOUS,
     };
-    if !policy.knows(name) {
+    let evidence = Evidence { token, certificate_names, now };
+    let Some(credentials) = policy.credentials(name) else {
+        credentials::reject(&evidence);
         return fail(IdentityErrorKind::Unauthenticated, "unknown client");
+    };
+    match credentials.accept(&evidence) {
+        Ok(()) => Ok(Principal { name: name.to_owned() }),
+        Err(reason) => fail(IdentityErrorKind::Unauthenticated, reason),
     }
-    Ok(Principal { name: name.to_owned() })
+}
+
+/// The token in the value of an `Authorization` header. The error is a reason.
+fn bearer_token(authorization: &str) -> Result<Token, &'static str> {
+    let (scheme, text) = authorization.split_once(' ').unwrap_or((authorization, ""));
+    if !scheme.eq_ignore_ascii_case("Bearer") {
+        return Err("Authorization is not Bearer");
+    }
+    Token::parse(text.trim_matches(' ')).map_err(|why| match why {
+        NoToken::Form => "malformed token",
+        NoToken::Checksum => "mistyped token: its checksum does not fit",
+    })
 }
 
 fn headers<'r>(request: &'r Request, wanted: &'r str) -> impl Iterator<Item = &'r str> {
@@ -108,13 +153,28 @@ mod tests {
 
     use super::*;
 
-    const STRICT: Rules = Rules { require_client_id_header: true, trust_client_header: false };
+    /// 2026-11-24T11:36:44Z
+    const NOW: Timestamp = Timestamp::from_nanos(1_795_520_204_000_000_000);
+
+    const STRICT: Rules =
+        Rules { require_client_id_header: true, trust_client_header: false, auth_failures_per_minute: 10 };
 
     fn identify_with(headers: &[(&str, &str)], rules: &Rules) -> Result<String, IdentityError> {
-        let policy = Policy::parse("[clients.web]\n[clients.anonymous]\n", Path::new("p.toml")).unwrap();
+        identify_by("[clients.web]\n[clients.anonymous]\n", headers, &[], rules)
+    }
+
+    fn identify_by(
+        policy: &str,
+        headers: &[(&str, &str)],
+        certificate_names: &[&str],
+        rules: &Rules,
+    ) -> Result<String, IdentityError> {
+        let policy = Policy::parse(policy, Path::new("p.toml")).unwrap();
         let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let request = Request::fake_http("GET", "/secrets", headers, Vec::new());
-        identify(&request, &policy, rules).map(|principal| principal.name().to_owned())
+        let certificate_names = certificate_names.iter().map(|name| name.parse().unwrap()).collect();
+        let peer = Peer { certificate_names, ..Peer::at("192.0.2.1:5".parse().unwrap()) };
+        identify(&request, &peer, &policy, rules, NOW).map(|principal| principal.name().to_owned())
     }
 
     fn refused(headers: &[(&str, &str)]) -> (IdentityErrorKind, Option<String>) {
@@ -146,19 +206,17 @@ mod tests {
 
     #[test]
     fn anonymous_needs_a_policy_entry_like_any_other() {
-        let policy = Policy::parse("[clients.web]", Path::new("p.toml")).unwrap();
-        let request = Request::fake_http("GET", "/secrets", Vec::new(), Vec::new());
         let rules = Rules { require_client_id_header: false, ..STRICT };
-        let error = identify(&request, &policy, &rules).unwrap_err();
+        let error = identify_by("[clients.web]", &[], &[], &rules).unwrap_err();
         assert_eq!(error.kind, IdentityErrorKind::Unauthenticated);
     }
 
     #[test]
     fn two_client_headers_are_a_bad_request_even_if_they_agree() {
         let twice = [(CLIENT_HEADER, "web"), ("x-jarvis-client", "web")];
-        assert_eq!(refused(&twice), (IdentityErrorKind::BadRequest, Some("web".to_owned())));
+        assert_eq!(refused(&twice), (IdentityErrorKind::BadRequest(CLIENT_HEADER), Some("web".to_owned())));
         let one_empty = [(CLIENT_HEADER, ""), (CLIENT_HEADER, "web")];
-        assert_eq!(refused(&one_empty), (IdentityErrorKind::BadRequest, None));
+        assert_eq!(refused(&one_empty), (IdentityErrorKind::BadRequest(CLIENT_HEADER), None));
     }
 
     #[test]
@@ -233,5 +291,125 @@ mod tests {
         let rules = Rules { trust_client_header: true, ..STRICT };
         let headers = [(CLIENT_HEADER, "web"), ("Host", "secrets.internal:8081")];
         assert_eq!(identify_with(&headers, &rules).unwrap(), "web");
+    }
+
+    /// A policy with a token for `web`, none left for `shut`, certificates for `cert`, and nothing for `open`.
+    struct Tokens {
+        policy: String,
+        web: Token,
+        old: Token,
+    }
+
+    impl Tokens {
+        fn new() -> Self {
+            let (web, old) = (Token::generate().unwrap(), Token::generate().unwrap());
+            let policy = format!(
+                "[clients.web]\ntoken_sha256 = [\"{}\", {{ sha256 = \"{}\", expires = 2026-11-23 }}]\n\
+                 [clients.shut]\ntoken_sha256 = []\n[clients.open]\n\
+                 [clients.cert]\ntls_subject = [\"CN=cert\", \"DNS:cert.internal\"]\n",
+                web.hash(),
+                old.hash()
+            );
+            Self { policy, web, old }
+        }
+
+        fn presented(&self, client: &str, authorization: &str) -> Result<String, IdentityError> {
+            identify_by(&self.policy, &[(CLIENT_HEADER, client), (AUTHORIZATION, authorization)], &[], &STRICT)
+        }
+
+        fn certified(&self, client: &str, names: &[&str]) -> Result<String, IdentityError> {
+            identify_by(&self.policy, &[(CLIENT_HEADER, client), ("Host", "secrets.internal")], names, &STRICT)
+        }
+    }
+
+    fn reason(refused: Result<String, IdentityError>) -> &'static str {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind, IdentityErrorKind::Unauthenticated);
+        error.reason
+    }
+
+    #[test]
+    fn a_token_proves_its_client_and_no_other() {
+        let tokens = Tokens::new();
+        let web = tokens.web.expose();
+        for authorization in [format!("Bearer {web}"), format!("bearer  {web}"), format!("BEARER {web} ")] {
+            assert_eq!(tokens.presented("web", &authorization).unwrap(), "web");
+        }
+        let authorization = format!("Bearer {web}");
+        assert_eq!(reason(tokens.presented("shut", &authorization)), "wrong token");
+        assert_eq!(reason(tokens.presented("nobody", &authorization)), "unknown client");
+        assert_eq!(reason(tokens.presented("", &authorization)), "no client header");
+    }
+
+    #[test]
+    fn what_is_no_token_of_the_client_is_refused() {
+        let tokens = Tokens::new();
+        let (web, other) = (tokens.web.expose(), Token::generate().unwrap());
+        for (authorization, expected) in [
+            (format!("Bearer {}", other.expose()), "wrong token"),
+            (format!("Bearer {}", tokens.web.hash()), "malformed token"),
+            (format!("Bearer {}", &web[..web.len() - 1]), "mistyped token: its checksum does not fit"),
+            ("Bearer".to_owned(), "malformed token"),
+            (String::new(), "Authorization is not Bearer"),
+            (format!("Basic {web}"), "Authorization is not Bearer"),
+            (web.to_owned(), "Authorization is not Bearer"),
+        ] {
+            assert_eq!(reason(tokens.presented("web", &authorization)), expected, "{authorization}");
+        }
+        assert_eq!(reason(identify_by(&tokens.policy, &[(CLIENT_HEADER, "web")], &[], &STRICT)), "no credential");
+    }
+
+    #[test]
+    fn a_token_is_valid_to_the_end_of_its_last_day() {
+        let tokens = Tokens::new();
+        let authorization = format!("Bearer {}", tokens.old.expose());
+        assert_eq!(reason(tokens.presented("web", &authorization)), "expired token");
+        let today = Tokens { policy: tokens.policy.replace("2026-11-23", "2026-11-24"), ..tokens };
+        assert_eq!(today.presented("web", &authorization).unwrap(), "web");
+    }
+
+    #[test]
+    fn a_client_whose_last_token_was_taken_out_is_not_believed_on_its_header() {
+        let tokens = Tokens::new();
+        assert_eq!(reason(identify_by(&tokens.policy, &[(CLIENT_HEADER, "shut")], &[], &STRICT)), "no credential");
+    }
+
+    #[test]
+    fn a_certificate_proves_the_clients_that_name_it() {
+        let tokens = Tokens::new();
+        assert_eq!(tokens.certified("cert", &["CN=cert"]).unwrap(), "cert");
+        assert_eq!(tokens.certified("cert", &["CN=x", "DNS:CERT.internal"]).unwrap(), "cert");
+        for names in [&["CN=other"][..], &["DNS:cert"], &["URI:CN=cert"], &["CN=cert2"], &["CN=Cert"]] {
+            assert_eq!(reason(tokens.certified("cert", names)), "another's certificate");
+        }
+        assert_eq!(reason(tokens.certified("web", &["CN=web"])), "another's certificate");
+        let both = [(CLIENT_HEADER, "web"), (AUTHORIZATION, &format!("Bearer {}", tokens.web.expose()))];
+        assert_eq!(identify_by(&tokens.policy, &both, &["CN=cert"], &STRICT).unwrap(), "web", "one is enough");
+    }
+
+    #[test]
+    fn a_client_without_a_credential_is_not_believed_with_one() {
+        let tokens = Tokens::new();
+        let authorization = format!("Bearer {}", tokens.web.expose());
+        let expected = "a credential, where the client has none";
+        assert_eq!(reason(tokens.presented("open", &authorization)), expected);
+        assert_eq!(reason(tokens.certified("open", &["CN=open"])), expected, "so the host needs no look");
+    }
+
+    #[test]
+    fn with_a_token_any_host_will_do() {
+        let tokens = Tokens::new();
+        let authorization = format!("Bearer {}", tokens.web.expose());
+        let headers = [(CLIENT_HEADER, "web"), (AUTHORIZATION, &authorization), ("Host", "secrets.internal")];
+        assert_eq!(identify_by(&tokens.policy, &headers, &[], &STRICT).unwrap(), "web");
+    }
+
+    #[test]
+    fn two_authorizations_are_a_bad_request() {
+        let tokens = Tokens::new();
+        let authorization = format!("Bearer {}", tokens.web.expose());
+        let twice = [(CLIENT_HEADER, "web"), (AUTHORIZATION, &authorization), ("authorization", &authorization)];
+        let error = identify_by(&tokens.policy, &twice, &[], &STRICT).unwrap_err();
+        assert_eq!(error.kind, IdentityErrorKind::BadRequest(AUTHORIZATION));
     }
 }

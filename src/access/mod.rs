@@ -3,27 +3,35 @@
 //! A request takes one [`snapshot`](Access::snapshot) of the policy, and is [`identify`]-ed and judged by that alone, so
 //! that a reload in the middle of it cannot mix two policies.
 
+mod credentials;
 mod identity;
 mod pattern;
 mod policy;
+mod throttle;
+mod token;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use crate::clock::Timestamp;
 use crate::failure::Failure;
 use crate::sync::lock;
 
 pub use identity::{ANONYMOUS, CLIENT_HEADER, IdentityError, IdentityErrorKind, Principal, identify};
 pub use policy::{COMMENTED, Policy};
+pub use throttle::{Throttle, Throttled};
+pub use token::{NoToken, Token, TokenHash};
 
-/// How much a client header is worth; from `[security]` of the configuration.
+/// What is believed, and how often it may be tried; from `[security]` of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// Whether a request without the header is refused; otherwise it comes from [`ANONYMOUS`].
     pub require_client_id_header: bool,
     /// Whether every host that can reach the address is trusted to say which client it is.
     pub trust_client_header: bool,
+    /// Failed authentications a minute that one address is allowed; 0: any number.
+    pub auth_failures_per_minute: u32,
 }
 
 /// The policy in force, and where it came from.
@@ -33,6 +41,7 @@ pub struct Access {
     path: PathBuf,
     bind_addr: SocketAddr,
     rules: Rules,
+    throttle: Throttle,
 }
 
 impl Access {
@@ -43,7 +52,8 @@ impl Access {
     pub fn load(path: PathBuf, bind_addr: SocketAddr, rules: Rules) -> Result<Self, Failure> {
         let policy = Policy::load(&path)?;
         check_bind(bind_addr, &policy, rules.trust_client_header)?;
-        Ok(Self { current: Mutex::new(Arc::new(policy)), path, bind_addr, rules })
+        let throttle = Throttle::new(rules.auth_failures_per_minute);
+        Ok(Self { current: Mutex::new(Arc::new(policy)), path, bind_addr, rules, throttle })
     }
 
     /// Reads the file again, puts what is in it into force, and returns it.
@@ -68,9 +78,14 @@ impl Access {
         &self.rules
     }
 
+    /// What keeps those out who try too often.
+    pub fn throttle(&self) -> &Throttle {
+        &self.throttle
+    }
+
     /// What is dangerous about the policy in force and the rules, a sentence each.
-    pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.snapshot().warnings();
+    pub fn warnings(&self, now: Timestamp) -> Vec<String> {
+        let mut warnings = self.snapshot().warnings(now);
         if self.rules.trust_client_header {
             warnings.push(format!(
                 "trust_client_header = true: every host that can reach {} can pose as any client",
@@ -100,8 +115,8 @@ pub fn check_bind(bind_addr: SocketAddr, policy: &Policy, trust_client_header: b
         bind_addr,
         format_args!(
             "refusing to listen on an address that other hosts may reach, for these clients are believed on their \
-             {CLIENT_HEADER} header alone: {}; bind to 127.0.0.1, or, if every host that can reach the address is \
-             trusted, set `trust_client_header = true` in [security]",
+             {CLIENT_HEADER} header alone: {}; give each a credential (`jarvis-secretsd token CLIENT` prints one), or \
+             bind to 127.0.0.1, or, if every host that can reach the address is trusted, set `trust_client_header = true` in [security]",
             header_only.join(", ")
         ),
     ))

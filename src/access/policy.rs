@@ -6,8 +6,10 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use super::credentials::Credentials;
 use super::identity::{CLIENT_HEADER, Principal};
 use super::pattern::Pattern;
+use crate::clock::Timestamp;
 use crate::failure::Failure;
 use crate::name::is_name;
 use crate::strict_toml::{Document, Table, Value};
@@ -32,6 +34,7 @@ struct Client {
     allow: Vec<Pattern>,
     deny: Vec<Pattern>,
     admin: bool,
+    credentials: Credentials,
 }
 
 impl Policy {
@@ -72,9 +75,9 @@ impl Policy {
         Ok(Self { default_deny, clients, sha256 })
     }
 
-    /// Whether there is an entry for the client called `name`.
-    pub fn knows(&self, name: &str) -> bool {
-        self.clients.contains_key(name)
+    /// What proves that somebody is the client called `name`; none if there is no entry for it.
+    pub(super) fn credentials(&self, name: &str) -> Option<&Credentials> {
+        self.clients.get(name).map(|client| &client.credentials)
     }
 
     /// How many clients have rules.
@@ -104,14 +107,14 @@ impl Policy {
         self.rules_for(who).is_some_and(|client| client.admin)
     }
 
-    /// The clients that are believed on their header alone, in alphabetical order: all, for an entry holds no
-    /// credential.
+    /// The clients that are believed on their header alone, in alphabetical order: those without a credential.
     pub fn header_only_clients(&self) -> Vec<&str> {
-        self.clients.keys().map(String::as_str).collect()
+        let header_only = self.clients.iter().filter(|(_, client)| client.credentials.are_none());
+        header_only.map(|(name, _)| name.as_str()).collect()
     }
 
-    /// What is dangerous about this policy, a sentence each.
-    pub fn warnings(&self) -> Vec<String> {
+    /// What is dangerous about this policy, or of no use any more, a sentence each.
+    pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let mut warnings = Vec::new();
         if !self.default_deny {
             warnings.push("default_deny = false: every client may read the secrets that no rule mentions".to_owned());
@@ -123,6 +126,12 @@ impl Policy {
                  them: {}",
                 header_only.join(", ")
             ));
+        }
+        for (name, client) in &self.clients {
+            match client.credentials.expired(now) {
+                0 => {}
+                count => warnings.push(format!("client {name} has {count} expired in token_sha256, to be taken out")),
+            }
         }
         warnings
     }
@@ -144,7 +153,8 @@ impl Policy {
 
 impl Client {
     fn read(name: &str, mut table: Table<'_>) -> Result<Self, Failure> {
-        let mut client = Self { allow: Vec::new(), deny: Vec::new(), admin: name == ADMIN };
+        let credentials = Credentials::read(&mut table)?;
+        let mut client = Self { allow: Vec::new(), deny: Vec::new(), admin: name == ADMIN, credentials };
         let pattern = |value: &Value<'_>| {
             let text = value.string()?;
             Pattern::parse(text).ok_or_else(|| value.refuse(format_args!("must be {}", Pattern::FORM)))

@@ -6,7 +6,7 @@ use rouille::{Request, Response};
 
 use super::Api;
 use super::problem::Problem;
-use crate::access::{IdentityErrorKind, Policy, Principal, identify};
+use crate::access::{IdentityErrorKind, Policy, Principal, Throttled, identify};
 use crate::audit::{Entry, Event, Outcome};
 use crate::http::Peer;
 use crate::name::is_name;
@@ -48,13 +48,16 @@ impl<'a> Call<'a> {
             request_id: request.header("X-Request-Id").map(str::to_owned),
             ..Entry::new(event)
         };
+        let (throttle, now) = (api.access.throttle(), api.vault.now());
+        throttle.admit(peer, now).map_err(|throttled| Self::throttled(api, entry.clone(), throttled))?;
         let policy = api.access.snapshot();
-        match identify(request, &policy, api.access.rules()) {
+        match identify(request, peer, &policy, api.access.rules(), now) {
             Ok(who) => {
                 let entry = Entry { client: Some(who.name().to_owned()), ..entry };
                 Ok(Self { api, policy, who, entry, is_written: false })
             }
             Err(error) => {
+                throttle.fail(peer, now).map_err(|throttled| Self::throttled(api, entry.clone(), throttled))?;
                 if error.kind == IdentityErrorKind::Unauthenticated {
                     api.metrics.auth_failure();
                 }
@@ -63,6 +66,20 @@ impl<'a> Call<'a> {
                 Err(Problem::unidentified(error.kind))
             }
         }
+    }
+
+    /// Turns away whoever has failed too often. That is audited when it begins, and not with every request: otherwise
+    /// the log would fill the disk.
+    fn throttled(api: &Api, entry: Entry, throttled: Throttled) -> Problem {
+        api.metrics.auth_throttled();
+        if throttled.is_news {
+            let entry = Entry { event: Event::AuthFailure, ..entry };
+            let line = entry.ended(Outcome::Denied, "too many failures; more from this address are not written down");
+            if let Err(failure) = api.audit.write(line) {
+                return failure.into();
+            }
+        }
+        Problem::too_many_failures(throttled.retry_after)
     }
 
     fn end(self, worked: Result<Response, Problem>) -> Result<Response, Problem> {

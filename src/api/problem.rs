@@ -13,13 +13,13 @@ pub struct Problem {
     status: u16,
     code: &'static str,
     message: String,
-    /// The methods that the resource has, for 405.
-    allow: Option<&'static str>,
+    /// A header that belongs to the status.
+    header: Option<(&'static str, String)>,
 }
 
 impl Problem {
     fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), allow: None }
+        Self { status, code, message: message.into(), header: None }
     }
 
     pub fn bad_request(message: impl Into<String>) -> Self {
@@ -29,19 +29,31 @@ impl Problem {
     /// Says the same whether or not `client` exists.
     pub fn unidentified(kind: IdentityErrorKind) -> Self {
         match kind {
-            IdentityErrorKind::BadRequest => {
-                Self::bad_request(format!("the header {CLIENT_HEADER} must be sent exactly once"))
+            IdentityErrorKind::BadRequest(header) => {
+                Self::bad_request(format!("the header {header} must not be sent more than once"))
             }
             IdentityErrorKind::Unauthenticated => {
-                let message =
-                    format!("say who you are with the header {CLIENT_HEADER}: a client that the policy knows");
-                Self::new(401, "unauthenticated", message)
+                let message = format!(
+                    "say who you are with the header {CLIENT_HEADER}, and prove it if the client has a credential \
+                     (Authorization: Bearer <token>)"
+                );
+                // RFC 9110, section 11.6.1: a 401 names a scheme.
+                Self {
+                    header: Some(("WWW-Authenticate", "Bearer".to_owned())),
+                    ..Self::new(401, "unauthenticated", message)
+                }
             }
             IdentityErrorKind::Misdirected => {
                 let message = "this address is served only under an IP address or localhost as its host name";
                 Self::new(421, "misdirected", message)
             }
         }
+    }
+
+    /// `retry_after`: the seconds after which it is worth trying again.
+    pub fn too_many_failures(retry_after: u64) -> Self {
+        let message = "too many failed attempts to say who you are; what you send now is not looked at";
+        Self { header: Some(("Retry-After", retry_after.to_string())), ..Self::new(429, "too_many_requests", message) }
     }
 
     /// Says the same whether or not `what` exists.
@@ -55,7 +67,7 @@ impl Problem {
 
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let message = format!("this resource has the methods {allow}");
-        Self { allow: Some(allow), ..Self::new(405, "method_not_allowed", message) }
+        Self { header: Some(("Allow", allow.to_owned())), ..Self::new(405, "method_not_allowed", message) }
     }
 
     pub fn gone(message: impl Into<String>) -> Self {
@@ -114,8 +126,8 @@ impl From<Refused> for Problem {
 impl From<Problem> for Response {
     fn from(problem: Problem) -> Self {
         let response = refusal(problem.status, problem.code, &problem.message);
-        let response = match problem.allow {
-            Some(allow) => response.with_additional_header("Allow", allow),
+        let response = match problem.header {
+            Some((name, value)) => response.with_additional_header(name, value),
             None => response,
         };
         match problem.status {

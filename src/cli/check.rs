@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Exit, load_config, protection};
 use crate::access::{Access, Rules};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::Tls;
 use crate::process::{self, Protection};
@@ -18,7 +19,7 @@ pub fn run(config_path: &Path) -> Result<(), Exit> {
     let access = load_access(&config)?;
     let rules = access.snapshot().client_count();
     println!("policy {}: good, {rules} client rules", config.security.rbac_policy_path.display());
-    for warning in access.warnings() {
+    for warning in access.warnings(Clock::system().now()) {
         println!("warning: {warning}");
     }
     // What the daemon would do to itself is done to this process: nothing else tells as surely whether it works.
@@ -47,6 +48,7 @@ pub fn load_access(config: &Config) -> Result<Access, Exit> {
     let rules = Rules {
         require_client_id_header: config.security.require_client_id_header,
         trust_client_header: config.security.trust_client_header,
+        auth_failures_per_minute: config.security.auth_failures_per_minute,
     };
     Access::load(config.security.rbac_policy_path.clone(), config.server.bind_addr, rules).map_err(Exit::config)
 }

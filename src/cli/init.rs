@@ -1,9 +1,9 @@
-//! `init`: a commented configuration and policy to begin with.
+//! `init`: a commented configuration and policy to begin with, in which every client has a token.
 
 use std::path::Path;
 
-use super::Exit;
-use crate::access;
+use super::{Exit, token};
+use crate::access::{self, Token};
 use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::files;
@@ -15,14 +15,39 @@ pub fn run(directory: &Path) -> Result<(), Exit> {
             return Err(Failure::new(path.display(), "is there already; nothing was written").into());
         }
     }
-    let text = config_text(&policy_path)?;
+    let config = config_text(&policy_path)?;
+    let (policy, tokens) = policy_with_tokens()?;
     files::create_dir(directory).map_err(|why| Failure::new(directory.display(), why))?;
-    for (path, text) in [(&policy_path, access::COMMENTED), (&config_path, &text)] {
-        files::create(path, 0o644, text.as_bytes()).map_err(|why| Failure::new(path.display(), why))?;
-        println!("wrote {}", path.display());
+    let write = |path: &Path, text: &str| {
+        files::create(path, 0o644, text.as_bytes()).map_err(|why| Failure::new(path.display(), why))
+    };
+    write(&policy_path, &policy)?;
+    if let Err(why) = write(&config_path, &config) {
+        // Its tokens were shown to nobody.
+        let _ = std::fs::remove_file(&policy_path);
+        return Err(why.into());
+    }
+    println!("wrote {}\nwrote {}", policy_path.display(), config_path.display());
+    for (client, token) in tokens {
+        println!("token of {client}, shown this once: {}", token.expose());
     }
     println!("next: edit both, then jarvis-secretsd check --config {}", config_path.display());
     Ok(())
+}
+
+/// The commented policy, with a token for each of its clients.
+fn policy_with_tokens() -> Result<(String, Vec<(String, Token)>), Failure> {
+    let mut policy = String::new();
+    let mut tokens = Vec::new();
+    for line in access::COMMENTED.lines() {
+        policy.extend([line, "\n"]);
+        if let Some(client) = line.strip_prefix("[clients.").and_then(|rest| rest.strip_suffix(']')) {
+            let token = Token::generate()?;
+            policy.extend([&token::policy_line(&token), "\n"]);
+            tokens.push((client.to_owned(), token));
+        }
+    }
+    Ok((policy, tokens))
 }
 
 /// The commented configuration, with the policy beside it as its policy.

@@ -6,6 +6,7 @@ mod healthcheck;
 mod init;
 mod protection;
 mod serve;
+mod token;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -27,12 +28,14 @@ usage: jarvis-secretsd [--config PATH] [--accept-rollback]      the same as serv
        jarvis-secretsd check [--config PATH]
        jarvis-secretsd healthcheck [--config PATH]
        jarvis-secretsd init DIR
+       jarvis-secretsd token CLIENT
        jarvis-secretsd audit verify [--public-key FILE] [--checkpoint FILE] FILE...
 
 serve        serve secrets until SIGTERM or SIGINT; SIGHUP reads the policy again and reopens the audit log
 check        check the configuration and the policy, and change nothing
 healthcheck  ask the daemon that this configuration is for whether it is healthy
-init         write a commented configuration and policy to DIR
+init         write a commented configuration and policy to DIR, and print the clients' tokens
+token        print a fresh token for CLIENT, and its line for the policy
 audit verify check an audit log, whose files are given in the order in which they were written
 
   --config PATH       the configuration (default: /etc/jarvis-secretsd/config.toml)
@@ -91,6 +94,7 @@ enum Command {
     Check,
     Healthcheck,
     Init,
+    Token,
     AuditVerify,
     Help,
     Version,
@@ -128,6 +132,7 @@ impl Arguments {
                         Some("check") => Command::Check,
                         Some("healthcheck") => Command::Healthcheck,
                         Some("init") => Command::Init,
+                        Some("token") => Command::Token,
                         Some("audit") => match parser.value() {
                             Ok(word) if word == "verify" => Command::AuditVerify,
                             _ => return Err(Exit::usage("audit has the command verify")),
@@ -156,6 +161,8 @@ impl Arguments {
             match (self.command, self.operands.len()) {
                 (Command::Init, 1) => return Ok(self),
                 (Command::Init, _) => "init takes one directory",
+                (Command::Token, 1) => return Ok(self),
+                (Command::Token, _) => "token takes one client's name",
                 (Command::AuditVerify, 0) => "audit verify takes the files of a log",
                 (Command::AuditVerify, _) | (_, 0) => return Ok(self),
                 _ => "this command takes no file",
@@ -170,6 +177,7 @@ impl Arguments {
             Command::Check => check::run(&self.config_path()),
             Command::Healthcheck => healthcheck::run(&self.config_path()),
             Command::Init => init::run(&self.operands[0]),
+            Command::Token => token::run(&self.operands[0].to_string_lossy()),
             Command::AuditVerify => {
                 audit::verify(&self.operands, self.public_key.as_deref(), self.checkpoint.as_deref())
             }

@@ -30,6 +30,7 @@ pub struct Metrics {
     policy_allowed: AtomicU64,
     policy_denied: AtomicU64,
     authentication_failures: AtomicU64,
+    authentications_throttled: AtomicU64,
 }
 
 impl Metrics {
@@ -42,6 +43,7 @@ impl Metrics {
             policy_allowed: AtomicU64::new(0),
             policy_denied: AtomicU64::new(0),
             authentication_failures: AtomicU64::new(0),
+            authentications_throttled: AtomicU64::new(0),
         }
     }
 
@@ -64,6 +66,11 @@ impl Metrics {
     /// Counts a request whose client did not prove, or did not say, who it is.
     pub fn auth_failure(&self) {
         self.authentication_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request that was turned away because its source had failed too often.
+    pub fn auth_throttled(&self) {
+        self.authentications_throttled.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The page that Prometheus asks for, in its text format 0.0.4 (see [`CONTENT_TYPE`]).
@@ -97,6 +104,8 @@ impl Metrics {
             .sample(&[("decision", "denied")], read(&self.policy_denied));
         page.counter("authentication_failures_total", "Requests whose client did not prove or say who it is.")
             .value(read(&self.authentication_failures));
+        page.counter("authentications_throttled_total", "Requests that were turned away after too many failures.")
+            .value(read(&self.authentications_throttled));
     }
 }
 
@@ -138,6 +147,7 @@ mod tests {
         metrics.policy(true);
         metrics.policy(false);
         metrics.auth_failure();
+        metrics.auth_throttled();
         let readings = Readings {
             secrets: 1,
             versions: 2,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use toml::de::DeValue;
 
 use super::{Document, Table};
+use crate::clock::Timestamp;
 use crate::failure::Failure;
 
 /// A value of a document, with its place for the messages.
@@ -60,6 +61,23 @@ impl<'d> Value<'d> {
             let one_of = if words.len() > 1 { "one of " } else { "" };
             self.refuse(format_args!("must be {one_of}{}", quoted(&words)))
         })
+    }
+
+    /// A day, as its first moment in UTC, not before 1970.
+    pub fn date(&self) -> Result<Timestamp, Failure> {
+        let expected = "a date, such as 2027-01-31";
+        let found = self.value.as_datetime().ok_or_else(|| self.wrong_type(expected))?;
+        let wrong = || self.refuse(format_args!("must be {expected}"));
+        if found.time.is_some() {
+            return Err(wrong());
+        }
+        humantime::parse_rfc3339(&format!("{found}T00:00:00Z")).map(Timestamp::from).map_err(|_| wrong())
+    }
+
+    /// The table that it is; none if it is something else.
+    pub fn table(&self) -> Option<Table<'d>> {
+        let entries = self.value.as_table()?.clone();
+        Some(Table::new(self.document, self.name.clone(), self.offset, entries))
     }
 
     /// A path; whether anything is there is not looked at.

@@ -19,6 +19,8 @@ mod running;
 mod signals;
 mod site;
 mod start;
+mod throttling;
 mod tls;
 #[path = "../tls_client/mod.rs"]
 mod tls_client;
+mod tokens;

@@ -63,7 +63,8 @@ struct Directory(PathBuf);
 
 impl Site {
     /// With `config.toml` for a daemon that keeps its state under `state` and picks a port, and `policy.toml`, which is
-    /// [`POLICY`]. No request is cut off for being slow: what a busy machine delays is no failure.
+    /// [`POLICY`]. No request is cut off for being slow, for what a busy machine delays is no failure, and nobody is
+    /// throttled.
     pub fn new() -> Self {
         let site = Self::empty();
         site.configure("127.0.0.1:0", POLICY);
@@ -85,7 +86,7 @@ impl Site {
         let config = format!(
             "[server]\nbind_addr = {bind_addr:?}\nrequest_timeout_secs = 3600\n\
              [paths]\nvault_path = {:?}\naudit_path = {:?}\nmaster_key_path = {:?}\n\
-             [security]\nrbac_policy_path = {policy:?}\n",
+             [security]\nrbac_policy_path = {policy:?}\nauth_failures_per_minute = 0\n",
             self.path(VAULT),
             self.path(AUDIT),
             self.path(MASTER_KEY),

@@ -50,6 +50,7 @@ END
 }
 
 # start_daemon: starts it, on the state that is there or on a new one, and waits until it is healthy. Sets PID and URL.
+# The configuration says where it listens; what the kernel chose of that, the log says.
 start_daemon() {
     [ -n "$DIR" ] || new_state
     RUST_LOG=info "$BINARY" --config "$DIR/config.toml" 2>"$DIR/log" &
@@ -57,8 +58,7 @@ start_daemon() {
     local tries
     for ((tries = 0; tries < 100; tries++)); do
         kill -0 "$PID" 2>/dev/null || fail "the daemon did not start"
-        # The kernel chose the port; the log says which.
-        URL=$(sed -n 's|.*Starting server on \(127\.0\.0\.1:[0-9]*\)$|http://\1|p' "$DIR/log")
+        URL=$(sed -n 's|.*Starting server on \([0-9.]*:[0-9]*\)$|http://\1|p' "$DIR/log")
         if [ -n "$URL" ] && curl -fs -o "$DIR/answer" "$URL/healthz"; then
             return
         fi

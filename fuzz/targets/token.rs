@@ -1,0 +1,31 @@
+//! Whatever is presented as a token, nobody becomes a client by it who does not have one.
+#![no_main]
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use jarvis_secretsd::access::{Policy, Rules, Token, identify};
+use jarvis_secretsd::clock::Timestamp;
+use jarvis_secretsd::http::Peer;
+use libfuzzer_sys::fuzz_target;
+use rouille::Request;
+
+static TOKEN: LazyLock<Token> = LazyLock::new(|| Token::generate().unwrap());
+static POLICY: LazyLock<Policy> = LazyLock::new(|| {
+    let text = format!("[clients.web]\ntoken_sha256 = [\"{}\"]\n[clients.shut]\ntoken_sha256 = []\n", TOKEN.hash());
+    Policy::parse(&text, Path::new("policy.toml")).unwrap()
+});
+
+fuzz_target!(|input: (&str, &str, &str)| {
+    let (client, authorization, host) = input;
+    if let Ok(token) = Token::parse(authorization) {
+        assert_eq!(token.expose(), authorization);
+    }
+    let headers = [("X-Jarvis-Client", client), ("Authorization", authorization), ("Host", host)];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let request = Request::fake_http("GET", "/secrets", headers, Vec::new());
+    let peer = Peer::at("192.0.2.1:5".parse().unwrap());
+    let rules = Rules { require_client_id_header: true, trust_client_header: true, auth_failures_per_minute: 0 };
+    let error = identify(&request, &peer, &POLICY, &rules, Timestamp::from_nanos(1)).expect_err("a stranger got in");
+    assert!(error.claimed.is_none_or(|claimed| claimed == client && !claimed.starts_with("jst_")));
+});

@@ -1,0 +1,125 @@
+//! What a policy entry asks for, besides the name, before it believes that somebody is its client.
+
+use super::token::{Token, TokenHash};
+use crate::clock::Timestamp;
+use crate::failure::Failure;
+use crate::http::CertificateName;
+use crate::strict_toml::{Table, Value};
+
+/// The credentials of a client. One that matches is enough.
+///
+/// An entry without any is believed on its header alone. One that lists none under a key that it has is not: whoever
+/// took the last token out wants nobody in.
+#[derive(Debug, Default)]
+pub struct Credentials {
+    tokens: Option<Vec<KnownToken>>,
+    certificate_names: Option<Vec<CertificateName>>,
+}
+
+/// A token that the policy knows by its hash.
+#[derive(Debug)]
+struct KnownToken {
+    hash: TokenHash,
+    /// From when on it is worth nothing.
+    ends: Option<Timestamp>,
+}
+
+/// What somebody offers as a proof.
+pub struct Evidence<'a> {
+    /// The hash of the token that was presented.
+    pub token: Option<TokenHash>,
+    /// The names in the certificate that the connection was opened with.
+    pub certificate_names: &'a [CertificateName],
+    /// When.
+    pub now: Timestamp,
+}
+
+impl Credentials {
+    /// Takes the credentials out of a client's table.
+    pub fn read(table: &mut Table<'_>) -> Result<Self, Failure> {
+        let mut credentials = Self::default();
+        table.set("token_sha256", &mut credentials.tokens, |value| value.list(KnownToken::read).map(Some))?;
+        table.set("tls_subject", &mut credentials.certificate_names, |value| value.list(certificate_name).map(Some))?;
+        Ok(credentials)
+    }
+
+    /// Whether the client is believed on its header alone.
+    pub fn are_none(&self) -> bool {
+        self.tokens.is_none() && self.certificate_names.is_none()
+    }
+
+    /// Whether one of them matches. A token is compared with all that there are, each in constant time.
+    ///
+    /// # Errors
+    /// The reason, for the audit log.
+    pub fn accept(&self, evidence: &Evidence<'_>) -> Result<(), &'static str> {
+        if self.are_none() {
+            let is_none = evidence.token.is_none() && evidence.certificate_names.is_empty();
+            return if is_none { Ok(()) } else { Err("a credential, where the client has none") };
+        }
+        if self.certificate_names.iter().flatten().any(|name| evidence.certificate_names.contains(name)) {
+            return Ok(());
+        }
+        let Some(presented) = &evidence.token else {
+            return Err(if evidence.certificate_names.is_empty() { "no credential" } else { "another's certificate" });
+        };
+        let known = self.tokens.as_deref().unwrap_or_default();
+        let mut found = None;
+        for token in known {
+            if token.hash.matches(presented) {
+                found = Some(token);
+            }
+        }
+        match found {
+            None => Err("wrong token"),
+            Some(token) if token.has_ended(evidence.now) => Err("expired token"),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// How many tokens have expired.
+    pub fn expired(&self, now: Timestamp) -> usize {
+        self.tokens.iter().flatten().filter(|token| token.has_ended(now)).count()
+    }
+}
+
+/// Spends as much time on an unknown client as on one that has a token.
+pub fn reject(evidence: &Evidence<'_>) {
+    let tokens = Some(vec![KnownToken { hash: TokenHash::OF_NONE, ends: None }]);
+    let nobody = Credentials { tokens, ..Credentials::default() };
+    std::hint::black_box(nobody.accept(evidence).is_ok());
+}
+
+impl KnownToken {
+    /// `"<hash>"`, or `{ sha256 = "<hash>", expires = 2027-01-31 }`.
+    fn read(value: &Value<'_>) -> Result<Self, Failure> {
+        let Some(mut table) = value.table() else {
+            return Ok(Self { hash: hash(value)?, ends: None });
+        };
+        let hash = table.required("sha256", hash);
+        let mut ends = None;
+        table.set("expires", &mut ends, |value| value.date().map(|day| Some(day.plus_days(1))))?;
+        table.finish()?;
+        Ok(Self { hash: hash?, ends })
+    }
+
+    fn has_ended(&self, now: Timestamp) -> bool {
+        self.ends.is_some_and(|end| end <= now)
+    }
+}
+
+fn certificate_name(value: &Value<'_>) -> Result<CertificateName, Failure> {
+    value.string()?.parse().map_err(|()| value.refuse(format_args!("must be {}", CertificateName::FORM)))
+}
+
+fn hash(value: &Value<'_>) -> Result<TokenHash, Failure> {
+    let text = value.string()?;
+    TokenHash::parse(text).ok_or_else(|| {
+        value.refuse(if Token::is_alike(text) {
+            "is the token itself, which does not belong here and must be replaced now; the policy holds its SHA-256, as \
+             `jarvis-secretsd token` prints it"
+        } else {
+            "must be 64 hexadecimal digits in lower case, the SHA-256 of a token, as `jarvis-secretsd token` prints it"
+        })
+    })
+}

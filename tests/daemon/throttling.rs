@@ -1,0 +1,54 @@
+//! Throttling: who keeps failing is no longer listened to, and nobody else notices.
+
+use crate::client::Answer;
+use crate::running::Daemon;
+use crate::site::Site;
+
+fn site(allowed: u32) -> Site {
+    let site = Site::new();
+    site.edit("config.toml", "auth_failures_per_minute = 0", &format!("auth_failures_per_minute = {allowed}"));
+    site
+}
+
+fn metric(daemon: &Daemon, name: &str) -> u64 {
+    let page = daemon.client("admin").get("/metrics").body;
+    let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("{name} is not in {page}")).parse().unwrap()
+}
+
+fn retry_after(answer: &Answer) -> u64 {
+    answer.header("Retry-After").unwrap().parse().unwrap()
+}
+
+#[test]
+fn failures_beyond_ten_a_minute_are_answered_429_and_written_down_once() {
+    let daemon = site(10).start();
+    let mut stranger = daemon.client("stranger");
+    for failure in 0..10 {
+        assert_eq!(stranger.get("/secrets").status, 401, "{failure}");
+    }
+    for _ in 0..30 {
+        let answer = stranger.get("/secrets");
+        assert_eq!(answer.refusal(), (429, "too_many_requests".to_owned()));
+        assert!((1..=60).contains(&retry_after(&answer)), "{answer:?}");
+    }
+    let failures = daemon.site.audit(1).into_iter().filter(|line| line["event"] == "auth_failure");
+    let details: Vec<_> = failures.map(|line| line["detail"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(details.len(), 11, "{details:?}");
+    assert!(details[10].starts_with("too many failures"), "{details:?}");
+    assert_eq!(metric(&daemon, "jarvis_secretsd_authentication_failures_total"), 10);
+    assert_eq!(metric(&daemon, "jarvis_secretsd_authentications_throttled_total"), 30);
+    assert_eq!(stranger.get("/healthz").status, 200, "which needs no client");
+}
+
+#[test]
+fn nobody_on_this_host_is_shut_out_by_another_who_fails() {
+    let daemon = site(10).start();
+    let mut admin = daemon.client("admin");
+    admin.store("db_main", "v");
+    let mut stranger = daemon.client("stranger");
+    let statuses: Vec<_> = (0..12).map(|_| stranger.get("/secrets").status).collect();
+    assert_eq!(statuses[9..], [401, 429, 429]);
+    assert_eq!(admin.value("db_main"), "v");
+    assert_eq!(daemon.client("reader").value("db_main"), "v", "on a new connection too");
+}

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Throttling between hosts: an address that keeps failing is not looked at any more, and another one never notices. The
+# hosts are addresses in a network namespace of the test's own, which reach nothing else.
+source "$(dirname "$0")/lib.sh"
+need curl ip jq unshare
+
+if [ "${1:-}" != inside ]; then
+    unshare --map-root-user --net true 2>/dev/null || { echo "missing: the right to make a network namespace" >&2; exit 77; }
+    BINARY=$(realpath "$BINARY") exec unshare --map-root-user --net "$0" inside
+fi
+
+ip link set lo up
+for host in 1 2 3; do
+    ip address add "192.0.2.$host/32" dev lo
+done
+new_state
+read -r token hash <<<"$("$BINARY" token backend 2>/dev/null | sed 's/.*"\(.*\)".*/\1/' | tr '\n' ' ')"
+printf '[clients.backend]\nallow = ["*"]\ntoken_sha256 = ["%s"]\n' "$hash" >"$DIR/policy.toml"
+sed -i 's/127\.0\.0\.1:0/192.0.2.1:8081/' "$DIR/config.toml"
+start_daemon
+
+# status HOST TOKEN: how a request of that host, with that token, is answered.
+status() {
+    curl -s -o "$DIR/answer" -D "$DIR/head" -w '%{http_code}' --interface "192.0.2.$1" \
+        -H 'X-Jarvis-Client: backend' -H "Authorization: Bearer $2" "$URL/secrets"
+}
+
+[ "$(status 2 "$token")" = 200 ] || fail "the token is not believed"
+for ((try = 1; try <= 10; try++)); do
+    [ "$(status 2 wrong)" = 401 ] || fail "failure $try is not answered 401"
+done
+echo "ten failures a minute are answered 401"
+[ "$(status 2 wrong)" = 429 ] || fail "the eleventh failure is not answered 429"
+grep -qi '^retry-after: [1-9]' "$DIR/head" || fail "429 without Retry-After"
+[ "$(status 2 "$token")" = 429 ] || fail "an address over the limit is still looked at"
+echo "and then nothing of that address is looked at"
+[ "$(status 3 "$token")" = 200 ] || fail "another address notices"
+echo "another address does not notice"
+for ((try = 1; try <= 50; try++)); do
+    status 2 wrong >/dev/null
+done
+lines=$(jq -s '[.[] | select(.event == "auth_failure")] | length' "$DIR/audit/audit.jsonl")
+[ "$lines" = 11 ] || fail "$lines lines were written about one address"
+stop_daemon
