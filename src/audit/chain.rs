@@ -98,7 +98,14 @@ impl fmt::Display for Fault {
 pub(super) fn read(text: &[u8]) -> Result<Line, Fault> {
     let line: Line = serde_json::from_slice(text).map_err(|why| Fault::Form(printable(&why.to_string())))?;
     let canonical = serde_json::to_vec(&line).expect("a line is plain data");
-    if canonical == text { Ok(line) } else { Err(Fault::Form("it is not written as the daemon writes it".to_owned())) }
+    if canonical != text {
+        return Err(Fault::Form("it is not written as the daemon writes it".to_owned()));
+    }
+    // So that there is a number before and behind each, also in what somebody made up.
+    if !(1..u64::MAX).contains(&line.seq) {
+        return Err(Fault::Form(format!("no line has the number {}", line.seq)));
+    }
+    Ok(line)
 }
 
 /// Signs the JSON object that `out` holds from `start` on, by the rule of this log: the signature is over the object as

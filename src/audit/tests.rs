@@ -139,6 +139,20 @@ fn what_is_wrong_in_a_line_is_told_without_its_control_characters() {
 }
 
 #[test]
+fn a_number_that_no_line_can_have_is_damage() {
+    for number in [0, u64::MAX] {
+        let scratch = Scratch::new("number");
+        scratch.open().write_synced(vec![entry("a")]).unwrap();
+        let log = std::fs::read_to_string(scratch.path()).unwrap();
+        std::fs::write(scratch.path(), log.replace("{\"seq\":1,", &format!("{{\"seq\":{number},"))).unwrap();
+        let error = Found::look(&scratch.path()).err().unwrap().to_string();
+        assert!(error.contains("damaged"), "{error}");
+        let error = scratch.verify().unwrap_err().to_string();
+        assert!(error.contains(&format!("no line has the number {number}")), "{error}");
+    }
+}
+
+#[test]
 fn a_restart_goes_on_behind_whatever_a_crash_left_of_the_last_batch() {
     let scratch = Scratch::new("torn");
     let log = scratch.open();
