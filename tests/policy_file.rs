@@ -7,7 +7,12 @@ use jarvis_secretsd::clock::Timestamp;
 use jarvis_secretsd::http::Peer;
 use rouille::Request;
 
-const RULES: Rules = Rules { require_client_id_header: true, trust_client_header: false, auth_failures_per_minute: 10 };
+const RULES: Rules = Rules {
+    require_client_id_header: true,
+    trust_client_header: false,
+    certificates: false,
+    auth_failures_per_minute: 10,
+};
 
 /// 2026-11-24T11:36:44Z
 const NOW: Timestamp = Timestamp::from_nanos(1_795_520_204_000_000_000);
@@ -289,7 +294,12 @@ fn beyond_loopback_a_reload_does_not_let_such_a_client_in() {
 fn rules_that_open_the_door_are_warned_about() {
     let path = scratch("rules");
     std::fs::write(&path, "").unwrap();
-    let rules = Rules { require_client_id_header: false, trust_client_header: true, auth_failures_per_minute: 10 };
+    let rules = Rules {
+        require_client_id_header: false,
+        trust_client_header: true,
+        certificates: false,
+        auth_failures_per_minute: 10,
+    };
     let access = Access::load(path, "0.0.0.0:8081".parse().unwrap(), rules).unwrap();
     assert_eq!(
         access.warnings(NOW),
@@ -343,6 +353,25 @@ fn a_mistake_in_a_credential_is_refused_at_its_place() {
         assert!(error.contains(told), "{error}");
         assert!(!error.contains(&token), "a token is not repeated: {error}");
     }
-    let error = error("[clients.a]\ntls_subject = [\"backend\"]\n");
-    assert!(error.contains("p.toml:2:16: ") && error.contains("must be `CN=`"), "{error}");
+}
+
+#[test]
+fn a_name_that_is_none_of_a_certificate_is_refused() {
+    let form = "`CN=` and a subject's common name, `DNS:` and a DNS name, or `URI:` and a URI";
+    for name in ["", "web", "CN=", "O=web", "cn=web", "EMAIL:a@b"] {
+        assert_eq!(
+            error(&format!("[clients.web]\ntls_subject = [{name:?}]")),
+            format!("p.toml:2:16: an element of `tls_subject` in [clients.web] must be {form}")
+        );
+    }
+}
+
+#[test]
+fn clients_that_cannot_show_their_certificate_are_warned_about() {
+    let path = scratch("certificates");
+    std::fs::write(&path, "[clients.web]\ntls_subject = [\"CN=web\"]").unwrap();
+    let address = "127.0.0.1:8081".parse().unwrap();
+    let warnings = |rules| Access::load(path.clone(), address, rules).unwrap().warnings(NOW);
+    assert!(warnings(RULES)[0].contains("client_ca_path"), "{:?}", warnings(RULES));
+    assert_eq!(warnings(Rules { certificates: true, ..RULES }), Vec::<String>::new());
 }

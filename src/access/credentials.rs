@@ -57,7 +57,7 @@ impl Credentials {
             let is_none = evidence.token.is_none() && evidence.certificate_names.is_empty();
             return if is_none { Ok(()) } else { Err("a credential, where the client has none") };
         }
-        if self.certificate_names.iter().flatten().any(|name| evidence.certificate_names.contains(name)) {
+        if self.match_connection(evidence) {
             return Ok(());
         }
         let Some(presented) = &evidence.token else {
@@ -75,6 +75,16 @@ impl Credentials {
             Some(token) if token.has_ended(evidence.now) => Err("expired token"),
             Some(_) => Ok(()),
         }
+    }
+
+    /// Whether the connection itself proves that somebody is the client, whatever is sent over it.
+    pub fn match_connection(&self, evidence: &Evidence<'_>) -> bool {
+        self.certificate_names.iter().flatten().any(|name| evidence.certificate_names.contains(name))
+    }
+
+    /// Whether the client may prove itself with a certificate.
+    pub fn include_certificates(&self) -> bool {
+        self.certificate_names.is_some()
     }
 
     /// How many tokens have expired.

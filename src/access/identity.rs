@@ -58,7 +58,7 @@ pub enum IdentityErrorKind {
 /// Finds out which client of `policy` sent `request` over a connection with `peer`.
 ///
 /// The header says who it is, and a credential proves it: a token (RFC 6750, `Authorization: Bearer`), or the certificate
-/// that the connection was opened with.
+/// that the connection was opened with. If that is the credential of one client alone, the header may be left out.
 ///
 /// A client without a credential is believed on its header alone, so a web page must not be able to send that: one that
 /// rebinds its DNS name to our address sends its own name as `Host`, which is why only IP literals and `localhost` pass,
@@ -99,15 +99,22 @@ pub fn identify(
         Ok(token) => token.map(|token| token.hash()),
         Err(reason) => return fail(IdentityErrorKind::Unauthenticated, reason),
     };
-    let name = match claim {
-        Some(name) if is_name(name) => name,
-        Some(_) => return fail(IdentityErrorKind::Unauthenticated, "malformed client name"),
-        None if rules.require_client_id_header => {
+    let evidence = Evidence { token, certificate_names, now };
+    let name = match (claim, &policy.clients_of_connection(&evidence)[..]) {
+        (Some(name), _) if is_name(name) => name,
+        (Some(_), _) => return fail(IdentityErrorKind::Unauthenticated, "malformed client name"),
+        (None, [client]) => client,
+        (None, [_, _, ..]) => {
+            return fail(
+                IdentityErrorKind::Unauthenticated,
+                "no client header, and several clients with this credential",
+            );
+        }
+        (None, []) if rules.require_client_id_header => {
             return fail(IdentityErrorKind::Unauthenticated, "no client header");
         }
-        None => ANONYMOUS,
+        (None, []) => ANONYMOUS,
     };
-    let evidence = Evidence { token, certificate_names, now };
     let Some(credentials) = policy.credentials(name) else {
         credentials::reject(&evidence);
         return fail(IdentityErrorKind::Unauthenticated, "unknown client");
@@ -156,8 +163,12 @@ mod tests {
     /// 2026-11-24T11:36:44Z
     const NOW: Timestamp = Timestamp::from_nanos(1_795_520_204_000_000_000);
 
-    const STRICT: Rules =
-        Rules { require_client_id_header: true, trust_client_header: false, auth_failures_per_minute: 10 };
+    const STRICT: Rules = Rules {
+        require_client_id_header: true,
+        trust_client_header: false,
+        certificates: false,
+        auth_failures_per_minute: 10,
+    };
 
     fn identify_with(headers: &[(&str, &str)], rules: &Rules) -> Result<String, IdentityError> {
         identify_by("[clients.web]\n[clients.anonymous]\n", headers, &[], rules)

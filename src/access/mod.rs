@@ -30,6 +30,8 @@ pub struct Rules {
     pub require_client_id_header: bool,
     /// Whether every host that can reach the address is trusted to say which client it is.
     pub trust_client_header: bool,
+    /// Whether clients can show a certificate: TLS is spoken, with a client CA.
+    pub certificates: bool,
     /// Failed authentications a minute that one address is allowed; 0: any number.
     pub auth_failures_per_minute: u32,
 }
@@ -85,7 +87,16 @@ impl Access {
 
     /// What is dangerous about the policy in force and the rules, a sentence each.
     pub fn warnings(&self, now: Timestamp) -> Vec<String> {
-        let mut warnings = self.snapshot().warnings(now);
+        let policy = self.snapshot();
+        let mut warnings = policy.warnings(now);
+        let certified = policy.certificate_clients();
+        if !self.rules.certificates && !certified.is_empty() {
+            warnings.push(format!(
+                "tls_subject without client_ca_path in [server.tls]: no certificate is asked for, so that these clients \
+                 cannot show one: {}",
+                certified.join(", ")
+            ));
+        }
         if self.rules.trust_client_header {
             warnings.push(format!(
                 "trust_client_header = true: every host that can reach {} can pose as any client",

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::credentials::Credentials;
+use super::credentials::{Credentials, Evidence};
 use super::identity::{CLIENT_HEADER, Principal};
 use super::pattern::Pattern;
 use crate::clock::Timestamp;
@@ -109,8 +109,25 @@ impl Policy {
 
     /// The clients that are believed on their header alone, in alphabetical order: those without a credential.
     pub fn header_only_clients(&self) -> Vec<&str> {
-        let header_only = self.clients.iter().filter(|(_, client)| client.credentials.are_none());
-        header_only.map(|(name, _)| name.as_str()).collect()
+        self.clients_with(Credentials::are_none)
+    }
+
+    /// The clients that may prove themselves with a certificate, in alphabetical order.
+    pub fn certificate_clients(&self) -> Vec<&str> {
+        self.clients_with(Credentials::include_certificates)
+    }
+
+    /// The clients as which the connection alone proves somebody, in alphabetical order.
+    pub(super) fn clients_of_connection(&self, evidence: &Evidence<'_>) -> Vec<&str> {
+        self.clients_with(|credentials| credentials.match_connection(evidence))
+    }
+
+    fn clients_with(&self, condition: impl Fn(&Credentials) -> bool) -> Vec<&str> {
+        self.clients
+            .iter()
+            .filter(|(_, client)| condition(&client.credentials))
+            .map(|(name, _)| name.as_str())
+            .collect()
     }
 
     /// What is dangerous about this policy, or of no use any more, a sentence each.

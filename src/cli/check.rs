@@ -48,6 +48,7 @@ pub fn load_access(config: &Config) -> Result<Access, Exit> {
     let rules = Rules {
         require_client_id_header: config.security.require_client_id_header,
         trust_client_header: config.security.trust_client_header,
+        certificates: config.server.tls.as_ref().is_some_and(|tls| tls.client_ca_path.is_some()),
         auth_failures_per_minute: config.security.auth_failures_per_minute,
     };
     Access::load(config.security.rbac_policy_path.clone(), config.server.bind_addr, rules).map_err(Exit::config)

@@ -116,3 +116,84 @@ fn check_and_start_refuse_files_that_do_not_fit_and_change_nothing() {
     }
     assert!(fs::read_dir(site.path("state")).is_err(), "nothing was made");
 }
+
+/// `reader`, `keeper` and `admin` have certificates or none; `open` is believed on its header.
+const CERTIFIED: &str = r#"
+[clients.reader]
+allow = ["db_*"]
+tls_subject = ["CN=reader"]
+
+[clients.keeper]
+allow = ["db_*"]
+admin = true
+tls_subject = ["DNS:keeper.internal", "URI:spiffe://example.org/keeper"]
+
+[clients.second]
+tls_subject = ["URI:spiffe://example.org/keeper"]
+
+[clients.open]
+allow = ["open_*"]
+"#;
+
+fn certified() -> (Daemon, ServerFiles) {
+    let (site, files) = site();
+    site.write("policy.toml", CERTIFIED);
+    (site.start(), files)
+}
+
+/// The status of a list of all secrets, asked for with this certificate and these header lines.
+fn status(daemon: &Daemon, certificate: Option<&str>, headers: &str) -> u16 {
+    let offer = Offer { certificate, ..Offer::default() };
+    let answer = ask(&mut connect(daemon.addr(), offer), "/secrets", headers).unwrap();
+    answer["HTTP/1.1 ".len()..][..3].parse().unwrap()
+}
+
+#[test]
+fn a_certificate_of_the_client_ca_proves_which_client_it_is() {
+    let (daemon, _files) = certified();
+    for (certificate, client) in [("client", "reader"), ("named", "keeper")] {
+        assert_eq!(status(&daemon, Some(certificate), ""), 200, "{client}");
+        assert_eq!(status(&daemon, Some(certificate), &format!("X-Jarvis-Client: {client}\r\n")), 200, "{client}");
+    }
+    let clients: Vec<Value> =
+        daemon.site.audit_lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let clients: Vec<&str> = clients.iter().filter_map(|line| line["client"].as_str()).collect();
+    assert_eq!(clients, ["reader", "reader", "keeper", "keeper"]);
+}
+
+#[test]
+fn a_header_does_not_make_another_client_of_whoever_has_a_certificate_or_none() {
+    let (daemon, _files) = certified();
+    for (certificate, claimed) in [
+        (None, "reader"),
+        (None, "keeper"),
+        (Some("client"), "keeper"),
+        (Some("named"), "reader"),
+        (Some("client"), "nobody"),
+        (Some("client"), "READER"),
+    ] {
+        assert_eq!(status(&daemon, certificate, &format!("X-Jarvis-Client: {claimed}\r\n")), 401, "{claimed}");
+    }
+    assert_eq!(status(&daemon, None, ""), 401);
+    assert_eq!(status(&daemon, None, "X-Jarvis-Client: open\r\n"), 200, "on loopback its header is enough");
+}
+
+#[test]
+fn a_certificate_counts_only_as_long_as_the_policy_says_so() {
+    let (mut daemon, _files) = certified();
+    assert_eq!(status(&daemon, Some("client"), ""), 200);
+    daemon.site.edit("policy.toml", "CN=reader", "CN=other");
+    daemon.signal(Signal::HUP);
+    daemon.await_log("Policy reloaded");
+    assert_eq!(status(&daemon, Some("client"), ""), 401);
+}
+
+#[test]
+fn over_tls_too_a_client_without_a_credential_is_refused_on_an_address_that_others_reach() {
+    let (site, _files) = site();
+    site.edit("config.toml", "127.0.0.1:0", "0.0.0.0:0");
+    let output = site.command("serve").output().unwrap();
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(why.contains("refusing to listen") && why.contains("give each a credential"), "{why}");
+}
