@@ -13,7 +13,8 @@ MUSL := x86_64-unknown-linux-musl
 STATIC_BINARY := $(TARGET_DIR)/$(MUSL)/release/jarvis-secretsd
 
 # A compiler's linker, musl for the static binary, and what the system tests and the benchmark call.
-PACKAGES := ca-certificates curl gcc iproute2 jq libc6-dev libpcre2-8-0 musl-tools openssl strace util-linux wrk
+PACKAGES := ca-certificates curl gcc iproute2 jq libc6-dev libpcre2-8-0 musl-tools openssl sslscan strace testssl.sh util-linux \
+	wrk
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help

@@ -1,6 +1,7 @@
 //! TLS: the certificate's life while the daemon runs, and clients that have one of their own.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -80,6 +81,28 @@ fn a_pair_that_is_exchanged_file_by_file_is_used_when_it_is_whole_and_logged_onc
     eventually("the whole is used", || (server_certificate(daemon.addr()) == certificate("other")).then_some(()));
     assert_eq!(said(&daemon, "TLS certificate not reloaded"), 1, "{}", daemon.log());
     assert_eq!(said(&daemon, "TLS certificate reloaded"), 1, "{}", daemon.log());
+}
+
+/// Also for a daemon that is confined to the directories that it was started with.
+#[test]
+fn links_that_lead_elsewhere_are_a_new_pair() {
+    let (site, files) = site();
+    for (version, source) in [("v1", "server"), ("v2", "other")] {
+        fs::create_dir(files.path(version)).unwrap();
+        files.put(&format!("{source}.pem"), &format!("{version}/tls.pem"));
+        files.put(&format!("{source}.key"), &format!("{version}/tls.key"));
+    }
+    // As Kubernetes does: the files are links by way of a directory that is a link.
+    symlink("v1", files.path("current")).unwrap();
+    for name in ["tls.pem", "tls.key"] {
+        fs::remove_file(files.path(name)).unwrap();
+        symlink(format!("current/{name}"), files.path(name)).unwrap();
+    }
+    let daemon = site.start();
+    assert_eq!(server_certificate(daemon.addr()), certificate("server"));
+    symlink("v2", files.path("next")).unwrap();
+    fs::rename(files.path("next"), files.path("current")).unwrap();
+    eventually("the new pair is used", || (server_certificate(daemon.addr()) == certificate("other")).then_some(()));
 }
 
 #[test]

@@ -2,18 +2,20 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jarvis_secretsd::config::{TlsConfig, TlsVersion};
 use jarvis_secretsd::http::Tls;
-use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
+use rustls::{HandshakeKind, ProtocolVersion};
 
 use crate::support::{Site, eventually};
-use crate::tls_client::{Offer, ServerFiles, agree, ask, certificate, connect, data, server_certificate};
+use crate::tls_client::{
+    Offer, ServerFiles, agree, ask, certificate, client, connect, connect_as, data, server_certificate,
+};
 
 fn files() -> ServerFiles {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -85,6 +87,20 @@ fn a_connection_is_kept_for_many_requests_and_large_bodies_come_whole() {
     let answer = ask(&mut secure, "/large", "").unwrap();
     assert_eq!(answer.split_once("\r\n\r\n").unwrap().1.len(), 32 << 20);
     assert_eq!(site.stats.accepted(), 1);
+}
+
+#[test]
+fn no_session_is_resumed_so_that_every_certificate_is_verified_anew() {
+    let files = files();
+    let site = site(&files.settings_with_client_ca());
+    for version in [&TLS13, &TLS12] {
+        let client = client(Offer { certificate: Some("client"), version: Some(version), ..Offer::default() });
+        for _ in 0..2 {
+            let mut secure = connect_as(&client, site.addr);
+            ask(&mut secure, "/", "").unwrap();
+            assert_eq!(secure.conn.handshake_kind(), Some(HandshakeKind::Full));
+        }
+    }
 }
 
 #[test]
@@ -225,27 +241,6 @@ fn a_new_pair_is_used_as_soon_as_both_halves_are_there() {
     files.put("other.pem", "tls.pem");
     assert_eq!(server_certificate(site.addr), certificate("server"), "the key does not match yet");
     files.put("other.key", "tls.key");
-    eventually("the new certificate is served", || server_certificate(site.addr) == certificate("other"));
-}
-
-#[test]
-fn a_symbolic_link_that_leads_elsewhere_is_a_new_pair() {
-    let files = files();
-    for (version, source) in [("v1", "server"), ("v2", "other")] {
-        fs::create_dir(files.path(version)).unwrap();
-        files.put(&format!("{source}.pem"), &format!("{version}/tls.pem"));
-        files.put(&format!("{source}.key"), &format!("{version}/tls.key"));
-    }
-    // As Kubernetes does: the files are links by way of a directory that is a link.
-    symlink("v1", files.path("current")).unwrap();
-    for name in ["tls.pem", "tls.key"] {
-        fs::remove_file(files.path(name)).unwrap();
-        symlink(format!("current/{name}"), files.path(name)).unwrap();
-    }
-    let site = site(&files.settings());
-    assert_eq!(server_certificate(site.addr), certificate("server"));
-    symlink("v2", files.path("next")).unwrap();
-    fs::rename(files.path("next"), files.path("current")).unwrap();
     eventually("the new certificate is served", || server_certificate(site.addr) == certificate("other"));
 }
 

@@ -10,6 +10,8 @@ if [ -z "${BINARY:-}" ]; then
     BINARY=${CARGO_TARGET_DIR:-target}/release/jarvis-secretsd
 fi
 DIR='' PID='' URL=''
+# How the daemon is asked, where its configuration makes a difference.
+SCHEME=http CURL=(curl)
 
 # fail MESSAGE: ends the test, with what the daemon has logged.
 fail() {
@@ -58,8 +60,8 @@ start_daemon() {
     local tries
     for ((tries = 0; tries < 100; tries++)); do
         kill -0 "$PID" 2>/dev/null || fail "the daemon did not start"
-        URL=$(sed -n 's|.*Starting server on \([0-9.]*:[0-9]*\)$|http://\1|p' "$DIR/log")
-        if [ -n "$URL" ] && curl -fs -o "$DIR/answer" "$URL/healthz"; then
+        URL=$(sed -n "s|.*Starting server on \([0-9.]*:[0-9]*\)\$|$SCHEME://\1|p" "$DIR/log")
+        if [ -n "$URL" ] && "${CURL[@]}" -fs -o "$DIR/answer" "$URL/healthz"; then
             return
         fi
         sleep 0.1
@@ -87,6 +89,6 @@ clean_up() {
 expect() {
     local expected=$1 client=$2 method=$3 path=$4 body=() status
     [ "$#" -lt 5 ] || body=(--data-binary "$5")
-    status=$(curl -sS -o "$DIR/answer" -w '%{http_code}' -X "$method" -H "X-Jarvis-Client: $client" "${body[@]}" "$URL$path")
+    status=$("${CURL[@]}" -sS -o "$DIR/answer" -w '%{http_code}' -X "$method" -H "X-Jarvis-Client: $client" "${body[@]}" "$URL$path")
     [ "$status" = "$expected" ] || fail "$method $path as $client: expected $expected, got $status: $(cat "$DIR/answer")"
 }

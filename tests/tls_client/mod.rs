@@ -97,8 +97,18 @@ pub type Secure = StreamOwned<ClientConnection, TcpStream>;
 
 /// Connects to a server that must have a certificate of the CA of the tests for `localhost`.
 pub fn connect(addr: SocketAddr, offer: Offer) -> Secure {
+    connect_as(&client(offer), addr)
+}
+
+/// The same as a client that remembers its sessions.
+pub fn connect_as(client: &Arc<ClientConfig>, addr: SocketAddr) -> Secure {
     let stream = TcpStream::connect(addr).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let name = "localhost".try_into().unwrap();
+    StreamOwned::new(ClientConnection::new(client.clone(), name).unwrap(), stream)
+}
+
+pub fn client(offer: Offer) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate("ca")).unwrap();
     let versions: &[_] = match &offer.version {
@@ -117,8 +127,7 @@ pub fn connect(addr: SocketAddr, offer: Offer) -> Secure {
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = offer.protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-    let name = "localhost".try_into().unwrap();
-    StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream)
+    Arc::new(config)
 }
 
 /// Ends the handshake.

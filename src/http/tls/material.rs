@@ -43,6 +43,8 @@ pub fn load(settings: &TlsConfig) -> Result<Arc<ServerConfig>, Failure> {
         };
         Failure::new(settings.cert_path.display(), why)
     })?;
+    // Of what both can do, we choose.
+    config.ignore_client_order = true;
     // A resumed session would bring back a client whose certificate has expired meanwhile, and keep keys in memory.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
