@@ -31,7 +31,7 @@ usage: jarvis-secretsd [--config PATH] [--accept-rollback]      the same as serv
        jarvis-secretsd token CLIENT
        jarvis-secretsd audit verify [--public-key FILE] [--checkpoint FILE] FILE...
 
-serve        serve secrets until SIGTERM or SIGINT; SIGHUP reads the policy again and reopens the audit log
+serve        serve secrets until SIGTERM or SIGINT; SIGHUP reads policy and certificate, reopens the log
 check        check the configuration and the policy, and change nothing
 healthcheck  ask the daemon that this configuration is for whether it is healthy
 init         write a commented configuration and policy to DIR, and print the clients' tokens
