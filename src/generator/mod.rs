@@ -34,15 +34,15 @@ pub struct Generator(Kind);
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 enum Kind {
     Base64 {
-        #[serde(default = "default_bytes")]
+        #[serde(default = "default_bytes", deserialize_with = "whole")]
         bytes: usize,
     },
     Hex {
-        #[serde(default = "default_bytes")]
+        #[serde(default = "default_bytes", deserialize_with = "whole")]
         bytes: usize,
     },
     Password {
-        #[serde(default = "default_length")]
+        #[serde(default = "default_length", deserialize_with = "whole")]
         length: usize,
         #[serde(default = "all_classes")]
         classes: BTreeSet<Class>,
@@ -133,6 +133,13 @@ impl<'de> Deserialize<'de> for Generator {
         }
         deserializer.deserialize_any(Form)
     }
+}
+
+/// Reads a number without a fraction. JSON has one kind of number, and some programs write 32 as `32.0`.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    let number = f64::deserialize(deserializer)?;
+    let is_whole = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
+    if is_whole { Ok(number as usize) } else { Err(wrong()) }
 }
 
 fn wrong<E: Error>() -> E {
@@ -274,6 +281,17 @@ mod tests {
             for outside in [-1, 0, least - 1, most + 1] {
                 assert!(serde_json::from_str::<Generator>(&json(outside)).is_err(), "{}", json(outside));
             }
+        }
+    }
+
+    #[test]
+    fn a_size_is_a_whole_number_however_it_is_written() {
+        for size in ["32", "32.0", "3.2e1", "320e-1"] {
+            assert_eq!(parse(&format!(r#"{{"type":"hex","bytes":{size}}}"#)), parse(r#"{"type":"hex"}"#), "{size}");
+        }
+        for size in ["32.5", "1e300", "-32.0", r#""32""#, "null", "true"] {
+            let json = format!(r#"{{"type":"password","length":{size}}}"#);
+            assert!(serde_json::from_str::<Generator>(&json).is_err(), "{size}");
         }
     }
 
