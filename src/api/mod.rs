@@ -8,6 +8,7 @@ mod conditions;
 mod health;
 mod json;
 mod list;
+mod openapi;
 mod problem;
 mod rotate;
 mod secret;
@@ -51,7 +52,7 @@ struct Route {
     allow: &'static str,
 }
 
-const ROUTES: [Route; 7] = [
+const ROUTES: [Route; 8] = [
     Route { path: "/secret/{name}", allow: "GET, HEAD, DELETE" },
     Route { path: "/secret", allow: "POST" },
     Route { path: "/secrets", allow: "GET, HEAD" },
@@ -59,6 +60,7 @@ const ROUTES: [Route; 7] = [
     Route { path: "/audit/checkpoint", allow: "GET, HEAD" },
     Route { path: "/healthz", allow: "GET, HEAD" },
     Route { path: "/metrics", allow: "GET, HEAD" },
+    Route { path: "/openapi.json", allow: "GET, HEAD" },
 ];
 
 impl Route {
@@ -115,6 +117,7 @@ impl Api {
             (GET) ["/audit/checkpoint"] => checkpoint::checkpoint(self, request, peer),
             (GET) ["/healthz"] => health::healthz(self, request).unwrap_or_else(Response::from),
             (GET) ["/metrics"] => health::metrics(self, request).unwrap_or_else(Response::from),
+            (GET) ["/openapi.json"] => openapi::openapi(request).unwrap_or_else(Response::from),
             _ => match route {
                 Some(route) => Problem::method_not_allowed(route.allow).into(),
                 None => Problem::not_found("there is no such path; the README lists them").into(),

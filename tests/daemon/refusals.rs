@@ -90,6 +90,7 @@ fn a_method_that_a_path_does_not_have_is_told_which_it_has() {
         ("/audit/checkpoint", "GET, HEAD"),
         ("/healthz", "GET, HEAD"),
         ("/metrics", "GET, HEAD"),
+        ("/openapi.json", "GET, HEAD"),
     ];
     for (target, allow) in paths {
         let others = ["GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "BREW", "get"];
@@ -131,6 +132,7 @@ fn a_query_parameter_that_is_not_known_is_refused() {
     for (method, target) in [
         ("GET", "/healthz?verbose=1".to_owned()),
         ("GET", "/metrics?x".to_owned()),
+        ("GET", "/openapi.json?pretty=1".to_owned()),
         ("GET", "/secrets?name=db_main".to_owned()),
         ("GET", "/audit/checkpoint?seq=1".to_owned()),
         ("GET", "/secret/db_main?KID=x".to_owned()),
