@@ -13,8 +13,8 @@ MUSL := x86_64-unknown-linux-musl
 STATIC_BINARY := $(TARGET_DIR)/$(MUSL)/release/jarvis-secretsd
 
 # A compiler's linker, musl for the static binary, and what the system tests and the benchmark call.
-PACKAGES := ca-certificates curl gcc iproute2 jq libc6-dev libpcre2-8-0 musl-tools openssl sslscan strace testssl.sh util-linux \
-	wrk
+PACKAGES := ca-certificates curl gcc iproute2 jq libc6-dev libpcre2-8-0 musl-tools openssl python3-venv sslscan strace \
+	testssl.sh util-linux wrk
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
@@ -42,6 +42,7 @@ deps: ## Install what test-system, static and bench need (Debian)
 	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(PACKAGES)
 	tests/system/unpack.sh prometheus usr/bin/promtool
 	tests/system/unpack.sh nginx usr/sbin/nginx
+	tests/system/openapi/install.sh
 	if command -v rustup; then rustup target add $(MUSL) && rustup component add clippy rustfmt; fi
 
 bench: build ## Measure requests a second, start-up and memory; writes tests/bench/RESULTS.md
@@ -74,8 +75,9 @@ install: $(BINARY) ## Install the binary under PREFIX (/usr/local), below DESTDI
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/jarvis-secretsd
 	install -D -m 644 etc/config.toml $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/config.toml
 	install -D -m 644 etc/policy.toml $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/policy.toml
+	install -D -m 644 contrib/openapi.json $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/openapi.json
 
-$(BINARY): Cargo.toml Cargo.lock $(shell find src -type f) etc/config.toml etc/policy.toml
+$(BINARY): Cargo.toml Cargo.lock $(shell find src -type f) etc/config.toml etc/policy.toml contrib/openapi.json
 	$(CARGO) build --release --locked
 
 clean: ## Remove what was built; ./state stays

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Installs what looks at the API's description, in these versions: each with its own dependencies under one directory,
+# with links to the programs in /usr/local/bin.
+set -euo pipefail
+
+directory=/usr/local/lib/jarvis-test-tools
+schemathesis=4.32.5
+# The newest that runs on Debian's node, version 18.
+redocly=1.34.20
+
+as_root=$([ "$(id -u)" = 0 ] || echo sudo)
+
+# is_there PROGRAM VERSION: whether it is installed, in that version.
+is_there() {
+    [[ "$("/usr/local/bin/$1" --version 2>/dev/null)" =~ (^|[ v])"${2//./\.}"$ ]]
+}
+
+# Another source of node than Debian brings npm along.
+if ! command -v npm >/dev/null; then
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends nodejs npm
+fi
+$as_root mkdir -p "$directory"
+if ! is_there schemathesis "$schemathesis"; then
+    $as_root python3 -m venv --clear "$directory/schemathesis"
+    $as_root "$directory/schemathesis/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$schemathesis"
+    $as_root ln -sf "$directory/schemathesis/bin/schemathesis" /usr/local/bin/
+fi
+if ! is_there redocly "$redocly"; then
+    $as_root npm install --silent --no-fund --no-audit --prefix "$directory/redocly" "@redocly/cli@$redocly"
+    $as_root ln -sf "$directory/redocly/node_modules/.bin/redocly" /usr/local/bin/
+fi
