@@ -15,13 +15,15 @@ start_daemon
 expect 200 nobody GET /openapi.json
 cmp "$DIR/answer" contrib/openapi.json || fail "another document is served than stands in contrib"
 
-redocly lint --config tests/system/redocly.yaml --format=json contrib/openapi.json >"$DIR/lint" 2>"$DIR/lint.log" || true
-jq -e '.totals == {errors: 0, warnings: 0, ignored: 0}' "$DIR/lint" >/dev/null ||
-    fail "redocly says: $(cat "$DIR/lint" "$DIR/lint.log")"
+{
+    redocly lint --config tests/system/openapi/redocly.yaml --format=json contrib/openapi.json >"$DIR/lint" 2>"$DIR/lint.log" &&
+        jq -e '.totals == {errors: 0, warnings: 0, ignored: 0}' "$DIR/lint" >/dev/null
+} || fail "redocly says: $(cat "$DIR/lint" "$DIR/lint.log")"
 
-# It leaves its reports where it is started.
-schemathesis --config-file tests/system/openapi/schemathesis.toml run "$URL/openapi.json" \
-    --url "$URL" -H 'X-Jarvis-Client: admin' >"$DIR/report" || fail "schemathesis says: $(cat "$DIR/report")"
+# It leaves files where it is started.
+config=$PWD/tests/system/openapi/schemathesis.toml
+(cd "$DIR" && schemathesis --config-file "$config" run "$URL/openapi.json" --url "$URL" -H 'X-Jarvis-Client: admin') \
+    >"$DIR/report" || fail "schemathesis says: $(cut -c 1-500 "$DIR/report")"
 sed -n '/^Test cases:/,/^$/p' "$DIR/report"
 # It got through to what every call does, and not only to its refusals.
 expect 200 nobody GET /metrics
