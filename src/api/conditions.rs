@@ -3,6 +3,7 @@
 use rouille::Request;
 
 use super::problem::Problem;
+use crate::name::is_name_byte;
 use crate::vault::Condition;
 
 /// A kid as an entity tag.
@@ -29,20 +30,30 @@ fn tags(request: &Request, header: &str) -> Result<Option<Vec<String>>, Problem>
         return Ok(None);
     }
     let joined = lines.join(",");
-    if joined.trim() == "*" {
+    if trimmed(&joined) == "*" {
         return Ok(Some(Vec::new()));
     }
     let wrong = || Problem::bad_request(format!("{header} must be * or a list of kids, like \"db-20250101-000000\""));
-    let tag = |tag: &str| {
-        let tag = tag.trim();
-        let tag = tag.strip_prefix("W/").unwrap_or(tag);
-        let tag = match tag.strip_prefix('"') {
-            Some(quoted) => quoted.strip_suffix('"')?,
-            None => tag,
+    let tag = |text: &str| {
+        let text = trimmed(text);
+        let text = text.strip_prefix("W/").unwrap_or(text);
+        let tag = match text.strip_prefix('"') {
+            Some(quoted) => quoted.strip_suffix('"').filter(|tag| tag.bytes().all(is_tag_byte)),
+            None => Some(text).filter(|kid| kid.bytes().all(is_name_byte)),
         };
-        (!tag.is_empty() && !tag.contains(['"', '*', ' '])).then(|| tag.to_owned())
+        tag.filter(|tag| !tag.is_empty()).map(str::to_owned)
     };
     joined.split(',').map(|text| tag(text).ok_or_else(wrong)).collect::<Result<_, _>>().map(Some)
+}
+
+/// What may stand in a tag, but for the comma, which no kid has, and the star, which would be mistaken for `*` alone.
+fn is_tag_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b'*')
+}
+
+/// Without the white space that may stand around the items of a list (RFC 9110, section 5.6.1).
+fn trimmed(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
 }
 
 #[cfg(test)]
@@ -61,7 +72,8 @@ mod tests {
         assert_eq!(parsed(&["*"]), list(&[]));
         assert_eq!(parsed(&["\"a\", W/\"b\""]), list(&["a", "b"]));
         assert_eq!(parsed(&["a-1", "\"b\""]), list(&["a-1", "b"]));
-        for wrong in ["", "\"a", "a b", "*, a", "\"a\",,\"b\"", "\"\""] {
+        assert_eq!(parsed(&["\"!#+~\"\t,\tW/b"]), list(&["!#+~", "b"]));
+        for wrong in ["", "\"a", "a b", "*, a", "\"a\",,\"b\"", "\"\"", "W/", "\"a\tb\"", "a\tb", "a/b", "\"\u{e9}\""] {
             assert_eq!(parsed(&[wrong]), None, "{wrong}");
         }
     }
