@@ -216,6 +216,16 @@ fn a_master_key_that_is_a_symbolic_link_is_refused() {
 }
 
 #[test]
+fn a_state_file_that_is_a_symbolic_link_is_refused() {
+    for (name, why) in [(VAULT, "symbolic link"), (AUDIT, "is not a regular file"), (SIGNING_KEY, "symbolic link")] {
+        let site = used(1);
+        fs::rename(site.path(name), site.path("elsewhere")).unwrap();
+        symlink(site.path("elsewhere"), site.path(name)).unwrap();
+        is_refused(&site, FAILED, &[&site.path(name).display().to_string(), why]);
+    }
+}
+
+#[test]
 fn a_damaged_vault_is_refused_with_the_line() {
     type Damage = fn(&mut Vec<Vec<u8>>);
     let damages: [(&str, Damage); 4] = [

@@ -1,0 +1,38 @@
+//! SECURITY.md names a test for each defence: they must be there.
+
+use std::fs;
+use std::path::Path;
+
+/// All source under `directory`.
+fn source(directory: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text += &source(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &fs::read_to_string(&path).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn what_shows_a_defence_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = source(&root.join("src")) + &source(&root.join("tests"));
+    let text = fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    let (_, table) = text.split_once("| Attack | What stops it | Shown by |").unwrap();
+    let rows: Vec<_> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() >= 30, "{} rows", rows.len());
+    for row in rows {
+        let shown_by = row.trim_end_matches([' ', '|']).rsplit(" | ").next().unwrap();
+        let names: Vec<_> = shown_by.split(", ").map(|name| name.trim_matches('`')).collect();
+        for name in names {
+            let is_test = source.contains(&format!("#[test]\nfn {name}()"))
+                || source.contains(&format!("#[test]\n    fn {name}()"));
+            let is_file = root.join("tests/system").join(name).is_file() || root.join(name).exists();
+            assert!(is_test || is_file, "`{name}` is neither a test nor a file: {row}");
+        }
+    }
+}
