@@ -13,8 +13,8 @@ MUSL := x86_64-unknown-linux-musl
 STATIC_BINARY := $(TARGET_DIR)/$(MUSL)/release/jarvis-secretsd
 
 # A compiler's linker, musl for the static binary, and what the system tests and the benchmark call.
-PACKAGES := ca-certificates curl gcc iproute2 jq libc6-dev libpcre2-8-0 musl-tools openssl python3-venv sslscan strace \
-	testssl.sh util-linux wrk
+PACKAGES := ca-certificates curl g++ gcc iproute2 jq libc6-dev libpcre2-8-0 musl-tools openssl python3-venv sslscan \
+	strace testssl.sh util-linux wrk
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
@@ -65,10 +65,13 @@ audit: ## Check the dependencies against the published vulnerabilities of RustSe
 
 lint: ## Check the formatting, and run clippy with warnings as errors
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets --locked -- -D warnings
+	$(CARGO) clippy --manifest-path fuzz/Cargo.toml --target-dir $(TARGET_DIR) --locked -- -D warnings
 
 fmt: ## Format the source
 	$(CARGO) fmt
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 # Builds only what is out of date, so that `sudo make install` after `make build` needs no cargo.
 install: $(BINARY) ## Install the binary under PREFIX (/usr/local), below DESTDIR if that is set

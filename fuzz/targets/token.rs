@@ -25,7 +25,12 @@ fuzz_target!(|input: (&str, &str, &str)| {
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let request = Request::fake_http("GET", "/secrets", headers, Vec::new());
     let peer = Peer::at("192.0.2.1:5".parse().unwrap());
-    let rules = Rules { require_client_id_header: true, trust_client_header: true, certificates: false, auth_failures_per_minute: 0 };
+    let rules = Rules {
+        require_client_id_header: true,
+        trust_client_header: true,
+        certificates: false,
+        auth_failures_per_minute: 0,
+    };
     let error = identify(&request, &peer, &POLICY, &rules, Timestamp::from_nanos(1)).expect_err("a stranger got in");
     assert!(error.claimed.is_none_or(|claimed| claimed == client && !claimed.starts_with("jst_")));
 });
