@@ -157,6 +157,13 @@ impl Daemon {
         &self.vault
     }
 
+    /// Whether connections are accepted and the vault answers. It waits for the vault, so that whoever asks from a
+    /// watchdog's thread falls silent with it.
+    pub fn is_well(&self) -> bool {
+        self.vault.seq();
+        self.server.is_accepting()
+    }
+
     /// Goes on in a new audit file if the old one was renamed away, and reads the TLS certificate and the policy again:
     /// all of each takes effect, or none.
     pub fn reload(&self) {

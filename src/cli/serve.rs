@@ -1,6 +1,9 @@
 //! `serve`: the daemon, until a signal ends it.
 
 use std::path::Path;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -9,7 +12,7 @@ use super::{Exit, check, load_config, protection};
 use crate::clock::Clock;
 use crate::daemon::Prepared;
 use crate::failure::Failure;
-use crate::process::{self, Protection};
+use crate::process::{self, Protection, ServiceManager};
 use crate::{http, logging};
 
 pub fn run(config_path: &Path, accept_rollback: bool) -> Result<(), Exit> {
@@ -17,11 +20,12 @@ pub fn run(config_path: &Path, accept_rollback: bool) -> Result<(), Exit> {
     let access = check::load_access(&config)?;
     let user = protection::user(&config.server).map_err(Exit::config)?;
     // Before anything else, so that a signal during the start ends it as well; as process 1 nothing would by default.
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|why| Failure::new("signal handlers", why))?;
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|why| Failure::new("signal handlers", why))?;
     logging::init(config.logging.level, config.logging.json);
     log::info!("Starting jarvis-secretsd v{}", env!("CARGO_PKG_VERSION"));
     log::info!("Config loaded from: {}", config_path.display());
     silence_panics();
+    let manager = ServiceManager::from_env();
     let private = process::keep_private();
     if let Protection::Missing(_) = private {
         private.log();
@@ -35,14 +39,38 @@ pub fn run(config_path: &Path, accept_rollback: bool) -> Result<(), Exit> {
     let prepared = Prepared::new(listener, &config, access, Clock::system(), accept_rollback)?;
     protection::confine(&config).log();
     let daemon = prepared.serve()?;
-    for signal in signals.forever() {
-        if signal == SIGHUP {
-            daemon.reload();
-        } else {
-            break;
+    manager.ready(&daemon.local_addr().to_string());
+    let received = forwarded(signals)?;
+    loop {
+        match next(&received, manager.ping_interval()) {
+            Some(SIGHUP) => {
+                manager.reloading();
+                daemon.reload();
+                manager.ready(&daemon.local_addr().to_string());
+            }
+            Some(_) => break,
+            None if daemon.is_well() => manager.ping(),
+            None => log::error!("Connections are no longer accepted; waiting to be ended"),
         }
     }
+    manager.stopping();
     Ok(daemon.stop()?)
+}
+
+/// The next signal; none if none has come within `patience`.
+fn next(received: &Receiver<i32>, patience: Option<Duration>) -> Option<i32> {
+    match patience {
+        Some(patience) => received.recv_timeout(patience).ok(),
+        None => received.recv().ok(),
+    }
+}
+
+/// The signals, from a thread that does nothing but to wait for them.
+fn forwarded(mut signals: Signals) -> Result<Receiver<i32>, Failure> {
+    let (sender, received) = mpsc::channel();
+    let wait = move || _ = signals.forever().try_for_each(|signal| sender.send(signal));
+    let started = thread::Builder::new().name("signals".to_owned()).spawn(wait);
+    started.map(|_| received).map_err(|why| Failure::new("signal thread", why))
 }
 
 /// A panic's message may quote anything: only its place is told.

@@ -101,6 +101,11 @@ impl Server {
         &self.context.stats
     }
 
+    /// Whether the thread that accepts connections is at work.
+    pub fn is_accepting(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
     /// Stops accepting, closes idle connections, and waits for the requests that are under way, for at most `grace`.
     /// Returns how many had to be cut off. The handler may still be at work on those, but nobody hears its answer.
     pub fn stop(self, grace: Duration) -> usize {

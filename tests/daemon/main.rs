@@ -12,6 +12,7 @@ mod identity;
 mod names_and_values;
 #[path = "../needs/mod.rs"]
 mod needs;
+mod notify;
 mod openapi;
 mod process;
 mod refusals;

@@ -1,0 +1,81 @@
+//! What a service manager is told, by the protocol of sd_notify(3): a datagram with a line for each variable.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// The service manager that started us, if there is one that wants to be told.
+#[derive(Debug)]
+pub struct ServiceManager {
+    socket: Option<UnixDatagram>,
+    watchdog: Option<Duration>,
+}
+
+impl ServiceManager {
+    /// Finds it by `NOTIFY_SOCKET`, and what it expects by `WATCHDOG_USEC` and `WATCHDOG_PID`. It is connected to at once,
+    /// for later the process may be confined.
+    pub fn from_env() -> Self {
+        let socket = env::var_os("NOTIFY_SOCKET").and_then(|name| match connect(&name) {
+            Ok(socket) => Some(socket),
+            Err(why) => {
+                log::warn!("The service manager cannot be told anything, NOTIFY_SOCKET {}: {why}", name.display());
+                None
+            }
+        });
+        let number = |name: &str| env::var(name).ok()?.parse::<u64>().ok();
+        let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+        let watchdog = number("WATCHDOG_USEC").filter(|micros| is_ours && *micros > 0).map(Duration::from_micros);
+        Self { watchdog: watchdog.filter(|_| socket.is_some()), socket }
+    }
+
+    /// How often it wants a [`ping`](Self::ping): twice as often as it looks. None if it wants none.
+    pub fn ping_interval(&self) -> Option<Duration> {
+        self.watchdog.map(|watchdog| watchdog / 2)
+    }
+
+    /// The daemon serves; `address` says where.
+    pub fn ready(&self, address: &str) {
+        self.tell(&format!("READY=1\nSTATUS=Serving on {address}"));
+    }
+
+    /// The daemon is reading its files again; [`ready`](Self::ready) ends that.
+    pub fn reloading(&self) {
+        let now = clock_gettime(ClockId::Monotonic);
+        let micros = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32).as_micros();
+        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}\nSTATUS=Reading policy and certificate again"));
+    }
+
+    /// The daemon is ending.
+    pub fn stopping(&self) {
+        self.tell("STOPPING=1\nSTATUS=Finishing requests in flight");
+    }
+
+    /// The daemon is well.
+    pub fn ping(&self) {
+        self.tell("WATCHDOG=1");
+    }
+
+    fn tell(&self, what: &str) {
+        if let Some(Err(why)) = self.socket.as_ref().map(|socket| socket.send(what.as_bytes())) {
+            log::warn!("The service manager could not be told: {why}");
+        }
+    }
+}
+
+/// `name` is a path, or, behind an `@`, an abstract address (unix(7)).
+fn connect(name: &OsStr) -> io::Result<UnixDatagram> {
+    let address = match name.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        [b'/', ..] => SocketAddr::from_pathname(name)?,
+        _ => return Err(io::Error::other("is neither an absolute path nor an abstract address")),
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.connect_addr(&address)?;
+    Ok(socket)
+}

@@ -1,0 +1,108 @@
+//! What the daemon tells the service manager that started it, by sd_notify(3).
+
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+use rustix::process::Signal;
+
+use crate::running::Daemon;
+use crate::site::{PATIENCE, Site};
+
+/// A service manager that only listens.
+struct Manager(UnixDatagram);
+
+impl Manager {
+    fn listen(address: &SocketAddr) -> Self {
+        let socket = UnixDatagram::bind_addr(address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self(socket)
+    }
+
+    fn at_path(site: &Site) -> Self {
+        Self::listen(&SocketAddr::from_pathname(site.path("notify")).unwrap())
+    }
+
+    /// The next message, line by line.
+    fn hears(&self) -> Vec<String> {
+        let mut buffer = [0; 4096];
+        let length = self.0.recv(&mut buffer).expect("the daemon says something");
+        std::str::from_utf8(&buffer[..length]).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// The next message that is no ping.
+    fn hears_news(&self) -> Vec<String> {
+        std::iter::repeat_with(|| self.hears()).find(|message| *message != ["WATCHDOG=1"]).unwrap()
+    }
+}
+
+fn start(site: &Site, environment: &[(&str, &str)]) -> Daemon {
+    let mut serve = site.command("serve");
+    serve.envs(environment.iter().copied());
+    site.started(serve)
+}
+
+#[test]
+fn the_service_manager_is_told_of_start_reload_and_stop() {
+    let site = Site::new();
+    let manager = Manager::at_path(&site);
+    let daemon = start(&site, &[("NOTIFY_SOCKET", site.path("notify").to_str().unwrap())]);
+    let serving = ["READY=1".to_owned(), format!("STATUS=Serving on {}", daemon.addr())];
+    assert_eq!(manager.hears(), serving);
+    daemon.signal(Signal::HUP);
+    let reloading = manager.hears();
+    assert_eq!(reloading[0], "RELOADING=1");
+    let micros = reloading[1].strip_prefix("MONOTONIC_USEC=").unwrap().parse::<u64>().unwrap();
+    assert!(micros > 0);
+    assert_eq!(manager.hears(), serving);
+    daemon.stop();
+    assert_eq!(manager.hears()[0], "STOPPING=1");
+}
+
+#[test]
+fn an_abstract_address_is_found_too() {
+    let site = Site::new();
+    let name = format!("jarvis-secretsd-notify-{}", std::process::id());
+    let manager = Manager::listen(&SocketAddr::from_abstract_name(&name).unwrap());
+    let daemon = start(&site, &[("NOTIFY_SOCKET", &format!("@{name}"))]);
+    assert_eq!(manager.hears()[0], "READY=1");
+    daemon.stop();
+    assert_eq!(manager.hears()[0], "STOPPING=1", "also from where the daemon is confined");
+}
+
+#[test]
+fn the_watchdog_hears_a_ping_again_and_again() {
+    let site = Site::new();
+    let manager = Manager::at_path(&site);
+    let socket = site.path("notify");
+    let daemon = start(&site, &[("NOTIFY_SOCKET", socket.to_str().unwrap()), ("WATCHDOG_USEC", "100000")]);
+    assert_eq!(manager.hears()[0], "READY=1");
+    for _ in 0..3 {
+        assert_eq!(manager.hears(), ["WATCHDOG=1"]);
+    }
+    daemon.signal(Signal::HUP);
+    assert_eq!(manager.hears_news()[0], "RELOADING=1");
+    assert_eq!(manager.hears_news()[0], "READY=1");
+    assert_eq!(manager.hears(), ["WATCHDOG=1"]);
+}
+
+#[test]
+fn a_watchdog_for_another_process_hears_nothing() {
+    let site = Site::new();
+    let manager = Manager::at_path(&site);
+    let socket = site.path("notify");
+    let environment = [("NOTIFY_SOCKET", socket.to_str().unwrap()), ("WATCHDOG_USEC", "1000"), ("WATCHDOG_PID", "1")];
+    let daemon = start(&site, &environment);
+    assert_eq!(manager.hears()[0], "READY=1");
+    daemon.stop();
+    assert_eq!(manager.hears()[0], "STOPPING=1", "and no ping before that");
+}
+
+#[test]
+fn a_service_manager_that_is_not_there_stops_nothing() {
+    for name in ["/nowhere/notify", "relative", "@nobody-listens-here"] {
+        let mut daemon = start(&Site::new(), &[("NOTIFY_SOCKET", name)]);
+        let line = daemon.await_log("NOTIFY_SOCKET");
+        assert!(line.contains("WARN") && line.contains(name), "{line}");
+        daemon.stop();
+    }
+}
