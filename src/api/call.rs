@@ -49,7 +49,7 @@ impl<'a> Call<'a> {
             ..Entry::new(event)
         };
         let (throttle, now) = (api.access.throttle(), api.vault.now());
-        throttle.admit(peer, now).map_err(|throttled| Self::throttled(api, entry.clone(), throttled))?;
+        throttle.admit(peer, now).map_err(|why| throttled(api, entry.clone(), why))?;
         let policy = api.access.snapshot();
         match identify(request, peer, &policy, api.access.rules(), now) {
             Ok(who) => {
@@ -57,7 +57,7 @@ impl<'a> Call<'a> {
                 Ok(Self { api, policy, who, entry, is_written: false })
             }
             Err(error) => {
-                throttle.fail(peer, now).map_err(|throttled| Self::throttled(api, entry.clone(), throttled))?;
+                throttle.fail(peer, now).map_err(|why| throttled(api, entry.clone(), why))?;
                 if error.kind == IdentityErrorKind::Unauthenticated {
                     api.metrics.auth_failure();
                 }
@@ -66,20 +66,6 @@ impl<'a> Call<'a> {
                 Err(Problem::unidentified(error.kind))
             }
         }
-    }
-
-    /// Turns away whoever has failed too often. That is audited when it begins, and not with every request: otherwise
-    /// the log would fill the disk.
-    fn throttled(api: &Api, entry: Entry, throttled: Throttled) -> Problem {
-        api.metrics.auth_throttled();
-        if throttled.is_news {
-            let entry = Entry { event: Event::AuthFailure, ..entry };
-            let line = entry.ended(Outcome::Denied, "too many failures; more from this address are not written down");
-            if let Err(failure) = api.audit.write(line) {
-                return failure.into();
-            }
-        }
-        Problem::too_many_failures(throttled.retry_after)
     }
 
     fn end(self, worked: Result<Response, Problem>) -> Result<Response, Problem> {
@@ -156,4 +142,18 @@ impl<'a> Call<'a> {
         self.api.metrics.policy(allowed);
         if allowed { Ok(()) } else { Err(Problem::denied(self.who.name(), what)) }
     }
+}
+
+/// Turns away whoever has failed too often. That is audited when it begins, and not with every request: otherwise
+/// the log would fill the disk.
+pub fn throttled(api: &Api, entry: Entry, throttled: Throttled) -> Problem {
+    api.metrics.auth_throttled();
+    if throttled.is_news {
+        let entry = Entry { event: Event::AuthFailure, ..entry };
+        let line = entry.ended(Outcome::Denied, "too many failures; more from this address are not written down");
+        if let Err(failure) = api.audit.write(line) {
+            return failure.into();
+        }
+    }
+    Problem::too_many_failures(throttled.retry_after)
 }

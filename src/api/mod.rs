@@ -89,8 +89,12 @@ impl Handler for Api {
     }
 
     fn distrusted(&self, peer: &Peer, why: &str) {
-        self.metrics.auth_failure();
         let entry = Entry { remote: Some(peer.to_string()), ..Entry::new(Event::AuthFailure) };
+        if let Err(throttled) = self.access.throttle().fail(peer, self.vault.now()) {
+            call::throttled(self, entry, throttled);
+            return;
+        }
+        self.metrics.auth_failure();
         // If it cannot be written, the log says so, and the client got nothing anyhow.
         let _ = self.audit.write(entry.ended(Outcome::Denied, format!("client certificate: {why}")));
     }

@@ -126,6 +126,25 @@ fn a_certificate_that_is_not_accepted_is_audited_and_counted() {
 }
 
 #[test]
+fn certificates_that_are_not_accepted_are_written_down_up_to_the_limit() {
+    let (site, _files) = site();
+    site.edit("config.toml", "auth_failures_per_minute = 0", "auth_failures_per_minute = 2");
+    let daemon = site.start();
+    for _ in 0..6 {
+        let offer = Offer { certificate: Some("expired"), ..Offer::default() };
+        ask(&mut connect(daemon.addr(), offer), "/healthz", "").unwrap_err();
+    }
+    let throttled = "jarvis_secretsd_authentications_throttled_total 4\n";
+    eventually("all of them are counted", || {
+        let metrics = ask(&mut connect(daemon.addr(), Offer::default()), "/metrics", "").unwrap();
+        metrics.contains(throttled).then_some(())
+    });
+    let lines = daemon.site.audit(1);
+    let failures = lines.iter().filter(|line| line["event"] == "auth_failure").count();
+    assert_eq!(failures, 3, "two failures, and that there are too many");
+}
+
+#[test]
 fn check_and_start_refuse_files_that_do_not_fit_and_change_nothing() {
     let (site, files) = site();
     let good = site.command("check").output().unwrap();
