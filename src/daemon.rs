@@ -137,7 +137,9 @@ impl Prepared {
     /// If a thread cannot be started.
     pub fn serve(self) -> Result<Daemon, Failure> {
         let Self { listener, limits, api, policy_path, tls, locks } = self;
-        log::info!("Starting server on {}", listener.local_addr());
+        for endpoint in listener.endpoints() {
+            log::info!("Starting server on {endpoint}");
+        }
         let (vault, audit, access) = (api.vault.clone(), api.audit.clone(), api.access.clone());
         let server = listener.serve(limits, Arc::new(api)).map_err(|why| Failure::new("server", why))?;
         log::info!("Server started successfully");
@@ -147,8 +149,8 @@ impl Prepared {
 }
 
 impl Daemon {
-    /// Where it listens.
-    pub fn local_addr(&self) -> SocketAddr {
+    /// Where it listens for TCP, if it does.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
         self.server.local_addr()
     }
 

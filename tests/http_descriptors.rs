@@ -41,7 +41,7 @@ fn without_a_free_descriptor_an_idle_connection_makes_room() {
     setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum }).unwrap();
 
     let listener = http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let (addr, stats): (SocketAddr, _) = (listener.local_addr(), listener.stats().clone());
+    let (addr, stats): (SocketAddr, _) = (listener.local_addr().unwrap(), listener.stats().clone());
     let server = listener.serve(Limits::default(), Arc::new(Hello)).unwrap();
 
     let mut idle: Vec<_> = (0..4).map(|_| TcpStream::connect(addr).unwrap()).collect();

@@ -46,7 +46,7 @@ fn the_log_has_a_line_a_request_and_never_a_value() {
     std::panic::set_hook(Box::new(|_| {}));
 
     let listener = http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let addr = listener.local_addr();
+    let addr = listener.local_addr().unwrap();
     let server = listener.serve(Limits { max_body: 100, ..Limits::default() }, Arc::new(Mirror)).unwrap();
     let mut answers = Vec::new();
     for (request, headers) in [

@@ -18,7 +18,7 @@ const RULES: Rules = Rules {
 const NOW: Timestamp = Timestamp::from_nanos(1_795_520_204_000_000_000);
 
 fn peer() -> Peer {
-    Peer::at("127.0.0.1:5".parse().unwrap())
+    Peer::at("127.0.0.1:5".parse::<std::net::SocketAddr>().unwrap())
 }
 
 fn parse(text: &str) -> Policy {

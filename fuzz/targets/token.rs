@@ -24,7 +24,7 @@ fuzz_target!(|input: (&str, &str, &str)| {
     let headers = [("X-Jarvis-Client", client), ("Authorization", authorization), ("Host", host)];
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let request = Request::fake_http("GET", "/secrets", headers, Vec::new());
-    let peer = Peer::at("192.0.2.1:5".parse().unwrap());
+    let peer = Peer::at("192.0.2.1:5".parse::<std::net::SocketAddr>().unwrap());
     let rules = Rules {
         require_client_id_header: true,
         trust_client_header: true,

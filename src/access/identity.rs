@@ -184,7 +184,7 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let request = Request::fake_http("GET", "/secrets", headers, Vec::new());
         let certificate_names = certificate_names.iter().map(|name| name.parse().unwrap()).collect();
-        let peer = Peer { certificate_names, ..Peer::at("192.0.2.1:5".parse().unwrap()) };
+        let peer = Peer { certificate_names, ..Peer::at("192.0.2.1:5".parse::<std::net::SocketAddr>().unwrap()) };
         identify(&request, &peer, &policy, rules, NOW).map(|principal| principal.name().to_owned())
     }
 

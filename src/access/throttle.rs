@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::http::Peer;
+use crate::http::{Address, Peer};
 use crate::sync::lock;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -20,23 +20,31 @@ const MAX_SOURCES: usize = 4096;
 enum Source {
     /// An IPv4 address, or a network of 64 bits of IPv6, as one host mostly has it whole.
     Host(IpAddr),
+    /// A user of this host, over a Unix socket.
+    User(u32),
 }
 
 impl Source {
     fn of(peer: &Peer) -> Self {
-        Self::Host(match peer.address.ip().to_canonical() {
-            IpAddr::V6(address) => {
-                let network = u128::from(address) & !u128::from(u64::MAX);
-                Ipv6Addr::from(network).into()
-            }
-            v4 => v4,
-        })
+        match peer.address {
+            Address::Unix { uid, .. } => Self::User(uid),
+            Address::Tcp(address) => Self::Host(match address.ip().to_canonical() {
+                IpAddr::V6(address) => {
+                    let network = u128::from(address) & !u128::from(u64::MAX);
+                    Ipv6Addr::from(network).into()
+                }
+                v4 => v4,
+            }),
+        }
     }
 
     /// Whether others, who must not suffer from its failures, come from there too: from the loopback address every user
     /// of this host does.
     fn is_shared(peer: &Peer) -> bool {
-        peer.address.ip().to_canonical().is_loopback()
+        match peer.address {
+            Address::Unix { .. } => false,
+            Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
+        }
     }
 }
 
@@ -144,6 +152,8 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     const START: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);
@@ -153,7 +163,7 @@ mod tests {
     }
 
     fn peer(ip: &str) -> Peer {
-        Peer::at((ip.parse::<IpAddr>().unwrap(), 5).into())
+        Peer::at(SocketAddr::from((ip.parse::<IpAddr>().unwrap(), 5)))
     }
 
     /// A throttle at which `ip` has failed ten times at the start.

@@ -39,14 +39,14 @@ pub fn run(config_path: &Path, accept_rollback: bool) -> Result<(), Exit> {
     let prepared = Prepared::new(listener, &config, access, Clock::system(), accept_rollback)?;
     protection::confine(&config).log();
     let daemon = prepared.serve()?;
-    manager.ready(&daemon.local_addr().to_string());
+    manager.ready();
     let received = forwarded(signals)?;
     loop {
         match next(&received, manager.ping_interval()) {
             Some(SIGHUP) => {
                 manager.reloading();
                 daemon.reload();
-                manager.ready(&daemon.local_addr().to_string());
+                manager.ready();
             }
             Some(_) => break,
             None if daemon.is_well() => manager.ping(),

@@ -77,7 +77,7 @@ impl Connection<'_> {
     /// Begins TLS where it is to be spoken. Returns whether requests may follow. Until then it is the client's turn, who
     /// thus has to make room for others like one who sends no request.
     fn secure(&mut self) -> bool {
-        let Some(tls) = &self.context.tls else { return true };
+        let Some(tls) = self.context.tls_with(&self.peer) else { return true };
         let peer = &self.peer;
         match Session::begin(&mut self.wire, tls, self.context.limits.request_timeout) {
             Ok(session) => {
@@ -190,7 +190,7 @@ impl Connection<'_> {
         headers.push(("X-Request-Id".to_owned(), id.to_owned()));
         let handled = if is_head { "GET" } else { &method };
         let peer = &self.peer;
-        let request = Request::fake_http_from(peer.address, handled, target, headers, Vec::new());
+        let request = Request::fake_http_from(peer.socket_addr(), handled, target, headers, Vec::new());
 
         let handler = &self.context.handler;
         // What a handler shares with others outlives its panic (see `sync::lock`), and the rest is dropped.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::registry::Registry;
 use super::tls::Tls;
-use super::{Handler, Limits, Stats};
+use super::{Address, Handler, Limits, Peer, Stats};
 
 /// What a connection needs besides its socket.
 pub struct Context {
@@ -14,8 +14,7 @@ pub struct Context {
     pub handler: Arc<dyn Handler>,
     pub stats: Arc<Stats>,
     pub registry: Arc<Registry>,
-    /// What is spoken on the connections; plain HTTP if there is none.
-    pub tls: Option<Arc<Tls>>,
+    tls: Option<Arc<Tls>>,
     boot: u32,
     requests: AtomicU64,
 }
@@ -33,6 +32,15 @@ impl Context {
         let boot = getrandom::u32().map_err(|why| io::Error::other(why.to_string()))?;
         let registry = Arc::new(Registry::new(capacity, stats.clone()));
         Ok(Self { limits, handler, stats, registry, tls, boot, requests: AtomicU64::new(0) })
+    }
+
+    /// What is spoken with `peer`; plain HTTP if there is none. A Unix socket does not leave the host, and the kernel says
+    /// who is at its other end.
+    pub fn tls_with(&self, peer: &Peer) -> Option<&Arc<Tls>> {
+        match peer.address {
+            Address::Tcp(_) => self.tls.as_ref(),
+            Address::Unix { .. } => None,
+        }
     }
 
     /// An id that no other request has, also after a restart.

@@ -1,11 +1,12 @@
 //! The socket of one connection, which two threads know: one serves it, the other may have to close it to make room.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::Peer;
+use super::socket::Socket;
 
 /// It is our turn: a request is being answered, and the connection is not to be closed.
 const OURS: u64 = 0;
@@ -20,7 +21,7 @@ const RECEIVING: u64 = 1;
 /// request is carried out whose answer could not be sent any more.
 pub struct Link {
     /// The socket.
-    pub stream: TcpStream,
+    pub stream: Socket,
     /// Who is at the other end.
     pub peer: Peer,
     epoch: Instant,
@@ -34,7 +35,7 @@ pub struct ClientsTurn(u64);
 impl Link {
     /// The link of a new connection with `peer`: it is the client's turn. `epoch` lies in the past and is the same for
     /// all links.
-    pub fn new(stream: TcpStream, peer: Peer, epoch: Instant) -> Self {
+    pub fn new(stream: Socket, peer: Peer, epoch: Instant) -> Self {
         let link = Self { stream, peer, epoch, turn: AtomicU64::new(OURS) };
         link.wait(Instant::now());
         link
@@ -109,7 +110,7 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::time::Duration;
 
     use super::*;
@@ -118,7 +119,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let peer = Peer::at(stream.peer_addr().unwrap());
-        Link::new(stream, peer, epoch)
+        Link::new(Socket::Tcp(stream), peer, epoch)
     }
 
     #[test]

@@ -1,22 +1,25 @@
 //! Accepting connections, whatever happens, until told to stop.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use log::warn;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::process::{Resource, getrlimit};
 
 use super::connection;
 use super::context::Context;
+use super::endpoint::Endpoint;
 use super::link::Link;
 use super::registry::Visit;
 use super::reply::{Date, Reply};
 use super::tls::{self, Tls};
 use super::workers::Workers;
-use super::{Handler, Limits, Peer, Refusal, Stats};
+use super::{Handler, Limits, Refusal, Stats};
 
 /// Files that the process may open besides connections.
 const OTHER_FILES: u64 = 32;
@@ -25,25 +28,33 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long the log is spared the same warning.
 const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 
-/// A socket that is bound and listens. Connections queue up in the kernel until it is told to serve.
+/// Sockets that are bound and listen. Connections queue up in the kernel until it is told to serve.
 #[derive(Debug)]
 pub struct Listener {
-    socket: TcpListener,
-    addr: SocketAddr,
+    endpoints: Vec<Endpoint>,
     stats: Arc<Stats>,
     tls: Option<Arc<Tls>>,
 }
 
 /// Binds to `addr` and listens there. Port 0 lets the system pick one.
 pub fn bind(addr: SocketAddr) -> io::Result<Listener> {
-    let socket = TcpListener::bind(addr)?;
-    Ok(Listener { addr: socket.local_addr()?, socket, stats: Arc::default(), tls: None })
+    Ok(Listener::at(vec![Endpoint::bind(addr)?]))
 }
 
 impl Listener {
-    /// The address, with the port that was picked.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.addr
+    /// Listens at all of these.
+    pub fn at(endpoints: Vec<Endpoint>) -> Self {
+        Self { endpoints, stats: Arc::default(), tls: None }
+    }
+
+    /// The sockets.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// The address of the first TCP socket, with the port that was picked.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.endpoints.iter().find_map(Endpoint::tcp_addr)
     }
 
     /// The counters of all connections that will come in here.
@@ -51,7 +62,7 @@ impl Listener {
         &self.stats
     }
 
-    /// Has TLS spoken on all connections instead of plain HTTP.
+    /// Has TLS spoken on the TCP sockets instead of plain HTTP.
     pub fn secure(self, tls: Arc<Tls>) -> Self {
         Self { tls: Some(tls), ..self }
     }
@@ -68,32 +79,39 @@ impl Listener {
             let context = context.clone();
             move |visit: Visit| connection::serve(&visit.link, &context)
         });
-        let socket = Arc::new(self.socket);
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
+        let local_addr = self.endpoints.iter().find_map(Endpoint::tcp_addr);
         let acceptor = Acceptor {
-            socket: socket.clone(),
+            endpoints: self.endpoints,
+            wake: wake.clone(),
             context: context.clone(),
             workers: workers.clone(),
             epoch: Instant::now(),
             warned: None,
         };
         let thread = thread::Builder::new().name("accept".to_owned()).spawn(|| acceptor.run())?;
-        Ok(Server { socket, addr: self.addr, thread, context, workers })
+        Ok(Server { wake, local_addr, thread, context, workers })
     }
 }
 
 /// A listener at work. Dropping it does not end it; [`stop`](Self::stop) does.
 pub struct Server {
-    socket: Arc<TcpListener>,
-    addr: SocketAddr,
+    wake: Arc<OwnedFd>,
+    local_addr: Option<SocketAddr>,
     thread: JoinHandle<()>,
     context: Arc<Context>,
     workers: Arc<Workers<Visit>>,
 }
 
 impl Server {
-    /// The address, with the port that was picked.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.addr
+    /// The address of the first TCP socket, with the port that was picked.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.local_addr
+    }
+
+    /// Whether it still accepts connections.
+    pub fn is_accepting(&self) -> bool {
+        !self.thread.is_finished()
     }
 
     /// The counters.
@@ -101,32 +119,29 @@ impl Server {
         &self.context.stats
     }
 
-    /// Whether the thread that accepts connections is at work.
-    pub fn is_accepting(&self) -> bool {
-        !self.thread.is_finished()
-    }
-
     /// Stops accepting, closes idle connections, and waits for the requests that are under way, for at most `grace`.
     /// Returns how many had to be cut off. The handler may still be at work on those, but nobody hears its answer.
     pub fn stop(self, grace: Duration) -> usize {
-        let Self { socket, thread, context, workers, .. } = self;
+        let Self { wake, thread, context, workers, .. } = self;
         context.registry.begin_closing();
-        // On Linux, that wakes a thread that waits in accept, with EINVAL.
-        if let Err(why) = rustix::net::shutdown(&socket, rustix::net::Shutdown::Both) {
-            warn!("closing the listening socket: {why}");
+        if let Err(why) = rustix::io::write(&wake, &1u64.to_ne_bytes()) {
+            warn!("waking the accepting thread: {why}");
         }
         if thread.join().is_err() {
             warn!("the accepting thread had panicked");
         }
-        drop(socket);
         let lost = context.registry.close(grace);
         workers.stop();
         lost
     }
 }
 
+/// Accepts at all sockets, in turn. It closes them when it ends; it never shuts one down, as one that was passed to us is
+/// still somebody else's.
 struct Acceptor {
-    socket: Arc<TcpListener>,
+    endpoints: Vec<Endpoint>,
+    /// Becomes readable when accepting is to end.
+    wake: Arc<OwnedFd>,
     context: Arc<Context>,
     workers: Arc<Workers<Visit>>,
     epoch: Instant,
@@ -136,15 +151,44 @@ struct Acceptor {
 impl Acceptor {
     fn run(mut self) {
         while !self.context.registry.is_closing() {
-            match self.socket.accept() {
-                Ok((stream, address)) => self.admit(Link::new(stream, Peer::at(address), self.epoch)),
-                Err(_) if self.context.registry.is_closing() => {}
-                Err(why) if matches!(why.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
-                // Mostly the lack of something that a connection holds: files, of the process or the system, or memory.
-                Err(why) => {
-                    self.warn(&format!("accepting a connection: {why}; closing one that waits for its client"));
-                    self.context.registry.evict_one(PAUSE);
-                }
+            for index in self.await_connections() {
+                self.accept(index);
+            }
+        }
+    }
+
+    /// Waits, and returns which sockets have a connection.
+    fn await_connections(&mut self) -> Vec<usize> {
+        let wake = PollFd::new(&self.wake, PollFlags::IN);
+        let mut sockets: Vec<_> = self.endpoints.iter().map(|socket| PollFd::new(socket, PollFlags::IN)).collect();
+        sockets.push(wake);
+        match poll(&mut sockets, None) {
+            Ok(_) => {
+                let endpoints = &sockets[..self.endpoints.len()];
+                (0..)
+                    .zip(endpoints)
+                    .filter(|(_, socket)| !socket.revents().is_empty())
+                    .map(|(index, _)| index)
+                    .collect()
+            }
+            // Interrupted, or out of memory: then accepting finds out.
+            Err(_) => (0..self.endpoints.len()).collect(),
+        }
+    }
+
+    fn accept(&mut self, index: usize) {
+        match self.endpoints[index].accept(self.epoch) {
+            Ok(link) => self.admit(link),
+            Err(_) if self.context.registry.is_closing() => {}
+            Err(why)
+                if matches!(
+                    why.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionAborted
+                ) => {}
+            // Mostly the lack of something that a connection holds: files, of the process or the system, or memory.
+            Err(why) => {
+                self.warn(&format!("accepting a connection: {why}; closing one that waits for its client"));
+                self.context.registry.evict_one(PAUSE);
             }
         }
     }
@@ -170,7 +214,7 @@ impl Acceptor {
         self.context.stats.count_refused();
         let reply = Reply::refusing(Refusal::busy());
         self.context.handler.refused(reply.status());
-        if self.context.tls.is_some() {
+        if self.context.tls_with(&link.peer).is_some() {
             let _ = link.dismiss(&tls::REFUSAL);
             return;
         }

@@ -8,6 +8,7 @@ pub mod body;
 mod buffer;
 mod connection;
 mod context;
+mod endpoint;
 pub mod framing;
 pub mod head;
 mod link;
@@ -16,6 +17,8 @@ mod peer;
 mod registry;
 mod reply;
 pub mod scanner;
+mod socket;
+mod socket_file;
 mod stats;
 pub mod tls;
 mod wire;
@@ -26,8 +29,10 @@ use std::time::Duration;
 use rouille::{Request, Response};
 use serde::Serialize;
 
+pub use endpoint::Endpoint;
 pub use listener::{Listener, Server, bind};
-pub use peer::Peer;
+pub use peer::{Address, Peer};
+pub use socket_file::{MAX_PATH, SocketFile};
 pub use stats::Stats;
 pub use tls::{CertificateName, Tls};
 

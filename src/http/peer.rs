@@ -1,7 +1,7 @@
 //! Who is at the other end of a connection, as far as the connection itself tells.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use super::CertificateName;
 
@@ -9,21 +9,61 @@ use super::CertificateName;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Where the connection comes from.
-    pub address: SocketAddr,
+    pub address: Address,
     /// The names in the certificate that the client has proved to have; none if it presented none.
     pub certificate_names: Vec<CertificateName>,
 }
 
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A host of the network.
+    Tcp(SocketAddr),
+    /// A process of this host, as the kernel saw it when it connected (`SO_PEERCRED`, unix(7)).
+    Unix {
+        /// Its effective user.
+        uid: u32,
+        /// The process, which may have ended since; 0 if it is in a PID namespace that ours does not see.
+        pid: i32,
+    },
+}
+
 impl Peer {
     /// Somebody of whom nothing but the address is known.
-    pub fn at(address: SocketAddr) -> Self {
-        Self { address, certificate_names: Vec::new() }
+    pub fn at(address: impl Into<Address>) -> Self {
+        Self { address: address.into(), certificate_names: Vec::new() }
+    }
+
+    /// The user at the other end of a Unix socket.
+    pub fn unix_uid(&self) -> Option<u32> {
+        match self.address {
+            Address::Unix { uid, .. } => Some(uid),
+            Address::Tcp(_) => None,
+        }
+    }
+
+    /// The address for a [`rouille::Request`], which has no other form for it. For a Unix socket it is one that no TCP
+    /// peer has, on this host, where that peer is; nothing decides by it.
+    pub(super) fn socket_addr(&self) -> SocketAddr {
+        match self.address {
+            Address::Tcp(address) => address,
+            Address::Unix { .. } => (Ipv4Addr::LOCALHOST, 0).into(),
+        }
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
     }
 }
 
 impl fmt::Display for Peer {
-    /// As the logs name it: `192.0.2.1:51234`.
+    /// As the logs name it: `192.0.2.1:51234`, or `unix:uid=1000,pid=4711`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address.fmt(f)
+        match self.address {
+            Address::Tcp(address) => address.fmt(f),
+            Address::Unix { uid, pid } => write!(f, "unix:uid={uid},pid={pid}"),
+        }
     }
 }

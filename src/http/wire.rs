@@ -20,9 +20,9 @@ pub struct Wire<'a> {
 impl<'a> Wire<'a> {
     /// Prepares the socket for reads that wait for `read_timeout` and writes that wait for `write_timeout`.
     pub fn open(link: &'a Link, read_timeout: Duration, write_timeout: Duration) -> io::Result<Self> {
-        link.stream.set_nodelay(true)?;
-        link.stream.set_read_timeout(Some(read_timeout))?;
-        link.stream.set_write_timeout(Some(write_timeout))?;
+        link.stream.set_nodelay()?;
+        link.stream.set_read_timeout(read_timeout)?;
+        link.stream.set_write_timeout(write_timeout)?;
         Ok(Self { link, read_timeout, write_timeout })
     }
 
@@ -61,7 +61,7 @@ impl<'a> Wire<'a> {
         IoSlice::advance_slices(&mut rest, 0);
         while !rest.is_empty() {
             if wait != self.write_timeout {
-                self.link.stream.set_write_timeout(Some(wait))?;
+                self.link.stream.set_write_timeout(wait)?;
                 self.write_timeout = wait;
             }
             match (&self.link.stream).write_vectored(rest) {
@@ -84,7 +84,7 @@ impl<'a> Wire<'a> {
 
     fn wait_for(&mut self, timeout: Duration) -> io::Result<()> {
         if timeout != self.read_timeout {
-            self.link.stream.set_read_timeout(Some(timeout))?;
+            self.link.stream.set_read_timeout(timeout)?;
             self.read_timeout = timeout;
         }
         Ok(())

@@ -39,9 +39,9 @@ impl ServiceManager {
         self.watchdog.map(|watchdog| watchdog / 2)
     }
 
-    /// The daemon serves; `address` says where.
-    pub fn ready(&self, address: &str) {
-        self.tell(&format!("READY=1\nSTATUS=Serving on {address}"));
+    /// The daemon serves.
+    pub fn ready(&self) {
+        self.tell("READY=1\nSTATUS=Serving");
     }
 
     /// The daemon is reading its files again; [`ready`](Self::ready) ends that.

@@ -37,7 +37,7 @@ impl Calendar {
         loop {
             let before = start(&config, &clock);
             let vault = before.vault().clone();
-            let mut admin = Client::named("admin", before.local_addr());
+            let mut admin = Client::named("admin", before.local_addr().unwrap());
             admin.store("leftover", "v");
             admin.delete("/secret/leftover");
             drop(admin);
@@ -55,7 +55,7 @@ impl Calendar {
     }
 
     fn client(&self, name: &str) -> Client {
-        Client::named(name, self.daemon.local_addr())
+        Client::named(name, self.daemon.local_addr().unwrap())
     }
 
     fn pass_days(&self, days: u64) {
@@ -269,7 +269,7 @@ fn what_was_rotated_and_destroyed_is_so_after_a_restart() {
     let now = START.plus_days(104);
     dial.set(now);
     let again = start(&site.path("config.toml"), &Clock::manual(now).0);
-    let mut admin = Client::named("admin", again.local_addr());
+    let mut admin = Client::named("admin", again.local_addr().unwrap());
     assert_eq!(admin.value("db_main"), value);
     assert_eq!(admin.get(&format!("/secret/db_main?kid={kid}")).refusal(), (410, "gone".to_owned()));
     assert_eq!(listed(&mut admin, "db_main")["is_expired"], false);

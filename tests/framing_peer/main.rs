@@ -73,7 +73,7 @@ fn no_odd_request_is_seen_otherwise_by_nginx() {
     assert!(requests.len() >= 200, "only {} requests", requests.len());
     let mut mistakes = Vec::new();
     for (name, bytes) in &requests {
-        let (ours, theirs) = (ask_us(server.local_addr(), bytes), nginx.ask(bytes));
+        let (ours, theirs) = (ask_us(server.local_addr().unwrap(), bytes), nginx.ask(bytes));
         if !ours.agrees_with(&theirs) {
             mistakes.push(format!("{name}: SMUGGLING: we {ours:?}, nginx {theirs:?}"));
         }

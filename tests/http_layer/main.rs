@@ -10,3 +10,4 @@ mod support;
 mod tls;
 #[path = "../tls_client/mod.rs"]
 mod tls_client;
+mod unix;

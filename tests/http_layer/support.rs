@@ -54,12 +54,18 @@ pub struct App {
     handled: Mutex<usize>,
     refused: Mutex<Vec<u16>>,
     distrusted: Mutex<Vec<String>>,
+    peers: Mutex<Vec<String>>,
 }
 
 impl App {
     /// How many requests came through to the application.
     pub fn handled(&self) -> usize {
         *self.handled.lock().unwrap()
+    }
+
+    /// Who sent the requests, in order.
+    pub fn peers(&self) -> Vec<String> {
+        self.peers.lock().unwrap().clone()
     }
 
     /// Why certificates of clients were not accepted.
@@ -76,6 +82,7 @@ impl App {
 impl Handler for App {
     fn handle(&self, request: &Request, body: &[u8], peer: &Peer) -> Response {
         *self.handled.lock().unwrap() += 1;
+        self.peers.lock().unwrap().push(peer.to_string());
         match request.raw_url() {
             "/hold" => self.gate.pass(),
             "/panic" => panic!("on demand"),
@@ -128,7 +135,7 @@ impl Site {
         change(&mut limits);
         let app = Arc::new(App::default());
         let listener = prepare(http::bind("127.0.0.1:0".parse().unwrap()).unwrap());
-        let (addr, stats) = (listener.local_addr(), listener.stats().clone());
+        let (addr, stats) = (listener.local_addr().unwrap(), listener.stats().clone());
         let server = Some(listener.serve(limits, app.clone()).unwrap());
         Self { app, stats, addr, server }
     }

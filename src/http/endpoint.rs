@@ -1,0 +1,96 @@
+//! Sockets that listen, of either kind.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+
+use rustix::net::sockopt::socket_peercred;
+
+use super::link::Link;
+use super::socket::Socket;
+use super::{Peer, peer::Address, socket_file::SocketFile};
+
+/// A socket that listens. It never makes the one who accepts wait.
+#[derive(Debug)]
+pub struct Endpoint {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(TcpListener, SocketAddr),
+    Unix {
+        socket: UnixListener,
+        path: PathBuf,
+        /// The socket's file, which goes with it; none if somebody else takes care of it.
+        _file: Option<SocketFile>,
+    },
+}
+
+impl Endpoint {
+    /// A TCP socket, bound to `addr`. Port 0 lets the system pick one.
+    pub fn bind(addr: SocketAddr) -> io::Result<Self> {
+        Self::tcp(TcpListener::bind(addr)?)
+    }
+
+    /// A TCP socket that listens already.
+    pub fn tcp(socket: TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let addr = socket.local_addr()?;
+        Ok(Self { kind: Kind::Tcp(socket, addr) })
+    }
+
+    /// A Unix socket that listens already, with the file by which it is found if that is to go with it.
+    pub fn unix(socket: UnixListener, file: Option<SocketFile>) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let bound = socket.local_addr()?.as_pathname().unwrap_or("(unnamed)".as_ref()).to_owned();
+        let path = file.as_ref().map_or(bound, |file| file.path().to_owned());
+        Ok(Self { kind: Kind::Unix { socket, path, _file: file } })
+    }
+
+    /// The address and port of a TCP socket.
+    pub fn tcp_addr(&self) -> Option<SocketAddr> {
+        match self.kind {
+            Kind::Tcp(_, addr) => Some(addr),
+            Kind::Unix { .. } => None,
+        }
+    }
+
+    /// The next connection; an error of the kind `WouldBlock` if there is none.
+    pub(super) fn accept(&self, epoch: std::time::Instant) -> io::Result<Link> {
+        match &self.kind {
+            Kind::Tcp(socket, _) => {
+                let (stream, address) = socket.accept()?;
+                Ok(Link::new(Socket::Tcp(stream), Peer::at(address), epoch))
+            }
+            Kind::Unix { socket, .. } => {
+                let (stream, _) = socket.accept()?;
+                let peer = socket_peercred(&stream)?;
+                let address = Address::Unix { uid: peer.uid.as_raw(), pid: peer.pid.as_raw_nonzero().get() };
+                Ok(Link::new(Socket::Unix(stream), Peer::at(address), epoch))
+            }
+        }
+    }
+}
+
+impl AsFd for Endpoint {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.kind {
+            Kind::Tcp(socket, _) => socket.as_fd(),
+            Kind::Unix { socket, .. } => socket.as_fd(),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    /// As the log names it: `127.0.0.1:8081`, or `unix:/run/jarvis-secretsd/sock`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Tcp(_, addr) => addr.fmt(f),
+            Kind::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! A connection's socket, of either kind.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::net::{RecvFlags, recv};
+
+/// A connected socket. It is read and written by reference, as the sockets of the standard library are.
+#[derive(Debug)]
+pub enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// Calls the same method of whichever socket it is.
+macro_rules! either {
+    ($self:expr, $socket:ident => $call:expr) => {
+        match $self {
+            Socket::Tcp($socket) => $call,
+            Socket::Unix($socket) => $call,
+        }
+    };
+}
+
+impl Socket {
+    /// Has what is written sent at once. Over a Unix socket everything is.
+    pub fn set_nodelay(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.set_nodelay(true),
+            Self::Unix(_) => Ok(()),
+        }
+    }
+
+    /// As for [`TcpStream`].
+    pub fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
+        either!(self, socket => socket.set_read_timeout(Some(timeout)))
+    }
+
+    /// As for [`TcpStream`].
+    pub fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
+        either!(self, socket => socket.set_write_timeout(Some(timeout)))
+    }
+
+    /// As for [`TcpStream`].
+    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        either!(self, socket => socket.set_nonblocking(nonblocking))
+    }
+
+    /// As for [`TcpStream`].
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        either!(self, socket => socket.shutdown(how))
+    }
+
+    /// Reads what will be read again.
+    pub fn peek(&self, room: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(self, room, RecvFlags::PEEK).map(|(count, _)| count)?)
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        either!(self, socket => socket.as_fd())
+    }
+}
+
+impl Read for &Socket {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        either!(self, socket => (&mut &*socket).read(room))
+    }
+}
+
+impl Write for &Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        either!(self, socket => (&mut &*socket).write(bytes))
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        either!(self, socket => (&mut &*socket).write_vectored(parts))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! The file by which a Unix socket is found: made with the right mode, and taken away with the socket.
+
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+use crate::files;
+
+/// The longest path of a socket, by the size of `sun_path` (unix(7)), less what its first name is longer.
+pub const MAX_PATH: usize = 107 - NEW.len();
+
+/// Behind the name under which a socket is made.
+const NEW: &str = ".new";
+
+/// A socket's file. When this is dropped, it is removed, unless another one has taken its place.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    /// Makes a socket at `path` that listens, whose file has the mode `mode` and the owner `owner` (uid and gid; the
+    /// process's own if there is none).
+    ///
+    /// Nobody sees it with another mode or owner, as it is made beside its place, for nobody else, and put there when it
+    /// is ready. A socket that nobody listens at any more, as a crash leaves one, is replaced.
+    ///
+    /// # Errors
+    /// If somebody listens at `path`, or what is there is no socket (it is left as it is), or the system refuses.
+    pub fn bind(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<(UnixListener, Self), Failure> {
+        let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
+        let absolute = std::path::absolute(path).map_err(|why| fail(&why))?;
+        refuse_used(&absolute).map_err(|why| fail(&why))?;
+        let fresh = files::sibling(&absolute, NEW);
+        refuse_used(&fresh).map_err(|why| Failure::new(fresh.display(), why))?;
+        let socket = make(&fresh, &absolute, mode, owner).map_err(|why| match why.kind() {
+            ErrorKind::NotFound => fail(&format_args!(
+                "its directory does not exist; make it, with rights for those who may connect (systemd: \
+                 RuntimeDirectory=)"
+            )),
+            _ => fail(&why),
+        })?;
+        let meta = fs::symlink_metadata(&absolute).map_err(|why| fail(&why))?;
+        Ok((socket, Self { path: absolute, device: meta.dev(), inode: meta.ino() }))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let is_ours =
+            fs::symlink_metadata(&self.path).is_ok_and(|meta| (meta.dev(), meta.ino()) == (self.device, self.inode));
+        if is_ours && let Err(why) = fs::remove_file(&self.path) {
+            log::warn!(
+                "{}: the socket's file stays behind, and is replaced at the next start: {why}",
+                self.path.display()
+            );
+        }
+    }
+}
+
+/// Removes a socket that nobody listens at. What is something else, or in use, is an error and stays.
+fn refuse_used(path: &Path) -> io::Result<()> {
+    let meta = match fs::symlink_metadata(path) {
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(()),
+        meta => meta?,
+    };
+    if !meta.file_type().is_socket() {
+        return Err(io::Error::other("is there already and is no socket; it was left as it is"));
+    }
+    match UnixStream::connect(path) {
+        Err(why) if why.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Ok(_) => Err(io::Error::new(ErrorKind::AddrInUse, "somebody listens at this socket")),
+        Err(why) => Err(io::Error::new(why.kind(), format!("a socket is there that cannot be connected to: {why}"))),
+    }
+}
+
+fn make(fresh: &Path, path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<UnixListener> {
+    let socket = UnixListener::bind(fresh)?;
+    let placed = (|| {
+        if let Some((uid, gid)) = owner {
+            std::os::unix::fs::lchown(fresh, Some(uid), Some(gid))?;
+        }
+        fs::set_permissions(fresh, Permissions::from_mode(mode))?;
+        fs::rename(fresh, path)
+    })();
+    match placed {
+        Ok(()) => Ok(socket),
+        Err(why) => {
+            let _ = fs::remove_file(fresh);
+            Err(why)
+        }
+    }
+}
