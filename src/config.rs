@@ -7,6 +7,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use crate::failure::Failure;
+use crate::http::MAX_PATH;
 use crate::strict_toml::{Document, Table, Value};
 
 /// The commented configuration that `init` writes. It says what [`Config::default`] is.
@@ -30,8 +31,12 @@ pub struct Config {
 /// The connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
-    /// Where the API listens.
-    pub bind_addr: SocketAddr,
+    /// Where the API listens for TCP; nowhere if `bind_addr` is empty.
+    pub bind_addr: Option<SocketAddr>,
+    /// Where the API listens on a Unix socket.
+    pub unix_socket: Option<PathBuf>,
+    /// The mode of that socket's file.
+    pub unix_socket_mode: u32,
     /// Connections served at the same time.
     pub max_connections: usize,
     /// The time within which a whole request must have arrived (`request_timeout_secs`).
@@ -150,7 +155,9 @@ impl Config {
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
-            bind_addr: (Ipv4Addr::LOCALHOST, 8081).into(),
+            bind_addr: Some((Ipv4Addr::LOCALHOST, 8081).into()),
+            unix_socket: None,
+            unix_socket_mode: 0o660,
             max_connections: 512,
             request_timeout: Duration::from_secs(10),
             user: None,
@@ -162,7 +169,21 @@ impl Default for ServerConfig {
 
 impl ServerConfig {
     fn read(&mut self, mut table: Table<'_>) -> Result<(), Failure> {
-        table.set("bind_addr", &mut self.bind_addr, Value::socket_addr)?;
+        let bind_addr = table.set("bind_addr", &mut self.bind_addr, |value| match value.string()? {
+            "" => Ok(None),
+            _ => value.socket_addr().map(Some),
+        })?;
+        table.set("unix_socket", &mut self.unix_socket, |value| socket_path(value).map(Some))?;
+        let mode = table.set("unix_socket_mode", &mut self.unix_socket_mode, mode)?;
+        match (bind_addr, mode) {
+            (Some(bind_addr), _) if self.bind_addr.is_none() && self.unix_socket.is_none() => {
+                return Err(bind_addr.refuse("is empty and there is no `unix_socket`: nobody could connect"));
+            }
+            (_, Some(mode)) if self.unix_socket.is_none() => {
+                return Err(mode.refuse("is the mode of `unix_socket`, which is missing"));
+            }
+            _ => {}
+        }
         table.set("max_connections", &mut self.max_connections, |value| value.integer(1..=65_535))?;
         table.set("request_timeout_secs", &mut self.request_timeout, |value| {
             value.integer(1..=3600).map(Duration::from_secs)
@@ -177,6 +198,25 @@ impl ServerConfig {
             _ => table.finish(),
         }
     }
+}
+
+/// The path of a Unix socket.
+fn socket_path(value: &Value<'_>) -> Result<PathBuf, Failure> {
+    let path = value.path()?;
+    match path.as_os_str().len() {
+        length if length > MAX_PATH => {
+            Err(value.refuse(format_args!("has {length} bytes, a socket's path has at most {MAX_PATH}")))
+        }
+        _ => Ok(path),
+    }
+}
+
+/// The permissions of a file, as `chmod` takes them in octal.
+fn mode(value: &Value<'_>) -> Result<u32, Failure> {
+    let text = value.string()?;
+    let is_octal = (3..=4).contains(&text.len()) && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
+    mode.ok_or_else(|| value.refuse("must be a mode in octal, such as \"0660\""))
 }
 
 /// The name, or the number, of a user or a group.

@@ -27,7 +27,8 @@ fn scratch(name: &str) -> PathBuf {
 fn an_empty_file_gives_the_defaults() {
     let config = parse("");
     assert_eq!(config, Config::default());
-    assert_eq!(config.server.bind_addr, "127.0.0.1:8081".parse().unwrap());
+    assert_eq!(config.server.bind_addr, Some("127.0.0.1:8081".parse().unwrap()));
+    assert_eq!((config.server.unix_socket, config.server.unix_socket_mode), (None, 0o660));
     assert_eq!(config.server.max_connections, 512);
     assert_eq!(config.server.request_timeout, Duration::from_secs(10));
     assert_eq!(config.server.tls, None);
@@ -98,7 +99,7 @@ fn every_key_takes_effect() {
         json = true
         "#,
     );
-    assert_eq!(config.server.bind_addr, "[::1]:0".parse().unwrap());
+    assert_eq!(config.server.bind_addr, Some("[::1]:0".parse().unwrap()));
     assert_eq!(config.server.max_connections, 7);
     assert_eq!(config.server.request_timeout, Duration::from_secs(3));
     assert_eq!(config.paths.vault_path, Path::new("state/v"));
@@ -111,6 +112,35 @@ fn every_key_takes_effect() {
     assert_eq!(config.security.auth_failures_per_minute, 3);
     assert_eq!(config.logging.level, LevelFilter::Trace);
     assert!(config.logging.json);
+}
+
+#[test]
+fn the_unix_socket_is_beside_tcp_or_instead_of_it() {
+    let beside = parse("[server]\nunix_socket = \"/run/s\"\nunix_socket_mode = \"0666\"").server;
+    assert_eq!(beside.unix_socket.as_deref(), Some(Path::new("/run/s")));
+    assert_eq!(beside.unix_socket_mode, 0o666);
+    assert!(beside.bind_addr.is_some());
+    let instead = parse("[server]\nbind_addr = \"\"\nunix_socket = \"s\"").server;
+    assert_eq!((instead.bind_addr, instead.unix_socket_mode), (None, 0o660));
+}
+
+#[test]
+fn sockets_that_make_no_sense_are_refused() {
+    assert_eq!(
+        error("[server]\nbind_addr = \"\""),
+        "c.toml:2:13: `bind_addr` in [server] is empty and there is no `unix_socket`: nobody could connect"
+    );
+    assert_eq!(
+        error("[server]\nunix_socket_mode = \"0660\""),
+        "c.toml:2:20: `unix_socket_mode` in [server] is the mode of `unix_socket`, which is missing"
+    );
+    for mode in ["", "66", "0668", "1777", "+660", "00660", "u=rw"] {
+        let refused = error(&format!("[server]\nunix_socket = \"s\"\nunix_socket_mode = {mode:?}"));
+        assert!(refused.ends_with("must be a mode in octal, such as \"0660\""), "{mode}: {refused}");
+    }
+    let long = "s".repeat(104);
+    let refused = error(&format!("[server]\nunix_socket = \"{long}\""));
+    assert!(refused.ends_with("has 104 bytes, a socket's path has at most 103"), "{refused}");
 }
 
 #[test]

@@ -41,21 +41,21 @@ pub struct Rules {
 pub struct Access {
     current: Mutex<Arc<Policy>>,
     path: PathBuf,
-    bind_addr: SocketAddr,
+    addresses: Vec<SocketAddr>,
     rules: Rules,
     throttle: Throttle,
 }
 
 impl Access {
-    /// Puts the policy in the file at `path` into force for a daemon that listens on `bind_addr`.
+    /// Puts the policy in the file at `path` into force for a daemon that listens at these TCP addresses, or at none.
     ///
     /// # Errors
     /// If the file cannot be read or is wrong, or as [`check_bind`].
-    pub fn load(path: PathBuf, bind_addr: SocketAddr, rules: Rules) -> Result<Self, Failure> {
+    pub fn load(path: PathBuf, addresses: Vec<SocketAddr>, rules: Rules) -> Result<Self, Failure> {
         let policy = Policy::load(&path)?;
-        check_bind(bind_addr, &policy, rules.trust_client_header)?;
+        addresses.iter().try_for_each(|addr| check_bind(*addr, &policy, rules.trust_client_header))?;
         let throttle = Throttle::new(rules.auth_failures_per_minute);
-        Ok(Self { current: Mutex::new(Arc::new(policy)), path, bind_addr, rules, throttle })
+        Ok(Self { current: Mutex::new(Arc::new(policy)), path, addresses, rules, throttle })
     }
 
     /// Reads the file again, puts what is in it into force, and returns it.
@@ -64,7 +64,7 @@ impl Access {
     /// As [`load`](Self::load); the policy before then stays in force, all of it.
     pub fn reload(&self) -> Result<Arc<Policy>, Failure> {
         let policy = Policy::load(&self.path)?;
-        check_bind(self.bind_addr, &policy, self.rules.trust_client_header)?;
+        self.addresses.iter().try_for_each(|addr| check_bind(*addr, &policy, self.rules.trust_client_header))?;
         let policy = Arc::new(policy);
         *lock(&self.current) = policy.clone();
         Ok(policy)
@@ -99,8 +99,8 @@ impl Access {
         }
         if self.rules.trust_client_header {
             warnings.push(format!(
-                "trust_client_header = true: every host that can reach {} can pose as any client",
-                self.bind_addr
+                "trust_client_header = true: whoever can connect to {} can pose as any client",
+                if self.addresses.is_empty() { "the Unix socket".to_owned() } else { list(&self.addresses) }
             ));
         }
         if !self.rules.require_client_id_header {
@@ -110,6 +110,10 @@ impl Access {
         }
         warnings
     }
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Checks that nobody is believed on a header alone by those whom the network lets through to `bind_addr`.

@@ -1,8 +1,9 @@
 //! `check`: is the configuration good, and the policy?
 
+use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{Exit, load_config, protection};
+use super::{Exit, load_config, protection, sockets};
 use crate::access::{Access, Rules};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -16,7 +17,7 @@ pub fn run(config_path: &Path) -> Result<(), Exit> {
         Tls::load(tls)?;
         println!("TLS certificate {}: good", tls.cert_path.display());
     }
-    let access = load_access(&config)?;
+    let access = load_access(&config, sockets::addresses(&config.server))?;
     let rules = access.snapshot().client_count();
     println!("policy {}: good, {rules} client rules", config.security.rbac_policy_path.display());
     for warning in access.warnings(Clock::system().now()) {
@@ -43,13 +44,13 @@ fn tell(protection: Protection) {
     }
 }
 
-/// The policy, as the daemon would use it.
-pub fn load_access(config: &Config) -> Result<Access, Exit> {
+/// The policy, as the daemon would use it that listens at these TCP addresses.
+pub fn load_access(config: &Config, addresses: Vec<SocketAddr>) -> Result<Access, Exit> {
     let rules = Rules {
         require_client_id_header: config.security.require_client_id_header,
         trust_client_header: config.security.trust_client_header,
         certificates: config.server.tls.as_ref().is_some_and(|tls| tls.client_ca_path.is_some()),
         auth_failures_per_minute: config.security.auth_failures_per_minute,
     };
-    Access::load(config.security.rbac_policy_path.clone(), config.server.bind_addr, rules).map_err(Exit::config)
+    Access::load(config.security.rbac_policy_path.clone(), addresses, rules).map_err(Exit::config)
 }

@@ -6,6 +6,7 @@ mod healthcheck;
 mod init;
 mod protection;
 mod serve;
+mod sockets;
 mod token;
 
 use std::ffi::OsString;

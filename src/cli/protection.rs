@@ -36,5 +36,7 @@ pub fn confine(config: &Config) -> Protection {
     let writable = [vault_path, audit_path].map(|path| files::parent(path));
     let readable: Vec<&Path> =
         named.into_iter().chain(targets.iter().map(PathBuf::as_path)).map(files::parent).collect();
-    process::confine(&writable, &readable)
+    // A socket's file goes with the daemon.
+    let emptied: Vec<&Path> = config.server.unix_socket.iter().map(|path| files::parent(path)).collect();
+    process::confine(&writable, &readable, &emptied)
 }

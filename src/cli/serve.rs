@@ -8,16 +8,16 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Exit, check, load_config, protection};
+use super::{Exit, check, load_config, protection, sockets};
 use crate::clock::Clock;
 use crate::daemon::Prepared;
 use crate::failure::Failure;
+use crate::logging;
 use crate::process::{self, Protection, ServiceManager};
-use crate::{http, logging};
 
 pub fn run(config_path: &Path, accept_rollback: bool) -> Result<(), Exit> {
     let config = load_config(config_path)?;
-    let access = check::load_access(&config)?;
+    let access = check::load_access(&config, sockets::addresses(&config.server))?;
     let user = protection::user(&config.server).map_err(Exit::config)?;
     // Before anything else, so that a signal during the start ends it as well; as process 1 nothing would by default.
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|why| Failure::new("signal handlers", why))?;
@@ -30,8 +30,7 @@ pub fn run(config_path: &Path, accept_rollback: bool) -> Result<(), Exit> {
     if let Protection::Missing(_) = private {
         private.log();
     }
-    let bind_addr = config.server.bind_addr;
-    let listener = http::bind(bind_addr).map_err(|why| Failure::new(bind_addr, why))?;
+    let listener = sockets::listen(&config.server, user.as_ref())?;
     if let Some(user) = user {
         protection::give_up_root(&user, &config, &access)?.log();
     }

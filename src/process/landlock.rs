@@ -22,11 +22,14 @@ fn to_write() -> BitFlags<AccessFs> {
 }
 
 /// From now on, the calling thread and all threads that it starts open files only beneath these directories, for writing
-/// only beneath those in `writable`; they execute nothing, bind and connect no TCP socket, signal no other process.
+/// only beneath those in `writable`; beneath those in `emptied` they do nothing but remove files. They execute nothing,
+/// bind and connect no TCP socket, signal no other process.
 ///
 /// What is open already stays usable, listening sockets too. A directory that does not exist is left out.
-pub fn confine(writable: &[&Path], readable: &[&Path]) -> Protection {
-    match restrict(writable, readable) {
+pub fn confine(writable: &[&Path], readable: &[&Path], emptied: &[&Path]) -> Protection {
+    let places =
+        [(writable, to_write()), (readable, AccessFs::ReadFile.into()), (emptied, AccessFs::RemoveFile.into())];
+    match restrict(&places) {
         Ok(RestrictionStatus { landlock: LandlockStatus::Available { effective_abi, .. }, .. }) => {
             let but = if effective_abi < TCP { ", which does not restrict TCP; Linux 6.7 and newer do" } else { "" };
             Protection::InForce(format!("Confined by Landlock ABI {effective_abi}{but}"))
@@ -42,15 +45,15 @@ pub fn confine(writable: &[&Path], readable: &[&Path]) -> Protection {
     }
 }
 
-fn restrict(writable: &[&Path], readable: &[&Path]) -> Result<RestrictionStatus, landlock::RulesetError> {
+fn restrict(places: &[(&[&Path], BitFlags<AccessFs>)]) -> Result<RestrictionStatus, landlock::RulesetError> {
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(TESTED))?
         .handle_access(AccessNet::from_all(TESTED))?
         .scope(Scope::from_all(TESTED))?
         .create()?;
-    for (directories, access) in [(writable, to_write()), (readable, AccessFs::ReadFile.into())] {
+    for (directories, access) in places {
         for directory in directories.iter().filter_map(|path| PathFd::new(path).ok()) {
-            rules = rules.add_rule(PathBeneath::new(directory, access))?;
+            rules = rules.add_rule(PathBeneath::new(directory, *access))?;
         }
     }
     rules.restrict_self()
@@ -71,17 +74,17 @@ mod tests {
     fn a_confined_thread_works_in_its_directories_and_nowhere_else() {
         let root = std::env::temp_dir().join(format!("jarvis-landlock-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root);
-        let [state, policy, other] = ["state", "policy", "other"].map(|name| root.join(name));
-        for directory in [&state, &policy, &other] {
+        let [state, policy, other, run] = ["state", "policy", "other", "run"].map(|name| root.join(name));
+        for directory in [&state, &policy, &other, &run] {
             fs::create_dir_all(directory).unwrap();
             fs::write(directory.join("file"), "old").unwrap();
         }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let outside = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let inside = {
-            let (state, policy, other) = (state.clone(), policy.clone(), other.clone());
+            let (state, policy, other, run) = (state.clone(), policy.clone(), other.clone(), run.clone());
             move || {
-                let protection = confine(&[&state, &root.join("missing")], &[&policy]);
+                let protection = confine(&[&state, &root.join("missing")], &[&policy], &[&run]);
                 if let Protection::Missing(why) = &protection {
                     assert!(why.starts_with("Not confined: "), "{why}");
                     eprintln!("not tested here: {why}");
@@ -99,6 +102,10 @@ mod tests {
                     assert_eq!(fs::read(state.join("link")).unwrap(), b"n");
                     fs::remove_file(state.join("link")).unwrap();
                     assert_eq!(fs::read(policy.join("file")).unwrap(), b"old");
+
+                    refused("read where it only removes", fs::read(run.join("file")).map(drop));
+                    refused("write where it only removes", fs::write(run.join("new"), ""));
+                    fs::remove_file(run.join("file")).unwrap();
 
                     refused("make a directory", fs::create_dir(state.join("directory")));
                     refused("make a link", std::os::unix::fs::symlink("/", state.join("symlink")));

@@ -82,6 +82,11 @@ impl User {
         Ok(Self { name: user.to_owned(), uid: Uid::from_raw(uid), gid: Gid::from_raw(gid), groups })
     }
 
+    /// Its uid and its gid.
+    pub fn ids(&self) -> (u32, u32) {
+        (self.uid.as_raw(), self.gid.as_raw())
+    }
+
     /// Makes the calling thread, and all that it starts later, this user's, with no way back and no capability left. No
     /// other thread may be there yet.
     ///

@@ -86,8 +86,8 @@ fn start(config: &Path, clock: &Clock) -> daemon::Daemon {
         certificates: false,
         auth_failures_per_minute: 0,
     };
-    let access = Access::load(config.security.rbac_policy_path.clone(), config.server.bind_addr, rules).unwrap();
-    let listener = http::bind(config.server.bind_addr).unwrap();
+    let access = Access::load(config.security.rbac_policy_path.clone(), vec![], rules).unwrap();
+    let listener = http::bind(config.server.bind_addr.unwrap()).unwrap();
     Prepared::new(listener, &config, access, clock.clone(), false).unwrap().serve().unwrap()
 }
 
