@@ -14,6 +14,7 @@ use crate::strict_toml::{Table, Value};
 pub struct Credentials {
     tokens: Option<Vec<KnownToken>>,
     certificate_names: Option<Vec<CertificateName>>,
+    unix_uids: Option<Vec<u32>>,
 }
 
 /// A token that the policy knows by its hash.
@@ -30,6 +31,8 @@ pub struct Evidence<'a> {
     pub token: Option<TokenHash>,
     /// The names in the certificate that the connection was opened with.
     pub certificate_names: &'a [CertificateName],
+    /// The user at the other end of the Unix socket; none over TCP.
+    pub unix_uid: Option<u32>,
     /// When.
     pub now: Timestamp,
 }
@@ -40,12 +43,13 @@ impl Credentials {
         let mut credentials = Self::default();
         table.set("token_sha256", &mut credentials.tokens, |value| value.list(KnownToken::read).map(Some))?;
         table.set("tls_subject", &mut credentials.certificate_names, |value| value.list(certificate_name).map(Some))?;
+        table.set("unix_uid", &mut credentials.unix_uids, |value| value.list(uid).map(Some))?;
         Ok(credentials)
     }
 
     /// Whether the client is believed on its header alone.
     pub fn are_none(&self) -> bool {
-        self.tokens.is_none() && self.certificate_names.is_none()
+        self.tokens.is_none() && self.certificate_names.is_none() && self.unix_uids.is_none()
     }
 
     /// Whether one of them matches. A token is compared with all that there are, each in constant time.
@@ -61,7 +65,11 @@ impl Credentials {
             return Ok(());
         }
         let Some(presented) = &evidence.token else {
-            return Err(if evidence.certificate_names.is_empty() { "no credential" } else { "another's certificate" });
+            return Err(match (evidence.certificate_names, evidence.unix_uid) {
+                ([], None) => "no credential",
+                ([], Some(_)) => "another user",
+                _ => "another's certificate",
+            });
         };
         let known = self.tokens.as_deref().unwrap_or_default();
         let mut found = None;
@@ -80,11 +88,17 @@ impl Credentials {
     /// Whether the connection itself proves that somebody is the client, whatever is sent over it.
     pub fn match_connection(&self, evidence: &Evidence<'_>) -> bool {
         self.certificate_names.iter().flatten().any(|name| evidence.certificate_names.contains(name))
+            || self.unix_uids.iter().flatten().any(|uid| evidence.unix_uid == Some(*uid))
     }
 
     /// Whether the client may prove itself with a certificate.
     pub fn include_certificates(&self) -> bool {
         self.certificate_names.is_some()
+    }
+
+    /// Whether the client may prove itself by its user, over the Unix socket.
+    pub fn include_users(&self) -> bool {
+        self.unix_uids.is_some()
     }
 
     /// How many tokens have expired.
@@ -120,6 +134,17 @@ impl KnownToken {
 
 fn certificate_name(value: &Value<'_>) -> Result<CertificateName, Failure> {
     value.string()?.parse().map_err(|()| value.refuse(format_args!("must be {}", CertificateName::FORM)))
+}
+
+/// A user's number. The kernel has one in whose place it shows every user that another user namespace does not know.
+fn uid(value: &Value<'_>) -> Result<u32, Failure> {
+    const OVERFLOW: u32 = 65_534;
+    match value.integer(0..=u32::MAX - 1)? {
+        OVERFLOW => {
+            Err(value.refuse("is nobody's: the kernel shows it for every user of a container that has no other"))
+        }
+        uid => Ok(uid),
+    }
 }
 
 fn hash(value: &Value<'_>) -> Result<TokenHash, Failure> {

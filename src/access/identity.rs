@@ -57,14 +57,17 @@ pub enum IdentityErrorKind {
 
 /// Finds out which client of `policy` sent `request` over a connection with `peer`.
 ///
-/// The header says who it is, and a credential proves it: a token (RFC 6750, `Authorization: Bearer`), or the certificate
-/// that the connection was opened with. If that is the credential of one client alone, the header may be left out.
+/// The header says who it is, and a credential proves it: a token (RFC 6750, `Authorization: Bearer`), the certificate
+/// that the connection was opened with, or, over the Unix socket, the user at its other end. If that is the credential of one client alone, the header may be left out.
 ///
 /// A client without a credential is believed on its header alone, so a web page must not be able to send that: one that
 /// rebinds its DNS name to our address sends its own name as `Host`, which is why only IP literals and `localhost` pass,
 /// unless `rules.trust_client_header`. A request without `Host` passes; that is HTTP/1.0, which no browser speaks. The
 /// host is judged before the name, for otherwise the answer to a foreign one would tell which clients exist. It does not
 /// matter where a credential is presented: a page has none, and one that is not needed is refused.
+///
+/// Over the Unix socket, to which no page connects, the host does not matter. A client without a credential is not
+/// believed there, unless `rules.trust_client_header`: whoever can connect is known, and the header adds nothing to that.
 ///
 /// # Errors
 /// As [`IdentityErrorKind`] says.
@@ -91,15 +94,20 @@ pub fn identify(
         return fail(IdentityErrorKind::BadRequest(AUTHORIZATION), "more than one Authorization header");
     }
     let certificate_names = &peer.certificate_names;
+    let unix_uid = peer.unix_uid();
     let has_credential = authorization.is_some() || !certificate_names.is_empty();
-    if !has_credential && !rules.trust_client_header && !headers(request, "Host").all(names_no_domain) {
+    if unix_uid.is_none()
+        && !has_credential
+        && !rules.trust_client_header
+        && !headers(request, "Host").all(names_no_domain)
+    {
         return fail(IdentityErrorKind::Misdirected, "the host is neither an IP address nor localhost");
     }
     let token = match authorization.map(bearer_token).transpose() {
         Ok(token) => token.map(|token| token.hash()),
         Err(reason) => return fail(IdentityErrorKind::Unauthenticated, reason),
     };
-    let evidence = Evidence { token, certificate_names, now };
+    let evidence = Evidence { token, certificate_names, unix_uid, now };
     let name = match (claim, &policy.clients_of_connection(&evidence)[..]) {
         (Some(name), _) if is_name(name) => name,
         (Some(_), _) => return fail(IdentityErrorKind::Unauthenticated, "malformed client name"),
@@ -119,6 +127,9 @@ pub fn identify(
         credentials::reject(&evidence);
         return fail(IdentityErrorKind::Unauthenticated, "unknown client");
     };
+    if credentials.are_none() && unix_uid.is_some() && !rules.trust_client_header {
+        return fail(IdentityErrorKind::Unauthenticated, "a client without a credential, over the Unix socket");
+    }
     match credentials.accept(&evidence) {
         Ok(()) => Ok(Principal { name: name.to_owned() }),
         Err(reason) => fail(IdentityErrorKind::Unauthenticated, reason),
@@ -159,6 +170,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::http::Address;
 
     /// 2026-11-24T11:36:44Z
     const NOW: Timestamp = Timestamp::from_nanos(1_795_520_204_000_000_000);
@@ -172,6 +184,57 @@ mod tests {
 
     fn identify_with(headers: &[(&str, &str)], rules: &Rules) -> Result<String, IdentityError> {
         identify_by("[clients.web]\n[clients.anonymous]\n", headers, &[], rules)
+    }
+
+    /// Over the Unix socket, as the user 1000.
+    fn identify_user(policy: &str, headers: &[(&str, &str)], rules: &Rules) -> Result<String, &'static str> {
+        let policy = Policy::parse(policy, Path::new("p.toml")).unwrap();
+        let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let request = Request::fake_http("GET", "/secrets", headers, Vec::new());
+        let peer = Peer::at(Address::Unix { uid: 1000, pid: 4711 });
+        let found = identify(&request, &peer, &policy, rules, NOW);
+        found.map(|principal| principal.name().to_owned()).map_err(|error| {
+            assert_eq!(error.kind, IdentityErrorKind::Unauthenticated);
+            error.reason
+        })
+    }
+
+    #[test]
+    fn over_the_unix_socket_a_client_is_known_by_its_user() {
+        let policy =
+            "[clients.web]\nunix_uid = [7, 1000]\n[clients.db]\nunix_uid = [8]\n[clients.off]\nunix_uid = []\n";
+        let as_client = |name| identify_user(policy, &[(CLIENT_HEADER, name), ("Host", "evil.example")], &STRICT);
+        assert_eq!(as_client("web").unwrap(), "web");
+        assert_eq!(as_client("db"), Err("another user"));
+        assert_eq!(as_client("off"), Err("another user"));
+        assert_eq!(as_client("nobody"), Err("unknown client"));
+        assert_eq!(identify_user(policy, &[], &STRICT).unwrap(), "web", "the only client of that user");
+    }
+
+    #[test]
+    fn a_user_of_several_clients_says_which_one() {
+        let policy = "[clients.web]\nunix_uid = [1000]\n[clients.db]\nunix_uid = [1000]\n";
+        assert_eq!(identify_user(policy, &[(CLIENT_HEADER, "db")], &STRICT).unwrap(), "db");
+        let unnamed = identify_user(policy, &[], &STRICT);
+        assert_eq!(unnamed, Err("no client header, and several clients with this credential"));
+    }
+
+    #[test]
+    fn a_header_alone_is_not_believed_over_the_unix_socket_unless_headers_are_trusted() {
+        let header_only = "[clients.web]\n[clients.anonymous]\n";
+        let refused = Err("a client without a credential, over the Unix socket");
+        assert_eq!(identify_user(header_only, &[(CLIENT_HEADER, "web")], &STRICT), refused);
+        let lenient = Rules { require_client_id_header: false, ..STRICT };
+        assert_eq!(identify_user(header_only, &[], &lenient), refused);
+        let trusting = Rules { trust_client_header: true, ..STRICT };
+        assert_eq!(identify_user(header_only, &[(CLIENT_HEADER, "web")], &trusting).unwrap(), "web");
+    }
+
+    #[test]
+    fn a_user_is_no_credential_over_tcp() {
+        let policy = "[clients.web]\nunix_uid = [0, 1000]\n";
+        let refused = identify_by(policy, &[(CLIENT_HEADER, "web")], &[], &STRICT).unwrap_err();
+        assert_eq!(refused.reason, "no credential");
     }
 
     fn identify_by(

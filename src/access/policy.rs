@@ -117,6 +117,11 @@ impl Policy {
         self.clients_with(Credentials::include_certificates)
     }
 
+    /// The clients that may prove themselves by their user, in alphabetical order.
+    pub fn user_clients(&self) -> Vec<&str> {
+        self.clients_with(Credentials::include_users)
+    }
+
     /// The clients as which the connection alone proves somebody, in alphabetical order.
     pub(super) fn clients_of_connection(&self, evidence: &Evidence<'_>) -> Vec<&str> {
         self.clients_with(|credentials| credentials.match_connection(evidence))

@@ -3,14 +3,21 @@
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use serde_json::Value;
 
 use crate::site::PATIENCE;
 
+/// What bytes come and go over.
+trait Stream: Read + io::Write + Send {}
+
+impl<S: Read + io::Write + Send> Stream for S {}
+
 /// A connection to the daemon, as a certain client of its policy or as nobody.
 pub struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
     headers: String,
 }
 
@@ -25,9 +32,19 @@ impl Client {
         let stream = TcpStream::connect(addr).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let host = addr.to_string();
+        Self::over(Box::new(stream), headers, &addr.to_string())
+    }
+
+    /// Connects to a Unix socket; every request then carries these headers, and a `Host` that no TCP peer may send.
+    pub fn unix(headers: &[(&str, &str)], path: &Path) -> Self {
+        let stream = UnixStream::connect(path).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self::over(Box::new(stream), headers, "jarvis.example")
+    }
+
+    fn over(stream: Box<dyn Stream>, headers: &[(&str, &str)], host: &str) -> Self {
         let has_host = headers.iter().any(|(name, _)| *name == "Host");
-        let host = if has_host { None } else { Some(("Host", host.as_str())) };
+        let host = if has_host { None } else { Some(("Host", host)) };
         let headers = headers.iter().copied().chain(host).fold(String::new(), |lines, header| line(lines, &header));
         Self { stream: BufReader::new(stream), headers }
     }

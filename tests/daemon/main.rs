@@ -26,3 +26,4 @@ mod tls;
 #[path = "../tls_client/mod.rs"]
 mod tls_client;
 mod tokens;
+mod unix;
