@@ -86,9 +86,16 @@ fn start(config: &Path, clock: &Clock) -> daemon::Daemon {
         certificates: false,
         auth_failures_per_minute: 0,
     };
-    let access = Access::load(config.security.rbac_policy_path.clone(), vec![], rules).unwrap();
-    let listener = http::bind(config.server.bind_addr.unwrap()).unwrap();
-    Prepared::new(listener, &config, access, clock.clone(), false).unwrap().serve().unwrap()
+    let prepared = eventually("no child that another test is starting holds the locks of the last daemon", || {
+        let access = Access::load(config.security.rbac_policy_path.clone(), vec![], rules).unwrap();
+        let listener = http::bind(config.server.bind_addr.unwrap()).unwrap();
+        match Prepared::new(listener, &config, access, clock.clone(), false) {
+            Ok(prepared) => Some(prepared),
+            Err(why) if why.to_string().contains("another jarvis-secretsd is using this directory") => None,
+            Err(why) => panic!("{why}"),
+        }
+    });
+    prepared.serve().unwrap()
 }
 
 /// What the list says of the secret called `name`.
