@@ -69,6 +69,12 @@ mod tests {
 
     use super::*;
 
+    /// The version of Landlock that is in force.
+    fn abi(protection: &Protection) -> Option<u32> {
+        let Protection::InForce(what) = protection else { return None };
+        what.split("ABI ").nth(1)?.split(',').next()?.parse().ok()
+    }
+
     /// Only the thread that is confined, and those that it starts, are.
     #[test]
     fn a_confined_thread_works_in_its_directories_and_nowhere_else() {
@@ -120,6 +126,10 @@ mod tests {
                         let addr = listener.local_addr().unwrap();
                         refused("listen", TcpListener::bind("127.0.0.1:0").map(drop));
                         refused("connect", TcpStream::connect(addr).map(drop));
+                    }
+                    if abi(&protection).is_some_and(|abi| abi >= 6) {
+                        let parent = rustix::process::getppid().unwrap();
+                        refused("signal", rustix::process::test_kill_process(parent).map_err(Into::into));
                     }
                     listener.accept().expect("who was listening before goes on");
                 })
