@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use jarvis_secretsd::process::{Protection, confine};
@@ -94,18 +94,95 @@ fn no_thread_can_gain_rights_or_make_files_for_others_or_dump_core() {
     assert_eq!(core.split_whitespace().skip(4).collect::<Vec<_>>(), ["0", "0", "bytes"]);
 }
 
+/// A process of [`NOBODY`] if root runs this test, otherwise of the one who does.
+fn as_nobody(mut command: Command) -> Command {
+    if geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
+
+/// A process of that user which nothing protects.
+struct Neighbour(Child);
+
+impl Neighbour {
+    fn start() -> Self {
+        let mut command = as_nobody(Command::new("sleep"));
+        Self(command.arg("1000").spawn().unwrap())
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.0)
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether that user can open the file `name` of the process, as a debugger does.
+fn can_open(pid: Pid, name: &str) -> bool {
+    let mut shell = as_nobody(Command::new("sh"));
+    shell.args(["-c", "exec <\"$0\"", &format!("/proc/{}/{name}", pid.as_raw_nonzero())]);
+    shell.stderr(Stdio::null()).status().unwrap().success()
+}
+
+/// Whether that user's debugger can attach to the process.
+fn can_attach(pid: Pid) -> bool {
+    let mut strace = as_nobody(Command::new("strace"));
+    strace.args(["-o", "/dev/null", "-p", &pid.as_raw_nonzero().to_string()]).stderr(Stdio::null());
+    let mut strace = strace.spawn().unwrap();
+    let attached = eventually("the debugger is attached or refused", || {
+        let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap();
+        let is_traced = !status.contains("TracerPid:\t0\n");
+        (is_traced || strace.try_wait().unwrap().is_some()).then_some(is_traced)
+    });
+    let _ = strace.kill();
+    let _ = strace.wait();
+    attached
+}
+
+/// Nobody but root can read the daemon's memory, nor anything that tells where to look in it.
+fn assert_is_opaque(pid: Pid) {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap();
+    assert!(!status.contains("Uid:\t0"), "it runs as the user who looks");
+    for file in ["mem", "environ", "maps"] {
+        assert!(!can_open(pid, file), "{file}");
+    }
+    if needs::is_installed("strace") {
+        assert!(!can_attach(pid));
+    }
+}
+
 #[test]
 fn another_process_of_the_same_user_cannot_look_into_it() {
+    let neighbour = Neighbour::start();
+    assert!(can_open(neighbour.pid(), "environ"), "what is tried below works on others");
+    // Some systems let nobody attach to what is not its child.
+    let yama = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    if matches!(yama.trim(), "" | "0") {
+        assert!(can_open(neighbour.pid(), "mem"));
+        assert!(!needs::is_installed("strace") || can_attach(neighbour.pid()));
+    }
+
+    // A change of user makes a process opaque by itself: this one has changed none.
+    let site = Site::new();
+    let daemon = site.started(started_by_nobody(&site));
+    assert_is_opaque(daemon.pid());
+}
+
+#[test]
+fn nobody_looks_into_a_daemon_that_was_root() {
+    if !needs::to_be_root() {
+        return;
+    }
     let site = Site::new();
     without_root(&site);
     let daemon = site.start();
-    let directory = format!("/proc/{}", daemon.pid().as_raw_nonzero());
-    let uid = fs::read_to_string(format!("{directory}/status")).unwrap();
-    assert!(!uid.lines().any(|line| line.starts_with("Uid:\t0")), "it does not run as root");
-    // The kernel gives these to root when it lets nobody else attach.
-    for file in ["mem", "environ", "maps"] {
-        assert_eq!(fs::metadata(format!("{directory}/{file}")).unwrap().uid(), 0, "{file}");
-    }
+    assert_is_opaque(daemon.pid());
 }
 
 #[test]
