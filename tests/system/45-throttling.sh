@@ -6,7 +6,8 @@ need curl ip jq unshare
 
 if [ "${1:-}" != inside ]; then
     unshare --map-root-user --net true 2>/dev/null || { echo "missing: the right to make a network namespace" >&2; exit 77; }
-    BINARY=$(realpath "$BINARY") exec unshare --map-root-user --net "$0" inside
+    # lib.sh has changed the directory.
+    exec env BINARY="$(realpath "$BINARY")" unshare --map-root-user --net "tests/system/$(basename "$0")" inside
 fi
 
 ip link set lo up
