@@ -25,4 +25,5 @@ pub mod rotation;
 pub mod secret;
 pub mod strict_toml;
 pub mod sync;
+pub mod systemd;
 pub mod vault;

@@ -13,7 +13,8 @@ use crate::clock::Clock;
 use crate::daemon::Prepared;
 use crate::failure::Failure;
 use crate::logging;
-use crate::process::{self, Protection, ServiceManager};
+use crate::process::{self, Protection};
+use crate::systemd::ServiceManager;
 
 pub fn run(config_path: &Path, accept_rollback: bool) -> Result<(), Exit> {
     let config = load_config(config_path)?;

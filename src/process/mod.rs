@@ -5,12 +5,10 @@
 
 mod landlock;
 mod memory;
-mod service_manager;
 mod user;
 
 pub use landlock::confine;
 pub use memory::{keep_private, lock_memory};
-pub use service_manager::ServiceManager;
 pub use user::User;
 
 /// What became of a measure, in a sentence.

@@ -1,0 +1,5 @@
+//! systemd: what it is told.
+
+mod notify;
+
+pub use notify::ServiceManager;
