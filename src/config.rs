@@ -37,6 +37,8 @@ pub struct ServerConfig {
     pub unix_socket: Option<PathBuf>,
     /// The mode of that socket's file.
     pub unix_socket_mode: u32,
+    /// Where systemd fetches credentials for its units.
+    pub credential_socket: Option<PathBuf>,
     /// Connections served at the same time.
     pub max_connections: usize,
     /// The time within which a whole request must have arrived (`request_timeout_secs`).
@@ -158,6 +160,7 @@ impl Default for ServerConfig {
             bind_addr: Some((Ipv4Addr::LOCALHOST, 8081).into()),
             unix_socket: None,
             unix_socket_mode: 0o660,
+            credential_socket: None,
             max_connections: 512,
             request_timeout: Duration::from_secs(10),
             user: None,
@@ -175,6 +178,7 @@ impl ServerConfig {
         })?;
         table.set("unix_socket", &mut self.unix_socket, |value| socket_path(value).map(Some))?;
         let mode = table.set("unix_socket_mode", &mut self.unix_socket_mode, mode)?;
+        table.set("credential_socket", &mut self.credential_socket, |value| socket_path(value).map(Some))?;
         match (bind_addr, mode) {
             (Some(bind_addr), _) if self.bind_addr.is_none() && self.unix_socket.is_none() => {
                 return Err(bind_addr.refuse("is empty and there is no `unix_socket`: nobody could connect"));

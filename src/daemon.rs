@@ -23,6 +23,7 @@ use crate::files;
 use crate::http::{Limits, Listener, Server, Tls};
 use crate::metrics::Metrics;
 use crate::rotation::Scheduler;
+use crate::systemd::{CredentialServer, CredentialSocket};
 use crate::vault::{self, KeyBytes, KeyFile, Lifetimes, MasterKeySource, Vault};
 
 /// How long requests in flight may take when the daemon stops.
@@ -31,6 +32,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// A daemon at work.
 pub struct Daemon {
     server: Server,
+    credentials: Option<CredentialServer>,
     scheduler: Scheduler,
     vault: Arc<Vault>,
     audit: Arc<AuditLog>,
@@ -43,6 +45,7 @@ pub struct Daemon {
 /// A daemon with everything read and opened, which serves nobody yet and has no thread of its own.
 pub struct Prepared {
     listener: Listener,
+    credentials: Option<CredentialSocket>,
     limits: Limits,
     api: Api,
     policy_path: PathBuf,
@@ -128,7 +131,20 @@ impl Prepared {
             connections: listener.stats().clone(),
             started,
         };
-        Ok(Self { listener, limits, api, policy_path: config.security.rbac_policy_path.clone(), tls, locks })
+        Ok(Self {
+            listener,
+            credentials: None,
+            limits,
+            api,
+            policy_path: config.security.rbac_policy_path.clone(),
+            tls,
+            locks,
+        })
+    }
+
+    /// To be served besides, to systemd at `socket`.
+    pub fn with_credentials(self, socket: Option<CredentialSocket>) -> Self {
+        Self { credentials: socket, ..self }
     }
 
     /// Starts to serve, on threads that have the rights of the calling one.
@@ -136,15 +152,23 @@ impl Prepared {
     /// # Errors
     /// If a thread cannot be started.
     pub fn serve(self) -> Result<Daemon, Failure> {
-        let Self { listener, limits, api, policy_path, tls, locks } = self;
+        let Self { listener, credentials, limits, api, policy_path, tls, locks } = self;
         for endpoint in listener.endpoints() {
             log::info!("Starting server on {endpoint}");
         }
         let (vault, audit, access) = (api.vault.clone(), api.audit.clone(), api.access.clone());
-        let server = listener.serve(limits, Arc::new(api)).map_err(|why| Failure::new("server", why))?;
+        let api = Arc::new(api);
+        let server = listener.serve(limits, api.clone()).map_err(|why| Failure::new("server", why))?;
+        let credentials = match credentials {
+            Some(socket) => {
+                log::info!("Serving credentials to systemd on {socket}");
+                Some(socket.serve(api).map_err(|why| Failure::new("credential socket", why))?)
+            }
+            None => None,
+        };
         log::info!("Server started successfully");
         let scheduler = Scheduler::start(vault.clone()).map_err(|why| Failure::new("rotation thread", why))?;
-        Ok(Daemon { server, scheduler, vault, audit, access, policy_path, tls, _locks: locks })
+        Ok(Daemon { server, credentials, scheduler, vault, audit, access, policy_path, tls, _locks: locks })
     }
 }
 
@@ -163,7 +187,7 @@ impl Daemon {
     /// watchdog's thread falls silent with it.
     pub fn is_well(&self) -> bool {
         self.vault.seq();
-        self.server.is_accepting()
+        self.server.is_accepting() && self.credentials.as_ref().is_none_or(CredentialServer::is_accepting)
     }
 
     /// Goes on in a new audit file if the old one was renamed away, and reads the TLS certificate and the policy again:
@@ -202,6 +226,9 @@ impl Daemon {
     pub fn stop(self) -> Result<(), Failure> {
         log::info!("Stopping: no new connections, finishing requests in flight");
         let cut_off = self.server.stop(GRACE);
+        if let Some(credentials) = self.credentials {
+            credentials.stop();
+        }
         if cut_off > 0 {
             log::warn!("{cut_off} requests were cut off, they took longer than {} seconds", GRACE.as_secs());
         }

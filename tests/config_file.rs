@@ -29,6 +29,7 @@ fn an_empty_file_gives_the_defaults() {
     assert_eq!(config, Config::default());
     assert_eq!(config.server.bind_addr, Some("127.0.0.1:8081".parse().unwrap()));
     assert_eq!((config.server.unix_socket, config.server.unix_socket_mode), (None, 0o660));
+    assert_eq!(config.server.credential_socket, None);
     assert_eq!(config.server.max_connections, 512);
     assert_eq!(config.server.request_timeout, Duration::from_secs(10));
     assert_eq!(config.server.tls, None);
@@ -139,8 +140,10 @@ fn sockets_that_make_no_sense_are_refused() {
         assert!(refused.ends_with("must be a mode in octal, such as \"0660\""), "{mode}: {refused}");
     }
     let long = "s".repeat(104);
-    let refused = error(&format!("[server]\nunix_socket = \"{long}\""));
-    assert!(refused.ends_with("has 104 bytes, a socket's path has at most 103"), "{refused}");
+    for key in ["unix_socket", "credential_socket"] {
+        let refused = error(&format!("[server]\n{key} = \"{long}\""));
+        assert!(refused.ends_with("has 104 bytes, a socket's path has at most 103"), "{refused}");
+    }
 }
 
 #[test]

@@ -321,6 +321,27 @@ fn a_client_with_a_credential_is_not_believed_on_its_header_alone() {
 }
 
 #[test]
+fn a_unit_is_named_whole_and_belongs_to_one_client() {
+    let units = |client: &str, units: &str| format!("[clients.{client}]\nsystemd_unit = [{units}]\n");
+    assert_eq!(
+        parse(&units("web", "\"a.service\", \"b@x\\\\x2d1.service\", \"a.service\"")).header_only_clients(),
+        [""; 0]
+    );
+    for unit in ["", "backend", ".service", "backend.", "../a.service", "a b.service", "*.service"] {
+        assert_eq!(
+            error(&units("web", &format!("{unit:?}"))),
+            "p.toml:2:17: an element of `systemd_unit` in [clients.web] must be a unit's whole name, such as \
+             \"backend.service\"",
+            "{unit}"
+        );
+    }
+    assert_eq!(
+        error(&(units("db", "\"a.service\"") + &units("web", "\"b.service\", \"a.service\""))),
+        "p.toml:3:10: [clients.web] has the systemd_unit \"a.service\", which `db` has too: it can be one client's only"
+    );
+}
+
+#[test]
 fn an_expired_hash_is_warned_about() {
     let hash = "0123456789abcdef".repeat(4);
     let policy = |day: &str| {

@@ -15,6 +15,7 @@ pub struct Credentials {
     tokens: Option<Vec<KnownToken>>,
     certificate_names: Option<Vec<CertificateName>>,
     unix_uids: Option<Vec<u32>>,
+    units: Option<Vec<String>>,
 }
 
 /// A token that the policy knows by its hash.
@@ -44,12 +45,13 @@ impl Credentials {
         table.set("token_sha256", &mut credentials.tokens, |value| value.list(KnownToken::read).map(Some))?;
         table.set("tls_subject", &mut credentials.certificate_names, |value| value.list(certificate_name).map(Some))?;
         table.set("unix_uid", &mut credentials.unix_uids, |value| value.list(uid).map(Some))?;
+        table.set("systemd_unit", &mut credentials.units, |value| value.list(unit).map(Some))?;
         Ok(credentials)
     }
 
     /// Whether the client is believed on its header alone.
     pub fn are_none(&self) -> bool {
-        self.tokens.is_none() && self.certificate_names.is_none() && self.unix_uids.is_none()
+        self.tokens.is_none() && self.certificate_names.is_none() && self.unix_uids.is_none() && self.units.is_none()
     }
 
     /// Whether one of them matches. A token is compared with all that there are, each in constant time.
@@ -94,6 +96,11 @@ impl Credentials {
     /// Whether the client may prove itself with a certificate.
     pub fn include_certificates(&self) -> bool {
         self.certificate_names.is_some()
+    }
+
+    /// The units for which systemd fetches credentials as this client. Over HTTP, they prove nothing.
+    pub fn units(&self) -> impl Iterator<Item = &str> {
+        self.units.iter().flatten().map(String::as_str)
     }
 
     /// Whether the client may prove itself by its user, over the Unix socket.
@@ -144,6 +151,16 @@ fn uid(value: &Value<'_>) -> Result<u32, Failure> {
             Err(value.refuse("is nobody's: the kernel shows it for every user of a container that has no other"))
         }
         uid => Ok(uid),
+    }
+}
+
+/// The whole name of a systemd unit (systemd.unit(5)).
+fn unit(value: &Value<'_>) -> Result<String, Failure> {
+    let name = value.string()?;
+    let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte));
+    match name.rsplit_once('.') {
+        Some((stem, kind)) if is_name && !stem.is_empty() && !kind.is_empty() => Ok(name.to_owned()),
+        _ => Err(value.refuse("must be a unit's whole name, such as \"backend.service\"")),
     }
 }
 

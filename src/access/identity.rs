@@ -11,6 +11,7 @@ use super::token::{NoToken, Token};
 use crate::clock::Timestamp;
 use crate::http::Peer;
 use crate::name::is_name;
+use crate::systemd::{Requester, Wanted};
 
 /// The header in which a client says its name.
 pub const CLIENT_HEADER: &str = "X-Jarvis-Client";
@@ -136,6 +137,21 @@ pub fn identify(
     }
 }
 
+/// Finds out which client of `policy` the unit is for which `requester` wants a credential, and which credential.
+///
+/// Only root is believed: anybody can give its end of a connection the name that systemd gives its own.
+///
+/// # Errors
+/// The reason, for the audit log.
+pub fn identify_unit<'r>(requester: &'r Requester, policy: &Policy) -> Result<(Principal, &'r Wanted), &'static str> {
+    if requester.uid != 0 {
+        return Err("a credential is wanted by another user than root");
+    }
+    let wanted = requester.wanted.as_ref().ok_or("a credential is wanted by something else than systemd")?;
+    let client = policy.client_of_unit(&wanted.unit).ok_or("no client has this systemd_unit")?;
+    Ok((Principal { name: client.to_owned() }, wanted))
+}
+
 /// The token in the value of an `Authorization` header. The error is a reason.
 fn bearer_token(authorization: &str) -> Result<Token, &'static str> {
     let (scheme, text) = authorization.split_once(' ').unwrap_or((authorization, ""));
@@ -228,6 +244,25 @@ mod tests {
         assert_eq!(identify_user(header_only, &[], &lenient), refused);
         let trusting = Rules { trust_client_header: true, ..STRICT };
         assert_eq!(identify_user(header_only, &[(CLIENT_HEADER, "web")], &trusting).unwrap(), "web");
+    }
+
+    #[test]
+    fn a_unit_is_known_by_its_name_if_root_says_it() {
+        let policy = "[clients.web]\nsystemd_unit = [\"a.service\", \"b@1.service\"]\n[clients.open]\n";
+        let policy = Policy::parse(policy, Path::new("p.toml")).unwrap();
+        let identify = |uid, unit: &str| {
+            let wanted = Wanted { unit: unit.to_owned(), id: "db_main".to_owned() };
+            let requester = Requester { uid, pid: 1, wanted: Some(wanted) };
+            identify_unit(&requester, &policy).map(|(who, _)| who.name().to_owned())
+        };
+        assert_eq!(identify(0, "a.service").unwrap(), "web");
+        assert_eq!(identify(0, "b@1.service").unwrap(), "web");
+        for unit in ["b@2.service", "a", "open", ""] {
+            assert_eq!(identify(0, unit), Err("no client has this systemd_unit"), "{unit}");
+        }
+        assert_eq!(identify(1000, "a.service"), Err("a credential is wanted by another user than root"));
+        let nameless = Requester { uid: 0, pid: 1, wanted: None };
+        assert!(identify_unit(&nameless, &policy).is_err());
     }
 
     #[test]

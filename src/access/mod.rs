@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::failure::Failure;
 use crate::sync::lock;
 
-pub use identity::{ANONYMOUS, CLIENT_HEADER, IdentityError, IdentityErrorKind, Principal, identify};
+pub use identity::{ANONYMOUS, CLIENT_HEADER, IdentityError, IdentityErrorKind, Principal, identify, identify_unit};
 pub use policy::{COMMENTED, Policy};
 pub use throttle::{Throttle, Throttled};
 pub use token::{NoToken, Token, TokenHash};

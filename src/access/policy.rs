@@ -25,6 +25,8 @@ const ADMIN: &str = "admin";
 pub struct Policy {
     default_deny: bool,
     clients: BTreeMap<String, Client>,
+    /// Whose credentials systemd fetches, by unit.
+    units: BTreeMap<String, String>,
     sha256: String,
 }
 
@@ -60,11 +62,22 @@ impl Policy {
         let mut default_deny = true;
         root.set("default_deny", &mut default_deny, Value::boolean)?;
         let mut clients = BTreeMap::new();
-        for (name, table) in root.table("clients")?.tables()? {
+        let mut units = BTreeMap::new();
+        for (name, mut table) in root.table("clients")?.tables()? {
             if !is_name(&name) {
                 return Err(table.refuse("is no client: a name is 1 to 128 of the characters A-Z a-z 0-9 _ . -"));
             }
-            let client = Client::read(&name, table)?;
+            let client = Client::read(&name, &mut table)?;
+            for unit in client.credentials.units() {
+                if let Some(other) = units.insert(unit.to_owned(), name.clone())
+                    && other != name
+                {
+                    return Err(table.refuse(format_args!(
+                        "has the systemd_unit {unit:?}, which `{other}` has too: it can be one client's only"
+                    )));
+                }
+            }
+            table.finish()?;
             clients.insert(name, client);
         }
         root.finish()?;
@@ -72,7 +85,7 @@ impl Policy {
         for byte in Sha256::digest(document.text()) {
             write!(sha256, "{byte:02x}").expect("a string takes all that is written to it");
         }
-        Ok(Self { default_deny, clients, sha256 })
+        Ok(Self { default_deny, clients, units, sha256 })
     }
 
     /// What proves that somebody is the client called `name`; none if there is no entry for it.
@@ -120,6 +133,11 @@ impl Policy {
     /// The clients that may prove themselves by their user, in alphabetical order.
     pub fn user_clients(&self) -> Vec<&str> {
         self.clients_with(Credentials::include_users)
+    }
+
+    /// The client for which systemd fetches the credentials of `unit`.
+    pub(super) fn client_of_unit(&self, unit: &str) -> Option<&str> {
+        self.units.get(unit).map(String::as_str)
     }
 
     /// The clients as which the connection alone proves somebody, in alphabetical order.
@@ -174,8 +192,8 @@ impl Policy {
 }
 
 impl Client {
-    fn read(name: &str, mut table: Table<'_>) -> Result<Self, Failure> {
-        let credentials = Credentials::read(&mut table)?;
+    fn read(name: &str, table: &mut Table<'_>) -> Result<Self, Failure> {
+        let credentials = Credentials::read(table)?;
         let mut client = Self { allow: Vec::new(), deny: Vec::new(), admin: name == ADMIN, credentials };
         let pattern = |value: &Value<'_>| {
             let text = value.string()?;
@@ -184,7 +202,6 @@ impl Client {
         table.set("allow", &mut client.allow, |value| value.list(pattern))?;
         table.set("deny", &mut client.deny, |value| value.list(pattern))?;
         table.set("admin", &mut client.admin, Value::boolean)?;
-        table.finish()?;
         Ok(client)
     }
 

@@ -52,10 +52,7 @@ impl<'a> Call<'a> {
         throttle.admit(peer, now).map_err(|why| throttled(api, entry.clone(), why))?;
         let policy = api.access.snapshot();
         match identify(request, peer, &policy, api.access.rules(), now) {
-            Ok(who) => {
-                let entry = Entry { client: Some(who.name().to_owned()), ..entry };
-                Ok(Self { api, policy, who, entry, is_written: false })
-            }
+            Ok(who) => Ok(Self::of(api, policy, who, entry)),
             Err(error) => {
                 throttle.fail(peer, now).map_err(|why| throttled(api, entry.clone(), why))?;
                 if error.kind == IdentityErrorKind::Unauthenticated {
@@ -68,7 +65,14 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn end(self, worked: Result<Response, Problem>) -> Result<Response, Problem> {
+    /// A call of `who`, whom `policy` has identified, that is going to be audited as `entry`.
+    pub fn of(api: &'a Api, policy: Arc<Policy>, who: Principal, entry: Entry) -> Self {
+        let entry = Entry { client: Some(who.name().to_owned()), ..entry };
+        Self { api, policy, who, entry, is_written: false }
+    }
+
+    /// Writes the audit line; only then is what `worked` has brought let go.
+    pub fn end<T>(self, worked: Result<T, Problem>) -> Result<T, Problem> {
         if !self.is_written {
             let entry = match &worked {
                 Ok(_) => self.entry,

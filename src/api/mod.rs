@@ -5,6 +5,7 @@
 mod call;
 mod checkpoint;
 mod conditions;
+mod credential;
 mod health;
 mod json;
 mod list;

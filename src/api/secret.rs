@@ -9,7 +9,7 @@ use super::{Metadata, Query, conditions, json};
 use crate::clock::Timestamp;
 use crate::generator::Generator;
 use crate::secret::Plaintext;
-use crate::vault::{MAX_VALUE, Missing, Rotation, Wish};
+use crate::vault::{MAX_VALUE, Missing, Opened, Rotation, Sight, Wish};
 
 const FORM: &str =
     r#"{"name":"…","value":"…"} or {"name":"…","generate":true}, optionally with "rotation":"auto" or "manual""#;
@@ -58,20 +58,13 @@ pub fn read(call: &mut Call, request: &Request, name: &str) -> Result<Response, 
     call.require_read(name)?;
     let query = Query::of(request, &["kid"])?;
     let kid = query.get("kid");
-    let sight = call.api.vault.find(name, kid).map_err(|missing| match missing {
-        Missing::NotFound => Problem::not_found(match kid {
-            Some(_) => format!("there is no such version of {name}"),
-            None => format!("there is no secret {name}"),
-        }),
-        Missing::Gone => Problem::gone(format!("the grace period of this version of {name} is over")),
-    })?;
-    call.about_version(&sight.kid);
+    let sight = find(call, name, kid)?;
     let etag = conditions::etag(&sight.kid);
     if conditions::is_known(request, &sight.kid)? {
         call.remark("not modified");
         return Ok(Response::text("").with_status_code(304).with_unique_header("ETag", etag));
     }
-    let opened = call.api.vault.open(&sight).map_err(|why| Problem::internal(why.to_string()))?;
+    let opened = open(call, &sight)?;
     #[derive(Serialize)]
     struct Answer<'a> {
         name: &'a str,
@@ -81,6 +74,29 @@ pub fn read(call: &mut Call, request: &Request, name: &str) -> Result<Response, 
     }
     let answer = Answer { name, value: opened.value(), kid: &sight.kid, expires_at: sight.expires_at };
     Ok(json::answer_wiped(&answer).with_unique_header("ETag", etag))
+}
+
+/// The current value of `name`, for whom it need not be JSON.
+pub fn current(call: &mut Call, name: &str) -> Result<Opened, Problem> {
+    call.require_read(name)?;
+    let sight = find(call, name, None)?;
+    open(call, &sight)
+}
+
+fn find(call: &mut Call, name: &str, kid: Option<&str>) -> Result<Sight, Problem> {
+    let sight = call.api.vault.find(name, kid).map_err(|missing| match missing {
+        Missing::NotFound => Problem::not_found(match kid {
+            Some(_) => format!("there is no such version of {name}"),
+            None => format!("there is no secret {name}"),
+        }),
+        Missing::Gone => Problem::gone(format!("the grace period of this version of {name} is over")),
+    })?;
+    call.about_version(&sight.kid);
+    Ok(sight)
+}
+
+fn open(call: &Call, sight: &Sight) -> Result<Opened, Problem> {
+    call.api.vault.open(sight).map_err(|why| Problem::internal(why.to_string()))
 }
 
 /// `DELETE /secret/{name}`: all versions are destroyed.

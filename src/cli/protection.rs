@@ -37,6 +37,10 @@ pub fn confine(config: &Config) -> Protection {
     let readable: Vec<&Path> =
         named.into_iter().chain(targets.iter().map(PathBuf::as_path)).map(files::parent).collect();
     // A socket's file goes with the daemon.
-    let emptied: Vec<&Path> = config.server.unix_socket.iter().map(|path| files::parent(path)).collect();
+    let emptied: Vec<&Path> = [&config.server.unix_socket, &config.server.credential_socket]
+        .into_iter()
+        .flatten()
+        .map(|path| files::parent(path))
+        .collect();
     process::confine(&writable, &readable, &emptied)
 }

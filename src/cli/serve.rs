@@ -8,7 +8,8 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Exit, check, load_config, protection, sockets};
+use super::sockets::{self, Sockets};
+use super::{Exit, check, load_config, protection};
 use crate::clock::Clock;
 use crate::daemon::Prepared;
 use crate::failure::Failure;
@@ -31,14 +32,14 @@ pub fn run(config_path: &Path, accept_rollback: bool) -> Result<(), Exit> {
     if let Protection::Missing(_) = private {
         private.log();
     }
-    let listener = sockets::listen(&config.server, user.as_ref())?;
+    let Sockets { api, credentials } = sockets::listen(&config.server, user.as_ref())?;
     if let Some(user) = user {
         protection::give_up_root(&user, &config, &access)?.log();
     }
     process::lock_memory().log();
-    let prepared = Prepared::new(listener, &config, access, Clock::system(), accept_rollback)?;
+    let prepared = Prepared::new(api, &config, access, Clock::system(), accept_rollback)?;
     protection::confine(&config).log();
-    let daemon = prepared.serve()?;
+    let daemon = prepared.with_credentials(credentials).serve()?;
     manager.ready();
     let received = forwarded(signals)?;
     loop {

@@ -39,7 +39,8 @@ use crate::failure::Failure;
 use crate::sync::{GroupCommit, lock};
 use header::{Header, VaultKey};
 use load::End;
-use record::{Opened, Sealed};
+pub use record::Opened;
+use record::Sealed;
 use state::State;
 
 /// The largest value, in bytes.

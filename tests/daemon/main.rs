@@ -7,6 +7,7 @@ mod check_and_set;
 mod cli;
 mod client;
 mod crash;
+mod credentials;
 mod flood;
 mod identity;
 mod names_and_values;

@@ -1,0 +1,52 @@
+//! A secret for a systemd unit: looked up, permitted and audited as any other read.
+
+use super::Api;
+use super::call::{Call, throttled};
+use super::problem::Problem;
+use super::secret;
+use crate::access::{IdentityErrorKind, identify_unit};
+use crate::audit::{Entry, Event, Outcome};
+use crate::http::{Address, Peer};
+use crate::systemd::Requester;
+use crate::vault::Opened;
+
+impl Api {
+    /// The value that `requester` wants, once that is audited; none if it may not have it, which is audited as well.
+    pub fn credential(&self, requester: &Requester) -> Option<Opened> {
+        let read = self.read_credential(requester);
+        match &read {
+            Ok(_) => log::debug!("Credential for {requester}"),
+            Err(problem) => log::warn!("No credential for {requester}: {}", problem.code()),
+        }
+        read.ok()
+    }
+
+    fn read_credential(&self, requester: &Requester) -> Result<Opened, Problem> {
+        let entry = Entry { remote: Some(requester.to_string()), ..Entry::new(Event::GetSecret) };
+        let policy = self.access.snapshot();
+        match identify_unit(requester, &policy) {
+            Ok((who, wanted)) => {
+                let mut call = Call::of(self, policy.clone(), who, entry);
+                let read = secret::current(&mut call, &wanted.id);
+                call.end(read)
+            }
+            Err(reason) => Err(self.refuse(requester, entry, reason)),
+        }
+    }
+
+    fn refuse(&self, requester: &Requester, entry: Entry, reason: &str) -> Problem {
+        let peer = Peer::at(Address::Unix { uid: requester.uid, pid: requester.pid });
+        // A unit of root's that is not in the policy must not keep root from the API.
+        if requester.uid != 0
+            && let Err(why) = self.access.throttle().fail(&peer, self.vault.now())
+        {
+            return throttled(self, entry, why);
+        }
+        self.metrics.auth_failure();
+        let entry = Entry { event: Event::AuthFailure, ..entry };
+        match self.audit.write(entry.ended(Outcome::Denied, reason)) {
+            Ok(()) => Problem::unidentified(IdentityErrorKind::Unauthenticated),
+            Err(failure) => failure.into(),
+        }
+    }
+}
