@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::Tls;
 use crate::process::{self, Protection};
+use crate::systemd::Passed;
 
 pub fn run(config_path: &Path) -> Result<(), Exit> {
     let config = load_config(config_path)?;
@@ -17,7 +18,7 @@ pub fn run(config_path: &Path) -> Result<(), Exit> {
         Tls::load(tls)?;
         println!("TLS certificate {}: good", tls.cert_path.display());
     }
-    let access = load_access(&config, sockets::addresses(&config.server))?;
+    let access = load_access(&config, sockets::addresses(&config.server, &Passed::default()))?;
     let rules = access.snapshot().client_count();
     println!("policy {}: good, {rules} client rules", config.security.rbac_policy_path.display());
     for warning in access.warnings(Clock::system().now()) {

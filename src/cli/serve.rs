@@ -15,11 +15,13 @@ use crate::daemon::Prepared;
 use crate::failure::Failure;
 use crate::logging;
 use crate::process::{self, Protection};
-use crate::systemd::ServiceManager;
+use crate::systemd::{self, ServiceManager};
 
 pub fn run(config_path: &Path, accept_rollback: bool) -> Result<(), Exit> {
+    // Before any file is opened.
+    let passed = systemd::passed_sockets()?;
     let config = load_config(config_path)?;
-    let access = check::load_access(&config, sockets::addresses(&config.server))?;
+    let access = check::load_access(&config, sockets::addresses(&config.server, &passed))?;
     let user = protection::user(&config.server).map_err(Exit::config)?;
     // Before anything else, so that a signal during the start ends it as well; as process 1 nothing would by default.
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|why| Failure::new("signal handlers", why))?;
@@ -32,7 +34,7 @@ pub fn run(config_path: &Path, accept_rollback: bool) -> Result<(), Exit> {
     if let Protection::Missing(_) = private {
         private.log();
     }
-    let Sockets { api, credentials } = sockets::listen(&config.server, user.as_ref())?;
+    let Sockets { api, credentials } = sockets::listen(&config.server, passed, user.as_ref())?;
     if let Some(user) = user {
         protection::give_up_root(&user, &config, &access)?.log();
     }

@@ -6,7 +6,7 @@ use crate::config::ServerConfig;
 use crate::failure::Failure;
 use crate::http::{Endpoint, Listener, SocketFile};
 use crate::process::User;
-use crate::systemd::CredentialSocket;
+use crate::systemd::{CredentialSocket, Passed};
 
 /// Sockets that listen.
 pub struct Sockets {
@@ -17,15 +17,26 @@ pub struct Sockets {
 }
 
 /// The TCP addresses at which others will be able to connect.
-pub fn addresses(server: &ServerConfig) -> Vec<SocketAddr> {
-    server.bind_addr.into_iter().collect()
+pub fn addresses(server: &ServerConfig, passed: &Passed) -> Vec<SocketAddr> {
+    if passed.api.is_empty() { server.bind_addr.into_iter().collect() } else { passed.addresses() }
 }
 
-/// Binds all sockets. The files of Unix sockets belong to `owner`, who is not yet the one who binds them.
-pub fn listen(server: &ServerConfig, owner: Option<&User>) -> Result<Sockets, Failure> {
+/// Binds all sockets that were not passed. The files of Unix sockets belong to `owner`, who is not yet the one who binds
+/// them.
+pub fn listen(server: &ServerConfig, passed: Passed, owner: Option<&User>) -> Result<Sockets, Failure> {
     let owner = owner.map(User::ids);
-    let credentials = server.credential_socket.as_ref().map(|path| CredentialSocket::bind(path, owner)).transpose()?;
-    Ok(Sockets { api: Listener::at(bind(server, owner)?), credentials })
+    let api = match passed.api {
+        passed if passed.is_empty() => bind(server, owner)?,
+        passed => {
+            log::info!("Using the sockets that were passed, and not bind_addr and unix_socket of the configuration");
+            passed
+        }
+    };
+    let credentials = match (passed.credentials, &server.credential_socket) {
+        (None, Some(path)) => Some(CredentialSocket::bind(path, owner)?),
+        (passed, _) => passed,
+    };
+    Ok(Sockets { api: Listener::at(api), credentials })
 }
 
 fn bind(server: &ServerConfig, owner: Option<(u32, u32)>) -> Result<Vec<Endpoint>, Failure> {

@@ -1,7 +1,9 @@
-//! systemd: what it is told, and the credentials that it fetches for its units.
+//! systemd: what it is told, the sockets that it passes, and the credentials that it fetches for its units.
 
+mod activation;
 mod credentials;
 mod notify;
 
+pub use activation::{Passed, passed_sockets};
 pub use credentials::{CredentialServer, CredentialSocket, Requester, Wanted};
 pub use notify::ServiceManager;

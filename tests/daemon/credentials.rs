@@ -39,7 +39,7 @@ fn start() -> Daemon {
 }
 
 /// What comes from the socket until its end, for whose own end has the abstract name `name`, if any.
-fn fetched(path: &Path, name: Option<&str>) -> Vec<u8> {
+pub fn fetched(path: &Path, name: Option<&str>) -> Vec<u8> {
     let ours = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
     if let Some(name) = name {
         bind(&ours, &SocketAddrUnix::new_abstract_name(name.as_bytes()).unwrap()).unwrap();
@@ -57,7 +57,7 @@ fn fetched(path: &Path, name: Option<&str>) -> Vec<u8> {
 
 /// The name that systemd gives its end. The digits at the start are random, so that no two connections are in each
 /// other's way.
-fn end_of(unit: &str, id: &str) -> String {
+pub fn end_of(unit: &str, id: &str) -> String {
     let random = fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap();
     format!("{}/unit/{unit}/{id}", &random.trim().replace('-', "")[..16])
 }

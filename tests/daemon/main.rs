@@ -1,5 +1,6 @@
 //! The daemon from outside: the real binary, asked over HTTP as curl would ask it, and the files that it leaves.
 
+mod activation;
 mod audited;
 mod calls;
 mod canary;
