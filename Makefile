@@ -14,7 +14,7 @@ STATIC_BINARY := $(TARGET_DIR)/$(MUSL)/release/jarvis-secretsd
 
 # A compiler's linker, musl for the static binary, and what the system tests and the benchmark call.
 PACKAGES := ca-certificates curl g++ gcc iproute2 jq libc6-dev libpcre2-8-0 musl-tools openssl python3-venv sslscan \
-	strace systemd testssl.sh util-linux wrk
+	strace systemd systemd-container testssl.sh util-linux wrk
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help

@@ -1,0 +1,202 @@
+#!/usr/bin/env bash
+# The daemon under a real systemd, booted in a container from this host's /usr with nothing else of the host: start, reload,
+# watchdog, credentials for other units, and socket activation.
+source "$(dirname "$0")/lib.sh"
+need curl jq nsenter systemd-nspawn
+[ "$(id -u)" = 0 ] || { echo "missing: root" >&2; exit 77; }
+
+DIR=$(mktemp -d)
+NSPAWN='' INIT=''
+trap end EXIT
+
+end() {
+    if [ -n "$NSPAWN" ]; then
+        kill -KILL $INIT "$NSPAWN" 2>/dev/null || true
+        wait "$NSPAWN" 2>/dev/null || true
+    fi
+    clean_up
+}
+
+# What follows runs in the container.
+inside() { nsenter --target "$INIT" --all -- "$@"; }
+
+# await WHAT COMMAND...: until the command succeeds.
+await() {
+    local what=$1 tries
+    shift
+    for ((tries = 0; tries < 600; tries++)); do
+        ! "$@" || return 0
+        sleep 0.1
+    done
+    fail "waited too long until $what"
+}
+
+fail() {
+    echo "$*" >&2
+    [ -z "$INIT" ] || inside journalctl --no-pager -n 40 >&2
+    exit 1
+}
+
+is_up() {
+    INIT=$(tr -d ' ' <"/proc/$NSPAWN/task/$NSPAWN/children")
+    [ -n "$INIT" ] && inside systemctl is-active --quiet basic.target 2>/dev/null
+}
+
+# is UNIT PROPERTY VALUE: as systemctl show tells it.
+is() { [ "$(inside systemctl show -P "$2" "$1")" = "$3" ]; }
+
+ask() { inside curl -sS --unix-socket /run/jarvis-secretsd/sock "$@"; }
+
+# value NAME: what the API says it is.
+value() { ask "http://localhost/secret/$1" | jq -r .value; }
+
+# The last audit line about an access.
+audited() { inside tail -n 1 /var/lib/jarvis-secretsd/audit.jsonl | jq -r "$1"; }
+
+mkdir "$DIR/units" "$DIR/etc"
+cat >"$DIR/etc/config.toml" <<'END'
+[server]
+bind_addr = ""
+unix_socket = "/run/jarvis-secretsd/sock"
+credential_socket = "/run/jarvis-secretsd/credentials"
+[paths]
+vault_path = "/var/lib/jarvis-secretsd/vault.json"
+audit_path = "/var/lib/jarvis-secretsd/audit.jsonl"
+master_key_path = "/var/lib/jarvis-secretsd/master.key"
+END
+cat >"$DIR/etc/policy.toml" <<'END'
+[clients.admin]
+allow = ["*"]
+unix_uid = [0]
+[clients.backend]
+allow = ["postgres_*"]
+systemd_unit = ["backend.service"]
+END
+cat >"$DIR/units/jarvis-secretsd.service" <<'END'
+[Service]
+Type=notify
+ExecStart=/srv/jarvis-secretsd
+ExecReload=/bin/kill -HUP $MAINPID
+DynamicUser=yes
+StateDirectory=jarvis-secretsd
+RuntimeDirectory=jarvis-secretsd
+WatchdogSec=2
+Restart=on-failure
+RestartSec=100ms
+END
+# A service that shows what it was given, and who may read that.
+backend() {
+    cat >"$DIR/units/$1.service" <<END
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+DynamicUser=yes
+LoadCredential=$2:/run/jarvis-secretsd/credentials
+StandardOutput=truncate:/run/$1.out
+ExecStart=/bin/sh -ec 'cd "\$CREDENTIALS_DIRECTORY"; [ "\$(stat -c %%a:%%u $2)" = "400:\$(id -u)" ]; cat $2'
+END
+}
+backend backend postgres_password
+backend denied redis_password
+backend stranger postgres_password
+
+SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=0 systemd-nspawn --quiet --directory=/ --volatile=yes --register=no --keep-unit \
+    --private-network --machine=jarvis-secretsd --bind-ro="$(realpath "$BINARY"):/srv/jarvis-secretsd" \
+    --bind-ro="$DIR:/srv/test" --boot --console=pipe systemd.unit=basic.target </dev/null >"$DIR/console" 2>&1 &
+NSPAWN=$!
+await "systemd is up" is_up
+inside sh -c 'mkdir /etc/jarvis-secretsd && cp /srv/test/etc/* /etc/jarvis-secretsd/ && ln -s /srv/test/units/* /run/systemd/system/'
+inside systemctl daemon-reload
+
+# It is started when it serves.
+inside systemctl start jarvis-secretsd
+is jarvis-secretsd StatusText Serving || fail "systemd was not told that it serves"
+ask -f -d '{"name":"postgres_password","generate":true}' http://localhost/secret >/dev/null
+ask -f -d '{"name":"redis_password","generate":true}' http://localhost/secret >/dev/null
+
+# A unit of the policy gets its secret as a file, and nothing but the secret.
+inside systemctl start backend
+[ "$(value postgres_password)" = "$(inside cat /run/backend.out)" ] || fail "the credential is another"
+inside systemctl restart backend
+[ "$(audited '.event + " " + .client + " " + .secret_name + " " + .result')" = "get_secret backend postgres_password success" ] ||
+    fail "the audit log does not say it: $(audited .)"
+[[ $(audited .remote) =~ ^unix:uid=0,pid=[0-9]+,unit=backend\.service$ ]] || fail "another requester: $(audited .remote)"
+ask -f -d '{"names":["postgres_password"]}' http://localhost/rotate >/dev/null
+inside systemctl restart backend
+[ "$(value postgres_password)" = "$(inside cat /run/backend.out)" ] || fail "the new value is not there"
+echo "a unit gets its secret, and the new one when it starts again"
+
+# refused UNIT: it does not start, and its program is not run.
+refused() {
+    ! inside systemctl start "$1" 2>/dev/null || fail "$1 has started"
+    is "$1" ExecMainStatus 243 || fail "$1 has failed otherwise"
+    [ -z "$(inside sh -c "cat /run/$1.out 2>/dev/null")" ] || fail "$1 was run"
+}
+refused stranger
+[ "$(audited '.event + ": " + .detail')" = "auth_failure: no client has this systemd_unit" ] || fail "$(audited .)"
+inside sed -i 's/backend.service/&", "stranger.service", "denied.service/' /etc/jarvis-secretsd/policy.toml
+inside systemctl reload jarvis-secretsd
+await "the policy is reloaded" inside grep -q policy_reload /var/lib/jarvis-secretsd/audit.jsonl
+inside systemctl start stranger
+refused denied
+[ "$(audited '.client + " " + .secret_name + " " + .detail')" = "backend redis_password not_authorized" ] || fail "$(audited .)"
+echo "a unit that may not have it does not start"
+
+# A daemon that hangs is killed by the watchdog and started again, and leaves no core.
+is jarvis-secretsd NRestarts 0 || fail "it has restarted by itself"
+inside kill -STOP "$(inside systemctl show -P MainPID jarvis-secretsd)"
+await "the watchdog has bitten" is jarvis-secretsd NRestarts 1
+await "it serves again" is jarvis-secretsd ActiveState active
+inside systemctl restart backend
+inside journalctl --no-pager -u jarvis-secretsd >"$DIR/journal"
+grep -q 'Watchdog timeout' "$DIR/journal" || fail "restarted for another reason"
+grep -q 'status=6/ABRT' "$DIR/journal" || fail "it has not been aborted, or has left a core"
+echo "the watchdog is heard"
+
+# Without the daemon nothing starts with an empty password either.
+inside systemctl --quiet stop jarvis-secretsd
+is jarvis-secretsd Result success || fail "it was not stopped in order"
+inside systemctl stop backend
+! inside systemctl start backend 2>/dev/null || fail "a unit started without its credential"
+inside systemctl reset-failed
+
+# Sockets of both kinds that systemd holds: the first who wants something starts the daemon.
+cat >"$DIR/units/jarvis-secretsd.socket" <<'END'
+[Socket]
+ListenStream=127.0.0.1:8081
+ListenStream=/run/jarvis-secretsd/sock
+END
+cat >"$DIR/units/jarvis-secretsd-credentials.socket" <<'END'
+[Socket]
+ListenStream=/run/jarvis-secretsd/credentials
+SocketMode=0600
+FileDescriptorName=credentials
+Service=jarvis-secretsd.service
+END
+sed -i '/^RuntimeDirectory=/d; 1i [Unit]\nRequires=jarvis-secretsd.socket jarvis-secretsd-credentials.socket' \
+    "$DIR/units/jarvis-secretsd.service"
+inside sh -c 'ln -s /srv/test/units/*.socket /run/systemd/system/'
+inside systemctl daemon-reload
+inside systemctl start jarvis-secretsd.socket jarvis-secretsd-credentials.socket
+is jarvis-secretsd ActiveState inactive || fail "it is started before anybody wants it"
+inside systemctl start backend
+is jarvis-secretsd ActiveState active || fail "it was not started"
+[ "$(value postgres_password)" = "$(inside cat /run/backend.out)" ] || fail "the credential is another"
+inside curl -fsS http://127.0.0.1:8081/healthz >/dev/null
+inside systemctl --quiet stop jarvis-secretsd
+value postgres_password >/dev/null || fail "the first connection does not start it"
+echo "socket activation works, for TCP, for the Unix socket and for credentials"
+
+# The rule for addresses holds for those that are passed too.
+inside systemctl --quiet stop jarvis-secretsd.socket jarvis-secretsd-credentials.socket jarvis-secretsd
+sed -i 's/127.0.0.1:8081/192.0.2.1:8081\nFreeBind=yes/' "$DIR/units/jarvis-secretsd.socket"
+inside sed -i '$a [clients.open]' /etc/jarvis-secretsd/policy.toml
+inside systemctl daemon-reload
+inside systemctl start jarvis-secretsd.socket
+! inside systemctl start jarvis-secretsd 2>/dev/null || fail "it serves a client without a credential to the network"
+is jarvis-secretsd ExecMainStatus 78 || fail "it has failed otherwise"
+echo "a passed address that others reach is refused while a client is believed on its header"
+
+inside systemctl poweroff
+wait "$NSPAWN" || fail "the container ended with status $?"
+NSPAWN=''
