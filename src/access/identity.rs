@@ -185,6 +185,7 @@ fn names_no_domain(host: &str) -> bool {
 mod tests {
     use std::path::Path;
 
+    use super::super::token::COMPARISONS;
     use super::*;
     use crate::http::Address;
 
@@ -284,6 +285,25 @@ mod tests {
         let certificate_names = certificate_names.iter().map(|name| name.parse().unwrap()).collect();
         let peer = Peer { certificate_names, ..Peer::at("192.0.2.1:5".parse::<std::net::SocketAddr>().unwrap()) };
         identify(&request, &peer, &policy, rules, NOW).map(|principal| principal.name().to_owned())
+    }
+
+    #[test]
+    fn all_hashes_of_an_entry_are_compared_whichever_matches_and_one_for_nobody() {
+        let tokens = [(); 4].map(|()| Token::generate().unwrap());
+        let hashes = tokens[..3].iter().map(|token| format!("\"{}\"", token.hash())).collect::<Vec<_>>().join(", ");
+        let policy = format!("[clients.web]\ntoken_sha256 = [{hashes}]\n");
+        let comparisons = |client: &str, token: &Token| {
+            COMPARISONS.set(0);
+            let authorization = format!("Bearer {}", token.expose());
+            let known =
+                identify_by(&policy, &[(CLIENT_HEADER, client), ("Authorization", &authorization)], &[], &STRICT);
+            (known.is_ok(), COMPARISONS.get())
+        };
+        for token in &tokens[..3] {
+            assert_eq!(comparisons("web", token), (true, 3));
+        }
+        assert_eq!(comparisons("web", &tokens[3]), (false, 3));
+        assert_eq!(comparisons("nobody", &tokens[0]), (false, 1));
     }
 
     fn refused(headers: &[(&str, &str)]) -> (IdentityErrorKind, Option<String>) {
