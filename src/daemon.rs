@@ -162,7 +162,8 @@ impl Prepared {
         let credentials = match credentials {
             Some(socket) => {
                 log::info!("Serving credentials to systemd on {socket}");
-                Some(socket.serve(api).map_err(|why| Failure::new("credential socket", why))?)
+                let serving = socket.serve(move |requester| api.credential(requester));
+                Some(serving.map_err(|why| Failure::new("credential socket", why))?)
             }
             None => None,
         };

@@ -7,12 +7,12 @@ use super::secret;
 use crate::access::{IdentityErrorKind, identify_unit};
 use crate::audit::{Entry, Event, Outcome};
 use crate::http::{Address, Peer};
+use crate::secret::Wiped;
 use crate::systemd::Requester;
-use crate::vault::Opened;
 
 impl Api {
     /// The value that `requester` wants, once that is audited; none if it may not have it, which is audited as well.
-    pub fn credential(&self, requester: &Requester) -> Option<Opened> {
+    pub fn credential(&self, requester: &Requester) -> Option<Wiped> {
         let read = self.read_credential(requester);
         match &read {
             Ok(_) => log::debug!("Credential for {requester}"),
@@ -21,7 +21,7 @@ impl Api {
         read.ok()
     }
 
-    fn read_credential(&self, requester: &Requester) -> Result<Opened, Problem> {
+    fn read_credential(&self, requester: &Requester) -> Result<Wiped, Problem> {
         let entry = Entry { remote: Some(requester.to_string()), ..Entry::new(Event::GetSecret) };
         let policy = self.access.snapshot();
         match identify_unit(requester, &policy) {

@@ -8,7 +8,7 @@ use super::problem::Problem;
 use super::{Metadata, Query, conditions, json};
 use crate::clock::Timestamp;
 use crate::generator::Generator;
-use crate::secret::Plaintext;
+use crate::secret::{Plaintext, Wiped};
 use crate::vault::{MAX_VALUE, Missing, Opened, Rotation, Sight, Wish};
 
 const FORM: &str =
@@ -76,11 +76,11 @@ pub fn read(call: &mut Call, request: &Request, name: &str) -> Result<Response, 
     Ok(json::answer_wiped(&answer).with_unique_header("ETag", etag))
 }
 
-/// The current value of `name`, for whom it need not be JSON.
-pub fn current(call: &mut Call, name: &str) -> Result<Opened, Problem> {
+/// The bytes of the current value of `name`, for who does not speak JSON.
+pub fn current(call: &mut Call, name: &str) -> Result<Wiped, Problem> {
     call.require_read(name)?;
     let sight = find(call, name, None)?;
-    open(call, &sight)
+    Ok(Wiped::new(open(call, &sight)?.value().as_bytes().to_vec()))
 }
 
 fn find(call: &mut Call, name: &str, kid: Option<&str>) -> Result<Sight, Problem> {

@@ -79,7 +79,10 @@ fn refuse_used(path: &Path) -> io::Result<()> {
     }
     match UnixStream::connect(path) {
         Err(why) if why.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Ok(_) => Err(io::Error::new(ErrorKind::AddrInUse, "somebody listens at this socket")),
+        Ok(_) => Err(io::Error::new(
+            ErrorKind::AddrInUse,
+            "somebody listens at this socket; end that program, or name another path",
+        )),
         Err(why) => Err(io::Error::new(why.kind(), format!("a socket is there that cannot be connected to: {why}"))),
     }
 }

@@ -17,9 +17,9 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::net::sockopt::socket_peercred;
 
-use crate::api::Api;
 use crate::failure::Failure;
 use crate::http::SocketFile;
+use crate::secret::Wiped;
 
 /// How long root may keep us waiting that does not read. A value fits into the socket's buffer, so nobody does.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -101,18 +101,19 @@ impl CredentialSocket {
         Ok(Self { socket, path, _file: file })
     }
 
-    /// Begins to answer, on a thread of its own: one after another, as nobody is waited for.
+    /// Begins to answer with what `find` finds, which is nothing for who may not have it. A thread of its own answers one
+    /// after another, as nobody is waited for.
     ///
     /// # Errors
     /// If the thread cannot be started.
-    pub fn serve(self, api: Arc<Api>) -> io::Result<CredentialServer> {
+    pub fn serve(self, find: impl Fn(&Requester) -> Option<Wiped> + Send + 'static) -> io::Result<CredentialServer> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
         let until = wake.clone();
-        let thread = thread::Builder::new().name("credentials".to_owned()).spawn(move || self.run(&api, &until))?;
+        let thread = thread::Builder::new().name("credentials".to_owned()).spawn(move || self.run(find, &until))?;
         Ok(CredentialServer { wake, thread })
     }
 
-    fn run(self, api: &Api, until: &OwnedFd) {
+    fn run(self, find: impl Fn(&Requester) -> Option<Wiped>, until: &OwnedFd) {
         loop {
             let mut sockets = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(until, PollFlags::IN)];
             let polled = poll(&mut sockets, None);
@@ -121,7 +122,7 @@ impl CredentialSocket {
             }
             match self.socket.accept() {
                 Ok((stream, address)) => {
-                    if let Err(why) = answer(api, stream, &address) {
+                    if let Err(why) = answer(stream, &address, &find) {
                         log::debug!("{}: {why}", self.path.display());
                     }
                 }
@@ -142,13 +143,13 @@ impl fmt::Display for CredentialSocket {
 }
 
 /// Writes the credential, or what is none.
-fn answer(api: &Api, mut stream: UnixStream, address: &SocketAddr) -> io::Result<()> {
+fn answer(mut stream: UnixStream, address: &SocketAddr, find: impl Fn(&Requester) -> Option<Wiped>) -> io::Result<()> {
     let peer = socket_peercred(&stream)?;
     let wanted = address.as_abstract_name().and_then(Wanted::parse);
     let requester = Requester { uid: peer.uid.as_raw(), pid: peer.pid.as_raw_nonzero().get(), wanted };
     stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
-    match api.credential(&requester) {
-        Some(value) => stream.write_all(value.value().as_bytes()),
+    match find(&requester) {
+        Some(credential) => stream.write_all(&credential),
         None if requester.uid == 0 => stream.write_all(&vec![0; TOO_MUCH]),
         None => Ok(()),
     }
