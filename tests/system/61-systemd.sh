@@ -80,7 +80,7 @@ ExecReload=/bin/kill -HUP $MAINPID
 DynamicUser=yes
 StateDirectory=jarvis-secretsd
 RuntimeDirectory=jarvis-secretsd
-WatchdogSec=2
+WatchdogSec=5
 Restart=on-failure
 RestartSec=100ms
 END
