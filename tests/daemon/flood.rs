@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use serde_json::json;
 
 use crate::client::Client;
@@ -145,7 +145,7 @@ fn two_thousand_idle_connections_do_not_shut_others_out_of_a_daemon_that_may_ope
     let mut limited = Command::new("sh");
     limited.args(["-c", "ulimit -n 256; exec \"$0\" \"$@\""]).arg(serve.get_program()).args(serve.get_args());
     limited.env_remove("RUST_LOG");
-    let daemon = site.started(limited);
+    let mut daemon = site.started(limited);
     let addr = daemon.addr();
     let secret = json!({ "name": "small", "value": "served" }).to_string();
     assert_eq!(daemon.client("admin").post("/secret", &secret).status, 200);
@@ -160,6 +160,10 @@ fn two_thousand_idle_connections_do_not_shut_others_out_of_a_daemon_that_may_ope
     is_served(&mut other);
     let open = metric(&mut other, "jarvis_secretsd_connections_open");
     assert!(open <= 256, "{open} connections with 256 files");
+    // There are files left for what else has to be opened.
+    daemon.signal(Signal::HUP);
+    let reload = daemon.await_log("Policy ");
+    assert!(reload.contains("Policy reloaded"), "{reload}");
     drop(idle);
     is_served(&mut other);
     daemon.stop();
