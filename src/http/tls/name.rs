@@ -27,7 +27,7 @@ impl CertificateName {
         let common = common_name(certificate.subject()).map(|name| Self::Common(name.to_owned()));
         let dns = certificate.valid_dns_names().map(|name| Self::Dns(name.to_ascii_lowercase()));
         let uris = certificate.valid_uri_names().map(|name| Self::Uri(name.to_owned()));
-        common.into_iter().chain(dns).chain(uris).filter(|name| is_printable(name.text())).collect()
+        common.into_iter().chain(dns).chain(uris).collect()
     }
 
     fn text(&self) -> &str {
@@ -64,7 +64,7 @@ impl fmt::Display for CertificateName {
     }
 }
 
-/// Whoever has a CA sign something chooses the text, and it goes into logs.
+/// So that what a policy names is what a person sees there.
 fn is_printable(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(char::is_control)
 }
