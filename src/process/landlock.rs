@@ -92,7 +92,9 @@ mod tests {
             move || {
                 let protection = confine(&[&state, &root.join("missing")], &[&policy], &[&run]);
                 if let Protection::Missing(why) = &protection {
-                    assert!(why.starts_with("Not confined: "), "{why}");
+                    let is_lacking = why.contains("switched off") || why.contains("kernel too old");
+                    let may_be_skipped = std::env::var("CI").as_deref() != Ok("true");
+                    assert!(is_lacking && may_be_skipped, "{why}");
                     eprintln!("not tested here: {why}");
                     return;
                 }
