@@ -159,8 +159,8 @@ fn two_thousand_idle_connections_do_not_shut_others_out_of_a_daemon_that_may_ope
     let mut other = Client::named("admin", addr);
     is_served(&mut other);
     let open = metric(&mut other, "jarvis_secretsd_connections_open");
-    assert!(open <= 256, "{open} connections with 256 files");
-    // There are files left for what else has to be opened.
+    // Files are left for what else has to be opened: a policy, the vault's next file.
+    assert!(open <= 256 - 32, "{open} connections with 256 files");
     daemon.signal(Signal::HUP);
     let reload = daemon.await_log("Policy ");
     assert!(reload.contains("Policy reloaded"), "{reload}");
