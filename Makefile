@@ -15,6 +15,7 @@ STATIC_BINARY := $(TARGET_DIR)/$(MUSL)/release/jarvis-secretsd
 # A compiler's linker, musl for the static binary, and what the system tests and the benchmark call.
 PACKAGES := ca-certificates curl g++ gcc iproute2 jq libc6-dev libpcre2-8-0 musl-tools openssl python3-venv sslscan \
 	strace systemd systemd-container testssl.sh util-linux wrk
+UNITS := $(notdir $(wildcard contrib/systemd/*.service contrib/systemd/*.socket))
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
@@ -74,11 +75,16 @@ fmt: ## Format the source
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 # Builds only what is out of date, so that `sudo make install` after `make build` needs no cargo.
-install: $(BINARY) ## Install the binary under PREFIX (/usr/local), below DESTDIR if that is set
+install: $(BINARY) ## Install binary, units and examples under PREFIX (/usr/local), below DESTDIR if that is set
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/jarvis-secretsd
 	install -D -m 644 etc/config.toml $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/config.toml
 	install -D -m 644 etc/policy.toml $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/policy.toml
 	install -D -m 644 contrib/openapi.json $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/openapi.json
+	install -D -m 644 contrib/systemd/config.toml $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/systemd/config.toml
+	for unit in $(UNITS); do \
+		install -D -m 644 contrib/systemd/$$unit $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit && \
+		sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; \
+	done
 
 $(BINARY): Cargo.toml Cargo.lock $(shell find src -type f) etc/config.toml etc/policy.toml contrib/openapi.json
 	$(CARGO) build --release --locked

@@ -2,7 +2,7 @@
 # The daemon under a real systemd, booted in a container from this host's /usr with nothing else of the host: start, reload,
 # watchdog, credentials for other units, and socket activation.
 source "$(dirname "$0")/lib.sh"
-need curl jq nsenter systemd-nspawn
+need curl jq nsenter systemd-analyze systemd-nspawn
 [ "$(id -u)" = 0 ] || { echo "missing: root" >&2; exit 77; }
 
 DIR=$(mktemp -d)
@@ -45,6 +45,9 @@ is_up() {
 # is UNIT PROPERTY VALUE: as systemctl show tells it.
 is() { [ "$(inside systemctl show -P "$2" "$1")" = "$3" ]; }
 
+# The daemon's process.
+running() { inside systemctl show -P MainPID jarvis-secretsd; }
+
 ask() { inside curl -sS --unix-socket /run/jarvis-secretsd/sock "$@"; }
 
 # value NAME: what the API says it is.
@@ -54,16 +57,7 @@ value() { ask "http://localhost/secret/$1" | jq -r .value; }
 audited() { inside tail -n 1 /var/lib/jarvis-secretsd/audit.jsonl | jq -r "$1"; }
 
 mkdir "$DIR/units" "$DIR/etc"
-cat >"$DIR/etc/config.toml" <<'END'
-[server]
-bind_addr = ""
-unix_socket = "/run/jarvis-secretsd/sock"
-credential_socket = "/run/jarvis-secretsd/credentials"
-[paths]
-vault_path = "/var/lib/jarvis-secretsd/vault.json"
-audit_path = "/var/lib/jarvis-secretsd/audit.jsonl"
-master_key_path = "/var/lib/jarvis-secretsd/master.key"
-END
+cp contrib/systemd/config.toml "$DIR/etc/"
 cat >"$DIR/etc/policy.toml" <<'END'
 [clients.admin]
 allow = ["*"]
@@ -72,18 +66,9 @@ unix_uid = [0]
 allow = ["postgres_*"]
 systemd_unit = ["backend.service"]
 END
-cat >"$DIR/units/jarvis-secretsd.service" <<'END'
-[Service]
-Type=notify
-ExecStart=/srv/jarvis-secretsd
-ExecReload=/bin/kill -HUP $MAINPID
-DynamicUser=yes
-StateDirectory=jarvis-secretsd
-RuntimeDirectory=jarvis-secretsd
-WatchdogSec=5
-Restart=on-failure
-RestartSec=100ms
-END
+cp contrib/systemd/*.service contrib/systemd/*.socket "$DIR/units/"
+# The program is elsewhere, as /usr is the host's, and the test does not wait for half a minute.
+sed -i 's|/usr/local/bin/|/srv/|; s/^WatchdogSec=30/WatchdogSec=5/' "$DIR/units/jarvis-secretsd.service"
 # A service that shows what it was given, and who may read that.
 backend() {
     cat >"$DIR/units/$1.service" <<END
@@ -100,17 +85,26 @@ backend backend postgres_password
 backend denied redis_password
 backend stranger postgres_password
 
-SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=0 systemd-nspawn --quiet --directory=/ --volatile=yes --register=no --keep-unit \
+# A container is mostly not let use Landlock.
+SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=0 systemd-nspawn --quiet \
+    --system-call-filter='landlock_create_ruleset landlock_add_rule landlock_restrict_self' \
+    --directory=/ --volatile=yes --register=no --keep-unit \
     --private-network --machine=jarvis-secretsd --bind-ro="$(realpath "$BINARY"):/srv/jarvis-secretsd" \
     --bind-ro="$DIR:/srv/test" --boot --console=pipe systemd.unit=basic.target </dev/null >"$DIR/console" 2>&1 &
 NSPAWN=$!
 await "systemd is up" is_up
 inside sh -c 'mkdir /etc/jarvis-secretsd && cp /srv/test/etc/* /etc/jarvis-secretsd/ && ln -s /srv/test/units/* /run/systemd/system/'
+inside mkdir -m 700 /etc/credstore.encrypted
+inside sh -c 'head -c 32 /dev/urandom | systemd-creds --with-key=host --name=master.key encrypt - /etc/credstore.encrypted/jarvis-secretsd.master.key'
 inside systemctl daemon-reload
 
-# It is started when it serves.
-inside systemctl start jarvis-secretsd
+# systemd listens; the first who connects starts the daemon, which is a user of its own.
+inside systemctl start jarvis-secretsd.socket jarvis-secretsd-credentials.socket
+is jarvis-secretsd ActiveState inactive || fail "it is started before anybody wants it"
+inside curl -fsS http://127.0.0.1:8081/healthz >/dev/null
 is jarvis-secretsd StatusText Serving || fail "systemd was not told that it serves"
+grep -q '^Uid:.*[1-9]' <<<"$(inside cat "/proc/$(running)/status")" || fail "it runs as root"
+inside journalctl --no-pager -u jarvis-secretsd | grep -q 'Confined by Landlock' || fail "it could not confine itself"
 ask -f -d '{"name":"postgres_password","generate":true}' http://localhost/secret >/dev/null
 ask -f -d '{"name":"redis_password","generate":true}' http://localhost/secret >/dev/null
 
@@ -142,53 +136,44 @@ refused denied
 [ "$(audited '.client + " " + .secret_name + " " + .detail')" = "backend redis_password not_authorized" ] || fail "$(audited .)"
 echo "a unit that may not have it does not start"
 
-# A daemon that hangs is killed by the watchdog and started again, and leaves no core.
+# A daemon that hangs is killed by the watchdog, and leaves no core; one that is killed is started again.
 is jarvis-secretsd NRestarts 0 || fail "it has restarted by itself"
-inside kill -STOP "$(inside systemctl show -P MainPID jarvis-secretsd)"
+inside kill -STOP "$(running)"
 await "the watchdog has bitten" is jarvis-secretsd NRestarts 1
 await "it serves again" is jarvis-secretsd ActiveState active
-inside systemctl restart backend
 inside journalctl --no-pager -u jarvis-secretsd >"$DIR/journal"
 grep -q 'Watchdog timeout' "$DIR/journal" || fail "restarted for another reason"
 grep -q 'status=6/ABRT' "$DIR/journal" || fail "it has not been aborted, or has left a core"
-echo "the watchdog is heard"
+inside kill -KILL "$(running)"
+await "it is started once more" is jarvis-secretsd NRestarts 2
+await "it serves again" is jarvis-secretsd ActiveState active
+inside systemctl restart backend
+[ "$(value postgres_password)" = "$(inside cat /run/backend.out)" ] || fail "what was stored is not there any more"
+echo "the watchdog is heard, and a daemon that was killed comes back"
+
+# Stopped, it is started by the first who wants something: TCP, Unix socket, credential.
+for want in 'curl -fsS http://127.0.0.1:8081/healthz' \
+    'curl -fsS --unix-socket /run/jarvis-secretsd/sock http://localhost/healthz' 'systemctl restart backend'; do
+    inside systemctl --quiet stop jarvis-secretsd
+    # systemd starts nothing more than five times in ten seconds; it has been started a few times already.
+    inside systemctl reset-failed jarvis-secretsd
+    is jarvis-secretsd Result success || fail "it was not stopped in order"
+    # shellcheck disable=SC2086
+    inside $want >/dev/null || fail "$want: refused"
+    is jarvis-secretsd ActiveState active || fail "$want has not started it"
+done
+echo "socket activation works, for TCP, for the Unix socket and for credentials"
 
 # Without the daemon nothing starts with an empty password either.
-inside systemctl --quiet stop jarvis-secretsd
-is jarvis-secretsd Result success || fail "it was not stopped in order"
-inside systemctl stop backend
+inside systemctl --quiet stop jarvis-secretsd.socket jarvis-secretsd-credentials.socket jarvis-secretsd backend
 ! inside systemctl start backend 2>/dev/null || fail "a unit started without its credential"
 inside systemctl reset-failed
 
-# Sockets of both kinds that systemd holds: the first who wants something starts the daemon.
-cat >"$DIR/units/jarvis-secretsd.socket" <<'END'
-[Socket]
-ListenStream=127.0.0.1:8081
-ListenStream=/run/jarvis-secretsd/sock
-END
-cat >"$DIR/units/jarvis-secretsd-credentials.socket" <<'END'
-[Socket]
-ListenStream=/run/jarvis-secretsd/credentials
-SocketMode=0600
-FileDescriptorName=credentials
-Service=jarvis-secretsd.service
-END
-sed -i '/^RuntimeDirectory=/d; 1i [Unit]\nRequires=jarvis-secretsd.socket jarvis-secretsd-credentials.socket' \
-    "$DIR/units/jarvis-secretsd.service"
-inside sh -c 'ln -s /srv/test/units/*.socket /run/systemd/system/'
-inside systemctl daemon-reload
-inside systemctl start jarvis-secretsd.socket jarvis-secretsd-credentials.socket
-is jarvis-secretsd ActiveState inactive || fail "it is started before anybody wants it"
-inside systemctl start backend
-is jarvis-secretsd ActiveState active || fail "it was not started"
-[ "$(value postgres_password)" = "$(inside cat /run/backend.out)" ] || fail "the credential is another"
-inside curl -fsS http://127.0.0.1:8081/healthz >/dev/null
-inside systemctl --quiet stop jarvis-secretsd
-value postgres_password >/dev/null || fail "the first connection does not start it"
-echo "socket activation works, for TCP, for the Unix socket and for credentials"
+# What is left to it: 1.5 of 10 at most.
+systemd-analyze security --offline=true --no-pager --threshold=15 contrib/systemd/jarvis-secretsd.service >"$DIR/exposure" ||
+    fail "it is left too much: $(tail -n 1 "$DIR/exposure")"
 
 # The rule for addresses holds for those that are passed too.
-inside systemctl --quiet stop jarvis-secretsd.socket jarvis-secretsd-credentials.socket jarvis-secretsd
 sed -i 's/127.0.0.1:8081/192.0.2.1:8081\nFreeBind=yes/' "$DIR/units/jarvis-secretsd.socket"
 inside sed -i '$a [clients.open]' /etc/jarvis-secretsd/policy.toml
 inside systemctl daemon-reload
