@@ -10,10 +10,12 @@ SECONDS ?= 60
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BINARY := $(TARGET_DIR)/release/jarvis-secretsd
 MUSL := x86_64-unknown-linux-musl
-STATIC_BINARY := $(TARGET_DIR)/$(MUSL)/release/jarvis-secretsd
+# Where the linker for it is, the static binary is made for aarch64 too.
+CROSS_GCC := aarch64-linux-gnu-gcc
+STATIC_TARGETS := $(MUSL) $(if $(shell command -v $(CROSS_GCC)),aarch64-unknown-linux-musl)
 
 # A compiler's linker, musl for the static binary, and what the system tests and the benchmark call.
-PACKAGES := ca-certificates curl g++ gcc iproute2 jq libc6-dev libpcre2-8-0 musl-tools openssl python3-venv sslscan \
+PACKAGES := binutils ca-certificates curl g++ gcc iproute2 jq libc6-dev libpcre2-8-0 musl-tools openssl python3-venv sslscan \
 	strace systemd systemd-container testssl.sh util-linux wrk
 UNITS := $(notdir $(wildcard contrib/systemd/*.service contrib/systemd/*.socket))
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -27,9 +29,24 @@ run: ## Build the daemon and start it on 127.0.0.1:8081, with its state in ./sta
 build: ## Build the release binary
 	$(CARGO) build --release --locked
 
-static: ## Build the static binary, which needs nothing else of the system
-	$(CARGO) build --release --locked --target $(MUSL)
-	@ls -l $(STATIC_BINARY)
+# Its bytes depend on the source and the compiler alone: no path of this machine and no time gets into it.
+static: export RUSTFLAGS := --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo
+static: export CC_aarch64_unknown_linux_musl := $(CROSS_GCC)
+static: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER := $(CROSS_GCC)
+static: export SOURCE_DATE_EPOCH := $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
+static: ## Build the static binary, which needs nothing else of the system, with checksum and SBOM, in dist/
+	@$(CARGO) cyclonedx --version >/dev/null 2>&1 || \
+		{ echo "cargo-cyclonedx is missing; to install it: cargo install --locked cargo-cyclonedx" >&2; exit 1; }
+	rm -rf dist && mkdir dist
+	for target in $(STATIC_TARGETS); do \
+		$(CARGO) build --release --locked --target $$target && \
+		cp $(TARGET_DIR)/$$target/release/jarvis-secretsd dist/jarvis-secretsd-$$target && \
+		$(CARGO) cyclonedx --quiet --format json --spec-version 1.5 --describe binaries --target $$target && \
+		sed 's|path+file://$(CURDIR)|path+file:///jarvis-secretsd|' jarvis-secretsd_bin.cdx.json \
+			>dist/jarvis-secretsd-$$target.cdx.json && \
+		rm jarvis-secretsd_bin.cdx.json || exit 1; \
+	done
+	cd dist && sha256sum * >SHA256SUMS && ls -l
 
 test: ## Run the tests; needs cargo and nothing else
 	$(CARGO) test --locked
@@ -43,8 +60,8 @@ deps: ## Install what test-system, static and bench need (Debian)
 	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(PACKAGES)
 	tests/system/unpack.sh prometheus usr/bin/promtool
 	tests/system/unpack.sh nginx usr/sbin/nginx
-	tests/system/openapi/install.sh
-	if command -v rustup; then rustup target add $(MUSL) && rustup component add clippy rustfmt; fi
+	tests/system/tools.sh
+	if command -v rustup; then rustup target add $(STATIC_TARGETS) && rustup component add clippy rustfmt; fi
 
 bench: build ## Measure requests a second, start-up and memory; writes tests/bench/RESULTS.md
 	BINARY=$(abspath $(BINARY)) tests/bench/bench.sh
@@ -91,6 +108,7 @@ $(BINARY): Cargo.toml Cargo.lock $(shell find src -type f) etc/config.toml etc/p
 
 clean: ## Remove what was built; ./state stays
 	$(CARGO) clean
+	rm -rf dist
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Installs what looks at the API's description, in these versions: each with its own dependencies under one directory,
-# with links to the programs in /usr/local/bin.
+# Installs what looks at the API's description and at the bill of materials, and what makes that, in these versions: each
+# with its own dependencies under one directory, with links to the programs in /usr/local/bin.
 set -euo pipefail
 
 directory=/usr/local/lib/jarvis-test-tools
 schemathesis=4.32.5
 # The newest that runs on Debian's node, version 18.
 redocly=1.34.20
+cyclonedx_lib=11.12.0
+cargo_cyclonedx=0.5.9
 
 as_root=$([ "$(id -u)" = 0 ] || echo sudo)
 
@@ -28,4 +30,14 @@ fi
 if ! is_there redocly "$redocly"; then
     $as_root npm install --silent --no-fund --no-audit --prefix "$directory/redocly" "@redocly/cli@$redocly"
     $as_root ln -sf "$directory/redocly/node_modules/.bin/redocly" /usr/local/bin/
+fi
+# A library: its python, which does not know it by another path, is the program.
+cyclonedx=$directory/cyclonedx/bin/python
+if ! "$cyclonedx" -c "import cyclonedx as c; assert c.__version__ == '$cyclonedx_lib'" 2>/dev/null; then
+    $as_root python3 -m venv --clear "$directory/cyclonedx"
+    $as_root "$directory/cyclonedx/bin/pip" install --quiet --disable-pip-version-check \
+        "cyclonedx-python-lib[json-validation]==$cyclonedx_lib"
+fi
+if ! cargo cyclonedx --version 2>/dev/null | grep -qF "$cargo_cyclonedx"; then
+    cargo install --locked --quiet "cargo-cyclonedx@$cargo_cyclonedx"
 fi
