@@ -2,7 +2,8 @@
 # The static binary: the same bytes from another directory, nothing else of the system, small, and what it is made of.
 source "$(dirname "$0")/lib.sh"
 validator=/usr/local/lib/jarvis-test-tools/cyclonedx/bin/python
-need cargo cargo-cyclonedx "$validator" jq musl-gcc readelf
+need cargo "$validator" jq musl-gcc readelf
+cargo cyclonedx --version >/dev/null 2>&1 || { echo "missing: cargo-cyclonedx (make deps installs what is needed)" >&2; exit 77; }
 
 DIR=$(mktemp -d)
 trap clean_up EXIT
