@@ -144,7 +144,7 @@ pub fn identify(
 /// # Errors
 /// The reason, for the audit log.
 pub fn identify_unit<'r>(requester: &'r Requester, policy: &Policy) -> Result<(Principal, &'r Wanted), &'static str> {
-    if requester.uid != 0 {
+    if !requester.is_root() {
         return Err("a credential is wanted by another user than root");
     }
     let wanted = requester.wanted.as_ref().ok_or("a credential is wanted by something else than systemd")?;
@@ -253,7 +253,7 @@ mod tests {
         let policy = Policy::parse(policy, Path::new("p.toml")).unwrap();
         let identify = |uid, unit: &str| {
             let wanted = Wanted { unit: unit.to_owned(), id: "db_main".to_owned() };
-            let requester = Requester { uid, pid: 1, wanted: Some(wanted) };
+            let requester = Requester { peer: Peer::at(Address::Unix { uid, pid: 1 }), wanted: Some(wanted) };
             identify_unit(&requester, &policy).map(|(who, _)| who.name().to_owned())
         };
         assert_eq!(identify(0, "a.service").unwrap(), "web");
@@ -262,7 +262,7 @@ mod tests {
             assert_eq!(identify(0, unit), Err("no client has this systemd_unit"), "{unit}");
         }
         assert_eq!(identify(1000, "a.service"), Err("a credential is wanted by another user than root"));
-        let nameless = Requester { uid: 0, pid: 1, wanted: None };
+        let nameless = Requester { peer: Peer::at(Address::Unix { uid: 0, pid: 1 }), wanted: None };
         assert!(identify_unit(&nameless, &policy).is_err());
     }
 

@@ -6,7 +6,6 @@ use super::problem::Problem;
 use super::secret;
 use crate::access::{IdentityErrorKind, identify_unit};
 use crate::audit::{Entry, Event, Outcome};
-use crate::http::{Address, Peer};
 use crate::secret::Wiped;
 use crate::systemd::Requester;
 
@@ -26,7 +25,7 @@ impl Api {
         let policy = self.access.snapshot();
         match identify_unit(requester, &policy) {
             Ok((who, wanted)) => {
-                let mut call = Call::of(self, policy.clone(), who, entry);
+                let mut call = Call::of(self, policy, who, entry);
                 let read = secret::current(&mut call, &wanted.id);
                 call.end(read)
             }
@@ -35,10 +34,9 @@ impl Api {
     }
 
     fn refuse(&self, requester: &Requester, entry: Entry, reason: &str) -> Problem {
-        let peer = Peer::at(Address::Unix { uid: requester.uid, pid: requester.pid });
         // A unit of root's that is not in the policy must not keep root from the API.
-        if requester.uid != 0
-            && let Err(why) = self.access.throttle().fail(&peer, self.vault.now())
+        if !requester.is_root()
+            && let Err(why) = self.access.throttle().fail(&requester.peer, self.vault.now())
         {
             return throttled(self, entry, why);
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::config::ServerConfig;
 use crate::failure::Failure;
-use crate::http::{Endpoint, Listener, SocketFile};
+use crate::http::{Endpoint, Listener, UnixSocket};
 use crate::process::User;
 use crate::systemd::{CredentialSocket, Passed};
 
@@ -45,8 +45,7 @@ fn bind(server: &ServerConfig, owner: Option<(u32, u32)>) -> Result<Vec<Endpoint
         endpoints.push(Endpoint::bind(addr).map_err(|why| Failure::new(addr, why))?);
     }
     if let Some(path) = &server.unix_socket {
-        let (socket, file) = SocketFile::bind(path, server.unix_socket_mode, owner)?;
-        endpoints.push(Endpoint::unix(socket, Some(file)).map_err(|why| Failure::new(path.display(), why))?);
+        endpoints.push(Endpoint::unix(UnixSocket::bind(path, server.unix_socket_mode, owner)?));
     }
     Ok(endpoints)
 }

@@ -4,14 +4,10 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
-
-use rustix::net::sockopt::socket_peercred;
 
 use super::link::Link;
 use super::socket::Socket;
-use super::{Peer, peer::Address, socket_file::SocketFile};
+use super::{Peer, UnixSocket};
 
 /// A socket that listens. It never makes the one who accepts wait.
 #[derive(Debug)]
@@ -22,12 +18,7 @@ pub struct Endpoint {
 #[derive(Debug)]
 enum Kind {
     Tcp(TcpListener, SocketAddr),
-    Unix {
-        socket: UnixListener,
-        path: PathBuf,
-        /// The socket's file, which goes with it; none if somebody else takes care of it.
-        _file: Option<SocketFile>,
-    },
+    Unix(UnixSocket),
 }
 
 impl Endpoint {
@@ -43,19 +34,16 @@ impl Endpoint {
         Ok(Self { kind: Kind::Tcp(socket, addr) })
     }
 
-    /// A Unix socket that listens already, with the file by which it is found if that is to go with it.
-    pub fn unix(socket: UnixListener, file: Option<SocketFile>) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        let bound = socket.local_addr()?.as_pathname().unwrap_or("(unnamed)".as_ref()).to_owned();
-        let path = file.as_ref().map_or(bound, |file| file.path().to_owned());
-        Ok(Self { kind: Kind::Unix { socket, path, _file: file } })
+    /// A Unix socket.
+    pub fn unix(socket: UnixSocket) -> Self {
+        Self { kind: Kind::Unix(socket) }
     }
 
     /// The address and port of a TCP socket.
     pub fn tcp_addr(&self) -> Option<SocketAddr> {
         match self.kind {
             Kind::Tcp(_, addr) => Some(addr),
-            Kind::Unix { .. } => None,
+            Kind::Unix(_) => None,
         }
     }
 
@@ -66,11 +54,9 @@ impl Endpoint {
                 let (stream, address) = socket.accept()?;
                 Ok(Link::new(Socket::Tcp(stream), Peer::at(address), epoch))
             }
-            Kind::Unix { socket, .. } => {
-                let (stream, _) = socket.accept()?;
-                let peer = socket_peercred(&stream)?;
-                let address = Address::Unix { uid: peer.uid.as_raw(), pid: peer.pid.as_raw_nonzero().get() };
-                Ok(Link::new(Socket::Unix(stream), Peer::at(address), epoch))
+            Kind::Unix(socket) => {
+                let (stream, _, peer) = socket.accept()?;
+                Ok(Link::new(Socket::Unix(stream), peer, epoch))
             }
         }
     }
@@ -80,7 +66,7 @@ impl AsFd for Endpoint {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.kind {
             Kind::Tcp(socket, _) => socket.as_fd(),
-            Kind::Unix { socket, .. } => socket.as_fd(),
+            Kind::Unix(socket) => socket.as_fd(),
         }
     }
 }
@@ -90,7 +76,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::Tcp(_, addr) => addr.fmt(f),
-            Kind::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+            Kind::Unix(socket) => socket.fmt(f),
         }
     }
 }

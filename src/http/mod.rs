@@ -18,9 +18,9 @@ mod registry;
 mod reply;
 pub mod scanner;
 mod socket;
-mod socket_file;
 mod stats;
 pub mod tls;
+mod unix_socket;
 mod wire;
 mod workers;
 
@@ -32,9 +32,9 @@ use serde::Serialize;
 pub use endpoint::Endpoint;
 pub use listener::{Listener, Server, bind};
 pub use peer::{Address, Peer};
-pub use socket_file::{MAX_PATH, SocketFile};
 pub use stats::Stats;
 pub use tls::{CertificateName, Tls};
+pub use unix_socket::{MAX_PATH, UnixSocket};
 
 /// What a client may cost us.
 #[derive(Clone, Debug)]

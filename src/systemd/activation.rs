@@ -2,16 +2,15 @@
 
 use std::fmt::Display;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixListener;
 
 use listenfd::ListenFd;
 use rustix::net::sockopt::socket_acceptconn;
 
 use super::CredentialSocket;
 use crate::failure::Failure;
-use crate::http::Endpoint;
+use crate::http::{Endpoint, UnixSocket};
 
 /// The name (`FileDescriptorName=`) of a socket that serves credentials instead of the API.
 const CREDENTIALS: &str = "credentials";
@@ -41,6 +40,7 @@ impl Passed {
 /// If what was passed is not a stream socket of TCP or Unix that listens.
 pub fn passed_sockets() -> Result<Passed, Failure> {
     let mut passed = Passed::default();
+    // The crate does without the process's number where there is none; sd_listen_fds(3) does not.
     let is_ours = std::env::var("LISTEN_PID").is_ok_and(|pid| pid.parse() == Ok(std::process::id()));
     if !is_ours {
         return Ok(passed);
@@ -53,20 +53,19 @@ pub fn passed_sockets() -> Result<Passed, Failure> {
         let fail = |why: &dyn Display| Failure::new(format_args!("socket {} ({name}) of LISTEN_FDS", index + 1), why);
         match (take(&mut sockets, index).map_err(|why| fail(&why))?, name) {
             (Socket::Unix(socket), CREDENTIALS) if passed.credentials.is_none() => {
-                let socket = CredentialSocket::new(socket, None).map_err(|why| fail(&why))?;
-                passed.credentials = Some(socket);
+                passed.credentials = Some(CredentialSocket::at(socket));
             }
             (_, CREDENTIALS) => return Err(fail(&"credentials are served at one Unix socket")),
-            (Socket::Unix(socket), _) => passed.api.push(Endpoint::unix(socket, None).map_err(|why| fail(&why))?),
-            (Socket::Tcp(socket), _) => passed.api.push(Endpoint::tcp(socket).map_err(|why| fail(&why))?),
+            (Socket::Unix(socket), _) => passed.api.push(Endpoint::unix(socket)),
+            (Socket::Tcp(socket), _) => passed.api.push(socket),
         }
     }
     Ok(passed)
 }
 
 enum Socket {
-    Tcp(TcpListener),
-    Unix(UnixListener),
+    Tcp(Endpoint),
+    Unix(UnixSocket),
 }
 
 /// Takes what was passed as number `index`, if it is a socket that listens.
@@ -74,10 +73,10 @@ fn take(sockets: &mut ListenFd, index: usize) -> io::Result<Socket> {
     let wrong = || io::Error::other("is not a stream socket of TCP or Unix that listens (Accept=no)");
     let listening = |socket: &dyn AsFd| socket_acceptconn(socket.as_fd()).is_ok_and(|listens| listens);
     if let Ok(Some(socket)) = sockets.take_unix_listener(index) {
-        return if listening(&socket) { Ok(Socket::Unix(socket)) } else { Err(wrong()) };
+        return if listening(&socket) { UnixSocket::new(socket).map(Socket::Unix) } else { Err(wrong()) };
     }
     match sockets.take_tcp_listener(index) {
-        Ok(Some(socket)) if listening(&socket) => Ok(Socket::Tcp(socket)),
+        Ok(Some(socket)) if listening(&socket) => Endpoint::tcp(socket).map(Socket::Tcp),
         _ => Err(wrong()),
     }
 }

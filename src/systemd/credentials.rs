@@ -8,17 +8,16 @@ use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-use rustix::net::sockopt::socket_peercred;
 
 use crate::failure::Failure;
-use crate::http::SocketFile;
+use crate::http::{Peer, UnixSocket};
 use crate::secret::Wiped;
 
 /// How long root may keep us waiting that does not read. A value fits into the socket's buffer, so nobody does.
@@ -35,21 +34,22 @@ const MODE: u32 = 0o600;
 
 /// A socket that listens for those who want a credential.
 #[derive(Debug)]
-pub struct CredentialSocket {
-    socket: UnixListener,
-    path: PathBuf,
-    _file: Option<SocketFile>,
-}
+pub struct CredentialSocket(UnixSocket);
 
 /// Who wants a credential, and which, as far as the kernel vouches for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requester {
-    /// The user at the other end.
-    pub uid: u32,
-    /// Its process.
-    pub pid: i32,
-    /// What the name of its end says. Anybody can bind such a name, so only root is believed.
+    /// The other end.
+    pub peer: Peer,
+    /// What the name of that end says. Anybody can bind such a name, so only root is believed.
     pub wanted: Option<Wanted>,
+}
+
+impl Requester {
+    /// Whether it may be systemd.
+    pub fn is_root(&self) -> bool {
+        self.peer.unix_uid() == Some(0)
+    }
 }
 
 /// The unit that a credential is for, and the credential.
@@ -75,7 +75,7 @@ impl Wanted {
 impl fmt::Display for Requester {
     /// As the logs name it: `unix:uid=0,pid=4711,unit=backend.service`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unix:uid={},pid={}", self.uid, self.pid)?;
+        self.peer.fmt(f)?;
         match &self.wanted {
             Some(Wanted { unit, .. }) => write!(f, ",unit={}", unit.escape_debug()),
             None => Ok(()),
@@ -87,18 +87,14 @@ impl CredentialSocket {
     /// Makes it at `path`, for `owner` (uid and gid).
     ///
     /// # Errors
-    /// As [`SocketFile::bind`].
+    /// As [`UnixSocket::bind`].
     pub fn bind(path: &Path, owner: Option<(u32, u32)>) -> Result<Self, Failure> {
-        let (socket, file) = SocketFile::bind(path, MODE, owner)?;
-        Self::new(socket, Some(file)).map_err(|why| Failure::new(path.display(), why))
+        UnixSocket::bind(path, MODE, owner).map(Self)
     }
 
-    /// One that listens already, with its file if that is to go with it.
-    pub fn new(socket: UnixListener, file: Option<SocketFile>) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        let path = socket.local_addr()?.as_pathname().unwrap_or("(unnamed)".as_ref()).to_owned();
-        let path = file.as_ref().map_or(path, |file| file.path().to_owned());
-        Ok(Self { socket, path, _file: file })
+    /// Listens there.
+    pub fn at(socket: UnixSocket) -> Self {
+        Self(socket)
     }
 
     /// Begins to answer with what `find` finds, which is nothing for who may not have it. A thread of its own answers one
@@ -115,20 +111,21 @@ impl CredentialSocket {
 
     fn run(self, find: impl Fn(&Requester) -> Option<Wiped>, until: &OwnedFd) {
         loop {
-            let mut sockets = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(until, PollFlags::IN)];
+            let mut sockets = [PollFd::new(&self.0, PollFlags::IN), PollFd::new(until, PollFlags::IN)];
             let polled = poll(&mut sockets, None);
             if polled.is_ok() && !sockets[1].revents().is_empty() {
                 return;
             }
-            match self.socket.accept() {
-                Ok((stream, address)) => {
-                    if let Err(why) = answer(stream, &address, &find) {
-                        log::debug!("{}: {why}", self.path.display());
+            match self.0.accept() {
+                Ok((stream, name, peer)) => {
+                    let wanted = name.as_abstract_name().and_then(Wanted::parse);
+                    if let Err(why) = answer(stream, &Requester { peer, wanted }, &find) {
+                        log::debug!("{self}: {why}");
                     }
                 }
                 Err(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                 Err(why) => {
-                    log::warn!("{}: accepting a connection: {why}", self.path.display());
+                    log::warn!("{self}: accepting a connection: {why}");
                     thread::sleep(PAUSE);
                 }
             }
@@ -138,19 +135,16 @@ impl CredentialSocket {
 
 impl fmt::Display for CredentialSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unix:{}", self.path.display())
+        self.0.fmt(f)
     }
 }
 
 /// Writes the credential, or what is none.
-fn answer(mut stream: UnixStream, address: &SocketAddr, find: impl Fn(&Requester) -> Option<Wiped>) -> io::Result<()> {
-    let peer = socket_peercred(&stream)?;
-    let wanted = address.as_abstract_name().and_then(Wanted::parse);
-    let requester = Requester { uid: peer.uid.as_raw(), pid: peer.pid.as_raw_nonzero().get(), wanted };
+fn answer(mut stream: UnixStream, requester: &Requester, find: impl Fn(&Requester) -> Option<Wiped>) -> io::Result<()> {
     stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
-    match find(&requester) {
+    match find(requester) {
         Some(credential) => stream.write_all(&credential),
-        None if requester.uid == 0 => stream.write_all(&vec![0; TOO_MUCH]),
+        None if requester.is_root() => stream.write_all(&vec![0; TOO_MUCH]),
         None => Ok(()),
     }
 }

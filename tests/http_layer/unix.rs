@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jarvis_secretsd::http::{Endpoint, Limits, Listener, Server, SocketFile};
+use jarvis_secretsd::http::{Endpoint, Limits, Listener, Server, UnixSocket};
 
 use crate::support::{App, Client};
 
@@ -21,8 +21,7 @@ fn directory(test: &str) -> PathBuf {
 }
 
 fn endpoint(path: &Path) -> Endpoint {
-    let (socket, file) = SocketFile::bind(path, 0o600, None).unwrap();
-    Endpoint::unix(socket, Some(file)).unwrap()
+    Endpoint::unix(UnixSocket::bind(path, 0o600, None).unwrap())
 }
 
 /// A server on a socket at `path` and on a TCP port.
@@ -100,7 +99,7 @@ fn a_socket_that_a_crash_left_behind_is_replaced_and_one_in_use_is_not() {
     drop(UnixListener::bind(&path).unwrap());
     drop(UnixListener::bind(path.with_extension("new")).unwrap());
     let _live = endpoint(&path);
-    let refused = SocketFile::bind(&path, 0o600, None).unwrap_err().to_string();
+    let refused = UnixSocket::bind(&path, 0o600, None).unwrap_err().to_string();
     assert!(refused.contains("somebody listens at this socket"), "{refused}");
     UnixStream::connect(&path).unwrap();
 }
@@ -111,10 +110,10 @@ fn what_is_no_socket_is_never_replaced() {
     fs::write(directory.join("secret"), "kept").unwrap();
     std::os::unix::fs::symlink(directory.join("secret"), directory.join("link")).unwrap();
     for name in ["secret", "link"] {
-        let refused = SocketFile::bind(&directory.join(name), 0o600, None).unwrap_err().to_string();
+        let refused = UnixSocket::bind(&directory.join(name), 0o600, None).unwrap_err().to_string();
         assert!(refused.contains("is there already and is no socket"), "{refused}");
     }
     assert_eq!(fs::read(directory.join("link")).unwrap(), b"kept");
-    let refused = SocketFile::bind(&directory.join("none/sock"), 0o600, None).unwrap_err().to_string();
+    let refused = UnixSocket::bind(&directory.join("none/sock"), 0o600, None).unwrap_err().to_string();
     assert!(refused.contains("its directory does not exist"), "{refused}");
 }

@@ -1,11 +1,16 @@
-//! The file by which a Unix socket is found: made with the right mode, and taken away with the socket.
+//! A Unix socket that listens, and the file by which it is found: made with the right mode, and taken away with the socket.
 
+use std::fmt;
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use rustix::net::sockopt::socket_peercred;
+
+use super::{Address, Peer};
 use crate::failure::Failure;
 use crate::files;
 
@@ -15,25 +20,26 @@ pub const MAX_PATH: usize = 107 - NEW.len();
 /// Behind the name under which a socket is made.
 const NEW: &str = ".new";
 
-/// A socket's file. When this is dropped, it is removed, unless another one has taken its place.
+/// A Unix socket that listens. It never makes the one who accepts wait.
 #[derive(Debug)]
-pub struct SocketFile {
+pub struct UnixSocket {
+    socket: UnixListener,
     path: PathBuf,
-    device: u64,
-    inode: u64,
+    /// The socket's file, which goes with it; none if somebody else takes care of it.
+    _file: Option<SocketFile>,
 }
 
-impl SocketFile {
+impl UnixSocket {
     /// Makes a socket at `path` that listens, whose file has the mode `mode` and the owner `owner` (uid and gid; the
     /// process's own if there is none).
     ///
     /// Nobody sees it with another mode or owner, as it is made beside its place, for nobody else, and put there when it
-    /// is ready. A socket that nobody listens at any more, as a crash leaves one, is replaced.
+    /// is ready. A socket that nobody listens at any more, as a crash leaves one, is replaced. Its file goes with it.
     ///
     /// # Errors
     /// If somebody listens at `path`, or what is there is no socket (it is left as it is), or the system refuses.
-    pub fn bind(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<(UnixListener, Self), Failure> {
-        let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
+    pub fn bind(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<Self, Failure> {
+        let fail = |why: &dyn fmt::Display| Failure::new(path.display(), why);
         let absolute = std::path::absolute(path).map_err(|why| fail(&why))?;
         refuse_used(&absolute).map_err(|why| fail(&why))?;
         let fresh = files::sibling(&absolute, NEW);
@@ -45,13 +51,54 @@ impl SocketFile {
             )),
             _ => fail(&why),
         })?;
-        let meta = fs::symlink_metadata(&absolute).map_err(|why| fail(&why))?;
-        Ok((socket, Self { path: absolute, device: meta.dev(), inode: meta.ino() }))
+        let file = SocketFile::at(&absolute).map_err(|why| fail(&why))?;
+        socket.set_nonblocking(true).map_err(|why| fail(&why))?;
+        Ok(Self { socket, path: absolute, _file: Some(file) })
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// One that listens already. Its file, if it has one, stays.
+    pub fn new(socket: UnixListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let path = socket.local_addr()?.as_pathname().unwrap_or("(unnamed)".as_ref()).to_owned();
+        Ok(Self { socket, path, _file: None })
+    }
+
+    /// The next connection, the name of its other end, and who that is; an error of the kind `WouldBlock` if there is
+    /// none.
+    pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr, Peer)> {
+        let (stream, name) = self.socket.accept()?;
+        let peer = socket_peercred(&stream)?;
+        let address = Address::Unix { uid: peer.uid.as_raw(), pid: peer.pid.as_raw_nonzero().get() };
+        Ok((stream, name, Peer::at(address)))
+    }
+}
+
+impl AsFd for UnixSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl fmt::Display for UnixSocket {
+    /// As the log names it: `unix:/run/jarvis-secretsd/sock`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unix:{}", self.path.display())
+    }
+}
+
+/// A socket's file. When this is dropped, it is removed, unless another one has taken its place.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    /// The one that was just made at `path`.
+    fn at(path: &Path) -> io::Result<Self> {
+        let meta = fs::symlink_metadata(path)?;
+        Ok(Self { path: path.to_owned(), device: meta.dev(), inode: meta.ino() })
     }
 }
 
