@@ -39,6 +39,29 @@ impl Api {
         });
         answer.unwrap_or_else(Response::from)
     }
+
+    /// Counts and writes down that somebody could not be identified, for `reason`; `entry` says what they claim to be.
+    /// `throttled_peer` is whose failure it is; none if that must keep nobody from trying again.
+    pub fn refuse(
+        &self,
+        throttled_peer: Option<&Peer>,
+        entry: Entry,
+        kind: IdentityErrorKind,
+        reason: impl Into<String>,
+    ) -> Problem {
+        let failed = throttled_peer.map_or(Ok(()), |peer| self.access.throttle().fail(peer, self.vault.now()));
+        if let Err(why) = failed {
+            return throttled(self, entry, why);
+        }
+        if kind == IdentityErrorKind::Unauthenticated {
+            self.metrics.auth_failure();
+        }
+        let entry = Entry { event: Event::AuthFailure, ..entry };
+        match self.audit.write(entry.ended(Outcome::Denied, reason)) {
+            Ok(()) => Problem::unidentified(kind),
+            Err(failure) => failure.into(),
+        }
+    }
 }
 
 impl<'a> Call<'a> {
@@ -48,19 +71,14 @@ impl<'a> Call<'a> {
             request_id: request.header("X-Request-Id").map(str::to_owned),
             ..Entry::new(event)
         };
-        let (throttle, now) = (api.access.throttle(), api.vault.now());
-        throttle.admit(peer, now).map_err(|why| throttled(api, entry.clone(), why))?;
+        let now = api.vault.now();
+        api.access.throttle().admit(peer, now).map_err(|why| throttled(api, entry.clone(), why))?;
         let policy = api.access.snapshot();
         match identify(request, peer, &policy, api.access.rules(), now) {
             Ok(who) => Ok(Self::of(api, policy, who, entry)),
             Err(error) => {
-                throttle.fail(peer, now).map_err(|why| throttled(api, entry.clone(), why))?;
-                if error.kind == IdentityErrorKind::Unauthenticated {
-                    api.metrics.auth_failure();
-                }
-                let entry = Entry { event: Event::AuthFailure, client: error.claimed, ..entry };
-                api.audit.write(entry.ended(Outcome::Denied, error.reason))?;
-                Err(Problem::unidentified(error.kind))
+                let entry = Entry { client: error.claimed, ..entry };
+                Err(api.refuse(Some(peer), entry, error.kind, error.reason))
             }
         }
     }
@@ -150,10 +168,11 @@ impl<'a> Call<'a> {
 
 /// Turns away whoever has failed too often. That is audited when it begins, and not with every request: otherwise
 /// the log would fill the disk.
-pub fn throttled(api: &Api, entry: Entry, throttled: Throttled) -> Problem {
+fn throttled(api: &Api, entry: Entry, throttled: Throttled) -> Problem {
     api.metrics.auth_throttled();
     if throttled.is_news {
-        let entry = Entry { event: Event::AuthFailure, ..entry };
+        // It is about the address, whatever name is claimed from there.
+        let entry = Entry { event: Event::AuthFailure, client: None, ..entry };
         let line = entry.ended(Outcome::Denied, "too many failures; more from this address are not written down");
         if let Err(failure) = api.audit.write(line) {
             return failure.into();

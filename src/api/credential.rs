@@ -1,11 +1,11 @@
 //! A secret for a systemd unit: looked up, permitted and audited as any other read.
 
 use super::Api;
-use super::call::{Call, throttled};
+use super::call::Call;
 use super::problem::Problem;
 use super::secret;
 use crate::access::{IdentityErrorKind, identify_unit};
-use crate::audit::{Entry, Event, Outcome};
+use crate::audit::{Entry, Event};
 use crate::secret::Wiped;
 use crate::systemd::Requester;
 
@@ -29,22 +29,11 @@ impl Api {
                 let read = secret::current(&mut call, &wanted.id);
                 call.end(read)
             }
-            Err(reason) => Err(self.refuse(requester, entry, reason)),
-        }
-    }
-
-    fn refuse(&self, requester: &Requester, entry: Entry, reason: &str) -> Problem {
-        // A unit of root's that is not in the policy must not keep root from the API.
-        if !requester.is_root()
-            && let Err(why) = self.access.throttle().fail(&requester.peer, self.vault.now())
-        {
-            return throttled(self, entry, why);
-        }
-        self.metrics.auth_failure();
-        let entry = Entry { event: Event::AuthFailure, ..entry };
-        match self.audit.write(entry.ended(Outcome::Denied, reason)) {
-            Ok(()) => Problem::unidentified(IdentityErrorKind::Unauthenticated),
-            Err(failure) => failure.into(),
+            Err(reason) => {
+                // A unit of root's that is not in the policy must not keep root from the API.
+                let peer = Some(&requester.peer).filter(|_| !requester.is_root());
+                Err(self.refuse(peer, entry, IdentityErrorKind::Unauthenticated, reason))
+            }
         }
     }
 }

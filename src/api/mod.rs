@@ -20,8 +20,8 @@ use std::time::Instant;
 use rouille::{Request, Response, router};
 use serde::Serialize;
 
-use crate::access::Access;
-use crate::audit::{AuditLog, Entry, Event, Outcome};
+use crate::access::{Access, IdentityErrorKind};
+use crate::audit::{AuditLog, Entry, Event};
 use crate::clock::Timestamp;
 use crate::http::{self, Handler, Peer};
 use crate::metrics::Metrics;
@@ -91,13 +91,8 @@ impl Handler for Api {
 
     fn distrusted(&self, peer: &Peer, why: &str) {
         let entry = Entry { remote: Some(peer.to_string()), ..Entry::new(Event::AuthFailure) };
-        if let Err(throttled) = self.access.throttle().fail(peer, self.vault.now()) {
-            call::throttled(self, entry, throttled);
-            return;
-        }
-        self.metrics.auth_failure();
         // If it cannot be written, the log says so, and the client got nothing anyhow.
-        let _ = self.audit.write(entry.ended(Outcome::Denied, format!("client certificate: {why}")));
+        self.refuse(Some(peer), entry, IdentityErrorKind::Unauthenticated, format!("client certificate: {why}"));
     }
 }
 
