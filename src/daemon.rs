@@ -45,7 +45,6 @@ pub struct Daemon {
 /// A daemon with everything read and opened, which serves nobody yet and has no thread of its own.
 pub struct Prepared {
     listener: Listener,
-    credentials: Option<CredentialSocket>,
     limits: Limits,
     api: Api,
     policy_path: PathBuf,
@@ -131,28 +130,16 @@ impl Prepared {
             connections: listener.stats().clone(),
             started,
         };
-        Ok(Self {
-            listener,
-            credentials: None,
-            limits,
-            api,
-            policy_path: config.security.rbac_policy_path.clone(),
-            tls,
-            locks,
-        })
+        Ok(Self { listener, limits, api, policy_path: config.security.rbac_policy_path.clone(), tls, locks })
     }
 
-    /// To be served besides, to systemd at `socket`.
-    pub fn with_credentials(self, socket: Option<CredentialSocket>) -> Self {
-        Self { credentials: socket, ..self }
-    }
-
-    /// Starts to serve, on threads that have the rights of the calling one.
+    /// Starts to serve, and to systemd at `credentials` if there is such a socket, on threads that have the rights of the
+    /// calling one.
     ///
     /// # Errors
     /// If a thread cannot be started.
-    pub fn serve(self) -> Result<Daemon, Failure> {
-        let Self { listener, credentials, limits, api, policy_path, tls, locks } = self;
+    pub fn serve(self, credentials: Option<CredentialSocket>) -> Result<Daemon, Failure> {
+        let Self { listener, limits, api, policy_path, tls, locks } = self;
         for endpoint in listener.endpoints() {
             log::info!("Starting server on {endpoint}");
         }

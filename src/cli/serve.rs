@@ -41,7 +41,7 @@ pub fn run(config_path: &Path, accept_rollback: bool) -> Result<(), Exit> {
     process::lock_memory().log();
     let prepared = Prepared::new(api, &config, access, Clock::system(), accept_rollback)?;
     protection::confine(&config).log();
-    let daemon = prepared.with_credentials(credentials).serve()?;
+    let daemon = prepared.serve(credentials)?;
     manager.ready();
     let received = forwarded(signals)?;
     loop {

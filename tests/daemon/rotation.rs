@@ -95,7 +95,7 @@ fn start(config: &Path, clock: &Clock) -> daemon::Daemon {
             Err(why) => panic!("{why}"),
         }
     });
-    prepared.serve().unwrap()
+    prepared.serve(None).unwrap()
 }
 
 /// What the list says of the secret called `name`.
