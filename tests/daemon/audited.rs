@@ -4,14 +4,7 @@ use serde_json::Value;
 
 use crate::client::{Answer, Client};
 use crate::running::Daemon;
-use crate::site::{AUDIT, PUBLIC_KEY, run};
-
-/// What a line says of an access: event, client, name, result, detail.
-fn told<'a>(line: &'a Value, fields: [&str; 5]) -> [Option<&'a str>; 5] {
-    fields.map(|field| line[field].as_str())
-}
-
-const TOLD: [&str; 5] = ["event", "client", "secret_name", "result", "detail"];
+use crate::site::{AUDIT, PUBLIC_KEY, run, told};
 
 fn line(daemon: &Daemon, answer: &Answer) -> Value {
     daemon.site.audited(answer.header("X-Request-Id").unwrap())
@@ -25,7 +18,7 @@ fn each_kind_of_access_leaves_a_line_that_says_what_it_was() {
     let kid = stored.text("kid");
     let expect = |answer: Answer, event, name, kid: Option<&str>, result, detail| {
         let line = line(&daemon, &answer);
-        assert_eq!(told(&line, TOLD), [Some(event), Some("admin"), name, Some(result), detail], "{line}");
+        assert_eq!(told(&line), [Some(event), Some("admin"), name, Some(result), detail], "{line}");
         assert_eq!(line["kid"].as_str(), kid, "{line}");
         assert!(line["remote"].as_str().unwrap().starts_with("127.0.0.1"), "{line}");
     };
@@ -64,7 +57,7 @@ fn what_was_denied_leaves_a_line_too() {
     ] {
         let line = line(&daemon, &answer);
         let expected = [Some(event), Some("reader"), name, Some("denied"), Some("not_authorized")];
-        assert_eq!(told(&line, TOLD), expected, "{line}");
+        assert_eq!(told(&line), expected, "{line}");
     }
 }
 
@@ -82,7 +75,7 @@ fn who_could_not_be_identified_is_told_apart_in_the_log_and_only_there() {
         let answer = Client::with(&headers, daemon.addr()).get("/secret/db_main");
         let line = line(&daemon, &answer);
         let expected = [Some("auth_failure"), claimed, None, Some("denied"), Some(detail)];
-        assert_eq!(told(&line, TOLD), expected, "{line}");
+        assert_eq!(told(&line), expected, "{line}");
     }
     let foreign = Client::with(&[("Host", "evil.example"), header("admin")], daemon.addr()).get("/secrets");
     assert_eq!(line(&daemon, &foreign)["event"], "auth_failure");

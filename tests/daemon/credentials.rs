@@ -15,10 +15,7 @@ use serde_json::Value;
 use crate::client::Client;
 use crate::needs;
 use crate::running::Daemon;
-use crate::site::{PATIENCE, Site};
-
-/// Who owns nothing, and needs no entry in the account files.
-const NOBODY: u32 = 65533;
+use crate::site::{NOBODY, PATIENCE, Site, told};
 
 /// What systemd takes for all credentials of a unit together (`CREDENTIALS_TOTAL_SIZE_MAX`).
 const TAKEN: usize = 1024 * 1024;
@@ -64,11 +61,6 @@ pub fn end_of(unit: &str, id: &str) -> String {
 
 fn last_audited(daemon: &Daemon) -> Value {
     daemon.site.audit(1).pop().unwrap()
-}
-
-/// What a line says of an access.
-fn told(line: &Value) -> [Option<&str>; 5] {
-    ["event", "client", "secret_name", "result", "detail"].map(|field| line[field].as_str())
 }
 
 #[test]

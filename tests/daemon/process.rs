@@ -14,10 +14,7 @@ use rustix::process::{Pid, Resource, Signal, geteuid, getrlimit};
 use crate::client::Client;
 use crate::needs;
 use crate::running::Daemon;
-use crate::site::{AUDIT, MASTER_KEY, SIGNING_KEY, Site, VAULT, eventually};
-
-/// A user and a group that own nothing, and need no entry in the account files.
-const NOBODY: u32 = 65533;
+use crate::site::{AUDIT, MASTER_KEY, NOBODY, SIGNING_KEY, Site, VAULT, eventually};
 
 /// The fields `names` of every thread of the process, as `/proc` tells them.
 fn of_threads(pid: Pid, names: &[&str]) -> Vec<Vec<String>> {

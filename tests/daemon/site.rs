@@ -43,6 +43,14 @@ pub const AUDIT: &str = "state/audit/audit.jsonl";
 pub const SIGNING_KEY: &str = "state/audit/audit.sign.key";
 pub const PUBLIC_KEY: &str = "state/audit/audit.sign.pub";
 
+/// A user and a group that own nothing, and need no entry in the account files.
+pub const NOBODY: u32 = 65533;
+
+/// What an audit line says of an access: event, client, name, result, detail.
+pub fn told(line: &Value) -> [Option<&str>; 5] {
+    ["event", "client", "secret_name", "result", "detail"].map(|field| line[field].as_str())
+}
+
 /// Waits until `look` finds something.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
