@@ -5,8 +5,7 @@ validator=/usr/local/lib/jarvis-test-tools/cyclonedx/bin/python
 need cargo "$validator" jq musl-gcc readelf
 cargo cyclonedx --version >/dev/null 2>&1 || { echo "missing: cargo-cyclonedx (make deps installs what is needed)" >&2; exit 77; }
 
-DIR=$(mktemp -d)
-trap clean_up EXIT
+new_state
 make --silent static >"$DIR/log" 2>&1 || fail "make static has failed"
 
 # A directory of another name and depth, and nothing that was built before.
@@ -44,9 +43,6 @@ done
 
 # It works.
 BINARY=dist/jarvis-secretsd-x86_64-unknown-linux-musl
-rm -f "$DIR/log"
-rm -rf "$DIR"
-new_state
 start_daemon
 expect 200 admin POST /secret '{"name":"x","value":"v"}'
 stop_daemon

