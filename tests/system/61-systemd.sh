@@ -155,9 +155,9 @@ echo "the watchdog is heard, and a daemon that was killed comes back"
 for want in 'curl -fsS http://127.0.0.1:8081/healthz' \
     'curl -fsS --unix-socket /run/jarvis-secretsd/sock http://localhost/healthz' 'systemctl restart backend'; do
     inside systemctl --quiet stop jarvis-secretsd
+    is jarvis-secretsd Result success || fail "it was not stopped in order"
     # systemd starts nothing more than five times in ten seconds; it has been started a few times already.
     inside systemctl reset-failed jarvis-secretsd
-    is jarvis-secretsd Result success || fail "it was not stopped in order"
     # shellcheck disable=SC2086
     inside $want >/dev/null || fail "$want: refused"
     is jarvis-secretsd ActiveState active || fail "$want has not started it"
