@@ -100,3 +100,14 @@ expect() {
     status=$("${CURL[@]}" -sS -o "$DIR/answer" -w '%{http_code}' -X "$method" -H "X-Jarvis-Client: $client" "${body[@]}" "$URL$path")
     [ "$status" = "$expected" ] || fail "$method $path as $client: expected $expected, got $status: $(cat "$DIR/answer")"
 }
+
+# pasted FILE HEADING [N]: the commands of the Nth (the first) shell block below that heading, as a reader would paste them.
+pasted() {
+    local commands
+    commands=$(awk -v heading="$2" -v wanted="${3:-1}" '
+        /^```/ { if (inside) { inside = 0 } else if (below && $0 == "```sh") { inside = ++block == wanted }; fence = !fence; next }
+        !fence && /^#+ / { below = $0 == heading }
+        inside' "$1")
+    [ -n "$commands" ] || fail "$1 has no such block below $2"
+    printf '%s\n' "$commands"
+}
