@@ -1,11 +1,33 @@
 //! `audit verify`: an offline check of a log, for anyone who has its public key.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Exit;
+use super::command::{Arguments, Command, Operands, Opt};
 use crate::audit;
 
-pub fn verify(files: &[PathBuf], public_key: Option<&Path>, checkpoint: Option<&Path>) -> Result<(), Exit> {
-    println!("{}", audit::verify(files, public_key, checkpoint)?);
+pub const COMMAND: Command = Command {
+    name: "audit verify",
+    operands: Operands::some("FILE..."),
+    options: &[PUBLIC_KEY, CHECKPOINT],
+    summary: "check an audit log, whose files are given in the order in which they were written",
+    run: verify,
+};
+
+const PUBLIC_KEY: Opt = Opt {
+    name: "public-key",
+    value: Some("FILE"),
+    summary: "the log's public key (default: audit.sign.pub beside the first FILE)",
+};
+
+const CHECKPOINT: Opt = Opt {
+    name: "checkpoint",
+    value: Some("FILE"),
+    summary: "an answer of GET /audit/checkpoint that the log must agree with",
+};
+
+fn verify(arguments: &Arguments) -> Result<(), Exit> {
+    let files: Vec<PathBuf> = arguments.operands().iter().map(PathBuf::from).collect();
+    println!("{}", audit::verify(&files, arguments.path(&PUBLIC_KEY), arguments.path(&CHECKPOINT))?);
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! `check`: is the configuration good, and the policy?
 
 use std::net::SocketAddr;
-use std::path::Path;
 
+use super::command::{Arguments, CONFIG, Command, Operands};
 use super::{Exit, load_config, protection, sockets};
 use crate::access::{Access, Rules};
 use crate::clock::Clock;
@@ -11,7 +11,16 @@ use crate::http::Tls;
 use crate::process::{self, Protection};
 use crate::systemd::Passed;
 
-pub fn run(config_path: &Path) -> Result<(), Exit> {
+pub const COMMAND: Command = Command {
+    name: "check",
+    operands: Operands::NONE,
+    options: &[CONFIG],
+    summary: "check the configuration and the policy, and change nothing",
+    run,
+};
+
+fn run(arguments: &Arguments) -> Result<(), Exit> {
+    let config_path = arguments.config_path();
     let config = load_config(config_path)?;
     println!("configuration {}: good", config_path.display());
     if let Some(tls) = &config.server.tls {

@@ -13,17 +13,26 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
+use super::command::{Arguments, CONFIG, Command, Operands};
 use super::{Exit, load_config};
 use crate::failure::Failure;
 use crate::http::tls;
+
+pub const COMMAND: Command = Command {
+    name: "healthcheck",
+    operands: Operands::NONE,
+    options: &[CONFIG],
+    summary: "ask the daemon that this configuration is for whether it is healthy",
+    run,
+};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// No answer of `/healthz` is longer.
 const LONGEST_ANSWER: u64 = 16 * 1024;
 
-pub fn run(config_path: &Path) -> Result<(), Exit> {
-    let server = load_config(config_path)?.server;
+fn run(arguments: &Arguments) -> Result<(), Exit> {
+    let server = load_config(arguments.config_path())?.server;
     let (place, answer) = match (server.bind_addr.map(reachable), &server.unix_socket) {
         (Some(address), _) => {
             let scheme = if server.tls.is_some() { "https" } else { "http" };

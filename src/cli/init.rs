@@ -2,13 +2,23 @@
 
 use std::path::Path;
 
+use super::command::{Arguments, Command, Operands};
 use super::{Exit, token};
 use crate::access::{self, Token};
 use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::files;
 
-pub fn run(directory: &Path) -> Result<(), Exit> {
+pub const COMMAND: Command = Command {
+    name: "init",
+    operands: Operands::one("DIR"),
+    options: &[],
+    summary: "write a commented configuration and policy to DIR, and print the clients' tokens",
+    run,
+};
+
+fn run(arguments: &Arguments) -> Result<(), Exit> {
+    let directory = Path::new(&arguments.operands()[0]);
     let (config_path, policy_path) = (directory.join("config.toml"), directory.join("policy.toml"));
     for path in [&config_path, &policy_path] {
         if path.symlink_metadata().is_ok() {

@@ -1,6 +1,5 @@
 //! `serve`: the daemon, until a signal ends it.
 
-use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::command::{Arguments, CONFIG, Command, Operands, Opt};
 use super::sockets::{self, Sockets};
 use super::{Exit, check, load_config, protection};
 use crate::clock::Clock;
@@ -17,7 +17,22 @@ use crate::logging;
 use crate::process::{self, Protection};
 use crate::systemd::{self, ServiceManager};
 
-pub fn run(config_path: &Path, accept_rollback: bool) -> Result<(), Exit> {
+pub const COMMAND: Command = Command {
+    name: "serve",
+    operands: Operands::NONE,
+    options: &[CONFIG, ACCEPT_ROLLBACK],
+    summary: "serve secrets until SIGTERM or SIGINT; SIGHUP reads policy and certificate again, and reopens the log",
+    run,
+};
+
+const ACCEPT_ROLLBACK: Opt = Opt {
+    name: "accept-rollback",
+    value: None,
+    summary: "start although the vault or the audit log is older than the other one says",
+};
+
+fn run(arguments: &Arguments) -> Result<(), Exit> {
+    let config_path = arguments.config_path();
     // Before any file is opened.
     let passed = systemd::passed_sockets()?;
     let config = load_config(config_path)?;
@@ -39,7 +54,7 @@ pub fn run(config_path: &Path, accept_rollback: bool) -> Result<(), Exit> {
         protection::give_up_root(&user, &config, &access)?.log();
     }
     process::lock_memory().log();
-    let prepared = Prepared::new(api, &config, access, Clock::system(), accept_rollback)?;
+    let prepared = Prepared::new(api, &config, access, Clock::system(), arguments.has(&ACCEPT_ROLLBACK))?;
     protection::confine(&config).log();
     let daemon = prepared.serve(credentials)?;
     manager.ready();

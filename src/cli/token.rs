@@ -1,16 +1,25 @@
 //! `token`: a fresh token for a client.
 
 use super::Exit;
+use super::command::{Arguments, Command, Operands};
 use crate::access::Token;
 use crate::name::is_name;
 
-/// Prints a token, which is kept nowhere, and behind it the line for the policy.
-pub fn run(client: &str) -> Result<(), Exit> {
-    if !is_name(client) {
+pub const COMMAND: Command = Command {
+    name: "token",
+    operands: Operands::one("CLIENT"),
+    options: &[],
+    summary: "print a fresh token for CLIENT, which is kept nowhere, and its line for the policy",
+    run,
+};
+
+fn run(arguments: &Arguments) -> Result<(), Exit> {
+    let client = arguments.operands()[0].to_string_lossy();
+    if !is_name(&client) {
         return Err(Exit::usage("token takes a client's name: 1 to 128 of A-Z a-z 0-9 _ . -"));
     }
     let token = Token::generate()?;
-    let table = if client.contains('.') { format!("\"{client}\"") } else { client.to_owned() };
+    let table = if client.contains('.') { format!("\"{client}\"") } else { client.to_string() };
     println!("{}", token.expose());
     println!("{}", policy_line(&token));
     eprintln!(

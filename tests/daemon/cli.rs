@@ -68,6 +68,7 @@ fn wrong_usage_exits_with_2_and_names_the_help() {
         "audit sign",
         "audit verify",
         "audit verify --config c log",
+        "check --config a --config b",
     ] {
         let output = run_words(words);
         assert_eq!(status(&output), Some(2), "{words}");

@@ -1,0 +1,220 @@
+//! What a command is, and how arguments become one.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use lexopt::{Arg, Parser};
+
+use super::{COMMANDS, Exit};
+
+/// One command: how it is called, and what does it. Each stands in its own file.
+pub struct Command {
+    /// Its word or words, as `audit verify`.
+    pub name: &'static str,
+    /// What it is given besides options.
+    pub operands: Operands,
+    /// Its options.
+    pub options: &'static [Opt],
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// Does it.
+    pub run: fn(&Arguments) -> Result<(), Exit>,
+}
+
+/// What a command is given besides options.
+pub struct Operands {
+    /// How the usage line calls them.
+    pub usage: &'static str,
+    /// The fewest.
+    pub least: usize,
+    /// The most.
+    pub most: usize,
+}
+
+impl Operands {
+    /// None.
+    pub const NONE: Self = Self { usage: "", least: 0, most: 0 };
+
+    /// Exactly one.
+    pub const fn one(usage: &'static str) -> Self {
+        Self { usage, least: 1, most: 1 }
+    }
+
+    /// One or more.
+    pub const fn some(usage: &'static str) -> Self {
+        Self { usage, least: 1, most: usize::MAX }
+    }
+}
+
+/// An option, which is a long one. Commands that have one of the same name share the constant.
+pub struct Opt {
+    /// Its name, without the two hyphens.
+    pub name: &'static str,
+    /// What the usage line calls its value; none if it takes none.
+    pub value: Option<&'static str>,
+    /// What it says, in one line.
+    pub summary: &'static str,
+}
+
+/// The configuration that a command works by.
+pub const CONFIG: Opt = Opt {
+    name: "config",
+    value: Some("PATH"),
+    summary: "the configuration (default: /etc/jarvis-secretsd/config.toml)",
+};
+
+/// What a command was given.
+#[derive(Default)]
+pub struct Arguments {
+    options: Vec<(&'static str, OsString)>,
+    operands: Vec<OsString>,
+}
+
+impl Arguments {
+    /// Whether this option was given.
+    pub fn has(&self, option: &Opt) -> bool {
+        self.value(option).is_some()
+    }
+
+    /// The value that this option was given.
+    pub fn value(&self, option: &Opt) -> Option<&OsStr> {
+        self.options.iter().find(|(name, _)| *name == option.name).map(|(_, value)| value.as_os_str())
+    }
+
+    /// The same, as a path.
+    pub fn path(&self, option: &Opt) -> Option<&Path> {
+        self.value(option).map(Path::new)
+    }
+
+    /// The configuration's path, given or not.
+    pub fn config_path(&self) -> &Path {
+        self.path(&CONFIG).unwrap_or(Path::new("/etc/jarvis-secretsd/config.toml"))
+    }
+
+    /// What it was given besides options, as many as its [`Operands`] say.
+    pub fn operands(&self) -> &[OsString] {
+        &self.operands
+    }
+}
+
+/// What was asked for.
+pub enum Asked {
+    /// To do this.
+    Do(&'static Command, Arguments),
+    /// How this command is used; none: all of them.
+    Help(Option<&'static Command>),
+    /// Which version this is.
+    Version,
+}
+
+/// Makes a command of the arguments, without the program's name; of none, the first of all commands.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Exit> {
+    let mut parser = Parser::from_args(arguments);
+    let mut words: Option<String> = None;
+    let mut given = Arguments::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Asked::Help(words.as_deref().and_then(named))),
+            Arg::Short('V') | Arg::Long("version") => return Ok(Asked::Version),
+            Arg::Long(name) => {
+                let known = COMMANDS.iter().flat_map(|command| command.options).find(|option| option.name == name);
+                let Some(option) = known else { return Err(argument.unexpected().into()) };
+                if given.has(option) {
+                    return Err(Exit::usage(format_args!("--{} is given twice", option.name)));
+                }
+                let value = if option.value.is_some() { parser.value()? } else { OsString::new() };
+                given.options.push((option.name, value));
+            }
+            Arg::Value(word) => match &words {
+                None => words = Some(first_word(word)?),
+                Some(first) => match longer_name(first, &word).filter(|_| given.operands.is_empty()) {
+                    Some(command) => words = Some(command.name.to_owned()),
+                    None => given.operands.push(word),
+                },
+            },
+            argument => return Err(argument.unexpected().into()),
+        }
+    }
+    let command = match &words {
+        None => &COMMANDS[0],
+        Some(words) => named(words).ok_or_else(|| {
+            let longer = COMMANDS.iter().filter_map(|command| command.name.strip_prefix(words.as_str()));
+            Exit::usage(format_args!("{words} has the commands{}", longer.collect::<Vec<_>>().join(",")))
+        })?,
+    };
+    command.refuse_what_does_not_fit(&given)?;
+    Ok(Asked::Do(command, given))
+}
+
+fn named(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name == name)
+}
+
+/// The word, if a command begins with it.
+fn first_word(word: OsString) -> Result<String, Exit> {
+    let begins = |command: &Command| command.name.split(' ').next().is_some_and(|first| word == first);
+    match word.to_str() {
+        Some(known) if COMMANDS.iter().any(begins) => Ok(known.to_owned()),
+        _ => Err(Exit::usage(format_args!("there is no command {word:?}"))),
+    }
+}
+
+/// The command that is called by both words.
+fn longer_name(first: &str, second: &OsStr) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name.split_once(' ').is_some_and(|(one, two)| one == first && second == two))
+}
+
+impl Command {
+    /// Refuses what it would pass over.
+    fn refuse_what_does_not_fit(&self, given: &Arguments) -> Result<(), Exit> {
+        let mine = |name: &str| self.options.iter().any(|option| option.name == name);
+        if let Some((name, _)) = given.options.iter().find(|(name, _)| !mine(name)) {
+            return Err(Exit::usage(format_args!("--{name} is not for {}", self.name)));
+        }
+        let Operands { usage, least, most } = self.operands;
+        match given.operands.len() {
+            count if (least..=most).contains(&count) => Ok(()),
+            _ if most == 0 => Err(Exit::usage(format_args!("{} takes options only", self.name))),
+            _ => Err(Exit::usage(format_args!("{} takes {usage}", self.name))),
+        }
+    }
+
+    /// How it is called, as in `serve [--config PATH]`.
+    pub fn usage(&self) -> String {
+        let mut usage = self.name.to_owned();
+        for Opt { name, value, .. } in self.options {
+            match value {
+                Some(value) => usage.push_str(&format!(" [--{name} {value}]")),
+                None => usage.push_str(&format!(" [--{name}]")),
+            }
+        }
+        if !self.operands.usage.is_empty() {
+            usage.extend([" ", self.operands.usage]);
+        }
+        usage
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_the_same_name_are_the_same() {
+        let options = || COMMANDS.iter().flat_map(|command| command.options);
+        for option in options() {
+            for other in options().filter(|other| other.name == option.name) {
+                assert_eq!((option.value, option.summary), (other.value, other.summary), "{}", option.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_is_found_by_its_words() {
+        for command in COMMANDS {
+            let help = command.name.split(' ').chain(["--help"]).map(OsString::from);
+            let Ok(Asked::Help(Some(found))) = parse(help) else { panic!("{}", command.name) };
+            assert_eq!(found.name, command.name);
+        }
+    }
+}

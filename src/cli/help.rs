@@ -1,0 +1,34 @@
+//! What `--help` prints.
+
+use super::COMMANDS;
+use super::command::Command;
+
+const TITLE: &str = "jarvis-secretsd: a secrets daemon for one host or a small fleet";
+
+const STATUS: &str = "exit status: 0 done, 1 the operation failed, 2 wrong usage, 78 bad configuration or policy";
+
+/// All commands.
+pub fn all() -> String {
+    let mut text = format!("{TITLE}\n\nusage: jarvis-secretsd [COMMAND]; without one: serve\n");
+    for command in COMMANDS {
+        text.push_str(&format!("\n  {}\n      {}\n", command.usage(), command.summary));
+    }
+    text.push_str(&format!(
+        "\n-h, --help behind a command tells its options; -V, --version prints the version.\n{STATUS}\n"
+    ));
+    text
+}
+
+/// One of them, with its options.
+pub fn of(command: &Command) -> String {
+    let mut text = format!("jarvis-secretsd: {}\n\nusage: jarvis-secretsd {}\n", command.summary, command.usage());
+    if !command.options.is_empty() {
+        text.push('\n');
+    }
+    for option in command.options {
+        let name = [Some(option.name), option.value].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        text.push_str(&format!("  --{name:<22} {}\n", option.summary));
+    }
+    text.push_str(&format!("\n{STATUS}\n"));
+    text
+}
