@@ -87,24 +87,65 @@ fn read_whole(path: &Path, file: File, meta: &Metadata, limit: u64) -> Result<Wi
 /// # Errors
 /// If something of that name is there already (it is left as it is), or the disk refuses.
 pub fn create(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
-    let fresh = sibling(path, ".new");
-    // What a crash left behind under this name was never in use.
-    match std::fs::remove_file(&fresh) {
-        Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
-        _ => {}
-    }
-    let made = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh)?;
+    let mut fresh = Fresh::begin(path, mode)?;
+    fresh.file.write_all(bytes)?;
+    fresh.create()
+}
+
+/// A file that is being written beside the place it is for. One that is not put there leaves nothing behind.
+pub struct Fresh {
+    /// What is written to.
+    pub file: File,
+    fresh: PathBuf,
+    path: PathBuf,
+}
+
+impl Fresh {
+    /// Begins one that is to stand at `path`.
+    pub fn begin(path: &Path, mode: u32) -> io::Result<Self> {
+        let fresh = sibling(path, ".new");
+        // What a crash left behind under this name was never in use.
+        match std::fs::remove_file(&fresh) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
+            _ => {}
+        }
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&fresh)?;
+        let fresh = Self { file, fresh, path: path.to_owned() };
         // The umask may have taken away what the mode grants.
-        file.set_permissions(Permissions::from_mode(mode))?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
+        fresh.file.set_permissions(Permissions::from_mode(mode))?;
+        Ok(fresh)
+    }
+
+    /// Where it is being written.
+    pub fn temporary_path(&self) -> &Path {
+        &self.fresh
+    }
+
+    /// Puts it in its place, durably.
+    ///
+    /// # Errors
+    /// If something of that name is there already (it is left as it is), or the disk refuses.
+    pub fn create(self) -> io::Result<()> {
+        self.file.sync_all()?;
         // Unlike a rename, a link never replaces what is there.
-        std::fs::hard_link(&fresh, path)
-    })();
-    let removed = std::fs::remove_file(&fresh);
-    made.and(removed)?;
-    sync_parent(path)
+        std::fs::hard_link(&self.fresh, &self.path)?;
+        std::fs::remove_file(&self.fresh)?;
+        sync_parent(&self.path)
+    }
+
+    /// Puts it in its place, durably, instead of what is there: after a crash there is the one or the other, whole.
+    pub fn replace(self) -> io::Result<()> {
+        self.file.sync_all()?;
+        std::fs::rename(&self.fresh, &self.path)?;
+        sync_parent(&self.path)
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        // It is gone if it was put in place.
+        let _ = std::fs::remove_file(&self.fresh);
+    }
 }
 
 /// Makes the directory `path`, and those above it that are missing, with mode 0700; one that exists is left as it is.
@@ -113,6 +154,17 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    sync_parent(path)
+}
+
+/// Gives the file at `path` the name `aside` instead, durably.
+///
+/// # Errors
+/// If something of that name is there already (both are left as they are), or the disk refuses.
+pub fn move_aside(path: &Path, aside: &Path) -> io::Result<()> {
+    // Unlike a rename, a link never replaces what is there.
+    std::fs::hard_link(path, aside)?;
+    std::fs::remove_file(path)?;
     sync_parent(path)
 }
 
