@@ -4,20 +4,17 @@
 //! directories are locked, the vault and the audit log are read and compared. No thread is started before the last file
 //! is open, so that the process can give up rights at any moment until then.
 
-use std::collections::{BTreeMap, btree_map};
-use std::fs::File;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use rustix::fs::{FlockOperation, flock};
 
 use crate::access::Access;
 use crate::api::{Api, MAX_BODY};
 use crate::audit::{self, AuditLog, Entry, Event, Outcome};
 use crate::clock::Clock;
 use crate::config::{Config, PathsConfig};
+use crate::directory_locks::DirectoryLocks;
 use crate::failure::Failure;
 use crate::files;
 use crate::http::{Limits, Listener, Server, Tls};
@@ -308,31 +305,4 @@ fn first_lines(
     let entry = Entry { vault_seq: Some(vault.seq()), ..Entry::new(Event::ServerStart) };
     entries.push(entry.ended(Outcome::Success, detail));
     entries
-}
-
-/// Directories that no other daemon may use, for as long as this lives.
-#[derive(Default)]
-struct DirectoryLocks(BTreeMap<PathBuf, File>);
-
-impl DirectoryLocks {
-    /// Locks the directories of `paths`, as far as they exist and are not locked yet.
-    fn take(&mut self, paths: &[&Path]) -> Result<(), Failure> {
-        for directory in paths.iter().filter_map(|path| files::parent(path).canonicalize().ok()) {
-            if let btree_map::Entry::Vacant(unlocked) = self.0.entry(directory) {
-                let lock = Self::lock(unlocked.key())?;
-                unlocked.insert(lock);
-            }
-        }
-        Ok(())
-    }
-
-    fn lock(directory: &Path) -> Result<File, Failure> {
-        let fail = |why: &dyn std::fmt::Display| Failure::new(directory.display(), why);
-        let file = File::open(directory).map_err(|why| fail(&why))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(file),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(fail(&"another jarvis-secretsd is using this directory")),
-            Err(why) => Err(fail(&why)),
-        }
-    }
 }

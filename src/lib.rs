@@ -13,6 +13,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod directory_locks;
 pub mod failure;
 pub mod files;
 pub mod generator;
