@@ -42,6 +42,13 @@ impl Tip {
         *self = Self { seq: line.seq, hash, vault_seq, timestamp: now };
     }
 
+    /// The line that follows this one, newline included, signed by `key`.
+    pub fn next_line(mut self, entry: Entry, now: Timestamp, key: &SigningKey) -> Vec<u8> {
+        let mut line = Vec::new();
+        self.append(entry, now, Some(key), &mut line);
+        line
+    }
+
     /// Checks that `text`, without its newline, is the line after this one, and moves on to it.
     ///
     /// Whether its signature holds is left to [`verify`].
@@ -133,7 +140,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 }
 
 /// Lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()

@@ -27,9 +27,14 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    pub(super) fn sign(tip: &Tip, key: &SigningKey) -> Self {
+    /// What names this line, not signed.
+    pub(super) fn of(tip: &Tip) -> Self {
         let Tip { seq, hash, vault_seq, timestamp } = *tip;
-        let mut checkpoint = Self { seq, hash: chain::hex(&hash), vault_seq, timestamp, signature: None };
+        Self { seq, hash: chain::hex(&hash), vault_seq, timestamp, signature: None }
+    }
+
+    pub(super) fn sign(tip: &Tip, key: &SigningKey) -> Self {
+        let mut checkpoint = Self::of(tip);
         let mut text = serde_json::to_vec(&checkpoint).expect("a checkpoint is plain data");
         chain::sign(key, 0, &mut text);
         let signed: Self = serde_json::from_slice(&text).expect("what was just written");

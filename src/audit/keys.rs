@@ -36,9 +36,19 @@ pub fn read_signing_key(path: &Path) -> Result<Option<SigningKey>, Failure> {
         return Ok(None);
     }
     let pem = files::read_private(path, LONGEST_PEM)?;
-    let seed = from_pem("PRIVATE KEY", &PRIVATE_PREFIX, &pem)
-        .ok_or_else(|| Failure::new(path.display(), "is not an Ed25519 private key in PEM (PKCS #8)"))?;
-    Ok(Some(SigningKey::from_bytes(&seed)))
+    signing_key_from_pem(&pem)
+        .map(Some)
+        .ok_or_else(|| Failure::new(path.display(), "is not an Ed25519 private key in PEM (PKCS #8)"))
+}
+
+/// The signing key in `pem`, if there is one and nothing else.
+pub fn signing_key_from_pem(pem: &[u8]) -> Option<SigningKey> {
+    from_pem("PRIVATE KEY", &PRIVATE_PREFIX, pem).map(|seed| SigningKey::from_bytes(&seed))
+}
+
+/// The public key in `pem`, if there is one and nothing else.
+pub fn public_key_from_pem(pem: &[u8]) -> Option<VerifyingKey> {
+    from_pem("PUBLIC KEY", &PUBLIC_PREFIX, pem).and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok())
 }
 
 /// Makes a new signing key at `path`, readable by its owner only.
@@ -56,8 +66,7 @@ pub fn read_public_key(path: &Path) -> Result<Option<VerifyingKey>, Failure> {
         Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(|why| Failure::new(path.display(), why))?,
     };
-    from_pem("PUBLIC KEY", &PUBLIC_PREFIX, &pem)
-        .and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok())
+    public_key_from_pem(&pem)
         .map(Some)
         .ok_or_else(|| Failure::new(path.display(), "is not an Ed25519 public key in PEM"))
 }

@@ -8,6 +8,7 @@ mod checkpoint;
 mod entry;
 mod file;
 mod keys;
+mod prefix;
 mod tail;
 mod verify;
 mod writer;
@@ -18,10 +19,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ed25519_dalek::SigningKey;
 
-pub use chain::{Fault, Tip, sha256_hex};
+pub use chain::{Fault, Tip, hex, sha256_hex};
 pub use checkpoint::Checkpoint;
 pub use entry::{Entry, Event, Outcome};
-pub use verify::{Report, verify};
+pub use keys::{public_key_from_pem, public_key_path, signing_key_from_pem, signing_key_path};
+pub use prefix::{Prefix, prefix_through};
+pub use verify::{Report, check, verify};
 
 use crate::clock::Clock;
 use crate::failure::Failure;

@@ -77,6 +77,17 @@ pub fn verify(files: &[PathBuf], public_key: Option<&Path>, checkpoint: Option<&
     verifier.finish().map_err(|why| Failure::new(last.display(), why))
 }
 
+/// Checks a log, or a later file of one, that ends with a whole line, and tells its last one too.
+///
+/// # Errors
+/// Names the first line at which something is wrong, and what. With `holds`, that line must be in it.
+pub fn check(log: impl BufRead, key: &VerifyingKey, holds: Option<&Tip>) -> Result<(Report, Tip), String> {
+    let mut verifier = Verifier::new(key, holds.map(Checkpoint::of));
+    verifier.read(log, false).map_err(|Wrong { line, why }| format!("line {line}: {why}"))?;
+    let tip = verifier.tip.unwrap_or(Tip::START);
+    verifier.finish().map(|report| (report, tip))
+}
+
 /// Something is wrong with a line.
 #[derive(Debug)]
 pub struct Wrong {

@@ -4,7 +4,7 @@
 //! change that the audit log knows, there are bytes that were never written (zeros). Anything else that does not open is
 //! damage, and the vault is not used. A copy that was torn while the audit log went on is an older vault, no damaged one.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 
 use super::change::Change;
@@ -12,7 +12,6 @@ use super::header::{Header, VaultKey};
 use super::record::{Link, NO_LINK, Sealed};
 use super::seal::{NotAuthentic, SealingKey};
 use super::state::State;
-use super::store::Store;
 
 /// No line of a vault is longer: the largest value, or the ids of a snapshot record, in base64.
 const LONGEST_LINE: u64 = 1 << 18;
@@ -97,9 +96,9 @@ impl std::fmt::Display for LoadError {
     }
 }
 
-/// Reads the whole of `store`, which the audit log knows up to change number `known`. Changes nothing.
-pub fn load(store: &dyn Store, master: &SealingKey, known: u64) -> Result<Loaded, LoadError> {
-    let mut lines = Lines { reader: BufReader::with_capacity(1 << 16, store.reader(0)), line: Vec::new(), number: 0 };
+/// Reads a whole vault of `size` bytes, which the audit log knows up to change number `known`.
+pub fn load(vault: impl Read, size: u64, master: &SealingKey, known: u64) -> Result<Loaded, LoadError> {
+    let mut lines = Lines { reader: BufReader::with_capacity(1 << 16, vault), line: Vec::new(), number: 0 };
     let header = match lines.next()? {
         Some(line) => Header::parse(line.strip_suffix(b"\n").unwrap_or(line)).map_err(LoadError::Header)?,
         None => return Err(LoadError::Header("the file is empty, a vault has at least a header line".to_owned())),
@@ -123,7 +122,7 @@ pub fn load(store: &dyn Store, master: &SealingKey, known: u64) -> Result<Loaded
         let length = line.len() as u64;
         if let Err(why) = loaded.take(line, &mut snapshot, known) {
             if snapshot.is_none() && loaded.was_never_finished(&lines.line, known) {
-                loaded.unfinished_bytes = store.length() - loaded.end.length;
+                loaded.unfinished_bytes = size - loaded.end.length;
                 break;
             }
             return Err(LoadError::Damaged { line: lines.number, why });
@@ -218,12 +217,12 @@ struct Lines<R> {
     number: u64,
 }
 
-impl<R: std::io::Read> Lines<R> {
+impl<R: Read> Lines<R> {
     /// The next line with its newline; without it if it is the last and not whole, or longer than any record.
     fn next(&mut self) -> Result<Option<&[u8]>, LoadError> {
         self.line.clear();
         self.number += 1;
-        let mut limited = std::io::Read::take(&mut self.reader, LONGEST_LINE);
+        let mut limited = self.reader.by_ref().take(LONGEST_LINE);
         limited.read_until(b'\n', &mut self.line).map_err(|why| LoadError::Io(why.to_string()))?;
         Ok((!self.line.is_empty()).then_some(&self.line))
     }

@@ -6,6 +6,7 @@
 mod change;
 mod commit;
 mod compaction;
+mod contents;
 mod expiry;
 mod found;
 mod header;
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub use change::{Rotation, Version};
+pub use contents::Contents;
 pub use found::Found;
 pub use load::{LoadError, Unaudited};
 pub use master_key::{KeyFile, MasterKeySource};
@@ -41,6 +43,7 @@ use header::{Header, VaultKey};
 use load::End;
 pub use record::Opened;
 use record::Sealed;
+pub use record::seq as record_seq;
 use state::State;
 
 /// The largest value, in bytes.

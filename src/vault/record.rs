@@ -112,6 +112,12 @@ impl Sealed {
     }
 }
 
+/// The number that a record's line has; none if it does not begin as one does.
+pub fn seq(line: &[u8]) -> Option<u64> {
+    let rest = std::str::from_utf8(line).ok()?.strip_prefix(LINE_START)?;
+    rest.split_once(LINE_MIDDLE)?.0.parse().ok()
+}
+
 const LINE_START: &str = r#"{"seq":"#;
 const LINE_MIDDLE: &str = r#","sealed":""#;
 const LINE_END: &str = r#""}"#;

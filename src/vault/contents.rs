@@ -1,0 +1,72 @@
+//! What a vault holds, read from a copy of its file: to be looked at, not to be served.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+
+use super::load::{self, LoadError, Loaded};
+use super::seal::{KeyBytes, NotAuthentic, SealingKey};
+use crate::failure::Failure;
+use crate::secret::Wiped;
+
+/// A vault of which every version was opened.
+pub struct Contents(Loaded);
+
+impl Contents {
+    /// Reads a vault of `size` bytes with the master key.
+    ///
+    /// # Errors
+    /// If the key is another one, or anything in it is not as it was written. What an interrupted write left at its end
+    /// is no error.
+    pub fn read(vault: impl Read, size: u64, master: &KeyBytes) -> Result<Self, LoadError> {
+        load::load(vault, size, &SealingKey::new(master), u64::MAX).map(Self)
+    }
+
+    /// The vault's id, 32 hex digits.
+    pub fn vault_id(&self) -> &str {
+        &self.0.key.vault_id
+    }
+
+    /// The number of the last change.
+    pub fn seq(&self) -> u64 {
+        self.0.end.seq
+    }
+
+    /// The newest audit line that was surely on the disk when the last change was made.
+    pub fn audited(&self) -> u64 {
+        self.0.audited
+    }
+
+    /// Bytes that an interrupted write left at the end.
+    pub fn unfinished_bytes(&self) -> u64 {
+        self.0.unfinished_bytes
+    }
+
+    /// How many secrets have a current version.
+    pub fn secret_count(&self) -> u64 {
+        self.0.state.secret_count
+    }
+
+    /// The kids of all versions.
+    pub fn kids(&self) -> BTreeSet<String> {
+        let mut kids = BTreeSet::new();
+        let mut from = Some(String::new());
+        while let Some(start) = from {
+            let page = self.0.state.page(&start, |name, versions, items: &mut Vec<String>| {
+                items.extend(versions.iter().map(|kept| kept.version.kid.of(name)));
+            });
+            kids.extend(page.items);
+            from = page.next;
+        }
+        kids
+    }
+
+    /// Seals what is kept beside the vault with its data key, bound to `associated`, which no record's is equal to.
+    pub fn seal(&self, associated: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, Failure> {
+        self.0.key.key.seal(associated, plaintext)
+    }
+
+    /// Opens what [`seal`](Self::seal) made.
+    pub fn open(&self, associated: &[u8], sealed: &[u8]) -> Result<Wiped, NotAuthentic> {
+        self.0.key.key.open(associated, sealed)
+    }
+}
