@@ -1,6 +1,7 @@
 //! The command line: what was asked for, and one file a command.
 
 mod audit;
+mod backup;
 mod check;
 mod command;
 mod healthcheck;
@@ -23,8 +24,17 @@ use crate::failure::Failure;
 const EX_CONFIG: u8 = 78;
 
 /// All commands, in the order in which the help tells them.
-const COMMANDS: &[Command] =
-    &[serve::COMMAND, check::COMMAND, healthcheck::COMMAND, init::COMMAND, token::COMMAND, audit::COMMAND];
+const COMMANDS: &[Command] = &[
+    serve::COMMAND,
+    check::COMMAND,
+    healthcheck::COMMAND,
+    init::COMMAND,
+    token::COMMAND,
+    audit::COMMAND,
+    backup::BACKUP,
+    backup::VERIFY,
+    backup::RESTORE,
+];
 
 /// Why the program ends without having done what it was to do.
 pub struct Exit {

@@ -2,6 +2,7 @@
 
 mod activation;
 mod audited;
+mod backup;
 mod calls;
 mod canary;
 mod check_and_set;

@@ -1,0 +1,183 @@
+//! The archive: which entries it has, where they stand, and that they are what the manifest says.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{AUDIT, Digest, FORMAT, MANIFEST, Manifest, POLICY, PUBLIC_KEY, SIGNING_KEY, VAULT, VERSION};
+use crate::audit;
+use crate::failure::{Failure, printable};
+
+/// No manifest, key or policy is larger.
+const LARGEST_TEXT: u64 = 1 << 20;
+
+/// A backup that was opened, whose files are what its manifest says. Nothing was decrypted yet.
+pub struct Archive {
+    path: PathBuf,
+    file: File,
+    sections: Vec<Section>,
+    /// What it says of itself.
+    pub manifest: Manifest,
+    pub(super) manifest_text: Vec<u8>,
+}
+
+/// Where an entry's content stands in the file.
+struct Section {
+    name: String,
+    start: u64,
+    bytes: u64,
+}
+
+impl Archive {
+    /// Opens the backup at `path`, and reads all of it.
+    ///
+    /// # Errors
+    /// If it is no backup, or any file in it was changed.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
+        let file = File::open(path).map_err(|why| fail(&why))?;
+        if !file.metadata().is_ok_and(|meta| meta.is_file()) {
+            return Err(fail(&"is not a regular file"));
+        }
+        let sections =
+            sections(&file).map_err(|why| fail(&format_args!("is not a backup, or not a whole one: {why}")))?;
+        let names: Vec<&str> = sections.iter().map(|section| section.name.as_str()).collect();
+        if names != [MANIFEST, SIGNING_KEY, PUBLIC_KEY, POLICY, VAULT, AUDIT] {
+            return Err(fail(&format_args!("is not a backup: it has the entries {}", printable(&names.join(", ")))));
+        }
+        let manifest_text = text(&file, &sections[0]).map_err(|why| fail(&why))?;
+        let manifest: Manifest = serde_json::from_slice(&manifest_text)
+            .map_err(|why| fail(&format_args!("{MANIFEST}: {}", printable(&why.to_string()))))?;
+        if (manifest.format.as_str(), manifest.version) != (FORMAT, VERSION) {
+            let why = format!("is a {} of version {}", printable(&manifest.format), manifest.version);
+            return Err(fail(&format_args!("{why}; this program reads {FORMAT} of version {VERSION}")));
+        }
+        let archive = Self { path: path.to_owned(), file, sections, manifest, manifest_text };
+        archive.compare_digests()?;
+        Ok(archive)
+    }
+
+    /// Whether the files that were digested are there as they were.
+    fn compare_digests(&self) -> Result<(), Failure> {
+        for (section, expected) in self.sections[2..].iter().zip(&self.manifest.files) {
+            let found = digest(&section.name, self.reader(&section.name)).map_err(|why| self.fail(&why))?;
+            if found != *expected {
+                return Err(self.fail(&format_args!("{} was changed: it is not what the manifest says", section.name)));
+            }
+        }
+        match self.manifest.files.len() {
+            4 => Ok(()),
+            _ => Err(self.fail(&"the manifest does not name the files")),
+        }
+    }
+
+    /// A failure with this backup.
+    pub(super) fn fail(&self, why: &dyn std::fmt::Display) -> Failure {
+        Failure::new(self.path.display(), why)
+    }
+
+    fn section(&self, name: &str) -> &Section {
+        self.sections.iter().find(|section| section.name == name).expect("all entries are there")
+    }
+
+    /// The size of an entry.
+    pub(super) fn size(&self, name: &str) -> u64 {
+        self.section(name).bytes
+    }
+
+    /// The content of an entry.
+    pub(super) fn reader(&self, name: &str) -> impl Read {
+        let Section { start, bytes, .. } = *self.section(name);
+        At { file: &self.file, position: start, left: bytes }
+    }
+
+    /// The content of a short entry.
+    pub(super) fn text(&self, name: &str) -> Result<Vec<u8>, Failure> {
+        text(&self.file, self.section(name)).map_err(|why| self.fail(&why))
+    }
+}
+
+fn sections(file: &File) -> io::Result<Vec<Section>> {
+    let mut sections = Vec::new();
+    for entry in tar::Archive::new(file).entries_with_seek()?.take(7) {
+        let entry = entry?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        sections.push(Section { name, start: entry.raw_file_position(), bytes: entry.size() });
+    }
+    let length = file.metadata()?.len();
+    // Seeking over a content does not tell whether it is there.
+    match sections.iter().find(|section| section.start.checked_add(section.bytes).is_none_or(|end| end > length)) {
+        Some(cut) => Err(io::Error::other(format!("it ends within {}", printable(&cut.name)))),
+        None => Ok(sections),
+    }
+}
+
+fn text(file: &File, section: &Section) -> io::Result<Vec<u8>> {
+    if section.bytes > LARGEST_TEXT {
+        return Err(io::Error::other(format!("{} has {} bytes, too many", section.name, section.bytes)));
+    }
+    let mut text = vec![0; section.bytes as usize];
+    file.read_exact_at(&mut text, section.start)?;
+    Ok(text)
+}
+
+/// Part of a file, however its cursor is moved meanwhile.
+pub struct At<'a> {
+    pub file: &'a File,
+    pub position: u64,
+    pub left: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let read = self.file.read_at(&mut buffer[..wanted], self.position)?;
+        if read == 0 && wanted > 0 {
+            return Err(io::Error::other("the file ends before it should"));
+        }
+        self.position += read as u64;
+        self.left -= read as u64;
+        Ok(read)
+    }
+}
+
+pub(super) fn digest(name: &str, mut content: impl Read) -> io::Result<Digest> {
+    let (mut hash, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 16]);
+    loop {
+        match content.read(&mut buffer)? {
+            0 => break,
+            read => {
+                hash.update(&buffer[..read]);
+                bytes += read as u64;
+            }
+        }
+    }
+    Ok(Digest { name: name.to_owned(), bytes, sha256: audit::hex(&hash.finalize()) })
+}
+
+/// An archive that is being written, entry by entry.
+pub struct Writer<'a> {
+    builder: tar::Builder<&'a File>,
+    mtime: u64,
+}
+
+impl<'a> Writer<'a> {
+    pub fn new(file: &'a File, mtime: u64) -> Self {
+        Self { builder: tar::Builder::new(file), mtime }
+    }
+
+    pub fn put(&mut self, name: &str, size: u64, content: impl Read) -> io::Result<()> {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(size);
+        header.set_mode(0o600);
+        header.set_mtime(self.mtime);
+        self.builder.append_data(&mut header, name, content)
+    }
+
+    pub fn finish(self) -> io::Result<()> {
+        self.builder.into_inner().map(|_| ())
+    }
+}

@@ -1,0 +1,77 @@
+//! What putting a backup in place would take away.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::Path;
+
+use super::{POLICY, PUBLIC_KEY, Verified};
+use crate::audit;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::vault::{Contents, KeyBytes};
+
+/// What the live state has that a backup has not, and the other way round. Prints as lines for an operator.
+pub struct Loss {
+    /// Kids of versions that would be lost.
+    pub lost: Vec<String>,
+    /// Kids of versions that were destroyed meanwhile and would come back.
+    pub revived: Vec<String>,
+    /// Whether the policy in force is another one.
+    pub policy_differs: bool,
+    /// Whether the live audit log goes on from the one in the backup, so that a restore keeps it.
+    pub log_continues: bool,
+}
+
+/// Compares `backup` with what is at the places that `config` names; none if there is no vault.
+///
+/// # Errors
+/// If the vault that is there cannot be read with `master`.
+pub fn loss(backup: &Verified, config: &Config, master: &KeyBytes) -> Result<Option<Loss>, Failure> {
+    let path = &config.paths.vault_path;
+    let fail = |why: &dyn fmt::Display| Failure::new(path.display(), why);
+    let vault = match File::open(path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|why| fail(&why))?,
+    };
+    let size = vault.metadata().map_err(|why| fail(&why))?.len();
+    let live = Contents::read(vault, size, master).map_err(|why| fail(&why))?;
+    let (live, saved) = (live.kids(), backup.contents.kids());
+    let policy = std::fs::read(&config.security.rbac_policy_path).ok();
+    Ok(Some(Loss {
+        lost: live.difference(&saved).cloned().collect(),
+        revived: saved.difference(&live).cloned().collect(),
+        policy_differs: policy != Some(backup.archive.text(POLICY)?),
+        log_continues: log_continues(backup, &config.paths.audit_path)?,
+    }))
+}
+
+/// Whether the log at `path` is good and holds the last line of the backup's: it may then be newer, and is no other.
+pub(super) fn log_continues(backup: &Verified, path: &Path) -> Result<bool, Failure> {
+    let Ok(Some(tip)) = audit::Found::look(path).map(|found| found.tip().copied()) else { return Ok(false) };
+    let Ok(log) = File::open(path) else { return Ok(false) };
+    let key = audit::public_key_from_pem(&backup.archive.text(PUBLIC_KEY)?).expect("it was verified");
+    // Lines that a daemon at work is just writing are not looked at.
+    let whole = audit::prefix_through(BufReader::new(&log), u64::MAX).ok().flatten();
+    let Some(whole) = whole.filter(|whole| whole.tip.seq >= tip.seq) else { return Ok(false) };
+    let lines = super::archive::At { file: &log, position: 0, left: whole.length };
+    Ok(audit::check(BufReader::new(lines), &key, Some(&backup.tip)).is_ok())
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (what, kids) in [("lose", &self.lost), ("bring back", &self.revived)] {
+            let destroyed = if what == "lose" { "" } else { "destroyed " };
+            let plural = if kids.len() == 1 { "" } else { "s" };
+            writeln!(f, "a restore would {what} {} {destroyed}version{plural}", kids.len())?;
+            kids.iter().try_for_each(|kid| writeln!(f, "  {kid}"))?;
+        }
+        let policy =
+            if self.policy_differs { "would replace the policy by another one" } else { "has the same policy" };
+        writeln!(f, "a restore {policy}")?;
+        f.write_str(match self.log_continues {
+            true => "a restore would keep the audit log, which goes on from the one in the backup",
+            false => "a restore would put the audit log aside, which does not go on from the one in the backup",
+        })
+    }
+}

@@ -1,0 +1,131 @@
+//! Putting a backup in place.
+//!
+//! What was there is kept beside it under another name. The vault is the first to go and the last to come: in between
+//! there is an audit log that knows of changes and no vault, on which no daemon starts. Doing it again completes what was
+//! interrupted.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, fchown};
+use std::path::{Path, PathBuf};
+
+use super::archive::digest;
+use super::compare::log_continues;
+use super::{AUDIT, POLICY, PUBLIC_KEY, VAULT, Verified};
+use crate::audit::{self, Entry, Event, Outcome};
+use crate::clock::{Clock, Timestamp};
+use crate::config::Config;
+use crate::directory_locks::DirectoryLocks;
+use crate::failure::Failure;
+use crate::files;
+
+/// A file that had to make room, and where it is now.
+pub struct Kept {
+    /// The name that it had.
+    pub path: PathBuf,
+    /// The name that it has.
+    pub kept: PathBuf,
+}
+
+/// Puts `backup` at the places that `config` names, and says so in the audit log. An audit log that is there and goes on
+/// from the one in the backup stays: it never goes back. `keep_policy`: so does the policy, if there is one.
+///
+/// # Errors
+/// If a daemon is using these directories, or the disk refuses.
+pub fn restore(backup: &Verified, config: &Config, keep_policy: bool, clock: &Clock) -> Result<Vec<Kept>, Failure> {
+    let paths = &config.paths;
+    let policy_path = &config.security.rbac_policy_path;
+    let mut locks = DirectoryLocks::default();
+    for path in [&paths.vault_path, &paths.audit_path, policy_path] {
+        files::create_dir(files::parent(path)).map_err(|why| Failure::new(path.display(), why))?;
+    }
+    locks.take(&[&paths.vault_path, &paths.audit_path])?;
+    let log_stays = log_continues(backup, &paths.audit_path)?;
+    let now = clock.now();
+    let entry = Entry { vault_seq: Some(backup.contents.seq()), ..Entry::new(Event::Restore) };
+    let entry = entry.ended(Outcome::Success, detail(backup, log_stays));
+
+    let vault = Place::prepare(&paths.vault_path, 0o600, backup.archive.reader(VAULT))?;
+    let mut places = Vec::new();
+    if !log_stays {
+        let signer = audit::signing_key_from_pem(&backup.signing_key).expect("it was verified");
+        let line = backup.tip.next_line(entry.clone(), now, &signer);
+        let (key_path, public_path) =
+            (audit::signing_key_path(&paths.audit_path), audit::public_key_path(&paths.audit_path));
+        places.push(Place::prepare(&key_path, 0o600, &backup.signing_key[..])?);
+        places.push(Place::prepare(&public_path, 0o644, backup.archive.reader(PUBLIC_KEY))?);
+        places.push(Place::prepare(&paths.audit_path, 0o600, backup.archive.reader(AUDIT).chain(&line[..]))?);
+    }
+    if !(keep_policy && policy_path.exists()) {
+        places.push(Place::prepare(policy_path, 0o644, backup.archive.reader(POLICY))?);
+    }
+    // All is on the disk now, and only names change.
+    let mut kept = Vec::new();
+    kept.extend(vault.make_room(now)?);
+    for place in places {
+        kept.extend(place.make_room(now)?);
+        place.put()?;
+    }
+    vault.put()?;
+    if log_stays {
+        let fail = |why| Failure::new(paths.audit_path.display(), why);
+        audit::Found::look(&paths.audit_path)?.open(clock.clone())?.write_synced(vec![entry]).map_err(fail)?;
+    }
+    Ok(kept)
+}
+
+fn detail(backup: &Verified, log_stays: bool) -> String {
+    let manifest = &backup.archive.manifest;
+    let log = if log_stays { "this log went on from it" } else { "the log in it is gone on with" };
+    format!(
+        "backup of {}, vault {} at change {}, audit line {}; {log}",
+        manifest.created_at, manifest.vault_id, manifest.vault_seq, manifest.audit_seq
+    )
+}
+
+/// A file that is ready to stand at its place.
+struct Place {
+    path: PathBuf,
+    fresh: files::Fresh,
+}
+
+impl Place {
+    /// Writes it beside its place; it belongs to whom the file there belongs to, or else the directory.
+    fn prepare(path: &Path, mode: u32, mut content: impl Read) -> Result<Self, Failure> {
+        let fresh = (|| {
+            let owner = fs::symlink_metadata(path).or_else(|_| fs::metadata(files::parent(path)))?;
+            let mut fresh = files::Fresh::begin(path, mode)?;
+            io::copy(&mut content, &mut fresh.file)?;
+            let made = fresh.file.metadata()?;
+            if (owner.uid(), owner.gid()) != (made.uid(), made.gid()) {
+                fchown(&fresh.file, Some(owner.uid()), Some(owner.gid()))?;
+            }
+            Ok(fresh)
+        })();
+        let fresh = fresh.map_err(|why: io::Error| Failure::new(path.display(), why))?;
+        Ok(Self { path: path.to_owned(), fresh })
+    }
+
+    /// Takes away what is there, unless it is the same, and keeps it.
+    fn make_room(&self, now: Timestamp) -> Result<Option<Kept>, Failure> {
+        let Self { path, fresh } = self;
+        let kept = files::sibling(path, &format!(".before-restore-{}", now.compact()));
+        let moved = (|| {
+            let there = match File::open(path) {
+                Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(false),
+                opened => opened?,
+            };
+            if digest("", there)? == digest("", File::open(fresh.temporary_path())?)? {
+                return Ok(false);
+            }
+            files::move_aside(path, &kept).map(|()| true)
+        })();
+        let moved = moved.map_err(|why: io::Error| Failure::new(path.display(), why))?;
+        Ok(moved.then(|| Kept { path: path.clone(), kept }))
+    }
+
+    /// Puts it there.
+    fn put(self) -> Result<(), Failure> {
+        self.fresh.replace().map_err(|why| Failure::new(self.path.display(), why))
+    }
+}

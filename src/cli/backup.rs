@@ -1,0 +1,108 @@
+//! `backup`, `backup verify` and `restore`.
+
+use std::path::{Path, PathBuf};
+
+use super::command::{Arguments, CONFIG, Command, Operands, Opt};
+use super::{Exit, load_config};
+use crate::backup::{self, Archive, Verified};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::vault::{KeyBytes, KeyFile, MasterKeySource};
+
+pub const BACKUP: Command = Command {
+    name: "backup",
+    operands: Operands::NONE,
+    options: &[CONFIG, MASTER_KEY, OUTPUT],
+    summary: "make one file of vault, audit log and policy, without the master key, while the daemon works or not",
+    run: create,
+};
+
+pub const VERIFY: Command = Command {
+    name: "backup verify",
+    operands: Operands::one("FILE"),
+    options: &[CONFIG, MASTER_KEY],
+    summary: "open all of a backup, and say what a restore would lose; with --master-key alone, look at nothing else",
+    run: verify,
+};
+
+pub const RESTORE: Command = Command {
+    name: "restore",
+    operands: Operands::one("FILE"),
+    options: &[CONFIG, MASTER_KEY, KEEP_POLICY],
+    summary: "put a verified backup in place while the daemon is stopped; what was there is kept aside",
+    run: restore,
+};
+
+const OUTPUT: Opt = Opt {
+    name: "output",
+    value: Some("FILE"),
+    summary: "the backup (default: jarvis-secretsd-YYYYMMDD-HHMMSS.tar in the working directory)",
+};
+
+const MASTER_KEY: Opt = Opt {
+    name: "master-key",
+    value: Some("FILE"),
+    summary: "the master key (default: the one that the configuration names)",
+};
+
+const KEEP_POLICY: Opt = Opt { name: "keep-policy", value: None, summary: "leave the policy that is there as it is" };
+
+fn create(arguments: &Arguments) -> Result<(), Exit> {
+    let config = load_config(arguments.config_path())?;
+    let now = Clock::system().now();
+    let named = || PathBuf::from(format!("jarvis-secretsd-{}.tar", now.compact()));
+    let output = arguments.path(&OUTPUT).map_or_else(named, Path::to_owned);
+    let verified = backup::create(&config, &master_key(arguments, &config)?, &output, now)?;
+    println!("{}: {}", output.display(), summary(&verified));
+    Ok(())
+}
+
+fn verify(arguments: &Arguments) -> Result<(), Exit> {
+    let file = Path::new(&arguments.operands()[0]);
+    let (config, master) = match arguments.path(&MASTER_KEY) {
+        Some(path) if !arguments.has(&CONFIG) => (None, KeyFile::new(path).load()?),
+        _ => {
+            let config = load_config(arguments.config_path())?;
+            let master = master_key(arguments, &config)?;
+            (Some(config), master)
+        }
+    };
+    let verified = Verified::read(Archive::open(file)?, &master)?;
+    println!("{}: {}", file.display(), summary(&verified));
+    println!("made at {} by version {}", verified.archive.manifest.created_at, verified.archive.manifest.program);
+    println!("audit log: {}", verified.report);
+    let Some(config) = config else { return Ok(()) };
+    match backup::loss(&verified, &config, &master)? {
+        Some(loss) => println!("{loss}"),
+        None => println!("there is no vault at {}: a restore would lose nothing", config.paths.vault_path.display()),
+    }
+    Ok(())
+}
+
+fn restore(arguments: &Arguments) -> Result<(), Exit> {
+    let config = load_config(arguments.config_path())?;
+    let file = Path::new(&arguments.operands()[0]);
+    let verified = Verified::read(Archive::open(file)?, &master_key(arguments, &config)?)?;
+    for kept in backup::restore(&verified, &config, arguments.has(&KEEP_POLICY), &Clock::system())? {
+        println!("{} was kept as {}", kept.path.display(), kept.kept.display());
+    }
+    println!("restored {}", summary(&verified));
+    println!("next: jarvis-secretsd check --config {}, and start the daemon", arguments.config_path().display());
+    Ok(())
+}
+
+fn master_key(arguments: &Arguments, config: &Config) -> Result<KeyBytes, Exit> {
+    Ok(KeyFile::new(arguments.path(&MASTER_KEY).unwrap_or(&config.paths.master_key_path)).load()?)
+}
+
+fn summary(verified: &Verified) -> String {
+    let Verified { contents, tip, .. } = verified;
+    let versions = contents.kids().len();
+    format!(
+        "vault {} at change {}: {} secrets, {versions} versions, all opened; audit log to line {}: verified",
+        contents.vault_id(),
+        contents.seq(),
+        contents.secret_count(),
+        tip.seq
+    )
+}

@@ -1,0 +1,289 @@
+//! Backup and restore: what is in a backup, what is noticed in a changed one, and what a restore does to what is there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crate::running::Daemon;
+use crate::site::{AUDIT, BINARY, MASTER_KEY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, run};
+
+/// A site of its own with the same master key as `site`, and nothing else of it.
+fn elsewhere(site: &Site) -> Site {
+    let other = Site::new();
+    fs::create_dir_all(other.path("state/secrets")).unwrap();
+    fs::copy(site.path(MASTER_KEY), other.path(MASTER_KEY)).unwrap();
+    other
+}
+
+fn backup(site: &Site, name: &str) -> PathBuf {
+    let path = site.path(name);
+    let made = site.command("backup").arg("--output").arg(&path).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    path
+}
+
+fn restore(site: &Site, backup: &Path) -> Output {
+    site.command("restore").arg(backup).output().unwrap()
+}
+
+fn verify(site: &Site, backup: &Path) -> Output {
+    run(&[&"backup", &"verify", &"--config", &site.path("config.toml"), &backup])
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[track_caller]
+fn refused(output: &Output, why: &str) {
+    assert_eq!(output.status.code(), Some(1), "{}", told(output));
+    assert!(told(output).contains(why), "{}", told(output));
+}
+
+#[track_caller]
+fn done(output: &Output, what: &str) {
+    assert!(output.status.success(), "{}", told(output));
+    assert!(told(output).contains(what), "{}", told(output));
+}
+
+fn value(daemon: &Daemon, name: &str) -> Option<String> {
+    let answer = daemon.client("admin").get(&format!("/secret/{name}"));
+    (answer.status == 200).then(|| answer.json()["value"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn backups_of_a_daemon_at_work_bring_every_acknowledged_value_back_elsewhere() {
+    let daemon = Daemon::start();
+    let is_over = AtomicBool::new(false);
+    let (backups, stored) = thread::scope(|scope| {
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let (mut client, is_over) = (daemon.client("admin"), &is_over);
+                scope.spawn(move || {
+                    let mut stored = 0;
+                    while !is_over.load(Ordering::SeqCst) {
+                        client.store(&format!("s{writer}_{}", stored % 50), &format!("v{stored}"));
+                        stored += 1;
+                    }
+                    stored
+                })
+            })
+            .collect();
+        let mut admin = daemon.client("admin");
+        let backups: Vec<_> = (0..8)
+            .map(|number| {
+                admin.store("marker", &format!("before backup {number}"));
+                backup(&daemon.site, &format!("{number}.tar"))
+            })
+            .collect();
+        is_over.store(true, Ordering::SeqCst);
+        (backups, writers.into_iter().map(|writer| writer.join().unwrap()).sum::<u32>())
+    });
+    assert!(stored > 0);
+    let site = daemon.stop();
+    for (number, backup) in backups.iter().enumerate() {
+        let other = elsewhere(&site);
+        done(&restore(&other, backup), "all opened");
+        let daemon = other.start();
+        assert_eq!(value(&daemon, "marker"), Some(format!("before backup {number}")));
+        daemon.stop();
+        other.verify_audit();
+        assert!(other.audit(1).iter().all(|line| line["event"] != "recovered"), "only what was acknowledged is in it");
+    }
+}
+
+#[test]
+fn a_restored_log_goes_on_with_a_line_that_tells_it_under_the_same_key() {
+    let daemon = Daemon::start();
+    daemon.client("admin").store("db_main", "v");
+    let backup = backup(&daemon.site, "b.tar");
+    let site = daemon.stop();
+    let other = elsewhere(&site);
+    done(&restore(&other, &backup), "1 secrets, 1 versions");
+    assert_eq!(other.read(SIGNING_KEY), site.read(SIGNING_KEY));
+    assert_eq!(other.read("policy.toml"), site.read("policy.toml"));
+    let lines = other.audit(1);
+    assert_eq!(lines.len(), 3, "start, creation, restore");
+    assert_eq!((&lines[2]["event"], &lines[2]["vault_seq"]), (&"restore".into(), &1.into()));
+    assert!(lines[2]["detail"].as_str().unwrap().ends_with("at change 1, audit line 2; the log in it is gone on with"));
+    let daemon = other.start();
+    assert_eq!(value(&daemon, "db_main").as_deref(), Some("v"));
+    daemon.stop();
+    other.verify_audit();
+}
+
+#[test]
+fn verify_says_what_a_restore_would_lose_and_the_restore_loses_that_and_keeps_the_audit_log() {
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
+    admin.store("kept", "v");
+    admin.store("deleted", "v");
+    let backup = backup(&daemon.site, "b.tar");
+    assert_eq!(admin.ask("DELETE", "/secret/deleted", &[], "").status, 200);
+    admin.store("made", "v");
+    daemon.site.edit("policy.toml", "\"db_*\"", "\"dbx_*\"");
+    let verified = verify(&daemon.site, &backup);
+    let policy = daemon.site.read("policy.toml");
+    for what in [
+        "lose 1 version\n  made-",
+        "bring back 1 destroyed version\n  deleted-",
+        "replace the policy by another one",
+        "would keep the audit log",
+    ] {
+        done(&verified, what);
+    }
+
+    let before = daemon.site.read(VAULT);
+    refused(&restore(&daemon.site, &backup), "another jarvis-secretsd is using this directory");
+    assert_eq!(daemon.site.read(VAULT), before, "nothing was changed");
+
+    let site = daemon.stop();
+    let before = site.audit_lines();
+    let restored = restore(&site, &backup);
+    done(&restored, "vault.json was kept as ");
+    assert_eq!(site.audit_lines()[..before.len()], before[..], "the log never goes back");
+    assert_eq!(site.audit(before.len() + 1)[0]["event"], "restore");
+    let aside: Vec<_> = told(&restored)
+        .lines()
+        .filter_map(|line| line.split_once(" was kept as "))
+        .map(|(_, kept)| fs::read_to_string(kept).unwrap())
+        .collect();
+    assert!(aside.contains(&policy), "the policy was kept aside too");
+    let daemon = site.start();
+    assert_eq!(value(&daemon, "deleted").as_deref(), Some("v"));
+    assert_eq!(value(&daemon, "kept").as_deref(), Some("v"));
+    assert_eq!(value(&daemon, "made"), None);
+    daemon.stop();
+    site.verify_audit();
+}
+
+#[test]
+fn with_keep_policy_the_policy_that_is_there_stays() {
+    let daemon = Daemon::start();
+    let backup = backup(&daemon.site, "b.tar");
+    let site = daemon.stop();
+    site.edit("policy.toml", "\"db_*\"", "\"dbx_*\"");
+    let policy = site.read("policy.toml");
+    done(&site.command("restore").arg("--keep-policy").arg(&backup).output().unwrap(), "restored");
+    assert_eq!(site.read("policy.toml"), policy);
+}
+
+#[test]
+fn a_changed_byte_anywhere_is_noticed_or_makes_no_difference() {
+    let daemon = Daemon::start();
+    daemon.client("admin").store("db_main", "v");
+    let backup = backup(&daemon.site, "b.tar");
+    let site = daemon.stop();
+    let good = verify(&site, &backup).stdout;
+    let bytes = fs::read(&backup).unwrap();
+    let content = [VAULT, AUDIT, PUBLIC_KEY, "policy.toml"].map(|name| site.read(name).len()).iter().sum::<usize>();
+    let mut noticed = 0;
+    for at in (0..bytes.len()).step_by(37) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        fs::write(&backup, changed).unwrap();
+        let output = verify(&site, &backup);
+        match output.status.code() {
+            Some(1) => noticed += 1,
+            // Padding, and what tar notes about an owner.
+            _ => assert_eq!(output.stdout, good, "byte {at}"),
+        }
+    }
+    assert!(noticed * 37 > content / 2, "{noticed}");
+    for length in [0, 100, bytes.len() / 2, bytes.len() - 1024 - 512] {
+        fs::write(&backup, &bytes[..length]).unwrap();
+        refused(&verify(&site, &backup), "is not a backup");
+    }
+}
+
+#[test]
+fn a_backup_holds_neither_key_in_the_clear_and_opens_with_its_own_master_key_only() {
+    let daemon = Daemon::start();
+    daemon.client("admin").store("db_main", "canary-value");
+    let backup = backup(&daemon.site, "b.tar");
+    let site = daemon.stop();
+    let bytes = fs::read(&backup).unwrap();
+    let holds = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+    assert!(!holds(&fs::read(site.path(MASTER_KEY)).unwrap()), "the master key");
+    assert!(!holds(site.read(SIGNING_KEY).lines().nth(1).unwrap().as_bytes()), "the signing key");
+    assert!(!holds(b"canary-value"), "a value");
+
+    let key = site.path(MASTER_KEY);
+    done(&run(&[&"backup", &"verify", &"--master-key", &key, &backup]), "1 secrets, 1 versions, all opened");
+    let stranger = Daemon::start().stop();
+    refused(&verify(&stranger, &backup), "the master key is not the one with which this backup was made");
+    let before = stranger.read(VAULT);
+    refused(&restore(&stranger, &backup), "the master key is not the one");
+    assert_eq!(stranger.read(VAULT), before);
+}
+
+#[test]
+fn a_backup_replaces_no_file_and_a_vault_that_was_put_back_is_not_backed_up() {
+    let daemon = Daemon::start();
+    let old = fs::read(daemon.site.path(VAULT)).unwrap();
+    daemon.client("admin").store("db_main", "v");
+    let site = daemon.stop();
+    let mine = site.write("mine.tar", "mine");
+    refused(&site.command("backup").arg("--output").arg(&mine).output().unwrap(), "is there already");
+    assert_eq!(site.read("mine.tar"), "mine");
+    fs::write(site.path(VAULT), old).unwrap();
+    let output = site.path("b.tar");
+    let made = site.command("backup").arg("--output").arg(&output).output().unwrap();
+    refused(&made, "the vault is at change 0, but the audit log knows change 1");
+    assert!(!output.exists());
+}
+
+#[test]
+fn without_output_the_backup_is_named_by_its_time() {
+    let site = Daemon::start().stop();
+    let made = site.command("backup").current_dir(site.path("")).output().unwrap();
+    let name = told(&made).split_once(": ").unwrap().0.to_owned();
+    assert!(name.starts_with("jarvis-secretsd-2") && name.ends_with(".tar"), "{name}");
+    done(&verify(&site, &site.path(&name)), "0 secrets");
+}
+
+#[test]
+fn what_an_interrupted_restore_leaves_is_not_served_and_the_restore_can_be_done_again() {
+    let daemon = Daemon::start();
+    daemon.client("admin").store("saved", "v");
+    let backup = backup(&daemon.site, "b.tar");
+    let site = daemon.stop();
+    let restored = elsewhere(&site);
+    done(&restore(&restored, &backup), "restored");
+
+    // The order in which a restore puts files in place, the vault of before being away.
+    let files = [SIGNING_KEY, PUBLIC_KEY, AUDIT];
+    for placed in 0..=files.len() {
+        let live = elsewhere(&site);
+        let daemon = live.start();
+        for number in 0..3 {
+            daemon.client("admin").store(&format!("live_{number}"), "v");
+        }
+        daemon.stop();
+        fs::remove_file(live.path(VAULT)).unwrap();
+        for file in &files[..placed] {
+            fs::copy(restored.path(file), live.path(file)).unwrap();
+        }
+        let started = Daemon::spawn(live.command("serve"), &live, "log").ended();
+        assert_eq!(started.code(), Some(1), "{placed} files placed");
+        done(&restore(&live, &backup), "restored");
+        let daemon = live.start();
+        assert_eq!(value(&daemon, "saved").as_deref(), Some("v"));
+        assert_eq!(value(&daemon, "live_0"), None);
+        daemon.stop();
+        live.verify_audit();
+    }
+}
+
+#[test]
+fn a_file_that_is_no_backup_is_refused_in_one_line() {
+    let site = Daemon::start().stop();
+    for file in [site.path(VAULT), PathBuf::from("/dev/zero"), site.path("none.tar"), PathBuf::from(BINARY)] {
+        for output in [verify(&site, &file), restore(&site, &file)] {
+            assert_eq!(output.status.code(), Some(1), "{output:?}");
+            assert_eq!(told(&output).lines().count(), 1, "{output:?}");
+        }
+    }
+}
