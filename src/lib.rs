@@ -11,6 +11,7 @@ pub mod api;
 pub mod audit;
 pub mod backup;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod daemon;

@@ -2,20 +2,13 @@
 //!
 //! Where TLS is spoken, whoever answers must prove to have the configured certificate; its name and age do not matter.
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
-
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::command::{Arguments, CONFIG, Command, Operands};
 use super::{Exit, load_config};
-use crate::failure::Failure;
+use crate::client::{Place, Transport};
+use crate::failure::{Failure, printable};
 use crate::http::tls;
 
 pub const COMMAND: Command = Command {
@@ -26,70 +19,35 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-const TIMEOUT: Duration = Duration::from_secs(3);
-
-/// No answer of `/healthz` is longer.
-const LONGEST_ANSWER: u64 = 16 * 1024;
+/// Less than what a container's health check is given, so that a reason can still be told.
+const TIME_LIMIT: Duration = Duration::from_secs(4);
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let server = load_config(arguments.config_path())?.server;
-    let (place, answer) = match (server.bind_addr.map(reachable), &server.unix_socket) {
+    let (place, what) = match (server.bind_addr, server.unix_socket) {
         (Some(address), _) => {
-            let scheme = if server.tls.is_some() { "https" } else { "http" };
-            let answer = match &server.tls {
-                Some(tls) => {
-                    let config = tls::client_of(&tls.cert_path)?;
-                    connect(address)
-                        .and_then(|stream| secure(stream, address, config))
-                        .and_then(|tls| ask(tls, address))
-                }
-                None => connect(address).and_then(|stream| ask(stream, address)),
-            };
-            (format!("{scheme}://{address}/healthz"), answer)
+            let place = Place::of(reachable(address), server.tls.is_some());
+            let what = format!("{place}/healthz");
+            (place, what)
         }
         (None, Some(path)) => {
-            let answer = connect_unix(path).and_then(|stream| ask(stream, "localhost"));
-            (format!("unix:{} /healthz", path.display()), answer)
+            let place = Place::Unix(path);
+            let what = format!("{place} /healthz");
+            (place, what)
         }
         (None, None) => unreachable!("the configuration has either"),
     };
-    let fail = |why: &dyn std::fmt::Display| Exit::from(Failure::new(&place, why));
-    let answer = answer.map_err(|why| fail(&why))?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| fail(&"the answer is not HTTP"))?;
-    if head.starts_with("HTTP/1.1 200 ") {
+    let tls = match (&place, server.tls) {
+        (Place::Tcp { tls: true, .. }, Some(tls)) => Some(tls::client_of(&tls.cert_path)?),
+        _ => None,
+    };
+    let transport = Transport { place, tls, time_limit: TIME_LIMIT };
+    let answer = transport.call("GET", "/healthz", &[], None, |_| {}).map_err(|why| Failure::new(&what, why))?;
+    if answer.status == 200 {
         return Ok(());
     }
-    let status = head.lines().next().unwrap_or_default();
-    Err(fail(&format_args!("{status}: {}", body.escape_debug())))
-}
-
-fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
-    Ok(stream)
-}
-
-fn connect_unix(path: &Path) -> io::Result<UnixStream> {
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    // Connecting waits too, if the queue of those who wait to be accepted is full.
-    for timeout in [Timeout::Recv, Timeout::Send] {
-        set_socket_timeout(&socket, timeout, Some(TIMEOUT))?;
-    }
-    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-    Ok(socket.into())
-}
-
-fn secure(stream: TcpStream, address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<impl Read + Write> {
-    let session = ClientConnection::new(config, address.ip().into()).map_err(io::Error::other)?;
-    Ok(StreamOwned::new(session, stream))
-}
-
-fn ask(mut stream: impl Read + Write, host: impl std::fmt::Display) -> io::Result<String> {
-    write!(stream, "GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.take(LONGEST_ANSWER).read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    let body = String::from_utf8_lossy(&answer.body);
+    Err(Failure::new(what, format_args!("status {}: {}", answer.status, printable(&body))).into())
 }
 
 /// A daemon that listens on every address is asked on the loopback one.

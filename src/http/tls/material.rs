@@ -33,16 +33,8 @@ pub fn load(settings: &TlsConfig) -> Result<Arc<ServerConfig>, Failure> {
         Some(path) => builder.with_client_cert_verifier(client_verifier(path, provider)?),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(|why| {
-        let key_path = settings.key_path.display();
-        let why = match why {
-            rustls::Error::InconsistentKeys(_) => {
-                format!("the key {key_path} does not belong to this certificate; put the matching pair in place")
-            }
-            why => format!("the certificate cannot be used with the key {key_path}: {why}"),
-        };
-        Failure::new(settings.cert_path.display(), why)
-    })?;
+    let mut config =
+        builder.with_single_cert(chain, key).map_err(|why| mismatch(&settings.cert_path, &settings.key_path, why))?;
     // Of what both can do, we choose.
     config.ignore_client_order = true;
     // A resumed session would bring back a client whose certificate has expired meanwhile, and keep keys in memory.
@@ -51,6 +43,18 @@ pub fn load(settings: &TlsConfig) -> Result<Arc<ServerConfig>, Failure> {
     // A client that wants to speak another protocol (by mistake, or led here by somebody) is refused.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// The failure of a certificate and a key that rustls does not take together, for the reason `why`.
+pub fn mismatch(cert_path: &Path, key_path: &Path, why: rustls::Error) -> Failure {
+    let key_path = key_path.display();
+    let why = match why {
+        rustls::Error::InconsistentKeys(_) => {
+            format!("the key {key_path} does not belong to this certificate; put the matching pair in place")
+        }
+        why => format!("the certificate cannot be used with the key {key_path}: {why}"),
+    };
+    Failure::new(cert_path.display(), why)
 }
 
 /// The certificates in the file at `path`, in its order; at least one.
@@ -69,7 +73,11 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure
     Ok(certificates)
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
+/// The private key in the file at `path`.
+///
+/// # Errors
+/// If it cannot be read, is malformed, encrypted or missing, or if others than its owner may read it.
+pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
     let bytes = files::read_private_through_links(path, LARGEST_FILE)?;
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|why| {
         let encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";

@@ -7,6 +7,7 @@ mod material;
 mod name;
 mod pin;
 mod session;
+mod trust;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -22,6 +23,7 @@ use crate::sync::lock;
 pub use name::CertificateName;
 pub use pin::client_of;
 pub use session::{Session, Unsecured};
+pub use trust::client_trusting;
 
 /// What is said to a client for which there is no room, before any handshake: an alert (RFC 8446, section 6), fatal,
 /// `internal_error`. Clients say so; plain HTTP they could not read.

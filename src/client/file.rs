@@ -1,0 +1,97 @@
+//! The settings file, `client.toml`.
+
+use std::path::{Path, PathBuf};
+
+use super::place::Place;
+use super::settings::{read_name, read_place, read_token, token_in};
+use crate::access::Token;
+use crate::failure::Failure;
+use crate::files;
+use crate::strict_toml::{Document, Value};
+
+/// No settings are longer.
+const LIMIT: u64 = 1024 * 1024;
+
+/// What a settings file says.
+#[derive(Default)]
+pub struct SettingsFile {
+    /// Where it is; none: there is no such file, and it says nothing.
+    pub path: Option<PathBuf>,
+    pub addr: Option<Place>,
+    pub client: Option<String>,
+    pub token: Option<Token>,
+    pub ca_path: Option<PathBuf>,
+    pub cert_path: Option<PathBuf>,
+    pub key_path: Option<PathBuf>,
+}
+
+impl SettingsFile {
+    /// Reads the file that is `named`, or else the user's own or the system's, whichever is there first.
+    ///
+    /// # Errors
+    /// Names line, column and key of what is wrong. A file with a token must be private.
+    pub fn find(named: Option<&Path>) -> Result<Self, Failure> {
+        match named {
+            Some(path) if !is_there(path) => Err(Failure::new(path.display(), "there is no such settings file")),
+            Some(path) => Self::read(path),
+            None => match usual_places().find(|path| is_there(path)) {
+                Some(path) => Self::read(&path),
+                None => Ok(Self::default()),
+            },
+        }
+    }
+
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let document = Document::read(path)?;
+        let mut root = document.root()?;
+        let mut file = Self { path: Some(path.to_owned()), ..Self::default() };
+        root.set("addr", &mut file.addr, |value| checked(value, read_place))?;
+        root.set("client", &mut file.client, |value| checked(value, read_name))?;
+        let token = root.set("token", &mut file.token, |value| checked(value, read_token))?;
+        let mut token_path = None;
+        let token_file = root.set("token_file", &mut token_path, path_in)?;
+        root.set("ca_path", &mut file.ca_path, path_in)?;
+        root.set("cert_path", &mut file.cert_path, path_in)?;
+        root.set("key_path", &mut file.key_path, path_in)?;
+        root.finish()?;
+        if let (Some(_), Some(token_file)) = (&token, &token_file) {
+            return Err(token_file.refuse("and `token` exclude each other"));
+        }
+        if token.is_some() {
+            // There is a token in it, so nobody else may read it.
+            files::read_private_through_links(path, LIMIT)?;
+        }
+        if let Some(path) = token_path {
+            file.token = Some(token_in(&path)?);
+        }
+        Ok(file)
+    }
+
+    /// How messages call the setting `key` of this file.
+    pub fn said(&self, key: &str) -> String {
+        match &self.path {
+            Some(path) => format!("{key} in {}", path.display()),
+            None => format!("{key} in client.toml"),
+        }
+    }
+}
+
+/// `$XDG_CONFIG_HOME/jarvis-secretsd/client.toml`, by default in `~/.config`, and `/etc/jarvis-secretsd/client.toml`.
+fn usual_places() -> impl Iterator<Item = PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let own = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")));
+    own.into_iter().chain([PathBuf::from("/etc")]).map(|directory| directory.join("jarvis-secretsd/client.toml"))
+}
+
+/// Whether there is such a file, as far as we may look.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+fn checked<T>(value: &Value<'_>, read: fn(&str) -> Result<T, String>) -> Result<Option<T>, Failure> {
+    read(value.string()?).map(Some).map_err(|why| value.refuse(why))
+}
+
+fn path_in(value: &Value<'_>) -> Result<Option<PathBuf>, Failure> {
+    value.path().map(Some)
+}

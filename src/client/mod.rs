@@ -1,0 +1,158 @@
+//! A client of the daemon's own API, for the commands of this program.
+//!
+//! Every call is a connection of its own, over TCP, TLS or a Unix socket, and ends within a time limit.
+
+mod exchange;
+mod file;
+mod place;
+mod problem;
+mod settings;
+mod socket;
+mod transport;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::access::{CLIENT_HEADER, Token};
+use crate::clock::Timestamp;
+use crate::failure::Failure;
+use crate::name::{is_name, is_name_byte};
+use crate::secret::{Plaintext, Wiped};
+
+pub use exchange::Answer;
+pub use place::Place;
+pub use settings::{Options, Said, Settings, read_name};
+pub use transport::Transport;
+
+/// How long a call may take. The daemon gives a request ten seconds, and its disk may be slow.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// A client of one daemon, as one of the clients of its policy.
+pub struct Client {
+    transport: Transport,
+    client: Option<Said<String>>,
+    token: Option<Said<Token>>,
+    /// What the settings file is called in a hint.
+    file: String,
+    /// Somebody was warned that all goes in the clear.
+    warned: AtomicBool,
+}
+
+/// A secret's value, as the daemon gave it out.
+pub struct Secret {
+    /// The value.
+    pub value: Plaintext,
+    /// Its version.
+    pub kid: String,
+    /// Until when that is good: the day it is due, or, for one that is no longer current, the end of its grace.
+    pub expires_at: Timestamp,
+}
+
+impl Client {
+    /// A client by these settings. It connects when it is asked something.
+    pub fn new(settings: Settings) -> Self {
+        let Settings { place, client, token, tls, file } = settings;
+        let transport = Transport { place, tls, time_limit: TIME_LIMIT };
+        Self { transport, client, token, file, warned: AtomicBool::new(false) }
+    }
+
+    /// Where the daemon is.
+    pub fn place(&self) -> &Place {
+        &self.transport.place
+    }
+
+    /// The current value of `name`, or that of its version `kid`.
+    ///
+    /// # Errors
+    /// If there is no answer, the daemon refuses, or the answer is about another secret.
+    pub fn get(&self, name: &str, kid: Option<&str>) -> Result<Secret, Failure> {
+        #[derive(Deserialize)]
+        struct Read {
+            name: String,
+            value: Plaintext,
+            kid: String,
+            expires_at: Timestamp,
+        }
+        let body = self.ask(name, "GET", &secret_path(name, kid)?, None, &[])?;
+        match serde_json::from_slice(&body) {
+            Ok(Read { name: found, value, kid: version, expires_at })
+                if found == name && kid.is_none_or(|kid| kid == version) =>
+            {
+                Ok(Secret { value, kid: version, expires_at })
+            }
+            _ => Err(self.strange(name)),
+        }
+    }
+
+    /// Calls the daemon, and returns its answer if that is a success. Messages begin with `what`: what it was about.
+    ///
+    /// # Errors
+    /// If there is no answer, or the daemon refuses; then its own words say why.
+    pub fn ask(
+        &self,
+        what: impl fmt::Display,
+        method: &str,
+        target: &str,
+        json: Option<&[u8]>,
+        headers: &[(&str, &str)],
+    ) -> Result<Wiped, Failure> {
+        let answer = self.call(method, target, json, headers)?;
+        if (200..300).contains(&answer.status) { Ok(answer.body) } else { Err(self.refused(what, &answer)) }
+    }
+
+    /// Calls the daemon, and returns its answer whatever the status. `json` is the body, `target` the path with the query
+    /// behind it; `headers` come besides those that say who asks.
+    ///
+    /// # Errors
+    /// If there is no connection, or no whole answer within the time limit. A change may have been made all the same.
+    pub fn call(
+        &self,
+        method: &str,
+        target: &str,
+        json: Option<&[u8]>,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer, Failure> {
+        let bearer =
+            self.token.as_ref().map(|token| zeroize::Zeroizing::new(format!("Bearer {}", token.value.expose())));
+        let mut all = headers.to_vec();
+        all.extend(self.client.as_ref().map(|client| (CLIENT_HEADER, client.value.as_str())));
+        all.extend(bearer.as_ref().map(|bearer| ("Authorization", bearer.as_str())));
+        let warn = |remote| {
+            if self.token.is_some() && !self.warned.swap(true, Ordering::Relaxed) {
+                eprintln!(
+                    "jarvis-secretsd: warning: the token and what is read go to {remote} in the clear; use https://"
+                );
+            }
+        };
+        let answer = self.transport.call(method, target, &all, json, warn);
+        answer.map_err(|why| Failure::new(self.place(), problem::unreachable(self.place(), &why)))
+    }
+
+    /// The failure of a call about `what` that was answered so.
+    pub fn refused(&self, what: impl fmt::Display, answer: &Answer) -> Failure {
+        Failure::new(what, self.refusal(answer))
+    }
+
+    /// The failure of a call about `what` whose answer has another form than the API promises.
+    pub fn strange(&self, what: impl fmt::Display) -> Failure {
+        Failure::new(what, format_args!("{} answers, but not as this daemon does", self.place()))
+    }
+}
+
+/// The path of a secret, or of one of its versions.
+///
+/// # Errors
+/// If that cannot be one.
+pub fn secret_path(name: &str, kid: Option<&str>) -> Result<String, Failure> {
+    if !is_name(name) {
+        return Err(Failure::new("a secret's name", "is 1 to 128 of A-Z a-z 0-9 _ . -"));
+    }
+    match kid {
+        None => Ok(format!("/secret/{name}")),
+        Some(kid) if !kid.is_empty() && kid.bytes().all(is_name_byte) => Ok(format!("/secret/{name}?kid={kid}")),
+        Some(_) => Err(Failure::new(name, "a kid looks like db-20250101-000000")),
+    }
+}

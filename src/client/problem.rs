@@ -1,0 +1,85 @@
+//! What is told of a call that was not answered as it should have been.
+
+use std::io::{Error, ErrorKind};
+
+use serde::Deserialize;
+
+use super::Client;
+use super::exchange::Answer;
+use super::place::Place;
+use super::settings::Said;
+
+/// The most characters that are shown of what the other side says.
+const SHOWN: usize = 2000;
+
+#[derive(Deserialize)]
+struct Problem {
+    message: String,
+}
+
+/// Why there was no answer, and what to do where that is known.
+pub fn unreachable(place: &Place, why: &Error) -> String {
+    let elsewhere = "say where it is with --addr, JARVIS_SECRETSD_ADDR or `addr` in client.toml";
+    match (why.kind(), place) {
+        (ErrorKind::ConnectionRefused | ErrorKind::NotFound, _) => {
+            format!("{why}: no daemon listens there; start it, or {elsewhere}")
+        }
+        (ErrorKind::PermissionDenied, Place::Unix(_)) => {
+            format!("{why}: this user may not connect; see unix_socket_mode and group of the daemon's configuration")
+        }
+        _ => one_line(&why.to_string()),
+    }
+}
+
+impl Client {
+    /// Why the daemon refused, in its own words, and what to do where that is known.
+    pub(super) fn refusal(&self, answer: &Answer) -> String {
+        let Ok(Problem { message }) = serde_json::from_slice(&answer.body) else {
+            return format!(
+                "status {} from {}, which does not answer as this daemon does",
+                answer.status,
+                self.place()
+            );
+        };
+        let message = one_line(&message);
+        if answer.status == 401 { format!("{message}; {}", self.who_asked()) } else { message }
+    }
+
+    fn who_asked(&self) -> String {
+        let client = match &self.client {
+            Some(Said { value, by }) => format!("the client is {value} ({by})"),
+            None => format!("no client is named (--client, JARVIS_SECRETSD_CLIENT or `client` in {})", self.file),
+        };
+        let token = match &self.token {
+            Some(Said { by, .. }) => format!("the token is that of {by}"),
+            None => format!(
+                "there is no token (JARVIS_SECRETSD_TOKEN_FILE, JARVIS_SECRETSD_TOKEN, `token_file` or `token` in {})",
+                self.file
+            ),
+        };
+        format!("{client}, and {token}")
+    }
+}
+
+/// What the other side says, as a line that a terminal only shows.
+fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for c in text.chars().take(SHOWN) {
+        match c {
+            '"' | '\'' | '\\' => line.push(c),
+            c => line.extend(c.escape_debug()),
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_hostile_server_says_stays_one_line_and_short() {
+        assert_eq!(one_line("a \"b\"\n\u{1b}[2J\u{202e}"), "a \"b\"\\n\\u{1b}[2J\\u{202e}");
+        assert_eq!(one_line(&"x".repeat(5000)).len(), SHOWN);
+    }
+}

@@ -1,0 +1,151 @@
+//! Where the daemon is and who asks, by the first that says it: an option, the environment, the settings file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use zeroize::Zeroizing;
+
+use super::file::SettingsFile;
+use super::place::Place;
+use crate::access::{NoToken, Token};
+use crate::failure::Failure;
+use crate::files;
+use crate::http::tls;
+use crate::name::is_name;
+
+/// The CAs that the system trusts, as Debian and most others keep them.
+const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// The longest file that holds a token, in bytes.
+const LONGEST_TOKEN: u64 = 256;
+
+/// What is said by options.
+#[derive(Default)]
+pub struct Options<'a> {
+    /// `--addr`.
+    pub addr: Option<Place>,
+    /// `--client`.
+    pub client: Option<String>,
+    /// `--client-config`.
+    pub file: Option<&'a Path>,
+}
+
+/// A setting, and what has said it, for messages.
+pub struct Said<T> {
+    /// What was said.
+    pub value: T,
+    /// By what: `--client`, say.
+    pub by: String,
+}
+
+/// All that a call needs to know.
+pub struct Settings {
+    /// Where the daemon is.
+    pub place: Place,
+    /// Which client asks; none: its credential alone says so.
+    pub client: Option<Said<String>>,
+    /// What proves it, unless a certificate or the user at the Unix socket does.
+    pub token: Option<Said<Token>>,
+    /// What TLS is spoken with, where it is.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// What the settings file would be called in a hint.
+    pub file: String,
+}
+
+impl Settings {
+    /// Puts together what `options`, the environment and the settings file say.
+    ///
+    /// # Errors
+    /// Says which of them is wrong, and why.
+    pub fn gather(options: Options) -> Result<Self, Failure> {
+        let named = variable("CLIENT_CONFIG", |path| Ok(PathBuf::from(path)))?.map(|said| said.value);
+        let file = SettingsFile::find(options.file.or(named.as_deref()))?;
+        let by_file = |key| file.said(key);
+        let place = match options.addr {
+            Some(addr) => addr,
+            None => match variable("ADDR", read_place)? {
+                Some(said) => said.value,
+                None => file.addr.clone().unwrap_or(Place::Tcp { host: "127.0.0.1".into(), port: 8081, tls: false }),
+            },
+        };
+        let client = match options.client {
+            Some(value) => Some(Said { value, by: "--client".into() }),
+            None => variable("CLIENT", read_name)?
+                .or(file.client.clone().map(|value| Said { value, by: by_file("client") })),
+        };
+        let path = |variable_name, key, path: &Option<PathBuf>| {
+            let said = variable(variable_name, |path| Ok(PathBuf::from(path)))?;
+            Ok::<_, Failure>(said.or(path.clone().map(|value| Said { value, by: by_file(key) })))
+        };
+        let tls = if let Place::Tcp { tls: true, .. } = place {
+            let ca = path("CA", "ca_path", &file.ca_path)?;
+            let cert = path("CERT", "cert_path", &file.cert_path)?;
+            let key = path("KEY", "key_path", &file.key_path)?;
+            let identity = match (&cert, &key) {
+                (None, None) => None,
+                (Some(cert), Some(key)) => Some((cert.value.as_path(), key.value.as_path())),
+                (Some(Said { by, .. }), None) => return Err(Failure::new(by, "a certificate needs its key besides")),
+                (None, Some(Said { by, .. })) => return Err(Failure::new(by, "a key needs its certificate besides")),
+            };
+            Some(tls::client_trusting(ca.as_ref().map_or(Path::new(SYSTEM_CA), |ca| &ca.value), identity)?)
+        } else {
+            None
+        };
+        let name = file.path.as_ref().map_or("client.toml".into(), |path| path.display().to_string());
+        let by_file = by_file("token");
+        let token = token_by_environment()?.or(file.token.map(|value| Said { value, by: by_file }));
+        Ok(Self { place, client, token, tls, file: name })
+    }
+}
+
+fn token_by_environment() -> Result<Option<Said<Token>>, Failure> {
+    let token = variable("TOKEN", read_token)?;
+    let file = variable("TOKEN_FILE", |path| Ok(PathBuf::from(path)))?;
+    match (token, file) {
+        (Some(Said { by, .. }), Some(Said { by: other, .. })) => {
+            Err(Failure::new(by, format_args!("and {other} exclude each other")))
+        }
+        (None, Some(Said { value, by })) => Ok(Some(Said { value: token_in(&value)?, by })),
+        (token, None) => Ok(token),
+    }
+}
+
+/// What the environment variable `JARVIS_SECRETSD_<name>` says; an empty one says nothing.
+fn variable<T>(name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<Said<T>>, Failure> {
+    let by = format!("JARVIS_SECRETSD_{name}");
+    match std::env::var(&by).map(Zeroizing::new) {
+        Ok(text) if !text.is_empty() => match read(&text) {
+            Ok(value) => Ok(Some(Said { value, by })),
+            Err(why) => Err(Failure::new(by, why)),
+        },
+        Err(std::env::VarError::NotUnicode(_)) => Err(Failure::new(by, "is not UTF-8")),
+        _ => Ok(None),
+    }
+}
+
+/// An address, as any of the settings writes it.
+pub fn read_place(text: &str) -> Result<Place, String> {
+    Place::parse(text)
+}
+
+/// A client's name.
+pub fn read_name(text: &str) -> Result<String, String> {
+    let why = "must be a client's name: 1 to 128 of A-Z a-z 0-9 _ . -";
+    if is_name(text) { Ok(text.to_owned()) } else { Err(why.to_owned()) }
+}
+
+/// A token.
+pub fn read_token(text: &str) -> Result<Token, String> {
+    Token::parse(text).map_err(|why| match why {
+        NoToken::Form => "must be a token, as `jarvis-secretsd token CLIENT` prints it".to_owned(),
+        NoToken::Checksum => "must be a whole token: this one was mistyped or cut off".to_owned(),
+    })
+}
+
+/// The token in the file at `path`, which must be private. One newline may stand behind it.
+pub fn token_in(path: &Path) -> Result<Token, Failure> {
+    let bytes = files::read_private_through_links(path, LONGEST_TOKEN)?;
+    let text = std::str::from_utf8(bytes.strip_suffix(b"\n").unwrap_or(&bytes)).unwrap_or_default();
+    read_token(text).map_err(|why| Failure::new(path.display(), why))
+}

@@ -1,0 +1,89 @@
+//! A connection to a daemon over TCP or a Unix socket, of which all ends at a deadline.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
+
+/// A connected socket. Whatever is read or written later than its deadline fails.
+pub struct Socket {
+    fd: OwnedFd,
+    deadline: Instant,
+    /// Where it is connected to, if that is another machine.
+    pub remote: Option<IpAddr>,
+}
+
+impl Socket {
+    /// Connects to one of the addresses that `host` has, whichever answers first in their order.
+    ///
+    /// # Errors
+    /// That of the last address.
+    pub fn tcp(host: &str, port: u16, deadline: Instant) -> io::Result<Self> {
+        let mut failed = io::Error::other("the host has no address");
+        for address in (host, port).to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, remaining(deadline)?) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(Self { fd: stream.into(), deadline, remote: remote(address) });
+                }
+                Err(why) => failed = why,
+            }
+        }
+        Err(failed)
+    }
+
+    /// Connects to the Unix socket at `path`.
+    ///
+    /// # Errors
+    /// If nobody listens there.
+    pub fn unix(path: &Path, deadline: Instant) -> io::Result<Self> {
+        let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        // Connecting waits too, if the queue of those who wait to be accepted is full.
+        set_socket_timeout(&fd, Timeout::Send, Some(remaining(deadline)?))?;
+        rustix::net::connect(&fd, &SocketAddrUnix::new(path)?)?;
+        Ok(Self { fd, deadline, remote: None })
+    }
+}
+
+/// The address, unless what is sent there stays on this machine.
+fn remote(address: SocketAddr) -> Option<IpAddr> {
+    Some(address.ip().to_canonical()).filter(|ip| !ip.is_loopback())
+}
+
+/// How long it is until `deadline`.
+fn remaining(deadline: Instant) -> io::Result<Duration> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    // The system takes a microsecond for the shortest time, and nothing for none at all.
+    if left < Duration::from_micros(1) { Err(late()) } else { Ok(left) }
+}
+
+fn late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "no whole answer within the time limit")
+}
+
+/// What a timeout of the socket looks like, as what it means.
+fn or_late<T>(outcome: rustix::io::Result<T>) -> io::Result<T> {
+    outcome.map_err(|why| if why == rustix::io::Errno::AGAIN { late() } else { why.into() })
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        set_socket_timeout(&self.fd, Timeout::Recv, Some(remaining(self.deadline)?))?;
+        or_late(rustix::io::read(&self.fd, buffer))
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        set_socket_timeout(&self.fd, Timeout::Send, Some(remaining(self.deadline)?))?;
+        or_late(rustix::io::write(&self.fd, bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
