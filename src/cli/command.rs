@@ -50,7 +50,8 @@ impl Operands {
 pub struct Opt {
     /// Its name, without the two hyphens.
     pub name: &'static str,
-    /// What the usage line calls its value; none if it takes none.
+    /// What the usage line calls its value; none if it takes none. One that begins with `[=` may be left out, and is given
+    /// behind an equals sign.
     pub value: Option<&'static str>,
     /// What it says, in one line.
     pub summary: &'static str,
@@ -79,6 +80,12 @@ impl Arguments {
     /// The value that this option was given.
     pub fn value(&self, option: &Opt) -> Option<&OsStr> {
         self.options.iter().find(|(name, _)| *name == option.name).map(|(_, value)| value.as_os_str())
+    }
+
+    /// The same, as text.
+    pub fn text(&self, option: &Opt) -> Result<Option<&str>, Exit> {
+        let Some(value) = self.value(option) else { return Ok(None) };
+        value.to_str().map(Some).ok_or_else(|| Exit::usage(format_args!("--{} takes UTF-8", option.name)))
     }
 
     /// The same, as a path.
@@ -122,7 +129,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Exi
                 if given.has(option) {
                     return Err(Exit::usage(format_args!("--{} is given twice", option.name)));
                 }
-                let value = if option.value.is_some() { parser.value()? } else { OsString::new() };
+                let value = match option.value {
+                    None => OsString::new(),
+                    Some(optional) if optional.starts_with("[=") => parser.optional_value().unwrap_or_default(),
+                    Some(_) => parser.value()?,
+                };
                 given.options.push((option.name, value));
             }
             Arg::Value(word) => match &words {
@@ -184,6 +195,7 @@ impl Command {
         let mut usage = self.name.to_owned();
         for Opt { name, value, .. } in self.options {
             match value {
+                Some(optional) if optional.starts_with("[=") => usage.push_str(&format!(" [--{name}{optional}]")),
                 Some(value) => usage.push_str(&format!(" [--{name} {value}]")),
                 None => usage.push_str(&format!(" [--{name}]")),
             }

@@ -3,7 +3,9 @@
 mod audit;
 mod backup;
 mod check;
+mod client;
 mod command;
+mod get;
 mod healthcheck;
 mod help;
 mod init;
@@ -30,6 +32,7 @@ const COMMANDS: &[Command] = &[
     healthcheck::COMMAND,
     init::COMMAND,
     token::COMMAND,
+    get::COMMAND,
     audit::COMMAND,
     backup::BACKUP,
     backup::VERIFY,

@@ -1,6 +1,7 @@
 //! The daemon from outside: the real binary, asked over HTTP as curl would ask it, and the files that it leaves.
 
 mod activation;
+mod asking;
 mod audited;
 mod backup;
 mod calls;
@@ -8,6 +9,7 @@ mod canary;
 mod check_and_set;
 mod cli;
 mod client;
+mod client_get;
 mod crash;
 mod credentials;
 mod flood;

@@ -1,0 +1,81 @@
+//! What all commands share that ask a daemon.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+use super::Exit;
+use super::command::{Arguments, Opt};
+use crate::client::{Client, Options, Place, Settings, read_name};
+use crate::failure::Failure;
+use crate::name::is_name;
+
+/// Where the daemon is.
+pub const ADDR: Opt = Opt {
+    name: "addr",
+    value: Some("ADDR"),
+    summary: "the daemon: http://host:port, https://host:port or unix:/path (default: http://127.0.0.1:8081)",
+};
+
+/// Who asks.
+pub const CLIENT: Opt = Opt { name: "client", value: Some("NAME"), summary: "the client of the policy that asks" };
+
+/// The settings of both, and of the credential.
+pub const CLIENT_CONFIG: Opt = Opt {
+    name: "client-config",
+    value: Some("PATH"),
+    summary: "the client's settings (default: ~/.config/jarvis-secretsd/client.toml, then /etc/jarvis-secretsd/client.toml)",
+};
+
+impl Client {
+    /// The client that the options [`ADDR`], [`CLIENT`] and [`CLIENT_CONFIG`], the environment and the settings file
+    /// describe. It connects when it is asked something.
+    pub fn from_arguments(arguments: &Arguments) -> Result<Self, Exit> {
+        let options = Options {
+            addr: read(arguments, &ADDR, Place::parse)?,
+            client: read(arguments, &CLIENT, read_name)?,
+            file: arguments.path(&CLIENT_CONFIG),
+        };
+        Settings::gather(options).map(Self::new).map_err(Exit::config)
+    }
+}
+
+fn read<T>(arguments: &Arguments, option: &Opt, read: fn(&str) -> Result<T, String>) -> Result<Option<T>, Exit> {
+    let Some(value) = arguments.text(option)? else { return Ok(None) };
+    read(value).map(Some).map_err(|why| Exit::usage(format_args!("--{} {why}", option.name)))
+}
+
+/// An answer for programs.
+pub const JSON: Opt = Opt { name: "json", value: None, summary: "print the API's answer, which is JSON" };
+
+/// The secrets' names that a command was given.
+pub fn names(arguments: &Arguments) -> Result<Vec<&str>, Exit> {
+    fn checked(name: &OsString) -> Result<&str, Exit> {
+        let wrong = || Exit::usage(format_args!("{name:?} is no secret's name: 1 to 128 of A-Z a-z 0-9 _ . -"));
+        name.to_str().filter(|name| is_name(name)).ok_or_else(wrong)
+    }
+    arguments.operands().iter().map(checked).collect()
+}
+
+/// The one secret's name that a command was given.
+pub fn name(arguments: &Arguments) -> Result<&str, Exit> {
+    Ok(names(arguments)?[0])
+}
+
+/// Writes `bytes` to standard output.
+///
+/// # Errors
+/// If they cannot be written: whoever gets them must not take a part for the whole.
+pub fn print(bytes: &[u8]) -> Result<(), Exit> {
+    // Not through the buffer of `Stdout`, in which a copy of a value would stay.
+    let output = io::stdout().as_fd().try_clone_to_owned();
+    let written = output.and_then(|output| File::from(output).write_all(bytes));
+    written.map_err(|why| Failure::new("standard output", why).into())
+}
+
+/// The same, and a newline behind them.
+pub fn print_line(bytes: &[u8]) -> Result<(), Exit> {
+    print(bytes)?;
+    print(b"\n")
+}

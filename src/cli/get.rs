@@ -1,0 +1,33 @@
+//! `get`: a value, bare, for a person or a script.
+
+use std::io::{self, IsTerminal};
+
+use super::Exit;
+use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
+use super::command::{Arguments, Command, Operands, Opt};
+use crate::client::{Client, secret_path};
+
+pub const COMMAND: Command = Command {
+    name: "get",
+    operands: Operands::one("NAME"),
+    options: &[KID, JSON, ADDR, CLIENT, CLIENT_CONFIG],
+    summary: "print the value of a secret, and nothing else",
+    run,
+};
+
+const KID: Opt =
+    Opt { name: "kid", value: Some("KID"), summary: "that version, while it is readable, and not the current one" };
+
+fn run(arguments: &Arguments) -> Result<(), Exit> {
+    let name = client::name(arguments)?;
+    let kid = arguments.text(&KID)?;
+    let target = secret_path(name, kid).map_err(Exit::usage)?;
+    let client = Client::from_arguments(arguments)?;
+    if arguments.has(&JSON) {
+        return client::print_line(&client.ask(name, "GET", &target, None, &[])?);
+    }
+    let secret = client.get(name, kid)?;
+    let value = secret.value.expose().as_bytes();
+    // A person's next prompt begins on its own line; a script gets what is stored, byte for byte.
+    if io::stdout().is_terminal() { client::print_line(value) } else { client::print(value) }
+}

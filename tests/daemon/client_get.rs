@@ -1,0 +1,93 @@
+//! `get`: a value for a script, over every way to a daemon.
+
+use crate::asking::{Asked, failure, printed};
+use crate::site::told;
+
+#[test]
+fn a_value_is_read_over_tcp_tls_and_the_unix_socket_with_each_credential() {
+    for (asked, ways) in [(Asked::plain(), &["admin", "local"][..]), (Asked::secured(), &["admin", "reader", "local"])]
+    {
+        asked.store("db_main", "pa\u{df} \"word\"");
+        for way in ways {
+            let arguments = ["get", "db_main"];
+            let mut program = match *way {
+                "admin" => asked.admin(&arguments),
+                "reader" => asked.reader(&arguments),
+                _ => asked.local(&arguments),
+            };
+            let output = program.output().unwrap();
+            assert!(output.stderr.is_empty(), "{way}: {output:?}");
+            assert_eq!(printed(output), "pa\u{df} \"word\"", "{way}: the value and nothing else");
+            let lines = asked.daemon.site.audit(1);
+            assert_eq!(told(lines.last().unwrap())[..3], [Some("get_secret"), Some(way), Some("db_main")]);
+        }
+    }
+}
+
+#[test]
+fn an_older_version_is_read_by_its_kid_and_json_is_the_answer_of_the_api() {
+    let asked = Asked::plain();
+    let (old, new) = (asked.store("db_main", "one"), asked.store("db_main", "two"));
+    let get = |arguments: &[&str]| asked.local(&[&["get", "db_main"], arguments].concat()).output().unwrap();
+    assert_eq!(printed(get(&["--kid", &old])), "one");
+    assert_eq!(printed(get(&["--kid", &new])), "two");
+    let answer: serde_json::Value = serde_json::from_str(&printed(get(&["--json"]))).unwrap();
+    assert_eq!((&answer["name"], &answer["value"], &answer["kid"]), (&"db_main".into(), &"two".into(), &new.into()));
+    let unknown = get(&["--kid", "db_main-20250101-000000"]);
+    assert_eq!(failure(&unknown, 1), "db_main: there is no such version of db_main");
+}
+
+#[test]
+fn what_the_daemon_refuses_is_told_in_its_words_and_exits_with_1() {
+    let asked = Asked::secured();
+    let of = |mut program: std::process::Command| failure(&program.output().unwrap(), 1);
+    assert_eq!(of(asked.admin(&["get", "db_none"])), "db_none: there is no secret db_none");
+    assert_eq!(of(asked.reader(&["get", "api_key"])), "api_key: client reader not allowed to access api_key");
+}
+
+#[test]
+fn whoever_is_not_known_is_told_which_settings_say_who_asks() {
+    let asked = Asked::secured();
+    let mut nobody = asked.admin(&["get", "db_main", "--client", "nobody"]);
+    let why = failure(&nobody.output().unwrap(), 1);
+    assert!(why.ends_with("the client is nobody (--client), and the token is that of JARVIS_SECRETSD_TOKEN"), "{why}");
+    nobody.env_remove("JARVIS_SECRETSD_TOKEN");
+    let why = failure(&nobody.output().unwrap(), 1);
+    assert!(why.contains("(--client), and there is no token (JARVIS_SECRETSD_TOKEN_FILE, "), "{why}");
+    let mut unnamed = asked.admin(&["get", "db_main"]);
+    unnamed.env_remove("JARVIS_SECRETSD_CLIENT").env_remove("JARVIS_SECRETSD_TOKEN");
+    let why = failure(&unnamed.output().unwrap(), 1);
+    let file = asked.daemon.site.path("client.toml");
+    assert!(
+        why.contains(&format!(
+            "no client is named (--client, JARVIS_SECRETSD_CLIENT or `client` in {}",
+            file.display()
+        )),
+        "{why}"
+    );
+}
+
+#[test]
+fn a_certificate_that_is_not_of_the_ca_is_refused_before_anything_is_sent() {
+    let asked = Asked::secured();
+    let lines = asked.daemon.site.audit_lines().len();
+    let mut program = asked.admin(&["get", "db_main"]);
+    let foreign = crate::tls_client::data("foreign.pem");
+    let why = failure(&program.env("JARVIS_SECRETSD_CA", foreign).output().unwrap(), 1);
+    assert!(why.starts_with(&format!("{}: invalid peer certificate", asked.addr())), "{why}");
+    assert_eq!(asked.daemon.site.audit_lines().len(), lines, "no request came");
+}
+
+#[test]
+fn nobody_at_the_address_is_told_with_what_to_do() {
+    let asked = Asked::plain();
+    let addr = asked.addr();
+    let mut tcp = asked.admin(&["get", "db_main"]);
+    let mut unix = asked.local(&["get", "db_main"]);
+    let _site = asked.daemon.stop();
+    for program in [&mut tcp, &mut unix] {
+        let why = failure(&program.output().unwrap(), 1);
+        assert!(why.contains("no daemon listens there; start it, or say where it is with --addr"), "{why}");
+    }
+    assert!(failure(&tcp.output().unwrap(), 1).starts_with(&format!("{addr}: ")));
+}
