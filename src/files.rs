@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use crate::clock::Timestamp;
 use crate::failure::Failure;
 use crate::secret::Wiped;
 
@@ -157,15 +158,19 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
     sync_parent(path)
 }
 
-/// Gives the file at `path` the name `aside` instead, durably.
-///
-/// # Errors
-/// If something of that name is there already (both are left as they are), or the disk refuses.
-pub fn move_aside(path: &Path, aside: &Path) -> io::Result<()> {
-    // Unlike a rename, a link never replaces what is there.
-    std::fs::hard_link(path, aside)?;
-    std::fs::remove_file(path)?;
-    sync_parent(path)
+/// Gives the file at `path` a second name, so that another one can take its place: that of a sibling with `.before-`,
+/// `what` and the second `now` behind it, and `-2`, `-3` … if there is such a file already. Returns that name.
+pub fn keep_before(path: &Path, what: &str, now: Timestamp) -> io::Result<PathBuf> {
+    let first = sibling(path, &format!(".before-{what}-{}", now.compact()));
+    let mut kept = first.clone();
+    for number in 2.. {
+        // Unlike a rename, a link never replaces what is there.
+        match std::fs::hard_link(path, &kept) {
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => kept = sibling(&first, &format!("-{number}")),
+            linked => return linked.map(|()| kept),
+        }
+    }
+    unreachable!("no directory has that many files")
 }
 
 /// Makes a change of the names in `path`'s directory (a new file, a rename) durable.
@@ -197,6 +202,18 @@ mod tests {
         let _ = std::fs::remove_dir_all(&dir);
         create_dir(&dir).unwrap();
         dir
+    }
+
+    #[test]
+    fn what_is_kept_takes_no_name_that_there_is() {
+        let dir = scratch("kept");
+        let path = dir.join("f");
+        std::fs::write(&path, "old").unwrap();
+        let now = Timestamp::from_nanos(1_761_565_004_549_067_206);
+        let names: Vec<_> = (0..3).map(|_| keep_before(&path, "restore", now).unwrap()).collect();
+        let endings = ["", "-2", "-3"].map(|ending| dir.join(format!("f.before-restore-20251027-113644{ending}")));
+        assert_eq!(names, endings);
+        assert!(names.iter().all(|name| std::fs::read_to_string(name).unwrap() == "old"));
     }
 
     #[test]

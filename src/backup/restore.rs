@@ -109,19 +109,20 @@ impl Place {
     /// Takes away what is there, unless it is the same, and keeps it.
     fn make_room(&self, now: Timestamp) -> Result<Option<Kept>, Failure> {
         let Self { path, fresh } = self;
-        let kept = files::sibling(path, &format!(".before-restore-{}", now.compact()));
-        let moved = (|| {
+        let kept = (|| {
             let there = match File::open(path) {
-                Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(false),
+                Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
                 opened => opened?,
             };
             if digest("", there)? == digest("", File::open(fresh.temporary_path())?)? {
-                return Ok(false);
+                return Ok(None);
             }
-            files::move_aside(path, &kept).map(|()| true)
+            let kept = files::keep_before(path, "restore", now)?;
+            fs::remove_file(path)?;
+            files::sync_parent(path)?;
+            Ok(Some(Kept { path: path.clone(), kept }))
         })();
-        let moved = moved.map_err(|why: io::Error| Failure::new(path.display(), why))?;
-        Ok(moved.then(|| Kept { path: path.clone(), kept }))
+        kept.map_err(|why: io::Error| Failure::new(path.display(), why))
     }
 
     /// Puts it there.

@@ -1,0 +1,31 @@
+//! `/rekey`: another master key, which lies ready where the present one is. No key is ever sent or answered.
+
+use rouille::{Request, Response};
+use serde::{Deserialize, Serialize};
+
+use super::call::Call;
+use super::problem::Problem;
+use super::{Query, json};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// `POST /rekey`: puts the vault under the next master key. Which file it is in, is the configuration's to say.
+pub fn rekey(call: &mut Call, request: &Request, body: &[u8]) -> Result<Response, Problem> {
+    Query::of(request, &[])?;
+    let Nothing {} = json::read(body, "{}")?;
+    call.require_admin("the master key")?;
+    let source = &call.api.master_key;
+    let next = source.next().map_err(|why| Problem::internal(why.to_string()))?;
+    let next = next.ok_or_else(|| {
+        Problem::not_found("no next master key lies ready; `jarvis-secretsd rekey` makes one and then asks for this")
+    })?;
+    let old = source.load().map_err(|why| Problem::internal(why.to_string()))?;
+    call.rekey(&old, &next)?;
+    #[derive(Serialize)]
+    struct Answer {
+        rekeyed: bool,
+    }
+    Ok(Response::json(&Answer { rekeyed: true }))
+}

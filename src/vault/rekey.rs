@@ -1,0 +1,57 @@
+//! Another master key: the data key is wrapped anew, which is one line of the file, and all records stay as they are.
+//!
+//! The file is written anew all the same and put in place of the old one, so that a crash leaves the one or the other.
+//! Nobody waits for it, as for a compaction.
+
+use std::io::Write;
+
+use super::Vault;
+use super::header::Header;
+use super::order::Refused;
+use super::seal::{KeyBytes, SealingKey};
+use crate::audit::{AuditFailure, Entry, Outcome};
+use crate::sync::lock;
+
+impl Vault {
+    /// Puts the vault, which is under the master key `old`, under `next`. `entry` is written to the audit log just before
+    /// the new file takes the place of the old one.
+    ///
+    /// # Errors
+    /// Says why the old key is still in force; only [`Refused::Audit`] with `applied` means that the next one is.
+    pub fn rekey(&self, old: &KeyBytes, next: &KeyBytes, entry: Entry) -> Result<(), Refused> {
+        let mut header = lock(&self.rewriting);
+        let rewrapped = header
+            .rewrap(&SealingKey::new(old), &SealingKey::new(next))
+            .map_err(|why| Refused::Storage(why.to_string()))?
+            .ok_or(Refused::WrongKey)?;
+        self.put_in_place(&mut header, rewrapped, entry)
+    }
+
+    fn put_in_place(&self, header: &mut Header, rewrapped: Header, entry: Entry) -> Result<(), Refused> {
+        let storage = |why: std::io::Error| Refused::Storage(why.to_string());
+        let mut successor = lock(&self.log).store.begin_successor().map_err(storage)?;
+        successor.write_all(&rewrapped.line()).map_err(storage)?;
+        let mut log = self.catch_up(&mut successor, header.line().len() as u64).map_err(storage)?;
+        successor.sync().map_err(storage)?;
+        let entry = Entry { vault_seq: Some(log.end.seq), ..entry };
+        let audited = self.audit.write_synced(vec![entry.clone()]);
+        if let Err(AuditFailure::NotWritten(why)) = audited {
+            return Err(Refused::Audit { applied: false, why });
+        }
+        if let Err(why) = log.store.replace(successor) {
+            let why = why.to_string();
+            let took_back = self.audit.write_synced(vec![entry.ended(Outcome::Error, format!("not done: {why}"))]);
+            if took_back.is_err() {
+                log::error!("The audit log says that the master key was changed, and it was not: {why}");
+            }
+            return Err(Refused::Storage(why));
+        }
+        log.end.length = log.store.length();
+        *header = rewrapped;
+        log::info!("Vault put under another master key");
+        match audited {
+            Err(AuditFailure::NotSynced(why)) => Err(Refused::Audit { applied: true, why }),
+            _ => Ok(()),
+        }
+    }
+}
