@@ -21,7 +21,7 @@ use crate::http::{Limits, Listener, Server, Tls};
 use crate::metrics::Metrics;
 use crate::rotation::Scheduler;
 use crate::systemd::{CredentialServer, CredentialSocket};
-use crate::vault::{self, KeyBytes, KeyFile, Lifetimes, MasterKeySource, Vault};
+use crate::vault::{self, KeyFile, KeyInForce, Lifetimes, MasterKeySource, Vault};
 
 /// How long requests in flight may take when the daemon stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -76,14 +76,22 @@ impl Prepared {
         }
         locks.take(&[vault_path, audit_path])?;
         let Looked { audit: found_audit, key, vault: found_vault, rollback } = looked;
+        let source = KeyFile::new(master_key_path);
         let master = match key {
-            Some(key) => {
+            Some(KeyInForce { key, is_next }) => {
                 log::info!("Loaded master key from {}", master_key_path.display());
+                if is_next {
+                    log::warn!(
+                        "The vault is under the next master key already, {}: run `jarvis-secretsd rekey` again, which puts \
+                         that in its place",
+                        source.next_path().display()
+                    );
+                }
                 key
             }
             None => {
                 log::info!("Generating new master key at {}", master_key_path.display());
-                KeyFile::new(master_key_path).generate()?
+                source.generate()?
             }
         };
         let found_vault = match found_vault {
@@ -123,6 +131,7 @@ impl Prepared {
             access: Arc::new(access),
             vault,
             audit,
+            master_key: Box::new(source),
             metrics: Metrics::new(&clock),
             connections: listener.stats().clone(),
             started,
@@ -228,7 +237,7 @@ impl Daemon {
 /// What was found on the disk, before anything is changed.
 struct Looked {
     audit: audit::Found,
-    key: Option<KeyBytes>,
+    key: Option<KeyInForce>,
     vault: Option<vault::Found>,
     /// What an accepted rollback is, in words.
     rollback: Option<String>,
@@ -245,9 +254,9 @@ impl Looked {
             let why = format!("the master key of the vault {} is missing; put it back", vault_path.display());
             return Err(Failure::new(master_key_path.display(), why));
         }
-        let key = if source.exists() { Some(source.load()?) } else { None };
+        let key = if source.exists() { Some(KeyInForce::find(&source, vault_path)?) } else { None };
         let vault = match &key {
-            Some(key) if vault_exists => Some(vault::Found::look(vault_path, key, known)?),
+            Some(found) if vault_exists => Some(vault::Found::look(vault_path, &found.key, known)?),
             _ => None,
         };
         let (seq, saw) = vault.as_ref().map_or((0, 0), |vault| (vault.seq(), vault.audited()));

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use crate::failure::Failure;
 use crate::files;
@@ -19,22 +20,28 @@ impl DirectoryLocks {
     /// # Errors
     /// If another process has one of them.
     pub fn take(&mut self, paths: &[&Path]) -> Result<(), Failure> {
-        for directory in paths.iter().filter_map(|path| files::parent(path).canonicalize().ok()) {
-            if let btree_map::Entry::Vacant(unlocked) = self.0.entry(directory) {
-                let lock = Self::lock(unlocked.key())?;
-                unlocked.insert(lock);
-            }
+        match self.try_take(paths)? {
+            None => Ok(()),
+            Some(taken) => Err(Failure::new(taken.display(), "another jarvis-secretsd is using this directory")),
         }
-        Ok(())
     }
 
-    fn lock(directory: &Path) -> Result<File, Failure> {
-        let fail = |why: &dyn std::fmt::Display| Failure::new(directory.display(), why);
-        let file = File::open(directory).map_err(|why| fail(&why))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(file),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(fail(&"another jarvis-secretsd is using this directory")),
-            Err(why) => Err(fail(&why)),
+    /// The same; returns the first directory that another process has.
+    ///
+    /// # Errors
+    /// If a directory cannot be opened, or its file system knows no locks.
+    pub fn try_take(&mut self, paths: &[&Path]) -> Result<Option<PathBuf>, Failure> {
+        for directory in paths.iter().filter_map(|path| files::parent(path).canonicalize().ok()) {
+            if let btree_map::Entry::Vacant(unlocked) = self.0.entry(directory) {
+                let fail = |why: std::io::Error| Failure::new(unlocked.key().display(), why);
+                let file = File::open(unlocked.key()).map_err(fail)?;
+                match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                    Ok(()) => _ = unlocked.insert(file),
+                    Err(Errno::WOULDBLOCK) => return Ok(Some(unlocked.into_key())),
+                    Err(why) => return Err(fail(why.into())),
+                }
+            }
         }
+        Ok(None)
     }
 }

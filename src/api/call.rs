@@ -10,7 +10,7 @@ use crate::access::{IdentityErrorKind, Policy, Principal, Throttled, identify};
 use crate::audit::{Entry, Event, Outcome};
 use crate::http::Peer;
 use crate::name::is_name;
-use crate::vault::{Condition, Done, Order, Wish};
+use crate::vault::{Condition, Done, KeyBytes, Order, Refused, Wish};
 
 /// A call of a client that was identified.
 pub struct Call<'a> {
@@ -149,6 +149,13 @@ impl<'a> Call<'a> {
             Ok(done) => !done.is_empty(),
             Err(refused) => refused.was_applied(),
         };
+        Ok(answer?)
+    }
+
+    /// Puts the vault under another master key; its audit line is then written.
+    pub fn rekey(&mut self, old: &KeyBytes, next: &KeyBytes) -> Result<(), Problem> {
+        let answer = self.api.vault.rekey(old, next, self.entry.clone());
+        self.is_written = answer.as_ref().map_or_else(Refused::was_applied, |()| true);
         Ok(answer?)
     }
 

@@ -11,6 +11,7 @@ mod json;
 mod list;
 mod openapi;
 mod problem;
+mod rekey;
 mod rotate;
 mod secret;
 
@@ -25,7 +26,7 @@ use crate::audit::{AuditLog, Entry, Event};
 use crate::clock::Timestamp;
 use crate::http::{self, Handler, Peer};
 use crate::metrics::Metrics;
-use crate::vault::{MAX_VALUE, Rotation, Vault, Version};
+use crate::vault::{MAX_VALUE, MasterKeySource, Rotation, Vault, Version};
 use problem::Problem;
 
 /// The largest body: a value of which each byte is escaped (`\u0001`), and what stands around it.
@@ -39,6 +40,8 @@ pub struct Api {
     pub vault: Arc<Vault>,
     /// Where every access is written down.
     pub audit: Arc<AuditLog>,
+    /// Where the vault's master key comes from.
+    pub master_key: Box<dyn MasterKeySource + Send + Sync>,
     /// What is counted.
     pub metrics: Metrics,
     /// What the connection layer counts.
@@ -53,11 +56,12 @@ struct Route {
     allow: &'static str,
 }
 
-const ROUTES: [Route; 8] = [
+const ROUTES: [Route; 9] = [
     Route { path: "/secret/{name}", allow: "GET, HEAD, DELETE" },
     Route { path: "/secret", allow: "POST" },
     Route { path: "/secrets", allow: "GET, HEAD" },
     Route { path: "/rotate", allow: "POST" },
+    Route { path: "/rekey", allow: "POST" },
     Route { path: "/audit/checkpoint", allow: "GET, HEAD" },
     Route { path: "/healthz", allow: "GET, HEAD" },
     Route { path: "/metrics", allow: "GET, HEAD" },
@@ -113,6 +117,9 @@ impl Api {
             },
             (POST) ["/rotate"] => {
                 self.audited(request, peer, Event::Rotate, |call| rotate::rotate(call, request, body))
+            },
+            (POST) ["/rekey"] => {
+                self.audited(request, peer, Event::Rekey, |call| rekey::rekey(call, request, body))
             },
             (GET) ["/audit/checkpoint"] => checkpoint::checkpoint(self, request, peer),
             (GET) ["/healthz"] => health::healthz(self, request).unwrap_or_else(Response::from),

@@ -108,6 +108,7 @@ impl From<Refused> for Problem {
                 "precondition_failed",
                 "the secret's current version is not as If-Match or If-None-Match says",
             ),
+            refused @ Refused::WrongKey => Self::internal(format!("{refused}; nothing was changed")),
             Refused::Storage(why) => {
                 let message = format!("the vault cannot be written: {why}; nothing was changed");
                 Self::new(503, "vault_unavailable", message)

@@ -32,6 +32,8 @@ pub enum Event {
     Recovered,
     /// An operator let the daemon start although the vault or this log is older than the other one says.
     RollbackAccepted,
+    /// The vault was put under another master key.
+    Rekey,
     /// A backup was put in the place of the vault.
     Restore,
     /// The log goes on in a new file.

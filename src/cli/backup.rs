@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::command::{Arguments, CONFIG, Command, Operands, Opt};
+use super::command::{Arguments, CONFIG, Command, MASTER_KEY, Operands, Opt};
 use super::{Exit, load_config};
 use crate::backup::{self, Archive, Verified};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::vault::{KeyBytes, KeyFile, MasterKeySource};
+use crate::vault::{KeyBytes, KeyFile, KeyInForce, MasterKeySource};
 
 pub const BACKUP: Command = Command {
     name: "backup",
@@ -37,12 +37,6 @@ const OUTPUT: Opt = Opt {
     name: "output",
     value: Some("FILE"),
     summary: "the backup (default: jarvis-secretsd-YYYYMMDD-HHMMSS.tar in the working directory)",
-};
-
-const MASTER_KEY: Opt = Opt {
-    name: "master-key",
-    value: Some("FILE"),
-    summary: "the master key (default: the one that the configuration names)",
 };
 
 const KEEP_POLICY: Opt = Opt { name: "keep-policy", value: None, summary: "leave the policy that is there as it is" };
@@ -92,7 +86,8 @@ fn restore(arguments: &Arguments) -> Result<(), Exit> {
 }
 
 fn master_key(arguments: &Arguments, config: &Config) -> Result<KeyBytes, Exit> {
-    Ok(KeyFile::new(arguments.path(&MASTER_KEY).unwrap_or(&config.paths.master_key_path)).load()?)
+    let source = KeyFile::new(arguments.path(&MASTER_KEY).unwrap_or(&config.paths.master_key_path));
+    Ok(KeyInForce::find(&source, &config.paths.vault_path)?.key)
 }
 
 fn summary(verified: &Verified) -> String {

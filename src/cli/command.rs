@@ -64,6 +64,13 @@ pub const CONFIG: Opt = Opt {
     summary: "the configuration (default: /etc/jarvis-secretsd/config.toml)",
 };
 
+/// The master key, where it is not the one that the configuration names.
+pub const MASTER_KEY: Opt = Opt {
+    name: "master-key",
+    value: Some("FILE"),
+    summary: "the master key (default: the one that the configuration names)",
+};
+
 /// What a command was given.
 #[derive(Default)]
 pub struct Arguments {

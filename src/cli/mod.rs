@@ -10,6 +10,7 @@ mod healthcheck;
 mod help;
 mod init;
 mod protection;
+mod rekey;
 mod serve;
 mod sockets;
 mod token;
@@ -37,6 +38,7 @@ const COMMANDS: &[Command] = &[
     backup::BACKUP,
     backup::VERIFY,
     backup::RESTORE,
+    rekey::COMMAND,
 ];
 
 /// Why the program ends without having done what it was to do.

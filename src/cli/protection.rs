@@ -24,14 +24,14 @@ pub fn give_up_root(user: &User, config: &Config, access: &Access) -> Result<Pro
     Ok(done)
 }
 
-/// Confines the process to what a daemon at work opens: its state, and what it reads again, the policy and the
-/// certificates.
+/// Confines the process to what a daemon at work opens: its state, and what it reads again, the policy, the certificates,
+/// and the master key when it is changed.
 ///
 /// What is behind a symbolic link is read where that leads now, too.
 pub fn confine(config: &Config) -> Protection {
-    let PathsConfig { vault_path, audit_path, .. } = &config.paths;
+    let PathsConfig { vault_path, audit_path, master_key_path } = &config.paths;
     let tls = config.server.tls.iter().flat_map(TlsConfig::paths);
-    let named: Vec<&Path> = tls.chain([config.security.rbac_policy_path.as_path()]).collect();
+    let named: Vec<&Path> = tls.chain([config.security.rbac_policy_path.as_path(), master_key_path]).collect();
     let targets: Vec<PathBuf> = named.iter().filter_map(|path| path.canonicalize().ok()).collect();
     let writable = [vault_path, audit_path].map(|path| files::parent(path));
     let readable: Vec<&Path> =

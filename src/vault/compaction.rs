@@ -5,14 +5,15 @@
 //! lines holds up a writer, for as long as one commit takes.
 
 use std::io::{self, Read, Write};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 
-use super::Vault;
 use super::change::Change;
+use super::header::Header;
 use super::load::End;
 use super::record::{NO_LINK, Sealed};
 use super::store::Successor;
+use super::{Log, Vault};
 use crate::failure::Failure;
 use crate::sync::lock;
 
@@ -64,30 +65,16 @@ impl Vault {
         if dead > 0 { self.compact().map(|()| true) } else { Ok(false) }
     }
 
-    fn compact(&self) -> Result<(), Failure> {
-        let _one_at_a_time = lock(&self.compacting);
+    pub(super) fn compact(&self) -> Result<(), Failure> {
+        let header = lock(&self.rewriting);
         let fail = |why: io::Error| Failure::new("compaction", why);
         let (start, mut successor) = {
             let log = lock(&self.log);
             (log.end, log.store.begin_successor().map_err(fail)?)
         };
-        let mut end = self.write_snapshot(&start, &mut successor)?;
-        let mut copied = start.length;
-        loop {
-            let (length, reader) = {
-                let log = lock(&self.log);
-                (log.end.length, log.store.reader(copied))
-            };
-            copy(reader, length - copied, &mut successor).map_err(fail)?;
-            copied = length;
-            successor.sync().map_err(fail)?;
-            if lock(&self.log).end.length - copied <= HANDOVER {
-                break;
-            }
-        }
-        let mut log = lock(&self.log);
+        let mut end = self.write_snapshot(&header, &start, &mut successor)?;
+        let mut log = self.catch_up(&mut successor, start.length).map_err(fail)?;
         let length = log.end.length;
-        copy(log.store.reader(copied), length - copied, &mut successor).map_err(fail)?;
         end.length += length - start.length;
         end.records += log.end.records - start.records;
         (end.seq, end.link) = (log.end.seq, log.end.link);
@@ -99,8 +86,27 @@ impl Vault {
         Ok(())
     }
 
+    /// Copies to `successor` what the file has behind byte `copied`, while it is appended to; the last of it with the file
+    /// held, which the caller lets go when the successor has taken its place.
+    pub(super) fn catch_up(&self, successor: &mut Successor, mut copied: u64) -> io::Result<MutexGuard<'_, Log>> {
+        loop {
+            let (length, reader) = {
+                let log = lock(&self.log);
+                (log.end.length, log.store.reader(copied))
+            };
+            copy(reader, length - copied, successor)?;
+            copied = length;
+            successor.sync()?;
+            let log = lock(&self.log);
+            if log.end.length - copied <= HANDOVER {
+                copy(log.store.reader(copied), log.end.length - copied, successor)?;
+                return Ok(log);
+            }
+        }
+    }
+
     /// Writes the header and, sealed anew, all versions that change number `start.seq` left.
-    fn write_snapshot(&self, start: &End, successor: &mut Successor) -> Result<End, Failure> {
+    fn write_snapshot(&self, header: &Header, start: &End, successor: &mut Successor) -> Result<End, Failure> {
         let mut live = Vec::new();
         self.walk(
             |_, versions, items| items.extend(versions.iter().map(|kept| kept.record.clone())),
@@ -110,13 +116,11 @@ impl Vault {
         live.sort_unstable_by_key(|record| record.seq);
         let spent = self.spent();
 
-        let mut header = self.header.line();
-        header.push(b'\n');
         let overhead_records = spent.len() as u64 + 1;
         let records = (live.len() + spent.len()) as u64;
         let mut writer = SnapshotWriter { successor, end: End { link: NO_LINK, ..*start } };
         (writer.end.length, writer.end.records) = (0, 0);
-        writer.put(&header)?;
+        writer.put(&header.line())?;
         let snapshot = Change::Snapshot { through: start.seq, link: start.link, records };
         let audited = self.audit.synced_seq();
         writer.record(&Sealed::seal(&self.key, (start.seq, NO_LINK), audited, &snapshot, "")?)?;

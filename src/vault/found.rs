@@ -38,10 +38,8 @@ impl Found {
     pub fn create(path: &Path, master: &KeyBytes) -> Result<Self, Failure> {
         let master_key = SealingKey::new(master);
         let (header, _) = Header::generate(&master_key)?;
-        let mut line = header.line();
-        line.push(b'\n');
         files::create_dir(files::parent(path))
-            .and_then(|()| files::create(path, 0o600, &line))
+            .and_then(|()| files::create(path, 0o600, &header.line()))
             .map_err(|why| Failure::new(path.display(), why))?;
         Self::look(path, master, 0)
     }
@@ -90,7 +88,6 @@ impl Found {
         let stats = Stats::default();
         stats.publish(&end, &state);
         Ok(Vault {
-            header,
             key,
             state: Mutex::new(state),
             log: Mutex::new(Log { store: self.store, end }),
@@ -99,7 +96,7 @@ impl Found {
             clock,
             lifetimes,
             stats,
-            compacting: Mutex::new(()),
+            rewriting: Mutex::new(header),
             compaction_wanted: AtomicBool::new(false),
             compaction_failed_at: AtomicU64::new(0),
             file_lost: AtomicBool::new(false),

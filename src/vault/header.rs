@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::seal::{self, NotAuthentic, SealingKey};
+use super::seal::{self, KeyBytes, NotAuthentic, SealingKey};
 use crate::failure::{Failure, printable};
 
 /// What a file that is a vault calls itself.
@@ -39,7 +39,7 @@ impl Header {
         Ok((header, VaultKey { vault_id, key: SealingKey::new(&data_key) }))
     }
 
-    /// Reads a header line (without its newline). The error is a reason, in words.
+    /// Reads a header line, without its newline. The error is a reason, in words.
     pub fn parse(line: &[u8]) -> Result<Self, String> {
         let header: Self = serde_json::from_slice(line)
             .map_err(|why| format!("the header is not one of a vault: {}", printable(&why.to_string())))?;
@@ -49,23 +49,39 @@ impl Header {
         if header.version != VERSION {
             return Err(format!("the vault has version {}, this program reads version {VERSION}", header.version));
         }
-        if header.line() != line {
+        if header.line().strip_suffix(b"\n") != Some(line) {
             return Err("the header was changed".to_owned());
         }
         Ok(header)
     }
 
-    /// The header's line, without a newline.
+    /// The header's line.
     pub fn line(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a header is plain strings and a number")
+        let mut line = serde_json::to_vec(self).expect("a header is plain strings and a number");
+        line.push(b'\n');
+        line
+    }
+
+    /// The same vault and the same data key, wrapped by `next` instead of `master`.
+    ///
+    /// # Errors
+    /// None if `master` does not unwrap it; a failure if there are no random bytes.
+    pub fn rewrap(&self, master: &SealingKey, next: &SealingKey) -> Result<Option<Self>, Failure> {
+        let Ok(data_key) = self.data_key(master) else { return Ok(None) };
+        let wrapped_key = seal::encode(&next.seal(wrapping(&self.vault_id).as_bytes(), &data_key[..])?);
+        let (format, vault_id) = (self.format.clone(), self.vault_id.clone());
+        Ok(Some(Self { format, version: self.version, vault_id, wrapped_key }))
     }
 
     /// Unwraps the data key with the master key.
     pub fn unwrap_key(&self, master: &SealingKey) -> Result<VaultKey, NotAuthentic> {
+        Ok(VaultKey { vault_id: self.vault_id.clone(), key: SealingKey::new(&self.data_key(master)?) })
+    }
+
+    fn data_key(&self, master: &SealingKey) -> Result<KeyBytes, NotAuthentic> {
         let wrapped = seal::decode(&self.wrapped_key).ok_or(NotAuthentic)?;
         let bytes = master.open(wrapping(&self.vault_id).as_bytes(), &wrapped)?;
-        let key = Zeroizing::new(<[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| NotAuthentic)?);
-        Ok(VaultKey { vault_id: self.vault_id.clone(), key: SealingKey::new(&key) })
+        <[u8; 32]>::try_from(bytes.as_slice()).map(Zeroizing::new).map_err(|_| NotAuthentic)
     }
 }
 
@@ -85,9 +101,21 @@ mod tests {
     fn a_data_key_is_unwrapped_by_its_own_master_key_only() {
         let master = SealingKey::new(&seal::random().unwrap());
         let (header, key) = Header::generate(&master).unwrap();
-        let read = Header::parse(&header.line()).unwrap();
+        let read = Header::parse(header.line().trim_ascii_end()).unwrap();
         assert_eq!(read.unwrap_key(&master).unwrap().vault_id, key.vault_id);
         assert!(read.unwrap_key(&SealingKey::new(&seal::random().unwrap())).is_err());
+    }
+
+    #[test]
+    fn a_rewrapped_data_key_is_the_same_under_the_next_master_key_and_no_longer_under_the_old_one() {
+        let [master, next, stranger] = [(); 3].map(|()| SealingKey::new(&seal::random().unwrap()));
+        let (header, key) = Header::generate(&master).unwrap();
+        let rewrapped = header.rewrap(&master, &next).unwrap().unwrap();
+        let sealed = key.key.seal(b"", b"v").unwrap();
+        assert_eq!(**rewrapped.unwrap_key(&next).unwrap().key.open(b"", &sealed).unwrap(), *b"v");
+        assert!(rewrapped.unwrap_key(&master).is_err());
+        assert_eq!(rewrapped.line().len(), header.line().len());
+        assert!(header.rewrap(&stranger, &next).unwrap().is_none());
     }
 
     #[test]
@@ -100,8 +128,9 @@ mod tests {
     fn every_changed_bit_of_a_header_is_noticed() {
         let master = SealingKey::new(&seal::random().unwrap());
         let line = Header::generate(&master).unwrap().0.line();
+        let line = line.trim_ascii_end();
         for bit in 0..line.len() * 8 {
-            let mut changed = line.clone();
+            let mut changed = line.to_vec();
             changed[bit / 8] ^= 1 << (bit % 8);
             let noticed = Header::parse(&changed).map_or(true, |header| header.unwrap_key(&master).is_err());
             assert!(noticed, "bit {bit}");

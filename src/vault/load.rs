@@ -96,16 +96,15 @@ impl std::fmt::Display for LoadError {
     }
 }
 
+/// Reads the header of a vault, and nothing else.
+pub fn header(vault: impl Read) -> Result<Header, LoadError> {
+    Lines::of(vault).header()
+}
+
 /// Reads a whole vault of `size` bytes, which the audit log knows up to change number `known`.
 pub fn load(vault: impl Read, size: u64, master: &SealingKey, known: u64) -> Result<Loaded, LoadError> {
-    let mut lines = Lines { reader: BufReader::with_capacity(1 << 16, vault), line: Vec::new(), number: 0 };
-    let header = match lines.next()? {
-        Some(line) => Header::parse(line.strip_suffix(b"\n").unwrap_or(line)).map_err(LoadError::Header)?,
-        None => return Err(LoadError::Header("the file is empty, a vault has at least a header line".to_owned())),
-    };
-    if !lines.line.ends_with(b"\n") {
-        return Err(LoadError::Header("the header line is not whole".to_owned()));
-    }
+    let mut lines = Lines::of(vault);
+    let header = lines.header()?;
     let key = header.unwrap_key(master).map_err(|NotAuthentic| LoadError::WrongKey)?;
     let length = lines.line.len() as u64;
     let mut loaded = Loaded {
@@ -218,6 +217,22 @@ struct Lines<R> {
 }
 
 impl<R: Read> Lines<R> {
+    fn of(vault: R) -> Self {
+        Self { reader: BufReader::with_capacity(1 << 16, vault), line: Vec::new(), number: 0 }
+    }
+
+    /// The first line.
+    fn header(&mut self) -> Result<Header, LoadError> {
+        let line = self
+            .next()?
+            .ok_or_else(|| LoadError::Header("the file is empty, a vault has at least a header line".to_owned()))?;
+        let header = Header::parse(line.strip_suffix(b"\n").unwrap_or(line)).map_err(LoadError::Header)?;
+        match line.ends_with(b"\n") {
+            true => Ok(header),
+            false => Err(LoadError::Header("the header line is not whole".to_owned())),
+        }
+    }
+
     /// The next line with its newline; without it if it is the last and not whole, or longer than any record.
     fn next(&mut self) -> Result<Option<&[u8]>, LoadError> {
         self.line.clear();

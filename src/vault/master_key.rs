@@ -1,10 +1,18 @@
 //! Where the master key (the KEK) comes from.
+//!
+//! Vault and key cannot be exchanged in one step. While the one is put under another key, that key lies beside the present
+//! one, and whichever opens the vault is in force.
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, fchown};
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::seal::{self, KeyBytes};
+use super::load;
+use super::seal::{self, KeyBytes, SealingKey};
+use crate::clock::Timestamp;
 use crate::failure::Failure;
 use crate::files;
 
@@ -16,11 +24,49 @@ pub trait MasterKeySource {
     /// The key.
     fn load(&self) -> Result<KeyBytes, Failure>;
 
+    /// The key that is to take its place, if one lies ready.
+    fn next(&self) -> Result<Option<KeyBytes>, Failure>;
+
     /// Makes a new key where there is none, durably.
     fn generate(&self) -> Result<KeyBytes, Failure>;
 }
 
-/// A file with the 32 bytes of the key and nothing else, readable by its owner only.
+/// The one of a source's keys that a vault is under.
+pub struct KeyInForce {
+    /// The key.
+    pub key: KeyBytes,
+    /// It is the next one: a rekey was interrupted before the key took its place.
+    pub is_next: bool,
+}
+
+impl KeyInForce {
+    /// Finds the key of `source` that the vault at `path` is under. If none of them is, it is the present one, by which
+    /// reading the vault will fail with the reason.
+    ///
+    /// # Errors
+    /// If a key cannot be read.
+    pub fn find(source: &dyn MasterKeySource, path: &Path) -> Result<Self, Failure> {
+        let key = source.load()?;
+        if !is_under(path, &key)
+            && let Some(next) = source.next()?
+            && is_under(path, &next)
+        {
+            return Ok(Self { key: next, is_next: true });
+        }
+        Ok(Self { key, is_next: false })
+    }
+}
+
+/// Whether there is a vault at `path` and it is under the master key `key`.
+pub fn is_under(path: &Path, key: &KeyBytes) -> bool {
+    File::open(path)
+        .ok()
+        .and_then(|file| load::header(file).ok())
+        .is_some_and(|header| header.unwrap_key(&SealingKey::new(key)).is_ok())
+}
+
+/// A file with the 32 bytes of the key and nothing else, readable by its owner only. The next key has the same name with
+/// `.next` behind it.
 pub struct KeyFile {
     path: PathBuf,
 }
@@ -30,6 +76,46 @@ impl KeyFile {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
+
+    /// Where the next key lies.
+    pub fn next_path(&self) -> PathBuf {
+        files::sibling(&self.path, ".next")
+    }
+
+    /// The next key: the one that lies ready, or a new one, which belongs to whom the present one belongs to.
+    ///
+    /// # Errors
+    /// If there is no present one, or the disk refuses.
+    pub fn prepare_next(&self) -> Result<KeyBytes, Failure> {
+        if let Some(next) = self.next()? {
+            return Ok(next);
+        }
+        let key = seal::random()?;
+        let written = (|| {
+            let owner = fs::metadata(&self.path)?;
+            let mut fresh = files::Fresh::begin(&self.next_path(), 0o600)?;
+            fresh.file.write_all(&key[..])?;
+            fchown(&fresh.file, Some(owner.uid()), Some(owner.gid()))?;
+            fresh.create()
+        })();
+        written.map_err(|why: io::Error| Failure::new(self.path.display(), why))?;
+        Ok(key)
+    }
+
+    /// Puts the next key in the place of the present one, of which it returns where it is kept. At any moment, one of them
+    /// is there.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn adopt_next(&self, now: Timestamp) -> Result<PathBuf, Failure> {
+        let adopted = (|| {
+            let kept = files::keep_before(&self.path, "rekey", now)?;
+            fs::rename(self.next_path(), &self.path)?;
+            files::sync_parent(&self.path)?;
+            Ok(kept)
+        })();
+        adopted.map_err(|why: io::Error| Failure::new(self.path.display(), why))
+    }
 }
 
 impl MasterKeySource for KeyFile {
@@ -38,12 +124,12 @@ impl MasterKeySource for KeyFile {
     }
 
     fn load(&self) -> Result<KeyBytes, Failure> {
-        let bytes = files::read_private(&self.path, 32)?;
-        let key: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| {
-            let why = format!("a master key is exactly 32 bytes, this file has {}", bytes.len());
-            Failure::new(self.path.display(), why)
-        })?;
-        Ok(Zeroizing::new(*key))
+        read(&self.path)
+    }
+
+    fn next(&self) -> Result<Option<KeyBytes>, Failure> {
+        let path = self.next_path();
+        if path.symlink_metadata().is_ok() { read(&path).map(Some) } else { Ok(None) }
     }
 
     fn generate(&self) -> Result<KeyBytes, Failure> {
@@ -53,4 +139,13 @@ impl MasterKeySource for KeyFile {
             .map_err(|why| Failure::new(self.path.display(), why))?;
         Ok(key)
     }
+}
+
+fn read(path: &Path) -> Result<KeyBytes, Failure> {
+    let bytes = files::read_private(path, 32)?;
+    let key: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| {
+        let why = format!("a master key is exactly 32 bytes, this file has {}", bytes.len());
+        Failure::new(path.display(), why)
+    })?;
+    Ok(Zeroizing::new(*key))
 }

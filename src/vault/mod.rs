@@ -16,6 +16,7 @@ mod master_key;
 mod order;
 mod plan;
 mod record;
+mod rekey;
 mod seal;
 mod state;
 mod store;
@@ -28,7 +29,7 @@ pub use change::{Rotation, Version};
 pub use contents::Contents;
 pub use found::Found;
 pub use load::{LoadError, Unaudited};
-pub use master_key::{KeyFile, MasterKeySource};
+pub use master_key::{KeyFile, KeyInForce, MasterKeySource, is_under};
 pub use order::{Answer, Condition, Done, Order, Refused, Wish};
 pub use seal::{KeyBytes, SealStats};
 pub use state::Missing;
@@ -60,7 +61,6 @@ pub struct Lifetimes {
 
 /// The vault.
 pub struct Vault {
-    header: Header,
     key: VaultKey,
     state: Mutex<State>,
     /// The file. Whoever leads a commit holds it, and a compaction when it begins and when it hands over.
@@ -70,7 +70,8 @@ pub struct Vault {
     clock: Clock,
     lifetimes: Lifetimes,
     stats: Stats,
-    compacting: Mutex<()>,
+    /// The file's first line. Whoever writes the file anew holds it.
+    rewriting: Mutex<Header>,
     compaction_wanted: AtomicBool,
     /// How large the file was when the last compaction in the background failed; 0 if it did not. The next one waits until
     /// the file has grown by a quarter: on a full disk, writing it anew with every change would leave no room for those.

@@ -83,6 +83,8 @@ pub enum Refused {
     NotFound(String),
     /// The condition does not hold.
     PreconditionFailed,
+    /// The vault is not under the master key that was said to be the present one.
+    WrongKey,
     /// The vault's file cannot be written; nothing was changed.
     Storage(String),
     /// The audit log cannot be written; nothing was changed, unless `applied`.
@@ -99,6 +101,7 @@ impl std::fmt::Display for Refused {
         match self {
             Self::NotFound(name) => write!(f, "there is no secret {name}"),
             Self::PreconditionFailed => f.write_str("the condition does not hold"),
+            Self::WrongKey => f.write_str("this is not the master key that the vault is under"),
             Self::Storage(why) | Self::Audit { why, .. } => f.write_str(why),
         }
     }

@@ -6,6 +6,7 @@ mod conditions;
 mod damage;
 mod failures;
 mod model;
+mod rekey;
 mod secrecy;
 mod tears;
 mod versions;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::running::Daemon;
-use crate::site::{AUDIT, BINARY, MASTER_KEY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, run};
+use crate::site::{AUDIT, BINARY, MASTER_KEY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, run, said};
 
 /// A site of its own with the same master key as `site`, and nothing else of it.
 fn elsewhere(site: &Site) -> Site {
@@ -32,20 +32,16 @@ fn verify(site: &Site, backup: &Path) -> Output {
     run(&[&"backup", &"verify", &"--config", &site.path("config.toml"), &backup])
 }
 
-fn told(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
 #[track_caller]
 fn refused(output: &Output, why: &str) {
-    assert_eq!(output.status.code(), Some(1), "{}", told(output));
-    assert!(told(output).contains(why), "{}", told(output));
+    assert_eq!(output.status.code(), Some(1), "{}", said(output));
+    assert!(said(output).contains(why), "{}", said(output));
 }
 
 #[track_caller]
 fn done(output: &Output, what: &str) {
-    assert!(output.status.success(), "{}", told(output));
-    assert!(told(output).contains(what), "{}", told(output));
+    assert!(output.status.success(), "{}", said(output));
+    assert!(said(output).contains(what), "{}", said(output));
 }
 
 fn value(daemon: &Daemon, name: &str) -> Option<String> {
@@ -145,7 +141,7 @@ fn verify_says_what_a_restore_would_lose_and_the_restore_loses_that_and_keeps_th
     done(&restored, "vault.json was kept as ");
     assert_eq!(site.audit_lines()[..before.len()], before[..], "the log never goes back");
     assert_eq!(site.audit(before.len() + 1)[0]["event"], "restore");
-    let aside: Vec<_> = told(&restored)
+    let aside: Vec<_> = said(&restored)
         .lines()
         .filter_map(|line| line.split_once(" was kept as "))
         .map(|(_, kept)| fs::read_to_string(kept).unwrap())
@@ -239,7 +235,7 @@ fn a_backup_replaces_no_file_and_a_vault_that_was_put_back_is_not_backed_up() {
 fn without_output_the_backup_is_named_by_its_time() {
     let site = Daemon::start().stop();
     let made = site.command("backup").current_dir(site.path("")).output().unwrap();
-    let name = told(&made).split_once(": ").unwrap().0.to_owned();
+    let name = said(&made).split_once(": ").unwrap().0.to_owned();
     assert!(name.starts_with("jarvis-secretsd-2") && name.ends_with(".tar"), "{name}");
     done(&verify(&site, &site.path(&name)), "0 secrets");
 }
@@ -283,7 +279,7 @@ fn a_file_that_is_no_backup_is_refused_in_one_line() {
     for file in [site.path(VAULT), PathBuf::from("/dev/zero"), site.path("none.tar"), PathBuf::from(BINARY)] {
         for output in [verify(&site, &file), restore(&site, &file)] {
             assert_eq!(output.status.code(), Some(1), "{output:?}");
-            assert_eq!(told(&output).lines().count(), 1, "{output:?}");
+            assert_eq!(said(&output).lines().count(), 1, "{output:?}");
         }
     }
 }

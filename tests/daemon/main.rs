@@ -21,6 +21,7 @@ mod notify;
 mod openapi;
 mod process;
 mod refusals;
+mod rekey;
 mod rotation;
 mod running;
 mod signals;

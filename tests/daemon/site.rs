@@ -1,7 +1,8 @@
 //! A directory for a daemon: its configuration, its policy, and what it makes there.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -39,6 +40,7 @@ admin = true
 
 pub const VAULT: &str = "state/secrets/vault.json";
 pub const MASTER_KEY: &str = "state/secrets/master.key";
+pub const NEXT_KEY: &str = "state/secrets/master.key.next";
 pub const AUDIT: &str = "state/audit/audit.jsonl";
 pub const SIGNING_KEY: &str = "state/audit/audit.sign.key";
 pub const PUBLIC_KEY: &str = "state/audit/audit.sign.pub";
@@ -49,6 +51,11 @@ pub const NOBODY: u32 = 65533;
 /// What an audit line says of an access: event, client, name, result, detail.
 pub fn told(line: &Value) -> [Option<&str>; 5] {
     ["event", "client", "secret_name", "result", "detail"].map(|field| line[field].as_str())
+}
+
+/// All that a command has written.
+pub fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 /// Waits until `look` finds something.
@@ -122,6 +129,13 @@ impl Site {
         let text = self.read(name);
         assert!(text.contains(from), "{from} is not in {text}");
         self.write(name, &text.replace(from, to));
+    }
+
+    /// Lays this master key ready to take the place of the present one.
+    pub fn lay_next_key(&self, key: &[u8]) {
+        let path = self.path(NEXT_KEY);
+        fs::write(&path, key).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
     }
 
     /// The program with this directory's configuration.

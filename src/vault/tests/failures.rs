@@ -282,3 +282,30 @@ fn a_value_that_memory_lost_is_not_served_and_stays_a_trouble() {
     assert_eq!(vault.trouble(), Some(why));
     assert_eq!(vault.seal_stats().unseal_errors.load(Ordering::Relaxed), 1);
 }
+
+#[test]
+fn a_rekey_that_the_disk_does_not_take_leaves_the_old_key_in_force() {
+    let (mut site, vault, faults) = faulty("rekey");
+    let next = seal::random().unwrap();
+    let rekey = |site: &Site| vault.rekey(&site.master, &next, Entry::new(Event::Rekey));
+    let before = site.bytes();
+    faults.successors.store(1, Ordering::SeqCst);
+    assert!(matches!(rekey(&site), Err(Refused::Storage(_))));
+    vault.audit.faults().writes.store(1, Ordering::SeqCst);
+    assert!(matches!(rekey(&site), Err(Refused::Audit { applied: false, .. })));
+    assert_eq!(site.audit_lines().len(), 1, "it is not audited as done");
+    faults.replacements.store(1, Ordering::SeqCst);
+    assert!(matches!(rekey(&site), Err(Refused::Storage(_))));
+    let told: Vec<_> =
+        site.audit_lines()[1..].iter().map(|line| format!("{} {}", line["event"], line["result"])).collect();
+    let taken_back = [r#""audit_resumed" "success""#, r#""rekey" "success""#, r#""rekey" "error""#];
+    assert_eq!(told, taken_back, "the line that was too early is taken back");
+    assert_eq!(site.bytes(), before);
+    assert!(!site.dir.join("vault.json.compacting").exists());
+
+    vault.audit.faults().syncs.store(2, Ordering::SeqCst);
+    assert!(matches!(rekey(&site), Err(Refused::Audit { applied: true, .. })));
+    vault.compact().unwrap();
+    site.master = next;
+    expect_healed(&site, vault);
+}

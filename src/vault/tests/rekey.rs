@@ -120,9 +120,8 @@ fn of_present_and_next_key_the_one_that_opens_the_vault_is_in_force() {
     rekey(&vault, &site.master, &next);
     assert!(in_force().is_next && in_force().key == next);
 
-    let aside = site.dir.join("old.key");
-    source.adopt_next(&aside).unwrap();
+    let kept = source.adopt_next(START).unwrap();
     assert!(!in_force().is_next && in_force().key == next);
-    assert!(KeyFile::new(aside).load().unwrap() == site.master);
+    assert!(KeyFile::new(kept).load().unwrap() == site.master);
     assert!(source.next().unwrap().is_none());
 }

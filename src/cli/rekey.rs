@@ -1,0 +1,107 @@
+//! `rekey`: the vault under another master key, by the daemon while it works, or without one.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::client::{ADDR, CLIENT, CLIENT_CONFIG};
+use super::command::{Arguments, CONFIG, Command, MASTER_KEY, Operands, Opt};
+use super::{Exit, load_config};
+use crate::audit::{self, Entry, Event};
+use crate::client::Client;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::directory_locks::DirectoryLocks;
+use crate::failure::Failure;
+use crate::vault::{self, KeyBytes, KeyFile, Lifetimes, MasterKeySource, is_under};
+
+pub const COMMAND: Command = Command {
+    name: "rekey",
+    operands: Operands::NONE,
+    options: &[CONFIG, MASTER_KEY, NEW_KEY, ADDR, CLIENT, CLIENT_CONFIG],
+    summary: "put the vault under a new master key, which a daemon at work does itself; the old key is kept aside",
+    run,
+};
+
+const NEW_KEY: Opt = Opt {
+    name: "new-key",
+    value: Some("FILE"),
+    summary: "the new master key, if --master-key names the old one: no key file is then moved, and no daemon may be at work",
+};
+
+fn run(arguments: &Arguments) -> Result<(), Exit> {
+    let config = load_config(arguments.config_path())?;
+    match (arguments.path(&MASTER_KEY), arguments.path(&NEW_KEY)) {
+        (None, None) => with_the_key_file(&config, arguments),
+        (Some(old), Some(new)) => between_files(&config, old, new),
+        _ => Err(Exit::usage("--master-key and --new-key go together")),
+    }
+}
+
+/// The new key lies beside the old one until the vault is under it. What was interrupted goes on where it was.
+fn with_the_key_file(config: &Config, arguments: &Arguments) -> Result<(), Exit> {
+    let (vault_path, key_path) = (&config.paths.vault_path, &config.paths.master_key_path);
+    let source = KeyFile::new(key_path);
+    let old = source.load()?;
+    let next = source.prepare_next()?;
+    if !is_under(vault_path, &next) {
+        match locked(config)? {
+            Some(locks) => rewrap(config, &old, &next, &locks)?,
+            None => {
+                let client = Client::from_arguments(arguments)?;
+                client.ask("rekey", "POST", "/rekey", Some(b"{}"), &[])?;
+                if !is_under(vault_path, &next) {
+                    let why = format!(
+                        "the daemon at {} has another vault; say with --addr where this one's is",
+                        client.place()
+                    );
+                    return Err(Failure::new(vault_path.display(), why).into());
+                }
+            }
+        }
+    }
+    let kept = source.adopt_next(Clock::system().now())?;
+    println!("{} is under a new master key, {}", vault_path.display(), key_path.display());
+    println!("the old one was kept as {}: backups from before need it", kept.display());
+    Ok(())
+}
+
+fn between_files(config: &Config, old: &Path, new: &Path) -> Result<(), Exit> {
+    let vault_path = &config.paths.vault_path;
+    let (old, next) = (KeyFile::new(old).load()?, KeyFile::new(new).load()?);
+    if is_under(vault_path, &next) {
+        println!("{} is under the key in {} already", vault_path.display(), new.display());
+        return Ok(());
+    }
+    let locks =
+        locked(config)?.ok_or_else(|| Failure::new(vault_path.display(), "a daemon is at work; stop it first"))?;
+    rewrap(config, &old, &next, &locks)?;
+    println!("{} is under the key in {}; the old one opens it no longer", vault_path.display(), new.display());
+    Ok(())
+}
+
+/// The directories of the vault and the audit log, unless a daemon has them.
+fn locked(config: &Config) -> Result<Option<DirectoryLocks>, Failure> {
+    let mut locks = DirectoryLocks::default();
+    let taken = locks.try_take(&[&config.paths.vault_path, &config.paths.audit_path])?;
+    Ok(taken.is_none().then_some(locks))
+}
+
+/// Does what a daemon at work would.
+fn rewrap(config: &Config, old: &KeyBytes, next: &KeyBytes, _alone: &DirectoryLocks) -> Result<(), Failure> {
+    let (vault_path, audit_path) = (&config.paths.vault_path, &config.paths.audit_path);
+    let fail = |why: &dyn std::fmt::Display| Failure::new(vault_path.display(), why);
+    let found_audit = audit::Found::look(audit_path)?;
+    let (audited, known) = found_audit.tip().map_or((0, 0), |tip| (tip.seq, tip.vault_seq));
+    let found = vault::Found::look(vault_path, old, known)?;
+    let unfinished = found.unfinished_bytes() + found_audit.unfinished_bytes();
+    if found.seq() != known || found.audited() > audited || unfinished > 0 {
+        return Err(fail(
+            &"vault and audit log do not end at the same moment; start the daemon, which says more, and stop it",
+        ));
+    }
+    let clock = Clock::system();
+    let audit = Arc::new(found_audit.open(clock.clone())?);
+    let lifetimes = Lifetimes { rotation_days: config.security.rotation_days, grace_days: config.security.grace_days };
+    let vault = found.open(vault_path, audit, clock, lifetimes)?;
+    vault.rekey(old, next, Entry::new(Event::Rekey)).map_err(|why| fail(&why))
+}

@@ -1,0 +1,177 @@
+//! Another master key: while the daemon works or not, and after an interruption.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use crate::running::Daemon;
+use crate::site::{MASTER_KEY, NEXT_KEY, Site, VAULT, run, said};
+
+/// `rekey`, asking the daemon at `addr` as `client`.
+fn rekey(site: &Site, client: &str, addr: &str) -> Output {
+    let mut command = site.command("rekey");
+    as_client(&mut command, client, addr).output().unwrap()
+}
+
+fn as_client<'a>(command: &'a mut Command, client: &str, addr: &str) -> &'a mut Command {
+    command.arg("--addr").arg(format!("http://{addr}")).arg("--client").arg(client)
+}
+
+#[track_caller]
+fn done(output: &Output) {
+    assert!(output.status.success(), "{}", said(output));
+}
+
+#[track_caller]
+fn refused(output: &Output, why: &str) {
+    assert_eq!(output.status.code(), Some(1), "{}", said(output));
+    assert!(said(output).contains(why), "{}", said(output));
+}
+
+fn key(site: &Site, name: &str) -> Vec<u8> {
+    fs::read(site.path(name)).unwrap()
+}
+
+/// The old keys that were kept.
+fn kept(site: &Site) -> Vec<PathBuf> {
+    let entries = fs::read_dir(site.path("state/secrets")).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.to_string_lossy().contains("master.key.before-rekey-")).collect()
+}
+
+/// The vault is under the key in its place, and no longer under `old`.
+#[track_caller]
+fn expect_under_the_key_in_place(site: &Site, old: &[u8]) {
+    let new = key(site, MASTER_KEY);
+    assert_ne!(new, old);
+    fs::write(site.path(MASTER_KEY), old).unwrap();
+    let mut daemon = Daemon::spawn(site.command("serve"), site, "refused");
+    assert_eq!(daemon.ended().code(), Some(1));
+    assert!(daemon.log().contains("the master key does not open this vault"), "{}", daemon.log());
+    fs::write(site.path(MASTER_KEY), new).unwrap();
+    let daemon = site.start();
+    assert_eq!(daemon.client("admin").value("db_main"), "v");
+    daemon.stop();
+    site.verify_audit();
+}
+
+fn with_a_secret() -> Daemon {
+    let daemon = Daemon::start();
+    daemon.client("admin").store("db_main", "v");
+    daemon
+}
+
+#[test]
+fn a_daemon_at_work_goes_on_serving_and_the_old_key_is_kept_aside() {
+    let daemon = with_a_secret();
+    let site = daemon.site.clone();
+    let old = key(&site, MASTER_KEY);
+    let mut client = daemon.client("admin");
+    done(&rekey(&site, "admin", &daemon.addr().to_string()));
+    assert_eq!(client.value("db_main"), "v", "on the connection from before");
+    client.store("db_other", "w");
+    let line = site.audit(1).into_iter().find(|line| line["event"] == "rekey").unwrap();
+    assert_eq!((&line["client"], &line["result"], &line["vault_seq"]), (&"admin".into(), &"success".into(), &1.into()));
+
+    let [kept] = &kept(&site)[..] else { panic!("not one old key was kept") };
+    assert_eq!(fs::read(kept).unwrap(), old);
+    assert!(!site.path(NEXT_KEY).exists());
+    let site = daemon.stop();
+    expect_under_the_key_in_place(&site, &old);
+}
+
+#[test]
+fn without_a_daemon_the_command_does_it_and_audits_it() {
+    let site = with_a_secret().stop();
+    let old = key(&site, MASTER_KEY);
+    done(&site.command("rekey").output().unwrap());
+    let line = site.audit(1).pop().unwrap();
+    assert_eq!((&line["event"], &line["client"]), (&"rekey".into(), &serde_json::Value::Null));
+    expect_under_the_key_in_place(&site, &old);
+}
+
+#[test]
+fn only_an_administrator_has_it_done_and_only_if_a_key_lies_ready() {
+    let daemon = with_a_secret();
+    let before = daemon.site.read(VAULT);
+    assert_eq!(daemon.client("reader").post("/rekey", "{}").refusal(), (403, "not_authorized".into()));
+    let mut admin = daemon.client("admin");
+    assert_eq!(admin.post("/rekey", "{}").refusal(), (404, "not_found".into()));
+    assert_eq!(admin.post("/rekey", r#"{"key":"k"}"#).refusal(), (400, "bad_request".into()));
+    assert_eq!(admin.get("/rekey").refusal(), (405, "method_not_allowed".into()));
+    daemon.site.lay_next_key(b"short");
+    assert_eq!(admin.post("/rekey", "{}").refusal(), (500, "internal".into()));
+    assert_eq!(daemon.site.read(VAULT), before);
+    refused(&rekey(&daemon.site, "admin", &daemon.addr().to_string()), "master.key.next: ");
+}
+
+#[test]
+fn one_that_was_refused_goes_on_with_the_same_key() {
+    let daemon = with_a_secret();
+    let (site, addr) = (daemon.site.clone(), daemon.addr().to_string());
+    refused(&rekey(&site, "reader", &addr), "client reader not allowed");
+    let next = key(&site, NEXT_KEY);
+    done(&rekey(&site, "admin", &addr));
+    assert_eq!(key(&site, MASTER_KEY), next);
+}
+
+#[test]
+fn another_daemon_than_the_configurations_is_noticed() {
+    let (daemon, other) = (with_a_secret(), with_a_secret());
+    let old = key(&daemon.site, MASTER_KEY);
+    refused(&rekey(&daemon.site, "admin", &other.addr().to_string()), "no next master key lies ready");
+    fs::copy(daemon.site.path(NEXT_KEY), other.site.path(NEXT_KEY)).unwrap();
+    refused(&rekey(&daemon.site, "admin", &other.addr().to_string()), "has another vault");
+    assert_eq!(key(&daemon.site, MASTER_KEY), old);
+}
+
+#[test]
+fn interrupted_before_the_new_key_is_in_its_place_the_daemon_starts_and_the_command_completes_it() {
+    let site = with_a_secret().stop();
+    let old = key(&site, MASTER_KEY);
+    done(&site.command("rekey").output().unwrap());
+    // As it was just before the last step.
+    fs::rename(site.path(MASTER_KEY), site.path(NEXT_KEY)).unwrap();
+    fs::rename(&kept(&site)[0], site.path(MASTER_KEY)).unwrap();
+
+    let daemon = site.start();
+    assert!(daemon.log().contains("run `jarvis-secretsd rekey` again"), "{}", daemon.log());
+    assert_eq!(daemon.client("admin").value("db_main"), "v");
+    let backup = site.path("b.tar");
+    done(&site.command("backup").arg("--output").arg(&backup).output().unwrap());
+    // There is nothing left to ask the daemon for.
+    done(&site.command("rekey").output().unwrap());
+    daemon.stop();
+    done(&run(&[&"backup", &"verify", &"--master-key", &site.path(MASTER_KEY), &backup]));
+    expect_under_the_key_in_place(&site, &old);
+}
+
+#[test]
+fn between_two_given_keys_no_key_file_is_moved_and_no_daemon_may_be_at_work() {
+    let daemon = with_a_secret();
+    let old = key(&daemon.site, MASTER_KEY);
+    let (old_path, new_path) = (daemon.site.path(MASTER_KEY), daemon.site.path("new.key"));
+    fs::copy(Daemon::start().stop().path(MASTER_KEY), &new_path).unwrap();
+    let between = |site: &Site| {
+        site.command("rekey").arg("--master-key").arg(&old_path).arg("--new-key").arg(&new_path).output().unwrap()
+    };
+    refused(&between(&daemon.site), "a daemon is at work; stop it first");
+    let site = daemon.stop();
+    done(&between(&site));
+    assert_eq!(key(&site, MASTER_KEY), old);
+    let again = between(&site);
+    done(&again);
+    assert!(said(&again).contains("already"), "{}", said(&again));
+    fs::copy(&new_path, &old_path).unwrap();
+    expect_under_the_key_in_place(&site, &old);
+}
+
+#[test]
+fn a_vault_that_a_crash_left_without_its_audit_lines_is_for_the_daemon_first() {
+    let site = with_a_secret().stop();
+    let mut lines = site.audit_lines();
+    lines.truncate(1);
+    site.write(crate::site::AUDIT, &(lines.join("\n") + "\n"));
+    let before = site.read(VAULT);
+    refused(&site.command("rekey").output().unwrap(), "start the daemon");
+    assert_eq!(site.read(VAULT), before);
+}
