@@ -1,0 +1,147 @@
+#!/usr/bin/env bash
+# restore and rekey, killed at each call that changes a file: what is left is either served, or refused and nothing is lost;
+# and doing it again completes it.
+source "$(dirname "$0")/lib.sh"
+need cmp curl jq strace
+need_root
+
+CALLS=(write pwrite64 fsync fdatasync ftruncate rename link linkat unlink fchown)
+new_state
+config=$DIR/config.toml
+jarvis() { "$BINARY" "$1" --config "$config" "${@:2}"; }
+
+# A vault to restore, saved; and the one that is there, which went on from it.
+start_daemon
+expect 200 admin POST /secret '{"name":"postgres_password","value":"saved"}'
+jarvis backup --output "$DIR/saved.tar" >/dev/null
+expect 200 admin POST /secret '{"name":"postgres_password","value":"live"}'
+stop_daemon
+cp -a "$DIR/secrets" "$DIR/audit" "$(mktemp -d "$DIR/live.XXXX")"
+live=$(echo "$DIR"/live.*)
+# Elsewhere, the audit log is another one as well.
+rm -r "$DIR/secrets" "$DIR/audit"
+mkdir -m 700 "$DIR/secrets"
+cp -a "$live/secrets/master.key" "$DIR/secrets/"
+start_daemon
+expect 200 admin POST /secret '{"name":"postgres_password","value":"stranger"}'
+stop_daemon
+cp -a "$DIR/secrets" "$DIR/audit" "$(mktemp -d "$DIR/stranger.XXXX")"
+stranger=$(echo "$DIR"/stranger.*)
+
+# lay STATE: puts that state where the configuration says.
+lay() {
+    rm -rf "$DIR/secrets" "$DIR/audit"
+    cp -a "$1/secrets" "$1/audit" "$DIR/"
+}
+
+# value: what is served.
+value() {
+    expect 200 db GET /secret/postgres_password
+    jq -r .value "$DIR/answer"
+}
+
+# serves VALUE: a daemon that is started now.
+serves() {
+    start_daemon
+    [ "$(value)" = "$1" ] || fail "it serves $(value) instead of $1"
+    stop_daemon
+    "$BINARY" audit verify "$DIR/audit/audit.jsonl" >/dev/null
+}
+
+# killed CALL N COMMAND...: whether the command was killed at the Nth of these calls.
+killed() {
+    local call=$1 n=$2 status=0
+    shift 2
+    {
+        strace -f -qq -o /dev/null -e "inject=$call:signal=KILL:when=$n" "$@" >"$DIR/killed" 2>&1 || status=$?
+    } 2>"$DIR/shell"
+    case $status in
+        0) return 1 ;;
+        137) return 0 ;;
+        *) fail "$* has failed by itself: $(cat "$DIR/killed")" ;;
+    esac
+}
+
+# is_kept FILE: whether a file with this content is still there, in its place or aside.
+is_kept() {
+    local file
+    for file in "$DIR"/secrets/*; do
+        ! cmp -s "$1" "$file" || return 0
+    done
+    return 1
+}
+
+kills=0
+for state in "$live" "$stranger"; do
+    for call in "${CALLS[@]}"; do
+        for ((n = 1; ; n++)); do
+            lay "$state"
+            killed "$call" "$n" "$BINARY" restore --config "$config" "$DIR/saved.tar" || break
+            kills=$((kills + 1))
+            is_kept "$state/secrets/vault.json" || fail "killed at $call $n, the vault of before is lost"
+            jarvis restore "$DIR/saved.tar" >/dev/null
+            is_kept "$state/secrets/vault.json" || fail "after $call $n and once more, the vault of before is lost"
+            serves saved
+        done
+    done
+done
+[ "$kills" -ge 30 ] || fail "only $kills steps were found"
+echo "a restore was killed at $kills steps; each time another one completed it"
+
+# completes: the command, again; then only the new key opens the vault, and the old one is kept.
+completes() {
+    jarvis rekey >/dev/null
+    is_kept "$live/secrets/master.key" || fail "the old key is lost"
+    ! cmp -s "$live/secrets/master.key" "$DIR/secrets/master.key" || fail "the old key is still in its place"
+    [ ! -e "$DIR/secrets/master.key.next" ] || fail "the new key is not in its place"
+    serves live
+}
+
+kills=0
+for call in "${CALLS[@]}"; do
+    for ((n = 1; ; n++)); do
+        lay "$live"
+        killed "$call" "$n" "$BINARY" rekey --config "$config" || break
+        kills=$((kills + 1))
+        serves live
+        completes
+    done
+done
+[ "$kills" -ge 15 ] || fail "only $kills steps were found"
+echo "a rekey without a daemon was killed at $kills steps; each time the vault was served, and another one completed it"
+
+# is_traced: whether strace has the daemon.
+is_traced() { ! grep -q '^TracerPid:\s0$' "/proc/$PID/status"; }
+
+# A daemon that does it, killed in the thread that does.
+kills=0
+for call in "${CALLS[@]}"; do
+    for ((n = 1; ; n++)); do
+        lay "$live"
+        start_daemon
+        strace -f -qq -o /dev/null -e "inject=$call:signal=KILL:when=$n" -p "$PID" 2>"$DIR/strace" &
+        tracer=$!
+        for ((tries = 0; tries < 100; tries++)); do
+            ! is_traced || break
+            sleep 0.1
+        done
+        is_traced || fail "strace does not trace the daemon: $(cat "$DIR/strace")"
+        status=0
+        jarvis rekey --addr "$URL" --client admin >"$DIR/killed" 2>&1 || status=$?
+        if [ "$status" = 0 ]; then
+            kill "$tracer"
+            wait "$tracer" || true
+            stop_daemon
+            break
+        fi
+        status=0
+        { wait "$PID" || status=$?; wait "$tracer" || true; } 2>"$DIR/shell"
+        PID=''
+        [ "$status" = 137 ] || fail "rekey has failed, and the daemon was not killed: $(cat "$DIR/killed")"
+        kills=$((kills + 1))
+        serves live
+        completes
+    done
+done
+[ "$kills" -ge 5 ] || fail "only $kills steps were found"
+echo "a daemon was killed at $kills steps of a rekey; each time the vault was served, and another one completed it"
