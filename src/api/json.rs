@@ -1,10 +1,13 @@
 //! JSON in and out.
 
+use std::fmt;
 use std::io::{self, Cursor, Write};
+use std::marker::PhantomData;
 
 use rouille::{Response, ResponseBody};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::problem::Problem;
 use crate::secret::Wiped;
@@ -21,6 +24,27 @@ pub fn read<T: DeserializeOwned>(body: &[u8], form: &str) -> Result<T, Problem> 
         let what = if why.is_data() { "the body's JSON has not the form" } else { "the body is not JSON of the form" };
         Problem::bad_request(format!("{what} {form}: see line {}, column {}", why.line(), why.column()))
     })
+}
+
+/// A JSON object, read as a `T`, which must not be a list of the values alone in the order of the fields.
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
 }
 
 /// An answer that holds a value: its bytes are wiped when they are sent.

@@ -14,6 +14,7 @@ mod problem;
 mod rekey;
 mod rotate;
 mod secret;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -56,10 +57,11 @@ struct Route {
     allow: &'static str,
 }
 
-const ROUTES: [Route; 9] = [
+const ROUTES: [Route; 10] = [
     Route { path: "/secret/{name}", allow: "GET, HEAD, DELETE" },
+    Route { path: "/secret/{name}/versions", allow: "GET, HEAD" },
     Route { path: "/secret", allow: "POST" },
-    Route { path: "/secrets", allow: "GET, HEAD" },
+    Route { path: "/secrets", allow: "GET, HEAD, POST" },
     Route { path: "/rotate", allow: "POST" },
     Route { path: "/rekey", allow: "POST" },
     Route { path: "/audit/checkpoint", allow: "GET, HEAD" },
@@ -72,8 +74,11 @@ impl Route {
     /// The route that a path belongs to, whatever the method.
     fn of(request: &Request) -> Option<&'static Self> {
         let path = request.raw_url().split('?').next().unwrap_or_default();
-        ROUTES.iter().find(|route| match route.path.split_once('{') {
-            Some((start, _)) => path.strip_prefix(start).is_some_and(|rest| !rest.is_empty() && !rest.contains('/')),
+        ROUTES.iter().find(|route| match route.path.split_once("{name}") {
+            Some((start, end)) => {
+                let name = path.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
+                name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
+            }
             None => path == route.path,
         })
     }
@@ -106,6 +111,9 @@ impl Api {
             (GET) ["/secret/{name}", name: String] => {
                 self.audited(request, peer, Event::GetSecret, |call| secret::read(call, request, &name))
             },
+            (GET) ["/secret/{name}/versions", name: String] => {
+                self.audited(request, peer, Event::ListVersions, |call| versions::versions(call, request, &name))
+            },
             (POST) ["/secret"] => {
                 self.audited(request, peer, Event::CreateSecret, |call| secret::create(call, request, body))
             },
@@ -114,6 +122,9 @@ impl Api {
             },
             (GET) ["/secrets"] => {
                 self.audited(request, peer, Event::ListSecrets, |call| list::list(call, request))
+            },
+            (POST) ["/secrets"] => {
+                self.audited(request, peer, Event::CreateSecret, |call| secret::create_all(call, request, body))
             },
             (POST) ["/rotate"] => {
                 self.audited(request, peer, Event::Rotate, |call| rotate::rotate(call, request, body))

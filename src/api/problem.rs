@@ -103,11 +103,11 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::NotFound(name) => Self::not_found(format!("there is no secret {name}")),
-            Refused::PreconditionFailed => Self::new(
-                412,
-                "precondition_failed",
-                "the secret's current version is not as If-Match or If-None-Match says",
-            ),
+            Refused::PreconditionFailed(names) => {
+                let names = names.join(", ");
+                let message = format!("the current version is not as If-Match or If-None-Match says: {names}");
+                Self::new(412, "precondition_failed", message)
+            }
             refused @ Refused::WrongKey => Self::internal(format!("{refused}; nothing was changed")),
             Refused::Storage(why) => {
                 let message = format!("the vault cannot be written: {why}; nothing was changed");

@@ -1,15 +1,18 @@
-//! `/secret` and `/secret/{name}`: create, read, delete.
+//! `/secret` and `/secret/{name}`: create, read, delete; `/secrets`: create several.
+
+use std::collections::BTreeSet;
 
 use rouille::{Request, Response};
 use serde::{Deserialize, Serialize};
 
 use super::call::Call;
+use super::json::{self, Object};
 use super::problem::Problem;
-use super::{Metadata, Query, conditions, json};
+use super::{Metadata, Query, conditions};
 use crate::clock::Timestamp;
 use crate::generator::Generator;
 use crate::secret::{Plaintext, Wiped};
-use crate::vault::{MAX_VALUE, Missing, Opened, Rotation, Sight, Wish};
+use crate::vault::{MAX_VALUE, Missing, New, Opened, Rotation, Sight, Wish};
 
 const FORM: &str =
     r#"{"name":"…","value":"…"} or {"name":"…","generate":true}, optionally with "rotation":"auto" or "manual""#;
@@ -23,34 +26,85 @@ struct NewVersion {
     rotation: Option<Rotation>,
 }
 
+/// Several of them.
+const FORM_OF_ALL: &str =
+    r#"{"secrets":[{"name":"…","value":"…"},{"name":"…","generate":true},…]}, each as for POST /secret"#;
+
 /// `POST /secret`: a new version, supplied or generated.
 pub fn create(call: &mut Call, request: &Request, body: &[u8]) -> Result<Response, Problem> {
     Query::of(request, &[])?;
-    let NewVersion { name, value, generate, rotation } = json::read(body, FORM)?;
-    call.require_change(&name)?;
-    let (value, rotation) = match (value, &generate) {
-        // What a person supplied is theirs to replace, unless they say otherwise.
-        (Some(value), None) => (value, rotation.unwrap_or(Rotation::Manual)),
-        (None, Some(generator)) => {
-            let value = generator.generate().map_err(|why| Problem::internal(why.to_string()))?;
-            (value, rotation.unwrap_or(Rotation::Auto))
-        }
-        _ => return Err(Problem::bad_request(format!("exactly one of value and generate is needed: {FORM}"))),
-    };
-    match value.expose().len() {
-        0 => return Err(Problem::bad_request("a value must not be empty")),
-        length if length > MAX_VALUE => {
-            return Err(Problem::too_large(format!("a value has at most {MAX_VALUE} bytes, this one has {length}")));
-        }
-        _ => {}
+    let new = json::read(body, FORM)?;
+    let made = make(call, request, [new])?;
+    let metadata = made.first().expect("a put makes one version");
+    Ok(Response::json(metadata).with_unique_header("ETag", conditions::etag(&metadata.kid)))
+}
+
+/// `POST /secrets`: a new version of each, or of none if one of them is not as it should be or not permitted.
+pub fn create_all(call: &mut Call, request: &Request, body: &[u8]) -> Result<Response, Problem> {
+    Query::of(request, &[])?;
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct All {
+        secrets: Vec<Object<NewVersion>>,
     }
-    let condition = conditions::condition(request)?;
-    let done = call.commit(Wish::Put { name, value, rotation, generator: generate }, condition)?;
-    let version = done.first().and_then(|done| done.version.as_ref().map(|version| (&done.name, version)));
-    let (name, version) = version.expect("a put makes one version");
-    let metadata = Metadata::of(name, version);
-    let etag = conditions::etag(&metadata.kid);
-    Ok(Response::json(&metadata).with_unique_header("ETag", etag))
+    #[derive(Serialize)]
+    struct Answer {
+        secrets: Vec<Metadata>,
+    }
+    let All { secrets } = json::read(body, FORM_OF_ALL)?;
+    if secrets.is_empty() {
+        return Err(Problem::bad_request(format!("at least one secret is needed: {FORM_OF_ALL}")));
+    }
+    let mut names = BTreeSet::new();
+    if let Some(Object(twice)) = secrets.iter().find(|Object(new)| !names.insert(&new.name)) {
+        call.require_change(&twice.name)?;
+        return Err(Problem::bad_request(format!("{} stands there more than once", twice.name)));
+    }
+    let secrets = make(call, request, secrets.into_iter().map(|Object(new)| new))?;
+    Ok(Response::json(&Answer { secrets }))
+}
+
+/// Makes these versions, of different secrets, or none of them.
+fn make(
+    call: &mut Call,
+    request: &Request,
+    wanted: impl IntoIterator<Item = NewVersion>,
+) -> Result<Vec<Metadata>, Problem> {
+    let mut versions = Vec::new();
+    for new in wanted {
+        call.require_change(&new.name)?;
+        versions.push(new.checked()?);
+    }
+    let done = call.commit(Wish::Put { versions }, conditions::condition(request)?)?;
+    let made = done.iter().filter_map(|done| Some(Metadata::of(&done.name, done.version.as_ref()?)));
+    Ok(made.collect())
+}
+
+impl NewVersion {
+    /// Has the value made, if that is what is wanted, and looks whether it can be stored.
+    fn checked(self) -> Result<New, Problem> {
+        let Self { name, value, generate, rotation } = self;
+        let (value, rotation) = match (value, &generate) {
+            // What a person supplied is theirs to replace, unless they say otherwise.
+            (Some(value), None) => (value, rotation.unwrap_or(Rotation::Manual)),
+            (None, Some(generator)) => {
+                let value = generator.generate().map_err(|why| Problem::internal(why.to_string()))?;
+                (value, rotation.unwrap_or(Rotation::Auto))
+            }
+            _ => {
+                let why = format!("{name}: exactly one of value and generate is needed: {FORM}");
+                return Err(Problem::bad_request(why));
+            }
+        };
+        match value.expose().len() {
+            0 => Err(Problem::bad_request(format!("{name}: a value must not be empty"))),
+            length if length > MAX_VALUE => {
+                let why = format!("{name}: a value has at most {MAX_VALUE} bytes, this one has {length}");
+                Err(Problem::too_large(why))
+            }
+            _ => Ok(New { name, value, rotation, generator: generate }),
+        }
+    }
 }
 
 /// `GET /secret/{name}`: a value, unless the client has it already.

@@ -20,6 +20,8 @@ pub enum Event {
     DeleteSecret,
     /// The secrets were listed.
     ListSecrets,
+    /// The versions of a secret were listed.
+    ListVersions,
     /// A secret got a version with a generated value.
     Rotate,
     /// A version whose grace was over was destroyed.

@@ -30,11 +30,11 @@ pub use contents::Contents;
 pub use found::Found;
 pub use load::{LoadError, Unaudited};
 pub use master_key::{KeyFile, KeyInForce, MasterKeySource, is_under};
-pub use order::{Answer, Condition, Done, Order, Refused, Wish};
+pub use order::{Answer, Condition, Done, New, Order, Refused, Wish};
 pub use seal::{KeyBytes, SealStats};
 pub use state::Missing;
 pub use store::{FileStore, Store};
-pub use survey::{Census, Listed};
+pub use survey::{Census, Listed, Readable};
 
 use crate::audit::AuditLog;
 use crate::clock::{Clock, Timestamp};

@@ -17,16 +17,11 @@ pub struct Order {
 
 /// What is to be done.
 pub enum Wish {
-    /// Make a new version of a secret, and the secret if it is not there.
+    /// Make these new versions, of different secrets, and the secrets that are not there; or none if the condition does
+    /// not hold for one.
     Put {
-        /// The secret.
-        name: String,
-        /// Its new value.
-        value: Plaintext,
-        /// Whether the schedule may replace that value.
-        rotation: Rotation,
-        /// How the next value is made; none: the default way.
-        generator: Option<Generator>,
+        /// The versions.
+        versions: Vec<New>,
     },
     /// Destroy a secret with all its versions.
     Delete {
@@ -45,6 +40,18 @@ pub enum Wish {
         /// Secret and version, of one secret the oldest first, as [`Vault::expired_versions`] lists them.
         versions: Vec<(String, Version)>,
     },
+}
+
+/// A version that is to be made.
+pub struct New {
+    /// The secret.
+    pub name: String,
+    /// Its new value.
+    pub value: Plaintext,
+    /// Whether the schedule may replace that value.
+    pub rotation: Rotation,
+    /// How the next value is made; none: the default way.
+    pub generator: Option<Generator>,
 }
 
 /// What must hold when the change is made: `If-Match` and `If-None-Match` of RFC 9110, kids being the entity tags.
@@ -81,8 +88,8 @@ pub struct Done {
 pub enum Refused {
     /// This secret does not exist.
     NotFound(String),
-    /// The condition does not hold.
-    PreconditionFailed,
+    /// The condition does not hold for these secrets.
+    PreconditionFailed(Vec<String>),
     /// The vault is not under the master key that was said to be the present one.
     WrongKey,
     /// The vault's file cannot be written; nothing was changed.
@@ -100,7 +107,7 @@ impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NotFound(name) => write!(f, "there is no secret {name}"),
-            Self::PreconditionFailed => f.write_str("the condition does not hold"),
+            Self::PreconditionFailed(names) => write!(f, "the condition does not hold for {}", names.join(", ")),
             Self::WrongKey => f.write_str("this is not the master key that the vault is under"),
             Self::Storage(why) | Self::Audit { why, .. } => f.write_str(why),
         }

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use super::Lifetimes;
 use super::change::{Change, Rotation, Version};
 use super::kid::Kid;
-use super::order::{Answer, Condition, Order, Refused, Wish};
+use super::order::{Answer, Condition, New, Order, Refused, Wish};
 use super::state::State;
 use crate::audit::Entry;
 use crate::clock::Timestamp;
@@ -79,12 +79,14 @@ struct Planner<'a> {
 impl Planner<'_> {
     fn plan(&mut self, order: usize, wish: Wish, condition: &Condition) -> Result<(), Refused> {
         match wish {
-            Wish::Put { name, value, rotation, generator } => {
-                self.check(&name, condition)?;
-                self.put(order, name, Value::Given(value), rotation, generator);
+            Wish::Put { versions } => {
+                self.check(versions.iter().map(|new| new.name.as_str()), condition)?;
+                for New { name, value, rotation, generator } in versions {
+                    self.put(order, name, Value::Given(value), rotation, generator);
+                }
             }
             Wish::Delete { name } => {
-                self.check(&name, condition)?;
+                self.check([name.as_str()], condition)?;
                 let outlook = self.outlook(&name);
                 if outlook.current.take().is_none() {
                     return Err(Refused::NotFound(name));
@@ -110,9 +112,15 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn check(&mut self, name: &str, condition: &Condition) -> Result<(), Refused> {
-        let current = self.outlook(name).current.as_ref().map(|version| version.kid.of(name));
-        if condition.holds(current.as_deref()) { Ok(()) } else { Err(Refused::PreconditionFailed) }
+    fn check<'n>(&mut self, names: impl IntoIterator<Item = &'n str>, condition: &Condition) -> Result<(), Refused> {
+        let mut failed = Vec::new();
+        for name in names {
+            let current = self.outlook(name).current.as_ref().map(|version| version.kid.of(name));
+            if !condition.holds(current.as_deref()) {
+                failed.push(name.to_owned());
+            }
+        }
+        if failed.is_empty() { Ok(()) } else { Err(Refused::PreconditionFailed(failed)) }
     }
 
     fn rotate(&mut self, order: usize, name: String, only_due: bool) {

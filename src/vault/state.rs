@@ -140,6 +140,11 @@ impl State {
         self.secrets.get(name)?.versions.back()
     }
 
+    /// The versions of `name`, the current one last.
+    pub fn versions(&self, name: &str) -> impl DoubleEndedIterator<Item = &Kept> {
+        self.secrets.get(name).into_iter().flat_map(|secret| &secret.versions)
+    }
+
     /// The versions of `name` that may be destroyed, the oldest first.
     pub fn destroyable_of(&self, name: &str, now: Timestamp) -> impl Iterator<Item = Kid> {
         self.secrets

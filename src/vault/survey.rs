@@ -23,6 +23,14 @@ impl Listed {
     }
 }
 
+/// A version that can be read.
+pub struct Readable {
+    /// What it is.
+    pub version: Version,
+    /// Until when, for one that is no longer current.
+    pub until: Option<Timestamp>,
+}
+
 /// How many secrets there are, and in what state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
@@ -53,6 +61,14 @@ impl Vault {
             |items| listed.extend(items),
         );
         listed
+    }
+
+    /// The versions of `name` that can be read, the newest first; none at all if there is no such secret.
+    pub fn versions(&self, name: &str) -> Vec<Readable> {
+        let now = self.clock.now();
+        let state = lock(&self.state);
+        let kept = state.versions(name).rev().filter(|kept| !kept.is_gone(now));
+        kept.map(|kept| Readable { version: kept.version.clone(), until: kept.readable_until }).collect()
     }
 
     /// Counts secrets and versions by their state.

@@ -129,7 +129,11 @@ fn order(wish: Wish) -> Order {
 
 fn put_wish(name: &str, value: &str) -> Wish {
     let value = Plaintext::new(value.to_owned());
-    Wish::Put { name: name.to_owned(), value, rotation: Rotation::Manual, generator: None }
+    put_all(vec![New { name: name.to_owned(), value, rotation: Rotation::Manual, generator: None }])
+}
+
+fn put_all(versions: Vec<New>) -> Wish {
+    Wish::Put { versions }
 }
 
 fn delete_wish(name: &str) -> Wish {

@@ -85,7 +85,8 @@ fn a_method_that_a_path_does_not_have_is_told_which_it_has() {
     let paths = [
         ("/secret/db_main", "GET, HEAD, DELETE"),
         ("/secret", "POST"),
-        ("/secrets", "GET, HEAD"),
+        ("/secret/db_main/versions", "GET, HEAD"),
+        ("/secrets", "GET, HEAD, POST"),
         ("/rotate", "POST"),
         ("/audit/checkpoint", "GET, HEAD"),
         ("/healthz", "GET, HEAD"),

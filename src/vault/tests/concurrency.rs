@@ -74,8 +74,14 @@ fn orders_of_one_batch_see_each_other_in_the_order_in_which_they_came() {
         order(put_wish("db", "last")),
     ]);
     let told: Vec<_> = answers.into_iter().map(|answer| answer.map(|done| done[0].destroyed)).collect();
-    let expected =
-        [Err(Refused::PreconditionFailed), Ok(1), Err(Refused::NotFound("db".to_owned())), Ok(0), Ok(0), Ok(0)];
+    let expected = [
+        Err(Refused::PreconditionFailed(vec!["db".to_owned()])),
+        Ok(1),
+        Err(Refused::NotFound("db".to_owned())),
+        Ok(0),
+        Ok(0),
+        Ok(0),
+    ];
     assert_eq!(told, expected);
     assert_eq!(read(&vault, "db").unwrap(), "last");
     assert_eq!(vault.list(|_, _| true)[0].kid(), format!("{first}-4"));

@@ -23,14 +23,14 @@ fn a_change_whose_condition_does_not_hold_changes_nothing() {
     let vault = site.open();
     let stale = put(&vault, "db", "one");
     let current = put(&vault, "db", "two");
-    for refused in [
-        commit_if(&vault, put_wish("db", "x"), if_match(&[&stale])),
-        commit_if(&vault, put_wish("db", "x"), if_absent()),
-        commit_if(&vault, put_wish("none", "x"), if_match(&[])),
-        commit_if(&vault, delete_wish("db"), if_match(&[&stale])),
-        commit_if(&vault, delete_wish("db"), if_absent()),
+    for (refused, name) in [
+        (commit_if(&vault, put_wish("db", "x"), if_match(&[&stale])), "db"),
+        (commit_if(&vault, put_wish("db", "x"), if_absent()), "db"),
+        (commit_if(&vault, put_wish("none", "x"), if_match(&[])), "none"),
+        (commit_if(&vault, delete_wish("db"), if_match(&[&stale])), "db"),
+        (commit_if(&vault, delete_wish("db"), if_absent()), "db"),
     ] {
-        assert_eq!(refused.unwrap_err(), Refused::PreconditionFailed);
+        assert_eq!(refused.unwrap_err(), Refused::PreconditionFailed(vec![name.to_owned()]));
     }
     assert_eq!((read(&vault, "db").unwrap().as_str(), vault.seq(), site.audit_lines().len()), ("two", 2, 2));
 
@@ -54,7 +54,7 @@ fn no_increment_of_eight_racing_threads_is_lost() {
         let count: u64 = vault.open(&sight).unwrap().value().parse().unwrap();
         match commit_if(&vault, put_wish("counter", &(count + 1).to_string()), if_match(&[&sight.kid])) {
             Ok(_) => return,
-            Err(refused) => assert_eq!(refused, Refused::PreconditionFailed),
+            Err(refused) => assert_eq!(refused, Refused::PreconditionFailed(vec!["counter".to_owned()])),
         }
     };
     thread::scope(|scope| {

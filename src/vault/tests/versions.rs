@@ -135,12 +135,12 @@ fn a_rotation_makes_a_value_the_way_the_last_one_was_made() {
     let site = Site::new("generator");
     let vault = site.open();
     let generator: Generator = serde_json::from_str(r#"{"type":"hex","bytes":20}"#).unwrap();
-    let wish = Wish::Put {
+    let wish = put_all(vec![New {
         name: "hex".to_owned(),
         value: generator.generate().unwrap(),
         rotation: Rotation::Auto,
         generator: Some(generator),
-    };
+    }]);
     vault.commit(order(wish)).unwrap();
     put(&vault, "given", "by a person");
     vault.commit(order(rotate_wish(&["hex", "given"]))).unwrap();
@@ -158,11 +158,9 @@ fn a_rotation_makes_a_value_the_way_the_last_one_was_made() {
 fn the_schedule_replaces_what_is_due_and_generated_and_nothing_else() {
     let site = Site::new("due");
     let vault = site.open();
-    let auto = |name: &str| Wish::Put {
-        name: name.to_owned(),
-        value: Plaintext::new("generated".to_owned()),
-        rotation: Rotation::Auto,
-        generator: None,
+    let auto = |name: &str| {
+        let value = Plaintext::new("generated".to_owned());
+        put_all(vec![New { name: name.to_owned(), value, rotation: Rotation::Auto, generator: None }])
     };
     vault.commit(order(auto("due"))).unwrap();
     put(&vault, "manual", "by a person");
