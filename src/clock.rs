@@ -44,8 +44,7 @@ impl Timestamp {
 
     /// The second of this moment in the form `YYYYMMDD-HHMMSS`, as it stands in a kid.
     pub fn compact(self) -> String {
-        humantime::format_rfc3339_seconds(self.system_time())
-            .to_string()
+        self.to_the_second()
             .chars()
             .filter_map(|c| match c {
                 '0'..='9' => Some(c),
@@ -53,6 +52,11 @@ impl Timestamp {
                 _ => None,
             })
             .collect()
+    }
+
+    /// This moment in RFC 3339 without its fraction of a second, for people.
+    pub fn to_the_second(self) -> String {
+        humantime::format_rfc3339_seconds(self.system_time()).to_string()
     }
 
     fn system_time(self) -> SystemTime {

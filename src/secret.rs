@@ -1,8 +1,9 @@
 //! The type that holds a plaintext: zeroed on drop, prints as `***`, copied only on purpose.
 
 use std::fmt;
+use std::io::{self, Write};
 
-use serde::{Deserialize, Deserializer, de::Visitor};
+use serde::{Deserialize, Deserializer, Serialize, de::Visitor};
 use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes that are wiped when they are dropped: a request's body, an answer that holds a value, a key.
@@ -80,6 +81,29 @@ impl<'de> Deserialize<'de> for Plaintext {
         }
         // Not `deserialize_str`: serde_json would then quote a number that stands there in its error.
         deserializer.deserialize_any(Text)
+    }
+}
+
+/// `content`, which may hold a value, as JSON.
+pub fn wiped_json(content: &impl Serialize) -> Wiped {
+    let mut size = Count(0);
+    serde_json::to_writer(&mut size, content).expect("what is sent is plain data");
+    // Sized at first, so that it never moves and leaves a copy behind.
+    let mut bytes = Wiped::new(Vec::with_capacity(size.0));
+    serde_json::to_writer(&mut *bytes, content).expect("what is sent is plain data");
+    bytes
+}
+
+struct Count(usize);
+
+impl Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

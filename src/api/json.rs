@@ -1,7 +1,7 @@
 //! JSON in and out.
 
 use std::fmt;
-use std::io::{self, Cursor, Write};
+use std::io::Cursor;
 use std::marker::PhantomData;
 
 use rouille::{Response, ResponseBody};
@@ -10,7 +10,7 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::problem::Problem;
-use crate::secret::Wiped;
+use crate::secret::wiped_json;
 
 /// Reads a request's body. `form` shows what is expected.
 ///
@@ -49,26 +49,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 
 /// An answer that holds a value: its bytes are wiped when they are sent.
 pub fn answer_wiped(content: &impl Serialize) -> Response {
-    let mut size = Count(0);
-    serde_json::to_writer(&mut size, content).expect("an answer is plain data");
-    // Sized at first, so that it never moves and leaves a copy behind.
-    let mut bytes = Wiped::new(Vec::with_capacity(size.0));
-    serde_json::to_writer(&mut *bytes, content).expect("an answer is plain data");
+    let bytes = wiped_json(content);
     let length = bytes.len();
     let mut response = Response::json(&());
     response.data = ResponseBody::from_reader_and_size(Cursor::new(bytes), length);
     response
-}
-
-struct Count(usize);
-
-impl Write for Count {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -1,14 +1,10 @@
 //! What all commands share that ask a daemon.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::AsFd;
 
 use super::Exit;
 use super::command::{Arguments, Opt};
 use crate::client::{Client, Options, Place, Settings, read_name};
-use crate::failure::Failure;
 use crate::name::is_name;
 
 /// Where the daemon is.
@@ -61,21 +57,4 @@ pub fn names(arguments: &Arguments) -> Result<Vec<&str>, Exit> {
 /// The one secret's name that a command was given.
 pub fn name(arguments: &Arguments) -> Result<&str, Exit> {
     Ok(names(arguments)?[0])
-}
-
-/// Writes `bytes` to standard output.
-///
-/// # Errors
-/// If they cannot be written: whoever gets them must not take a part for the whole.
-pub fn print(bytes: &[u8]) -> Result<(), Exit> {
-    // Not through the buffer of `Stdout`, in which a copy of a value would stay.
-    let output = io::stdout().as_fd().try_clone_to_owned();
-    let written = output.and_then(|output| File::from(output).write_all(bytes));
-    written.map_err(|why| Failure::new("standard output", why).into())
-}
-
-/// The same, and a newline behind them.
-pub fn print_line(bytes: &[u8]) -> Result<(), Exit> {
-    print(bytes)?;
-    print(b"\n")
 }

@@ -50,11 +50,22 @@ impl Operands {
 pub struct Opt {
     /// Its name, without the two hyphens.
     pub name: &'static str,
-    /// What the usage line calls its value; none if it takes none. One that begins with `[=` may be left out, and is given
-    /// behind an equals sign.
+    /// What the usage line calls its value; none if it takes none. One in brackets may be left out.
     pub value: Option<&'static str>,
     /// What it says, in one line.
     pub summary: &'static str,
+}
+
+impl Opt {
+    /// How it is given, as in `--config PATH`.
+    pub fn usage(&self) -> String {
+        let Self { name, value, .. } = self;
+        match value {
+            None => format!("--{name}"),
+            Some(optional) if optional.starts_with('[') => format!("--{name}{optional}"),
+            Some(value) => format!("--{name} {value}"),
+        }
+    }
 }
 
 /// The configuration that a command works by.
@@ -138,7 +149,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Exi
                 }
                 let value = match option.value {
                     None => OsString::new(),
-                    Some(optional) if optional.starts_with("[=") => parser.optional_value().unwrap_or_default(),
+                    Some(optional) if optional.starts_with('[') => parser.optional_value().unwrap_or_default(),
                     Some(_) => parser.value()?,
                 };
                 given.options.push((option.name, value));
@@ -200,12 +211,8 @@ impl Command {
     /// How it is called, as in `serve [--config PATH]`.
     pub fn usage(&self) -> String {
         let mut usage = self.name.to_owned();
-        for Opt { name, value, .. } in self.options {
-            match value {
-                Some(optional) if optional.starts_with("[=") => usage.push_str(&format!(" [--{name}{optional}]")),
-                Some(value) => usage.push_str(&format!(" [--{name} {value}]")),
-                None => usage.push_str(&format!(" [--{name}]")),
-            }
+        for option in self.options {
+            usage.push_str(&format!(" [{}]", option.usage()));
         }
         if !self.operands.usage.is_empty() {
             usage.extend([" ", self.operands.usage]);

@@ -2,9 +2,9 @@
 
 use std::io::{self, IsTerminal};
 
-use super::Exit;
 use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
 use super::command::{Arguments, Command, Operands, Opt};
+use super::{Exit, output};
 use crate::client::{Client, secret_path};
 
 pub const COMMAND: Command = Command {
@@ -24,10 +24,10 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let target = secret_path(name, kid).map_err(Exit::usage)?;
     let client = Client::from_arguments(arguments)?;
     if arguments.has(&JSON) {
-        return client::print_line(&client.ask(name, "GET", &target, None, &[])?);
+        return output::print_line(&client.ask(name, "GET", &target, None, &[])?);
     }
     let secret = client.get(name, kid)?;
     let value = secret.value.expose().as_bytes();
     // A person's next prompt begins on its own line; a script gets what is stored, byte for byte.
-    if io::stdout().is_terminal() { client::print_line(value) } else { client::print(value) }
+    if io::stdout().is_terminal() { output::print_line(value) } else { output::print(value) }
 }

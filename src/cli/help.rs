@@ -26,8 +26,7 @@ pub fn of(command: &Command) -> String {
         text.push('\n');
     }
     for option in command.options {
-        let name = [Some(option.name), option.value].into_iter().flatten().collect::<Vec<_>>().join(" ");
-        text.push_str(&format!("  --{name:<22} {}\n", option.summary));
+        text.push_str(&format!("  {:<24} {}\n", option.usage(), option.summary));
     }
     text.push_str(&format!("\n{STATUS}\n"));
     text

@@ -5,15 +5,23 @@ mod backup;
 mod check;
 mod client;
 mod command;
+mod delete;
 mod get;
 mod healthcheck;
 mod help;
 mod init;
+mod input;
+mod list;
+mod output;
+mod prompt;
 mod protection;
 mod rekey;
+mod rotate;
 mod serve;
+mod set;
 mod sockets;
 mod token;
+mod versions;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -34,6 +42,11 @@ const COMMANDS: &[Command] = &[
     init::COMMAND,
     token::COMMAND,
     get::COMMAND,
+    set::COMMAND,
+    list::COMMAND,
+    versions::COMMAND,
+    rotate::COMMAND,
+    delete::COMMAND,
     audit::COMMAND,
     backup::BACKUP,
     backup::VERIFY,

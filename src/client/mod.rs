@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::access::{CLIENT_HEADER, Token};
 use crate::clock::Timestamp;
@@ -51,6 +52,17 @@ pub struct Secret {
     pub expires_at: Timestamp,
 }
 
+/// What the daemon says of a version that was made.
+#[derive(Deserialize)]
+pub struct Metadata {
+    /// The secret.
+    pub name: String,
+    /// The version.
+    pub kid: String,
+    /// When it is due for rotation.
+    pub expires_at: Timestamp,
+}
+
 impl Client {
     /// A client by these settings. It connects when it is asked something.
     pub fn new(settings: Settings) -> Self {
@@ -77,14 +89,11 @@ impl Client {
             expires_at: Timestamp,
         }
         let body = self.ask(name, "GET", &secret_path(name, kid)?, None, &[])?;
-        match serde_json::from_slice(&body) {
-            Ok(Read { name: found, value, kid: version, expires_at })
-                if found == name && kid.is_none_or(|kid| kid == version) =>
-            {
-                Ok(Secret { value, kid: version, expires_at })
-            }
-            _ => Err(self.strange(name)),
+        let read: Read = self.read(name, &body)?;
+        if read.name != name || kid.is_some_and(|kid| kid != read.kid) {
+            return Err(self.strange(name));
         }
+        Ok(Secret { value: read.value, kid: read.kid, expires_at: read.expires_at })
     }
 
     /// Calls the daemon, and returns its answer if that is a success. Messages begin with `what`: what it was about.
@@ -99,8 +108,7 @@ impl Client {
         json: Option<&[u8]>,
         headers: &[(&str, &str)],
     ) -> Result<Wiped, Failure> {
-        let answer = self.call(method, target, json, headers)?;
-        if (200..300).contains(&answer.status) { Ok(answer.body) } else { Err(self.refused(what, &answer)) }
+        self.accepted(what, self.call(method, target, json, headers)?)
     }
 
     /// Calls the daemon, and returns its answer whatever the status. `json` is the body, `target` the path with the query
@@ -131,13 +139,28 @@ impl Client {
         answer.map_err(|why| Failure::new(self.place(), problem::unreachable(self.place(), &why)))
     }
 
-    /// The failure of a call about `what` that was answered so.
-    pub fn refused(&self, what: impl fmt::Display, answer: &Answer) -> Failure {
-        Failure::new(what, self.refusal(answer))
+    /// The body of an answer that is a success.
+    ///
+    /// # Errors
+    /// If the daemon refuses; then its own words say why.
+    pub fn accepted(&self, what: impl fmt::Display, answer: Answer) -> Result<Wiped, Failure> {
+        if (200..300).contains(&answer.status) {
+            Ok(answer.body)
+        } else {
+            Err(Failure::new(what, self.refusal(&answer)))
+        }
+    }
+
+    /// What the body of an answer says.
+    ///
+    /// # Errors
+    /// If it has not the form that the API promises. What stands there, which may be a value, is not told.
+    pub fn read<T: DeserializeOwned>(&self, what: impl fmt::Display, body: &[u8]) -> Result<T, Failure> {
+        serde_json::from_slice(body).map_err(|_| self.strange(what))
     }
 
     /// The failure of a call about `what` whose answer has another form than the API promises.
-    pub fn strange(&self, what: impl fmt::Display) -> Failure {
+    fn strange(&self, what: impl fmt::Display) -> Failure {
         Failure::new(what, format_args!("{} answers, but not as this daemon does", self.place()))
     }
 }

@@ -1,7 +1,8 @@
 //! The program as one who asks a daemon, with settings of the test alone.
 
+use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use jarvis_secretsd::access::Token;
 use rustix::process::geteuid;
@@ -20,6 +21,14 @@ pub fn program(site: &Site, arguments: &[&str]) -> Command {
     let mut program = Command::new(BINARY);
     program.args(arguments).env_clear().env("HOME", site.path("home")).env("JARVIS_SECRETSD_CLIENT_CONFIG", settings);
     program
+}
+
+/// Runs it to its end, with this on its standard input.
+pub fn fed(mut program: Command, input: &[u8]) -> Output {
+    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // One that has read enough, or refuses its arguments, does not read the rest.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
 }
 
 /// Its standard output, of a program that did what it was to do.
@@ -81,6 +90,11 @@ impl Asked {
     /// Stores a value, and returns the kid of the new version.
     pub fn store(&self, name: &str, value: &str) -> String {
         Client::unix(&[], &self.daemon.site.path("sock")).store(name, value)
+    }
+
+    /// The current kid of a secret.
+    pub fn kid(&self, name: &str) -> String {
+        Client::unix(&[], &self.daemon.site.path("sock")).get(&format!("/secret/{name}")).text("kid")
     }
 
     /// Where it is, at its TCP port.

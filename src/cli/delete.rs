@@ -1,0 +1,32 @@
+//! `delete`: a secret with all its versions, for good.
+
+use serde::Deserialize;
+
+use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
+use super::command::{Arguments, Command, Operands};
+use super::{Exit, output};
+use crate::client::{Client, secret_path};
+
+pub const COMMAND: Command = Command {
+    name: "delete",
+    operands: Operands::one("NAME"),
+    options: &[JSON, ADDR, CLIENT, CLIENT_CONFIG],
+    summary: "destroy a secret with all its versions, at once and for good",
+    run,
+};
+
+#[derive(Deserialize)]
+struct Destroyed {
+    versions_destroyed: usize,
+}
+
+fn run(arguments: &Arguments) -> Result<(), Exit> {
+    let name = client::name(arguments)?;
+    let client = Client::from_arguments(arguments)?;
+    let body = client.ask(name, "DELETE", &secret_path(name, None)?, None, &[])?;
+    if arguments.has(&JSON) {
+        return output::print_line(&body);
+    }
+    let Destroyed { versions_destroyed } = client.read(name, &body)?;
+    output::print_line(format!("{name}: destroyed, with its versions: {versions_destroyed}").as_bytes())
+}

@@ -1,0 +1,37 @@
+//! A value from another program, on standard input.
+
+use std::io::{self, Read};
+
+use super::Exit;
+use crate::failure::Failure;
+use crate::secret::{Plaintext, Wiped};
+use crate::vault::MAX_VALUE;
+
+/// All that stands on standard input, but for one newline at its end, which `echo` and editors put there.
+///
+/// # Errors
+/// If it cannot be a value: empty, too long or not UTF-8.
+pub fn value() -> Result<Plaintext, Exit> {
+    // With room for the newline and for what is too much; sized at first, so that no copy is left behind.
+    let room = MAX_VALUE + 2;
+    let mut bytes = Wiped::new(Vec::with_capacity(room));
+    // Not through the buffer of `stdin()`, in which a copy would stay.
+    let input = rustix::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned().map(std::fs::File::from);
+    let read = input.and_then(|input| input.take(room as u64).read_to_end(&mut bytes));
+    read.map_err(|why| Failure::new("standard input", why))?;
+    Ok(plaintext(bytes.strip_suffix(b"\n").unwrap_or(&bytes))?)
+}
+
+/// The value that these bytes are.
+///
+/// # Errors
+/// As for [`value`].
+pub fn plaintext(bytes: &[u8]) -> Result<Plaintext, Failure> {
+    let fail = |why: &dyn std::fmt::Display| Failure::new("the value", why);
+    match std::str::from_utf8(bytes) {
+        _ if bytes.is_empty() => Err(fail(&"is empty; nothing was stored")),
+        _ if bytes.len() > MAX_VALUE => Err(fail(&format_args!("has more than {MAX_VALUE} bytes; nothing was stored"))),
+        Err(_) => Err(fail(&"is not UTF-8; encode it, with base64 for example")),
+        Ok(text) => Ok(Plaintext::new(text.to_owned())),
+    }
+}

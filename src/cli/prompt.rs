@@ -1,0 +1,88 @@
+//! A value from a person at a terminal, who does not see it.
+
+use std::io;
+use std::thread;
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
+
+use super::{Exit, input};
+use crate::failure::Failure;
+use crate::secret::{Plaintext, Wiped};
+
+/// The longest line that a terminal passes on, in bytes, its newline among them; what is longer it cuts without a word.
+const LONGEST_LINE: usize = 4096;
+
+/// Asks for the value of `name` twice.
+///
+/// # Errors
+/// If the two differ, or it cannot be a value.
+pub fn twice(name: &str) -> Result<Plaintext, Exit> {
+    let _quiet = Quiet::begin().map_err(|why| Failure::new("the terminal", why))?;
+    let first = line(&format!("Value of {name} (not shown): "))?;
+    let second = line("The same again: ")?;
+    if *first != *second {
+        return Err(Failure::new("the value", "was not the same both times; nothing was stored").into());
+    }
+    Ok(input::plaintext(&first)?)
+}
+
+fn line(prompt: &str) -> Result<Wiped, Failure> {
+    eprint!("{prompt}");
+    let fail = |why: &dyn std::fmt::Display| Failure::new("the terminal", why);
+    let mut line = Wiped::new(vec![0; LONGEST_LINE]);
+    let mut length = 0;
+    while !line[..length].ends_with(b"\n") {
+        match rustix::io::read(io::stdin(), &mut line[length..]) {
+            Ok(0) if length == LONGEST_LINE => break,
+            Ok(0) => return Err(fail(&"was closed; nothing was stored")),
+            Ok(more) => length += more,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(why) => return Err(fail(&why)),
+        }
+    }
+    if length == LONGEST_LINE {
+        return Err(fail(
+            &"passes on no line as long as that; give the value on standard input, from a file or a pipe",
+        ));
+    }
+    line.truncate(length - 1);
+    Ok(line)
+}
+
+/// The terminal shows nothing of what is typed, until this is dropped, or a signal ends the program.
+struct Quiet(Termios);
+
+impl Quiet {
+    fn begin() -> io::Result<Self> {
+        let before = tcgetattr(io::stdin())?;
+        let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
+        let restored = before.clone();
+        // For the rest of the program's life: a signal that was once handled does not end it by itself any more.
+        thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            for signal in signals.forever() {
+                restore(&restored);
+                let _ = emulate_default_handler(signal);
+            }
+        })?;
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        // The newline is shown, so that what is said next has a line of its own.
+        quiet.local_modes.insert(LocalModes::ECHONL | LocalModes::ICANON);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &quiet)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        restore(&self.0);
+    }
+}
+
+fn restore(before: &Termios) {
+    // There is nobody to be told, and nothing else to be done.
+    let _ = tcsetattr(io::stdin(), OptionalActions::Flush, before);
+}

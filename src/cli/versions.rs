@@ -1,0 +1,46 @@
+//! `versions`: which versions of a secret can be read.
+
+use serde::Deserialize;
+
+use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
+use super::command::{Arguments, Command, Operands};
+use super::{Exit, output};
+use crate::client::Client;
+use crate::clock::Timestamp;
+
+pub const COMMAND: Command = Command {
+    name: "versions",
+    operands: Operands::one("NAME"),
+    options: &[JSON, ADDR, CLIENT, CLIENT_CONFIG],
+    summary: "list the versions of a secret that can be read, the newest first",
+    run,
+};
+
+#[derive(Deserialize)]
+struct List {
+    versions: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    kid: String,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+    readable_until: Option<Timestamp>,
+    rotation: String,
+}
+
+fn run(arguments: &Arguments) -> Result<(), Exit> {
+    let name = client::name(arguments)?;
+    let client = Client::from_arguments(arguments)?;
+    let body = client.ask(name, "GET", &format!("/secret/{name}/versions"), None, &[])?;
+    if arguments.has(&JSON) {
+        return output::print_line(&body);
+    }
+    let List { versions } = client.read(name, &body)?;
+    let rows = versions.into_iter().map(|item| {
+        let until = item.readable_until.map_or("(current)".to_owned(), Timestamp::to_the_second);
+        [item.kid, item.created_at.to_the_second(), item.rotation, item.expires_at.to_the_second(), until]
+    });
+    output::print_table(["KID", "CREATED", "ROTATION", "EXPIRES", "READABLE UNTIL"], rows)
+}

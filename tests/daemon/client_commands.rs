@@ -1,0 +1,185 @@
+//! The commands that ask a daemon: what they send, print and exit with.
+
+use std::fs::OpenOptions;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::asking::{Asked, failure, fed, printed, program};
+use crate::site::{Site, told};
+
+/// A way in which somebody asks.
+type Way<'a> = &'a dyn Fn(&[&str]) -> Command;
+
+fn json(output: Output) -> Value {
+    serde_json::from_str(&printed(output)).unwrap()
+}
+
+#[test]
+fn each_command_works_over_tcp_tls_and_the_unix_socket_with_token_certificate_and_user() {
+    let (plain, secured) = (Asked::plain(), Asked::secured());
+    let admin: Way = &|arguments| plain.admin(arguments);
+    let admin_by_tls: Way = &|arguments| secured.admin(arguments);
+    let local: Way = &|arguments| plain.local(arguments);
+    for (asked, way) in [(&plain, admin), (&secured, admin_by_tls), (&plain, local)] {
+        let run = |arguments: &[&str]| printed(way(arguments).output().unwrap());
+        let set = printed(fed(way(&["set", "db_main"]), b"one\n"));
+        assert!(set.starts_with("db_main: made db_main-2"), "{set}");
+        assert_eq!(run(&["get", "db_main"]), "one");
+        let old = asked.kid("db_main");
+        assert_eq!(run(&["rotate", "db_main"]), "db_main  rotated\n");
+        assert_eq!(run(&["get", "db_main", "--kid", &old]), "one");
+        assert_eq!(run(&["rotate", "--due"]), "nothing was due\n");
+        let versions = run(&["versions", "db_main"]);
+        let kids: Vec<&str> = versions.lines().skip(1).map(|line| line.split(' ').next().unwrap()).collect();
+        assert_eq!(kids, [&asked.kid("db_main"), &old]);
+        assert!(versions.lines().nth(1).unwrap().ends_with("  (current)"), "{versions}");
+        let list = run(&["list"]);
+        assert!(list.starts_with("NAME     KID ") && list.contains("\ndb_main  db_main-2"), "{list}");
+        assert_eq!(run(&["delete", "db_main"]), "db_main: destroyed, with its versions: 2\n");
+        assert_eq!(run(&["list"]), "NAME  KID  ROTATION  EXPIRES\n");
+    }
+    secured.store("db_main", "v");
+    let by_certificate = |arguments: &[&str]| printed(secured.reader(arguments).output().unwrap());
+    assert!(by_certificate(&["list"]).contains("\ndb_main  "));
+    assert!(by_certificate(&["versions", "db_main"]).contains("(current)"));
+    for arguments in [&["set", "db_main", "--generate"][..], &["rotate", "db_main"], &["delete", "db_main"]] {
+        let refused = failure(&secured.reader(arguments).output().unwrap(), 1);
+        assert!(refused.ends_with(": client reader not allowed to access db_main"), "{refused}");
+    }
+}
+
+#[test]
+fn json_is_the_answer_of_the_api_on_each_command() {
+    let asked = Asked::plain();
+    let run = |arguments: &[&str]| json(asked.local(arguments).output().unwrap());
+    let made = json(fed(asked.local(&["set", "db_main", "--json"]), b"v"));
+    assert_eq!((&made["name"], &made["rotation"]), (&"db_main".into(), &"manual".into()));
+    assert_eq!(run(&["list", "--json"])["secrets"][0]["kid"], made["kid"]);
+    assert_eq!(run(&["versions", "db_main", "--json"])["versions"][0]["is_current"], true);
+    assert_eq!(run(&["rotate", "db_main", "--json"])["rotated"][0], "db_main");
+    assert_eq!(run(&["rotate", "--due", "--json"])["rotated_count"], 0);
+    assert_eq!(run(&["delete", "db_main", "--json"])["versions_destroyed"], 2);
+}
+
+#[test]
+fn a_value_comes_byte_for_byte_but_for_one_newline_at_its_end() {
+    let asked = Asked::plain();
+    let longest = "x".repeat(65_536);
+    for (input, value) in [
+        ("two words \n", "two words "),
+        ("two\nlines\n\n", "two\nlines\n"),
+        ("carriage\r\n", "carriage\r"),
+        ("\u{1}\"\\\u{1f511}", "\u{1}\"\\\u{1f511}"),
+        (&format!("{longest}\n"), &longest),
+    ] {
+        printed(fed(asked.admin(&["set", "db_main"]), input.as_bytes()));
+        assert_eq!(printed(asked.admin(&["get", "db_main"]).output().unwrap()), value);
+    }
+}
+
+#[test]
+fn what_cannot_be_a_value_is_not_sent() {
+    let asked = Asked::plain();
+    let lines = asked.daemon.site.audit_lines().len();
+    let too_long = "x".repeat(65_537);
+    for (input, why) in [
+        (&b""[..], "the value: is empty; nothing was stored"),
+        (b"\n", "the value: is empty; nothing was stored"),
+        (too_long.as_bytes(), "the value: has more than 65536 bytes; nothing was stored"),
+        (b"\xff", "the value: is not UTF-8; encode it, with base64 for example"),
+    ] {
+        assert_eq!(failure(&fed(asked.admin(&["set", "db_main"]), input), 1), why);
+    }
+    assert_eq!(asked.daemon.site.audit_lines().len(), lines, "no request came");
+}
+
+#[test]
+fn the_daemon_makes_a_value_of_the_wanted_kind() {
+    let asked = Asked::plain();
+    for (option, length, rotation) in [
+        ("--generate", 44, "auto"),
+        ("--generate=base64", 44, "auto"),
+        ("--generate=hex", 64, "auto"),
+        ("--generate=password", 24, "auto"),
+        ("--generate=uuid", 36, "auto"),
+        (r#"--generate={"type":"password","length":40}"#, 40, "auto"),
+        ("--generate", 44, "manual"),
+    ] {
+        let mut set = asked.local(&["set", "db_main", option, "--json", "--rotation", rotation]);
+        // Nothing is read that nobody asks for.
+        assert_eq!(json(set.stdin(Stdio::null()).output().unwrap())["rotation"], rotation, "{option}");
+        assert_eq!(printed(asked.local(&["get", "db_main"]).output().unwrap()).len(), length, "{option}");
+    }
+    let auto = json(fed(asked.local(&["set", "db_main", "--rotation", "auto", "--json"]), b"v"));
+    assert_eq!(auto["rotation"], "auto");
+}
+
+#[test]
+fn create_replaces_nothing() {
+    let asked = Asked::plain();
+    let create = |value: &[u8]| fed(asked.local(&["set", "db_main", "--create"]), value);
+    printed(create(b"first"));
+    let refused = create(b"second");
+    assert_eq!(failure(&refused, 1), "db_main: there is a secret of that name already; nothing was changed");
+    assert_eq!(printed(asked.local(&["get", "db_main"]).output().unwrap()), "first");
+}
+
+#[test]
+fn several_are_rotated_or_none() {
+    let asked = Asked::plain();
+    asked.store("db_main", "v");
+    let unknown = asked.local(&["rotate", "db_main", "db_none"]).output().unwrap();
+    assert_eq!(failure(&unknown, 1), "rotate: there is no secret db_none");
+    assert_eq!(printed(asked.local(&["get", "db_main"]).output().unwrap()), "v");
+    asked.store("db_other", "v");
+    let both = asked.local(&["rotate", "db_other", "db_main"]).output().unwrap();
+    assert_eq!(printed(both), "db_main   rotated\ndb_other  rotated\n");
+    let lines = asked.daemon.site.audit(1);
+    assert_eq!(told(lines.last().unwrap())[..2], [Some("rotate"), Some("local")]);
+}
+
+#[test]
+fn an_output_that_takes_nothing_is_a_failure() {
+    let asked = Asked::plain();
+    asked.store("db_main", "v");
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = asked.local(&["get", "db_main"]).stdout(full).output().unwrap();
+    assert!(failure(&output, 1).starts_with("standard output: No space left"), "{output:?}");
+}
+
+#[test]
+fn wrong_usage_of_the_client_commands_exits_with_2_before_anything_is_sent() {
+    let site = Site::empty();
+    for arguments in [
+        &["get"][..],
+        &["get", "a", "b"],
+        &["get", "a b"],
+        &["get", ""],
+        &["get", "a/../b"],
+        &["get", "a", "--kid", "a?b"],
+        &["get", "a", "--kid", ""],
+        &["get", "a", "--addr", "127.0.0.1:1"],
+        &["get", "a", "--client", "a b"],
+        &["get", "a", "--token", "x"],
+        &["get", "a", "--generate"],
+        &["get", "a", "--json=x"],
+        &["set", "a", "the value"],
+        &["set", "a", "--value", "x"],
+        &["set", "a", "--rotation", "never"],
+        &["set", "a", "--generate=rot13"],
+        &["set", "a", "--generate={"],
+        &["set", "a", "--generate", "hex"],
+        &["list", "a"],
+        &["versions"],
+        &["rotate"],
+        &["rotate", "a", "--due"],
+        &["delete"],
+        &["delete", "a", "b"],
+    ] {
+        // Nobody listens there: who asked would exit with 1.
+        let output = program(&site, arguments).env("JARVIS_SECRETSD_ADDR", "http://127.0.0.1:1").output().unwrap();
+        let why = failure(&output, 2);
+        assert!(why.starts_with("usage: ") && why.ends_with("; see jarvis-secretsd --help"), "{arguments:?}: {why}");
+    }
+}

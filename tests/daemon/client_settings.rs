@@ -1,0 +1,163 @@
+//! Where the daemon is and who asks: options, the environment, the settings file.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use crate::asking::{Asked, failure, printed, program};
+use crate::running::Daemon;
+use crate::site::{BINARY, Site};
+
+/// A file that nobody else may read.
+fn private(site: &Site, name: &str, text: &str) -> PathBuf {
+    let path = site.write(name, text);
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+/// Who asked last, by the audit log.
+fn asker(daemon: &Daemon) -> String {
+    daemon.site.audit(1).last().unwrap()["client"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_option_wins_over_the_environment_and_that_over_the_file() {
+    let daemon = Daemon::start();
+    let addr = format!("http://{}", daemon.addr());
+    let nowhere = "http://127.0.0.1:1";
+    let mut list = program(&daemon.site, &["list"]);
+    daemon.site.write("client.toml", &format!("addr = {addr:?}\nclient = \"idle\"\n"));
+    printed(list.output().unwrap());
+    assert_eq!(asker(&daemon), "idle", "both by the file");
+    daemon.site.write("client.toml", &format!("addr = {nowhere:?}\nclient = \"idle\"\n"));
+    list.env("JARVIS_SECRETSD_ADDR", &addr).env("JARVIS_SECRETSD_CLIENT", "reader");
+    printed(list.output().unwrap());
+    assert_eq!(asker(&daemon), "reader", "both by the environment");
+    list.env("JARVIS_SECRETSD_ADDR", nowhere).args(["--addr", &addr, "--client", "keeper"]);
+    printed(list.output().unwrap());
+    assert_eq!(asker(&daemon), "keeper", "both by options");
+    list.env("JARVIS_SECRETSD_CLIENT", "");
+    printed(list.output().unwrap());
+
+    let mut partly = program(&daemon.site, &["list", "--client", "admin"]);
+    printed(partly.env("JARVIS_SECRETSD_ADDR", &addr).output().unwrap());
+    assert_eq!(asker(&daemon), "admin", "each by the first that says it");
+}
+
+#[test]
+fn the_file_is_the_one_that_is_named_or_the_users_own() {
+    let daemon = Daemon::start();
+    let site = &daemon.site;
+    let settings = |client: &str| format!("addr = \"http://{}\"\nclient = {client:?}\n", daemon.addr());
+    for directory in ["home/.config/jarvis-secretsd", "xdg/jarvis-secretsd"] {
+        fs::create_dir_all(site.path(directory)).unwrap();
+    }
+    site.write("home/.config/jarvis-secretsd/client.toml", &settings("idle"));
+    site.write("xdg/jarvis-secretsd/client.toml", &settings("reader"));
+    let (by_environment, by_option) =
+        (site.write("e.toml", &settings("keeper")), site.write("o.toml", &settings("admin")));
+    let mut list = std::process::Command::new(BINARY);
+    list.arg("list").env_clear().env("HOME", site.path("home"));
+    printed(list.output().unwrap());
+    assert_eq!(asker(&daemon), "idle");
+    printed(list.env("XDG_CONFIG_HOME", "xdg").current_dir(site.path("")).output().unwrap());
+    assert_eq!(asker(&daemon), "idle", "a relative directory does not count");
+    printed(list.env("XDG_CONFIG_HOME", site.path("xdg")).output().unwrap());
+    assert_eq!(asker(&daemon), "reader");
+    printed(list.env("JARVIS_SECRETSD_CLIENT_CONFIG", by_environment).output().unwrap());
+    assert_eq!(asker(&daemon), "keeper");
+    printed(list.arg("--client-config").arg(by_option).output().unwrap());
+    assert_eq!(asker(&daemon), "admin");
+}
+
+#[test]
+fn a_token_comes_from_the_environment_or_from_a_file_that_nobody_else_may_read() {
+    let asked = Asked::plain();
+    let (site, token) = (&asked.daemon.site, &asked.token);
+    let ways = format!("addr = {:?}\nclient = \"admin\"\n", asked.addr());
+    let token_file = private(site, "token", &format!("{token}\n"));
+    let list = || program(site, &["list"]);
+    private(site, "client.toml", &ways);
+    printed(list().env("JARVIS_SECRETSD_TOKEN", token).output().unwrap());
+    printed(list().env("JARVIS_SECRETSD_TOKEN_FILE", &token_file).output().unwrap());
+    let both =
+        list().env("JARVIS_SECRETSD_TOKEN", token).env("JARVIS_SECRETSD_TOKEN_FILE", &token_file).output().unwrap();
+    assert!(failure(&both, 78).contains("JARVIS_SECRETSD_TOKEN_FILE exclude each other"));
+    private(site, "client.toml", &format!("{ways}token_file = {token_file:?}\n"));
+    printed(list().output().unwrap());
+    private(site, "client.toml", &format!("{ways}token_file = {token_file:?}\ntoken = {token:?}\n"));
+    assert!(
+        failure(&list().output().unwrap(), 78)
+            .contains("client.toml:3:14: `token_file` at the top level and `token` exclude")
+    );
+    private(site, "client.toml", &format!("{ways}token = {token:?}\n"));
+    printed(list().output().unwrap());
+
+    fs::set_permissions(site.path("client.toml"), Permissions::from_mode(0o644)).unwrap();
+    let why = failure(&list().output().unwrap(), 78);
+    assert!(why.contains("client.toml: others than its owner") && why.contains("chmod 600"), "{why}");
+    site.write("client.toml", &ways);
+    fs::set_permissions(&token_file, Permissions::from_mode(0o640)).unwrap();
+    let why = failure(&list().env("JARVIS_SECRETSD_TOKEN_FILE", &token_file).output().unwrap(), 78);
+    assert!(why.contains("token: others than its owner"), "{why}");
+}
+
+#[test]
+fn a_token_that_is_none_is_not_sent_and_not_told() {
+    let asked = Asked::plain();
+    let mistyped = format!("{}0", asked.token);
+    for (token, why) in [
+        ("hunter2", "must be a token, as `jarvis-secretsd token CLIENT` prints it"),
+        (mistyped.as_str(), "must be a whole token: this one was mistyped or cut off"),
+    ] {
+        let output = asked.admin(&["list"]).env("JARVIS_SECRETSD_TOKEN", token).output().unwrap();
+        assert_eq!(failure(&output, 78), format!("JARVIS_SECRETSD_TOKEN: {why}"));
+        let path = private(&asked.daemon.site, "token", token);
+        let mut by_file = asked.admin(&["list"]);
+        by_file.env_remove("JARVIS_SECRETSD_TOKEN").env("JARVIS_SECRETSD_TOKEN_FILE", &path);
+        assert_eq!(failure(&by_file.output().unwrap(), 78), format!("{}: {why}", path.display()));
+    }
+}
+
+#[test]
+fn a_mistake_in_the_settings_is_told_with_its_place_and_exits_with_78() {
+    let site = Site::empty();
+    for (text, why) in [
+        ("adr = \"x\"", ":1:1: unknown key `adr` at the top level; did you mean `addr`?"),
+        ("\naddr = 8081", ":2:8: `addr` at the top level must be a string, found an integer"),
+        ("addr = \"localhost:8081\"", ":1:8: `addr` at the top level must be http://host:port, "),
+        ("client = \"a b\"", ":1:10: `client` at the top level must be a client's name"),
+        ("ca_path = \"\"", ":1:11: `ca_path` at the top level must not be empty"),
+        ("token = \"jst_0\"", ":1:9: `token` at the top level must be a whole token"),
+        ("[server]\n", ":1:2: unknown key `server`"),
+        ("addr =", ":1:7: "),
+        ("token_file = \"/nowhere\"", "/nowhere: "),
+        ("addr = \"https://localhost:1\"\nca_path = \"/nowhere\"", "/nowhere: "),
+        ("addr = \"https://localhost:1\"\ncert_path = \"/nowhere\"", "a certificate needs its key besides"),
+    ] {
+        site.write("client.toml", text);
+        let told = failure(&program(&site, &["list"]).output().unwrap(), 78);
+        assert!(told.contains(why), "{text:?}: {told}");
+    }
+    site.write("client.toml", "");
+    for (name, value, why) in [
+        ("ADDR", "ftp://x:1", "JARVIS_SECRETSD_ADDR: must be http://host:port"),
+        ("ADDR", "unix:sock", "JARVIS_SECRETSD_ADDR: must be unix: and the absolute path"),
+        ("CLIENT", "a b", "JARVIS_SECRETSD_CLIENT: must be a client's name"),
+        ("CLIENT_CONFIG", "/nowhere", "/nowhere: there is no such settings file"),
+    ] {
+        let output = program(&site, &["list"]).env(format!("JARVIS_SECRETSD_{name}"), value).output().unwrap();
+        assert!(failure(&output, 78).contains(why), "{output:?}");
+    }
+}
+
+#[test]
+fn a_token_that_goes_to_another_machine_in_the_clear_is_warned_about() {
+    let asked = Asked::plain();
+    // Not a loopback address, though this machine answers there.
+    let addr = format!("http://0.0.0.0:{}", asked.daemon.addr().port());
+    let output = asked.admin(&["list", "--addr", &addr]).output().unwrap();
+    let warning = "jarvis-secretsd: warning: the token and what is read go to 0.0.0.0 in the clear; use https://\n";
+    assert_eq!(String::from_utf8(output.stderr.clone()).unwrap(), warning);
+    printed(output);
+}
