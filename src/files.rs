@@ -117,6 +117,17 @@ impl Fresh {
         Ok(fresh)
     }
 
+    /// Gives it to whom the file at `path` belongs to, or else the directory that it would be in.
+    pub fn give_to_the_owner_of(&self, path: &Path) -> io::Result<()> {
+        let owner = std::fs::symlink_metadata(path).or_else(|_| std::fs::metadata(parent(path)))?;
+        let made = self.file.metadata()?;
+        // Not everybody may give what is theirs to themselves.
+        if (owner.uid(), owner.gid()) == (made.uid(), made.gid()) {
+            return Ok(());
+        }
+        std::os::unix::fs::fchown(&self.file, Some(owner.uid()), Some(owner.gid()))
+    }
+
     /// Where it is being written.
     pub fn temporary_path(&self) -> &Path {
         &self.fresh

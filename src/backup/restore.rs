@@ -6,7 +6,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 use super::archive::digest;
@@ -93,13 +92,9 @@ impl Place {
     /// Writes it beside its place; it belongs to whom the file there belongs to, or else the directory.
     fn prepare(path: &Path, mode: u32, mut content: impl Read) -> Result<Self, Failure> {
         let fresh = (|| {
-            let owner = fs::symlink_metadata(path).or_else(|_| fs::metadata(files::parent(path)))?;
             let mut fresh = files::Fresh::begin(path, mode)?;
+            fresh.give_to_the_owner_of(path)?;
             io::copy(&mut content, &mut fresh.file)?;
-            let made = fresh.file.metadata()?;
-            if (owner.uid(), owner.gid()) != (made.uid(), made.gid()) {
-                fchown(&fresh.file, Some(owner.uid()), Some(owner.gid()))?;
-            }
             Ok(fresh)
         })();
         let fresh = fresh.map_err(|why: io::Error| Failure::new(path.display(), why))?;

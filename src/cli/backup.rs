@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::command::{Arguments, CONFIG, Command, MASTER_KEY, Operands, Opt};
+use super::command::{Arguments, CONFIG, Command, MASTER_KEY, OUTPUT, Operands, Opt};
 use super::{Exit, load_config};
 use crate::backup::{self, Archive, Verified};
 use crate::clock::Clock;
@@ -13,7 +13,8 @@ pub const BACKUP: Command = Command {
     name: "backup",
     operands: Operands::NONE,
     options: &[CONFIG, MASTER_KEY, OUTPUT],
-    summary: "make one file of vault, audit log and policy, without the master key, while the daemon works or not",
+    summary: "make one file, jarvis-secretsd-YYYYMMDD-HHMMSS.tar unless told otherwise, of vault, audit log and policy, \
+              while the daemon works or not",
     run: create,
 };
 
@@ -31,12 +32,6 @@ pub const RESTORE: Command = Command {
     options: &[CONFIG, MASTER_KEY, KEEP_POLICY],
     summary: "put a verified backup in place while the daemon is stopped; what was there is kept aside",
     run: restore,
-};
-
-const OUTPUT: Opt = Opt {
-    name: "output",
-    value: Some("FILE"),
-    summary: "the backup (default: jarvis-secretsd-YYYYMMDD-HHMMSS.tar in the working directory)",
 };
 
 const KEEP_POLICY: Opt = Opt { name: "keep-policy", value: None, summary: "leave the policy that is there as it is" };

@@ -82,6 +82,10 @@ pub const MASTER_KEY: Opt = Opt {
     summary: "the master key (default: the one that the configuration names)",
 };
 
+/// Where a command writes what it makes.
+pub const OUTPUT: Opt =
+    Opt { name: "output", value: Some("FILE"), summary: "the file that is made; one that is there is not replaced" };
+
 /// What a command was given.
 #[derive(Default)]
 pub struct Arguments {

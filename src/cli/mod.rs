@@ -11,6 +11,7 @@ mod healthcheck;
 mod help;
 mod init;
 mod input;
+mod key;
 mod list;
 mod output;
 mod prompt;
@@ -52,6 +53,8 @@ const COMMANDS: &[Command] = &[
     backup::VERIFY,
     backup::RESTORE,
     rekey::COMMAND,
+    key::EXPORT,
+    key::IMPORT,
 ];
 
 /// Why the program ends without having done what it was to do.

@@ -15,13 +15,22 @@ use crate::secret::{Plaintext, Wiped};
 /// The longest line that a terminal passes on, in bytes, its newline among them; what is longer it cuts without a word.
 const LONGEST_LINE: usize = 4096;
 
-/// Asks for the value of `name` twice.
+/// Asks `question` once.
 ///
 /// # Errors
-/// If the two differ, or it cannot be a value.
-pub fn twice(name: &str) -> Result<Plaintext, Exit> {
+/// If the answer cannot be a value.
+pub fn once(question: &str) -> Result<Plaintext, Exit> {
     let _quiet = Quiet::begin().map_err(|why| Failure::new("the terminal", why))?;
-    let first = line(&format!("Value of {name} (not shown): "))?;
+    Ok(input::plaintext(&line(&format!("{question} (not shown): "))?)?)
+}
+
+/// Asks `question` twice.
+///
+/// # Errors
+/// If the two answers differ, or cannot be a value.
+pub fn twice(question: &str) -> Result<Plaintext, Exit> {
+    let _quiet = Quiet::begin().map_err(|why| Failure::new("the terminal", why))?;
+    let first = line(&format!("{question} (not shown): "))?;
     let second = line("The same again: ")?;
     if *first != *second {
         return Err(Failure::new("the value", "was not the same both times; nothing was stored").into());

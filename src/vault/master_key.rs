@@ -5,7 +5,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -85,21 +84,35 @@ impl KeyFile {
     /// The next key: the one that lies ready, or a new one, which belongs to whom the present one belongs to.
     ///
     /// # Errors
-    /// If there is no present one, or the disk refuses.
+    /// If the one that lies ready is no key, or the disk refuses.
     pub fn prepare_next(&self) -> Result<KeyBytes, Failure> {
         if let Some(next) = self.next()? {
             return Ok(next);
         }
         let key = seal::random()?;
         let written = (|| {
-            let owner = fs::metadata(&self.path)?;
             let mut fresh = files::Fresh::begin(&self.next_path(), 0o600)?;
+            fresh.give_to_the_owner_of(&self.path)?;
             fresh.file.write_all(&key[..])?;
-            fchown(&fresh.file, Some(owner.uid()), Some(owner.gid()))?;
             fresh.create()
         })();
         written.map_err(|why: io::Error| Failure::new(self.path.display(), why))?;
         Ok(key)
+    }
+
+    /// Puts `key` there, where no key is yet, durably. It belongs to whom the directory belongs to.
+    ///
+    /// # Errors
+    /// If there is a file already (it is left as it is), or the disk refuses.
+    pub fn create(&self, key: &KeyBytes) -> Result<(), Failure> {
+        let created = (|| {
+            files::create_dir(files::parent(&self.path))?;
+            let mut fresh = files::Fresh::begin(&self.path, 0o600)?;
+            fresh.give_to_the_owner_of(&self.path)?;
+            fresh.file.write_all(&key[..])?;
+            fresh.create()
+        })();
+        created.map_err(|why: io::Error| Failure::new(self.path.display(), why))
     }
 
     /// Puts the next key in the place of the present one, of which it returns where it is kept. At any moment, one of them
@@ -134,9 +147,7 @@ impl MasterKeySource for KeyFile {
 
     fn generate(&self) -> Result<KeyBytes, Failure> {
         let key = seal::random()?;
-        files::create_dir(files::parent(&self.path))
-            .and_then(|()| files::create(&self.path, 0o600, &key[..]))
-            .map_err(|why| Failure::new(self.path.display(), why))?;
+        self.create(&key)?;
         Ok(key)
     }
 }

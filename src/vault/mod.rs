@@ -21,6 +21,7 @@ mod seal;
 mod state;
 mod store;
 mod survey;
+pub mod wrapped_key;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -29,7 +29,7 @@ fn restore(site: &Site, backup: &Path) -> Output {
 }
 
 fn verify(site: &Site, backup: &Path) -> Output {
-    run(&[&"backup", &"verify", &"--config", &site.path("config.toml"), &backup])
+    site.command("backup verify").arg(backup).output().unwrap()
 }
 
 #[track_caller]

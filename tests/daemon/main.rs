@@ -18,6 +18,7 @@ mod crash;
 mod credentials;
 mod flood;
 mod identity;
+mod key;
 mod names_and_values;
 #[path = "../needs/mod.rs"]
 mod needs;

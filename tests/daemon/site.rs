@@ -53,6 +53,11 @@ pub fn told(line: &Value) -> [Option<&str>; 5] {
     ["event", "client", "secret_name", "result", "detail"].map(|field| line[field].as_str())
 }
 
+/// The permissions of what is at `path`, which may be a link.
+pub fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
 /// All that a command has written.
 pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
@@ -138,10 +143,10 @@ impl Site {
         fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
     }
 
-    /// The program with this directory's configuration.
+    /// The program's command of this word or words, with this directory's configuration.
     pub fn command(&self, command: &str) -> Command {
         let mut program = Command::new(BINARY);
-        program.arg(command).arg("--config").arg(self.path("config.toml")).env_remove("RUST_LOG");
+        program.args(command.split(' ')).arg("--config").arg(self.path("config.toml")).env_remove("RUST_LOG");
         program
     }
 

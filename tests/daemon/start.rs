@@ -10,7 +10,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::running::Daemon;
-use crate::site::{AUDIT, BINARY, MASTER_KEY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT};
+use crate::site::{AUDIT, BINARY, MASTER_KEY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, mode};
 
 /// The operation failed.
 const FAILED: i32 = 1;
@@ -112,10 +112,6 @@ fn story(daemon: &Daemon) -> Vec<String> {
     let told = log.lines().filter_map(|line| line.split_once(" INFO  ")).map(|(_, message)| message);
     let depends = |message: &str| message.starts_with("Memory locked") || message.starts_with("Confined by Landlock");
     told.filter(|message| !depends(message)).map(str::to_owned).collect()
-}
-
-fn mode(path: &Path) -> u32 {
-    fs::symlink_metadata(path).unwrap().mode() & 0o7777
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! `key export` and `key import`: the master key, wrapped by a passphrase, to a safe place and back.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+
+use super::command::{Arguments, CONFIG, Command, MASTER_KEY, OUTPUT, Operands};
+use super::{Exit, input, load_config, output, prompt};
+use crate::failure::Failure;
+use crate::files;
+use crate::vault::{KeyFile, KeyInForce, MasterKeySource, is_under, wrapped_key};
+
+pub const EXPORT: Command = Command {
+    name: "key export",
+    operands: Operands::NONE,
+    options: &[CONFIG, MASTER_KEY, OUTPUT],
+    summary: "print the master key, wrapped by a passphrase, for a safe place",
+    run: export,
+};
+
+pub const IMPORT: Command = Command {
+    name: "key import",
+    operands: Operands::one("FILE"),
+    options: &[CONFIG, MASTER_KEY],
+    summary: "unwrap what key export wrote, and put the master key in its place if there is none",
+    run: import,
+};
+
+fn export(arguments: &Arguments) -> Result<(), Exit> {
+    let config = load_config(arguments.config_path())?;
+    let source = KeyFile::new(arguments.path(&MASTER_KEY).unwrap_or(&config.paths.master_key_path));
+    let KeyInForce { key, .. } = KeyInForce::find(&source, &config.paths.vault_path)?;
+    let passphrase = if io::stdin().is_terminal() { prompt::twice("Passphrase")? } else { input::value()? };
+    let wrapped = wrapped_key::wrap(&key, &passphrase).map_err(|why| Failure::new("key export", why))?;
+    match arguments.path(&OUTPUT) {
+        Some(path) => {
+            let written = files::create(path, 0o600, wrapped.as_bytes());
+            Ok(written.map_err(|why| Failure::new(path.display(), why))?)
+        }
+        None => output::print(wrapped.as_bytes()),
+    }
+}
+
+fn import(arguments: &Arguments) -> Result<(), Exit> {
+    let config = load_config(arguments.config_path())?;
+    let (vault, wrapped) = (&config.paths.vault_path, Path::new(&arguments.operands()[0]));
+    let path = arguments.path(&MASTER_KEY).unwrap_or(&config.paths.master_key_path);
+    let fail = |why: &dyn std::fmt::Display| Failure::new(wrapped.display(), why);
+    let text = files::read(wrapped, wrapped_key::LONGEST)?;
+    let text = std::str::from_utf8(&text).map_err(|_| fail(&wrapped_key::WrapError::Form))?;
+    let passphrase = if io::stdin().is_terminal() { prompt::once("Passphrase")? } else { input::value()? };
+    let key = wrapped_key::unwrap(text, &passphrase).map_err(|why| fail(&why))?;
+    if vault.symlink_metadata().is_ok() && !is_under(vault, &key) {
+        let why = format!("holds another key than that of the vault {}; nothing was written", vault.display());
+        return Err(fail(&why).into());
+    }
+    let place = KeyFile::new(path);
+    match place.exists() {
+        true if place.load()? == key => println!("{} holds this key already", path.display()),
+        true => return Err(Failure::new(path.display(), "holds another key; nothing was written").into()),
+        false => {
+            place.create(&key)?;
+            println!("wrote {}", path.display());
+        }
+    }
+    Ok(())
+}
