@@ -5,41 +5,12 @@ source "$(dirname "$0")/lib.sh"
 need curl jq nsenter systemd-analyze systemd-nspawn
 need_root
 
-DIR=$(mktemp -d)
-NSPAWN='' INIT=''
-trap end EXIT
-
-end() {
-    if [ -n "$NSPAWN" ]; then
-        kill -KILL $INIT "$NSPAWN" 2>/dev/null || true
-        wait "$NSPAWN" 2>/dev/null || true
-    fi
-    clean_up
-}
-
-# What follows runs in the container.
-inside() { nsenter --target "$INIT" --all -- "$@"; }
-
-# await WHAT COMMAND...: until the command succeeds.
-await() {
-    local what=$1 tries
-    shift
-    for ((tries = 0; tries < 600; tries++)); do
-        ! "$@" || return 0
-        sleep 0.1
-    done
-    fail "waited too long until $what"
-}
+source tests/system/nspawn.sh
 
 fail() {
     echo "$*" >&2
     [ -z "$INIT" ] || inside journalctl --no-pager -n 40 >&2
     exit 1
-}
-
-is_up() {
-    INIT=$(tr -d ' ' <"/proc/$NSPAWN/task/$NSPAWN/children")
-    [ -n "$INIT" ] && inside systemctl is-active --quiet basic.target 2>/dev/null
 }
 
 # is UNIT PROPERTY VALUE: as systemctl show tells it.
@@ -88,14 +59,10 @@ backend denied redis_password
 backend stranger postgres_password
 
 # A container is mostly not let use Landlock.
-SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=0 systemd-nspawn --quiet \
-    --system-call-filter='landlock_create_ruleset landlock_add_rule landlock_restrict_self' \
-    --directory=/ --volatile=yes --register=no --keep-unit \
-    --private-network --machine=jarvis-secretsd --bind-ro="$(realpath "$BINARY"):/srv/jarvis-secretsd" \
-    --bind-ro="$PWD/contrib/backup-vault.sh:/srv/backup-vault.sh" \
-    --bind-ro="$DIR:/srv/test" --boot --console=pipe systemd.unit=basic.target </dev/null >"$DIR/console" 2>&1 &
-NSPAWN=$!
-await "systemd is up" is_up
+boot --system-call-filter='landlock_create_ruleset landlock_add_rule landlock_restrict_self' \
+    --bind-ro="$(realpath "$BINARY"):/srv/jarvis-secretsd" --bind-ro="$PWD/contrib/backup-vault.sh:/srv/backup-vault.sh" \
+    --bind-ro="$DIR:/srv/test" --boot systemd.unit=basic.target
+await "systemd is up" is_up systemctl is-active --quiet basic.target
 inside sh -c 'mkdir /etc/jarvis-secretsd && cp /srv/test/etc/* /etc/jarvis-secretsd/ && ln -s /srv/test/units/* /run/systemd/system/'
 inside mkdir -m 700 /etc/credstore.encrypted
 inside sh -c 'head -c 32 /dev/urandom | systemd-creds --with-key=host --name=master.key encrypt - /etc/credstore.encrypted/jarvis-secretsd.master.key'

@@ -20,6 +20,17 @@ fail() {
     exit 1
 }
 
+# await WHAT COMMAND...: until the command succeeds; for a minute or so.
+await() {
+    local what=$1 tries
+    shift
+    for ((tries = 0; tries < 600; tries++)); do
+        ! "$@" || return 0
+        sleep 0.1
+    done
+    fail "waited too long until $what"
+}
+
 # need PROGRAM...: ends the test as one that cannot be run here, if one of them is not installed.
 need() {
     local program missing=()
