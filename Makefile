@@ -16,7 +16,7 @@ STATIC_TARGETS := $(MUSL) $(if $(shell command -v $(CROSS_GCC)),aarch64-unknown-
 
 # A compiler's linker, musl for the static binary, and what the system tests and the benchmark call.
 PACKAGES := binutils buildah ca-certificates curl g++ gcc iproute2 jq libc6-dev libpcre2-8-0 musl-tools openssl podman \
-	python3-venv runc sslscan strace systemd systemd-container testssl.sh util-linux wrk
+	procps python3-venv runc sslscan strace systemd systemd-container testssl.sh util-linux wrk
 UNITS := $(notdir $(wildcard $(addprefix contrib/systemd/*.,service socket timer)))
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -99,6 +99,9 @@ install: $(BINARY) ## Install binary, units and examples under PREFIX (/usr/loca
 	install -D -m 644 contrib/openapi.json $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/openapi.json
 	install -D -m 644 contrib/systemd/config.toml $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/systemd/config.toml
 	install -D -m 755 contrib/backup-vault.sh $(DESTDIR)$(PREFIX)/libexec/jarvis-secretsd/backup-vault.sh
+	install -d $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/openrc
+	install -m 644 contrib/openrc/* $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/openrc
+	sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/openrc/jarvis-secretsd.initd
 	for unit in $(UNITS); do \
 		install -D -m 644 contrib/systemd/$$unit $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit && \
 		sed -i 's|/usr/local/|$(PREFIX)/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; \

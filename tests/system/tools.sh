@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what looks at the API's description, at the image's and at the bill of materials, and what makes that, in these
-# versions: each with its own dependencies under one directory, with links to the programs in /usr/local/bin.
+# Installs what looks at the API's description, at the image's and at the bill of materials, and what makes that, and what
+# else Debian lacks or would install otherwise: each with its own dependencies under one directory, with links to the
+# programs in /usr/local/bin.
 set -euo pipefail
 
 directory=/usr/local/lib/jarvis-test-tools
@@ -45,6 +46,15 @@ fi
 cyclonedx=$directory/cyclonedx/bin/python
 if ! "$cyclonedx" -c "import cyclonedx as c; assert c.__version__ == '$cyclonedx_lib'" 2>/dev/null; then
     in_venv cyclonedx "cyclonedx-python-lib[json-validation]==$cyclonedx_lib"
+fi
+# Its files alone: installed, it would have a say in how this host starts.
+if [ ! -x "$directory/openrc/sbin/openrc-init" ]; then
+    debs=$(mktemp -d)
+    trap 'rm -rf "$debs"' EXIT
+    (cd "$debs" && apt-get -o APT::Sandbox::User=root download openrc libeinfo1 librc1)
+    for deb in "$debs"/*.deb; do
+        $as_root dpkg-deb -x "$deb" "$directory/openrc"
+    done
 fi
 if ! cargo cyclonedx --version 2>/dev/null | grep -qF "$cargo_cyclonedx"; then
     cargo install --locked --quiet "cargo-cyclonedx@$cargo_cyclonedx"
