@@ -15,9 +15,9 @@ CROSS_GCC := aarch64-linux-gnu-gcc
 STATIC_TARGETS := $(MUSL) $(if $(shell command -v $(CROSS_GCC)),aarch64-unknown-linux-musl)
 
 # A compiler's linker, musl for the static binary, and what the system tests and the benchmark call.
-PACKAGES := aardvark-dns binutils buildah busybox-static ca-certificates curl g++ gcc iproute2 iptables jq libc6-dev \
-	libpcre2-8-0 musl-tools netavark openssl podman procps python3-venv runc sslscan strace systemd systemd-container \
-	testssl.sh util-linux wrk
+PACKAGES := aardvark-dns binutils buildah busybox-static ca-certificates catatonit curl g++ gcc iproute2 iptables jq \
+	libc6-dev libpcre2-8-0 musl-tools netavark openssl podman procps python3-venv runc sslscan strace systemd \
+	systemd-container testssl.sh util-linux wrk
 UNITS := $(notdir $(wildcard $(addprefix contrib/systemd/*.,service socket timer)))
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -61,6 +61,7 @@ deps: ## Install what test-system, static and bench need (Debian)
 	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(PACKAGES)
 	tests/system/unpack.sh prometheus usr/bin/promtool
 	tests/system/unpack.sh nginx usr/sbin/nginx
+	tests/system/unpack.sh kubernetes-client usr/bin/kubectl
 	tests/system/tools.sh
 	if command -v rustup; then rustup target add $(STATIC_TARGETS) && rustup component add clippy rustfmt; fi
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what looks at the API's description, at the image's and at the bill of materials, and what makes that, and what
-# else Debian lacks or would install otherwise: each with its own dependencies under one directory, with links to the
-# programs in /usr/local/bin.
+# Installs what looks at the API's description, at the image's, at the manifests for Kubernetes and at the bill of materials,
+# what makes that, and what else Debian lacks or would install otherwise: each in this version, with its own dependencies under
+# one directory, and links to the programs in /usr/local/bin.
 set -euo pipefail
 
 directory=/usr/local/lib/jarvis-test-tools
@@ -10,6 +10,8 @@ schemathesis=4.32.5
 redocly=1.34.20
 hadolint=2.15.1
 podman_compose=1.6.0
+kubernetes_validate=1.37.0
+monokle=0.33.0
 cyclonedx_lib=11.12.0
 cargo_cyclonedx=0.5.9
 
@@ -47,6 +49,14 @@ fi
 if ! is_there podman-compose "$podman_compose"; then
     in_venv podman-compose "podman-compose==$podman_compose"
     $as_root ln -sf "$directory/podman-compose/bin/podman-compose" /usr/local/bin/
+fi
+if ! is_there kubernetes-validate "$kubernetes_validate"; then
+    in_venv kubernetes-validate "kubernetes-validate==$kubernetes_validate"
+    $as_root ln -sf "$directory/kubernetes-validate/bin/kubernetes-validate" /usr/local/bin/
+fi
+# A library, which node reads from there.
+if ! grep -qsF "\"version\": \"$monokle\"" "$directory/monokle/node_modules/@monokle/validation/package.json"; then
+    $as_root npm install --silent --no-fund --no-audit --prefix "$directory/monokle" "@monokle/validation@$monokle"
 fi
 # A library: its python, which does not know it by another path, is the program.
 cyclonedx=$directory/cyclonedx/bin/python
