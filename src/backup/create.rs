@@ -27,16 +27,39 @@ const LARGEST_POLICY: u64 = 1 << 20;
 /// # Errors
 /// If anything cannot be read, does not verify, or the disk refuses; then nothing is left at `output`.
 pub fn create(config: &Config, master: &KeyBytes, output: &Path, now: Timestamp) -> Result<Verified, Failure> {
-    let fail = |why: io::Error| Failure::new(output.display(), why);
-    let parts = Parts::collect(config, master)?;
     if output.symlink_metadata().is_ok() {
         return Err(Failure::new(output.display(), "is there already; nothing was written"));
     }
-    let fresh = files::Fresh::begin(output, 0o600).map_err(fail)?;
-    parts.write(&fresh.file, now).map_err(|why| Failure::new(output.display(), why))?;
-    let verified = Verified::read(Archive::open(fresh.temporary_path())?, master)?;
-    fresh.create().map_err(fail)?;
+    let (fresh, verified) = make(config, master, output, now)?;
+    fresh.create().map_err(|why| Failure::new(output.display(), why))?;
     Ok(verified)
+}
+
+/// Makes a backup as [`create`], and writes it to `output` when it is verified. Until then it lies beside the vault.
+///
+/// # Errors
+/// As for [`create`], or if `output` does not take it.
+pub fn write(
+    config: &Config,
+    master: &KeyBytes,
+    output: &mut impl io::Write,
+    now: Timestamp,
+) -> Result<Verified, Failure> {
+    let place = files::sibling(&config.paths.vault_path, ".backup");
+    let (fresh, verified) = make(config, master, &place, now)?;
+    let length = fresh.file.metadata().map(|meta| meta.len());
+    let copied = length.and_then(|left| io::copy(&mut At { file: &fresh.file, position: 0, left }, output));
+    copied.map_err(|why| Failure::new("standard output", why))?;
+    Ok(verified)
+}
+
+fn make(config: &Config, master: &KeyBytes, place: &Path, now: Timestamp) -> Result<(files::Fresh, Verified), Failure> {
+    let fail = |why: io::Error| Failure::new(place.display(), why);
+    let parts = Parts::collect(config, master)?;
+    let fresh = files::Fresh::begin(place, 0o600).map_err(fail)?;
+    parts.write(&fresh.file, now).map_err(fail)?;
+    let verified = Verified::read(Archive::open(fresh.temporary_path())?, master)?;
+    Ok((fresh, verified))
 }
 
 /// What goes into a backup.

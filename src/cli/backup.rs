@@ -1,5 +1,6 @@
 //! `backup`, `backup verify` and `restore`.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::command::{Arguments, CONFIG, Command, MASTER_KEY, OUTPUT, Operands, Opt};
@@ -13,8 +14,8 @@ pub const BACKUP: Command = Command {
     name: "backup",
     operands: Operands::NONE,
     options: &[CONFIG, MASTER_KEY, OUTPUT],
-    summary: "make one file, jarvis-secretsd-YYYYMMDD-HHMMSS.tar unless told otherwise, of vault, audit log and policy, \
-              while the daemon works or not",
+    summary: "make one file, jarvis-secretsd-YYYYMMDD-HHMMSS.tar unless told otherwise, of vault, audit log and policy; - is \
+              standard output",
     run: create,
 };
 
@@ -41,8 +42,14 @@ fn create(arguments: &Arguments) -> Result<(), Exit> {
     let now = Clock::system().now();
     let named = || PathBuf::from(format!("jarvis-secretsd-{}.tar", now.compact()));
     let output = arguments.path(&OUTPUT).map_or_else(named, Path::to_owned);
-    let verified = backup::create(&config, &master_key(arguments, &config)?, &output, now)?;
-    println!("{}: {}", output.display(), summary(&verified));
+    let master = master_key(arguments, &config)?;
+    if output == Path::new("-") {
+        let verified = backup::write(&config, &master, &mut io::stdout().lock(), now)?;
+        eprintln!("{}", summary(&verified));
+    } else {
+        let verified = backup::create(&config, &master, &output, now)?;
+        println!("{}: {}", output.display(), summary(&verified));
+    }
     Ok(())
 }
 

@@ -241,6 +241,21 @@ fn without_output_the_backup_is_named_by_its_time() {
 }
 
 #[test]
+fn a_backup_goes_to_standard_output_whole_and_leaves_nothing_behind() {
+    let daemon = Daemon::start();
+    daemon.client("admin").store("db_main", "v");
+    let files = || fs::read_dir(daemon.site.path("state/secrets")).unwrap().count();
+    let before = files();
+    let made = daemon.site.command("backup").arg("--output").arg("-").output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(String::from_utf8_lossy(&made.stderr).contains("1 secrets, 1 versions, all opened"));
+    let backup = daemon.site.path("piped.tar");
+    fs::write(&backup, &made.stdout).unwrap();
+    done(&verify(&daemon.site, &backup), "1 secrets, 1 versions, all opened");
+    assert_eq!(files(), before);
+}
+
+#[test]
 fn what_an_interrupted_restore_leaves_is_not_served_and_the_restore_can_be_done_again() {
     let daemon = Daemon::start();
     daemon.client("admin").store("saved", "v");
