@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# The README's commands for clients do what they say, as they are pasted.
+. "$(dirname "$0")/lib.sh"
+need curl openssl
+
+start_daemon
+mkdir "$DIR/bin"
+ln -s "$(realpath "$BINARY")" "$DIR/bin/jarvis-secretsd"
+export PATH=$DIR/bin:$PATH JARVIS_SECRETSD_ADDR=$URL HOME=$DIR
+unset XDG_CONFIG_HOME
+
+commands=$(pasted README.md '## Client commands')
+output=$(bash -euo pipefail -c "$commands
+[ \"\${#DB_PASSWORD}\" = 24 ] || echo 'no password in the variable'")
+echo "$output" | grep -v '"value"'
+
+# says WORDS: the pasted commands have printed that.
+says() {
+    grep -qE "$1" <<<"$output" || fail "the README's commands did not print: $1"
+}
+for made in redis_password jwt_signing_key postgres_password brave_api_key session_key; do
+    says "^$made: made $made-[0-9]{8}-[0-9]{6}, due "
+done
+says '^\{"name":"postgres_password","value":".{24,}","kid":"postgres_password-'
+says '^NAME +KID +ROTATION +EXPIRES$'
+says '^brave_api_key +brave_api_key-[0-9-]+ +manual '
+says '^postgres_password +rotated$'
+says '^nothing was due$'
+says '^postgres_password-[0-9-]+ .*\(current\)$'
+says '^brave_api_key: destroyed, with its versions: 1$'
+! grep -q 'no password' <<<"$output" || fail "get did not print the value alone"
+
+# What was piped in is what is stored, and curl sees the same as the commands.
+expect 200 admin GET /secret/redis_password
+[ "$(jarvis-secretsd get redis_password --client admin)" = "$(sed 's/.*"value":"\([0-9a-f]\{40\}\)".*/\1/' "$DIR/answer")" ] ||
+    fail "get and the API differ"
+expect 404 admin GET /secret/brave_api_key
+stop_daemon
