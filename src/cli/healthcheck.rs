@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::command::{Arguments, CONFIG, Command, Operands};
 use super::{Exit, load_config};
-use crate::client::{Place, Transport};
-use crate::failure::{Failure, printable};
+use crate::client::{Place, Transport, one_line};
+use crate::failure::Failure;
 use crate::http::tls;
 
 pub const COMMAND: Command = Command {
@@ -47,7 +47,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         return Ok(());
     }
     let body = String::from_utf8_lossy(&answer.body);
-    Err(Failure::new(what, format_args!("status {}: {}", answer.status, printable(&body))).into())
+    Err(Failure::new(what, format_args!("status {}: {}", answer.status, one_line(&body))).into())
 }
 
 /// A daemon that listens on every address is asked on the loopback one.

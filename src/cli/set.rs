@@ -9,7 +9,7 @@ use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
 use super::command::{Arguments, Command, Operands, Opt};
 use super::{Exit, input, output, prompt};
 use crate::client::{Client, Metadata};
-use crate::failure::Failure;
+use crate::failure::{Failure, printable};
 use crate::generator::Generator;
 use crate::secret::{Plaintext, wiped_json};
 use crate::vault::Rotation;
@@ -64,7 +64,9 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         return output::print_line(&body);
     }
     let made: Metadata = client.read(name, &body)?;
-    output::print_line(format!("{name}: made {}, due {}", made.kid, made.expires_at.to_the_second()).as_bytes())
+    output::print_line(
+        format!("{name}: made {}, due {}", printable(&made.kid), made.expires_at.to_the_second()).as_bytes(),
+    )
 }
 
 /// The value, from whoever is there: a person at a terminal, or another program.

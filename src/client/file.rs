@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::place::Place;
-use super::settings::{read_name, read_place, read_token, token_in};
+use super::settings::{read_name, read_place, read_token};
 use crate::access::Token;
 use crate::failure::Failure;
 use crate::files;
@@ -20,6 +20,7 @@ pub struct SettingsFile {
     pub addr: Option<Place>,
     pub client: Option<String>,
     pub token: Option<Token>,
+    pub token_file: Option<PathBuf>,
     pub ca_path: Option<PathBuf>,
     pub cert_path: Option<PathBuf>,
     pub key_path: Option<PathBuf>,
@@ -48,8 +49,7 @@ impl SettingsFile {
         root.set("addr", &mut file.addr, |value| checked(value, read_place))?;
         root.set("client", &mut file.client, |value| checked(value, read_name))?;
         let token = root.set("token", &mut file.token, |value| checked(value, read_token))?;
-        let mut token_path = None;
-        let token_file = root.set("token_file", &mut token_path, path_in)?;
+        let token_file = root.set("token_file", &mut file.token_file, path_in)?;
         root.set("ca_path", &mut file.ca_path, path_in)?;
         root.set("cert_path", &mut file.cert_path, path_in)?;
         root.set("key_path", &mut file.key_path, path_in)?;
@@ -60,9 +60,6 @@ impl SettingsFile {
         if token.is_some() {
             // There is a token in it, so nobody else may read it.
             files::read_private_through_links(path, LIMIT)?;
-        }
-        if let Some(path) = token_path {
-            file.token = Some(token_in(&path)?);
         }
         Ok(file)
     }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use crate::access::{CLIENT_HEADER, Token};
 use crate::clock::Timestamp;
@@ -25,6 +26,7 @@ use crate::secret::{Plaintext, Wiped};
 
 pub use exchange::Answer;
 pub use place::Place;
+pub use problem::one_line;
 pub use settings::{Options, Said, Settings, read_name};
 pub use transport::Transport;
 
@@ -123,8 +125,7 @@ impl Client {
         json: Option<&[u8]>,
         headers: &[(&str, &str)],
     ) -> Result<Answer, Failure> {
-        let bearer =
-            self.token.as_ref().map(|token| zeroize::Zeroizing::new(format!("Bearer {}", token.value.expose())));
+        let bearer = self.token.as_ref().map(|token| Zeroizing::new(["Bearer ", token.value.expose()].concat()));
         let mut all = headers.to_vec();
         all.extend(self.client.as_ref().map(|client| (CLIENT_HEADER, client.value.as_str())));
         all.extend(bearer.as_ref().map(|bearer| ("Authorization", bearer.as_str())));

@@ -19,16 +19,22 @@ struct Problem {
 
 /// Why there was no answer, and what to do where that is known.
 pub fn unreachable(place: &Place, why: &Error) -> String {
-    let elsewhere = "say where it is with --addr, JARVIS_SECRETSD_ADDR or `addr` in client.toml";
-    match (why.kind(), place) {
-        (ErrorKind::ConnectionRefused | ErrorKind::NotFound, _) => {
-            format!("{why}: no daemon listens there; start it, or {elsewhere}")
+    let told = one_line(&why.to_string());
+    let tls = why.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    let remedy = match (why.kind(), place, tls) {
+        (ErrorKind::ConnectionRefused | ErrorKind::NotFound, ..) => {
+            "no daemon listens there; start it, or say where it is with --addr, JARVIS_SECRETSD_ADDR or `addr` in client.toml"
         }
-        (ErrorKind::PermissionDenied, Place::Unix(_)) => {
-            format!("{why}: this user may not connect; see unix_socket_mode and group of the daemon's configuration")
+        (ErrorKind::PermissionDenied, Place::Unix(_), _) => {
+            "this user may not connect; see unix_socket_mode and group of the daemon's configuration"
         }
-        _ => one_line(&why.to_string()),
-    }
+        (.., Some(rustls::Error::InvalidCertificate(_))) => {
+            "JARVIS_SECRETSD_CA or `ca_path` in client.toml names the CAs that are trusted, by default the system's"
+        }
+        (.., Some(rustls::Error::InvalidMessage(_))) => "if no TLS is spoken there, the address begins with http://",
+        _ => return told,
+    };
+    format!("{told}: {remedy}")
 }
 
 impl Client {
@@ -61,8 +67,8 @@ impl Client {
     }
 }
 
-/// What the other side says, as a line that a terminal only shows.
-fn one_line(text: &str) -> String {
+/// What the other side says, as a line that a terminal only shows, and not an endless one.
+pub fn one_line(text: &str) -> String {
     let mut line = String::new();
     for c in text.chars().take(SHOWN) {
         match c {

@@ -93,8 +93,10 @@ impl Settings {
             None
         };
         let name = file.path.as_ref().map_or("client.toml".into(), |path| path.display().to_string());
-        let by_file = by_file("token");
-        let token = token_by_environment()?.or(file.token.map(|value| Said { value, by: by_file }));
+        let token = match token_by_environment()? {
+            None => token_by_file(file)?,
+            said => said,
+        };
         Ok(Self { place, client, token, tls, file: name })
     }
 }
@@ -108,6 +110,14 @@ fn token_by_environment() -> Result<Option<Said<Token>>, Failure> {
         }
         (None, Some(Said { value, by })) => Ok(Some(Said { value: token_in(&value)?, by })),
         (token, None) => Ok(token),
+    }
+}
+
+fn token_by_file(mut file: SettingsFile) -> Result<Option<Said<Token>>, Failure> {
+    match (file.token.take(), &file.token_file) {
+        (Some(value), _) => Ok(Some(Said { value, by: file.said("token") })),
+        (None, Some(path)) => Ok(Some(Said { value: token_in(path)?, by: file.said("token_file") })),
+        (None, None) => Ok(None),
     }
 }
 

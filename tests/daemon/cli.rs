@@ -43,7 +43,10 @@ fn help_and_version_work_everywhere_and_do_nothing_else() {
     let version = format!("jarvis-secretsd {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(out(&run_words("--version")), version);
     let help = out(&run_words("--help"));
-    for told in ["serve", "check", "healthcheck", "init", "audit verify", "--config", "--accept-rollback", "78"] {
+    for told in ["serve", "check", "healthcheck", "init", "get", "set", "list", "versions", "rotate", "delete"] {
+        assert!(help.contains(&format!("\n  {told}")), "{told}");
+    }
+    for told in ["audit verify", "--config", "--accept-rollback", "[--generate[=WHAT]]", "78"] {
         assert!(help.contains(told), "{told}");
     }
 }

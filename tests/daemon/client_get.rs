@@ -75,6 +75,10 @@ fn a_certificate_that_is_not_of_the_ca_is_refused_before_anything_is_sent() {
     let foreign = crate::tls_client::data("foreign.pem");
     let why = failure(&program.env("JARVIS_SECRETSD_CA", foreign).output().unwrap(), 1);
     assert!(why.starts_with(&format!("{}: invalid peer certificate", asked.addr())), "{why}");
+    assert!(why.contains("JARVIS_SECRETSD_CA or `ca_path`"), "{why}");
+    let elsewhere = format!("https://0.0.0.0:{}", asked.daemon.addr().port());
+    let unnamed = asked.admin(&["get", "db_main", "--addr", &elsewhere]).output().unwrap();
+    assert!(failure(&unnamed, 1).contains("certificate not valid for name"), "{unnamed:?}");
     assert_eq!(asked.daemon.site.audit_lines().len(), lines, "no request came");
 }
 
@@ -90,4 +94,16 @@ fn nobody_at_the_address_is_told_with_what_to_do() {
         assert!(why.contains("no daemon listens there; start it, or say where it is with --addr"), "{why}");
     }
     assert!(failure(&tcp.output().unwrap(), 1).starts_with(&format!("{addr}: ")));
+}
+
+#[test]
+fn whoever_mistakes_tls_for_plain_http_or_the_other_way_round_is_told_so() {
+    for (asked, wrong, told) in [
+        (Asked::plain(), "https", "if no TLS is spoken there, the address begins with http://"),
+        (Asked::secured(), "http", "db_main: this port speaks TLS; use https://"),
+    ] {
+        let addr = format!("{wrong}://localhost:{}", asked.daemon.addr().port());
+        let why = failure(&asked.admin(&["get", "db_main", "--addr", &addr]).output().unwrap(), 1);
+        assert!(why.ends_with(told), "{why}");
+    }
 }

@@ -90,6 +90,9 @@ fn a_token_comes_from_the_environment_or_from_a_file_that_nobody_else_may_read()
         failure(&list().output().unwrap(), 78)
             .contains("client.toml:3:14: `token_file` at the top level and `token` exclude")
     );
+    private(site, "client.toml", &format!("{ways}token_file = \"/nowhere\"\n"));
+    failure(&list().output().unwrap(), 78);
+    printed(list().env("JARVIS_SECRETSD_TOKEN", token).output().unwrap());
     private(site, "client.toml", &format!("{ways}token = {token:?}\n"));
     printed(list().output().unwrap());
 
