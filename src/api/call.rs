@@ -136,6 +136,11 @@ impl<'a> Call<'a> {
         self.entry.kid = Some(kid.to_owned());
     }
 
+    /// The audit line is about several secrets, unless the change that it comes with says which.
+    pub fn about_several(&mut self) {
+        self.entry.secret_name = None;
+    }
+
     /// A few words for the audit line.
     pub fn remark(&mut self, detail: impl Into<String>) {
         self.entry.detail = Some(detail.into());

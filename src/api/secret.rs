@@ -75,6 +75,9 @@ fn make(
         call.require_change(&new.name)?;
         versions.push(new.checked()?);
     }
+    if versions.len() > 1 {
+        call.about_several();
+    }
     let done = call.commit(Wish::Put { versions }, conditions::condition(request)?)?;
     let made = done.iter().filter_map(|done| Some(Metadata::of(&done.name, done.version.as_ref()?)));
     Ok(made.collect())

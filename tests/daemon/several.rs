@@ -87,6 +87,8 @@ fn a_condition_must_hold_for_each_and_the_answer_names_those_for_which_it_does_n
     let exists = ask(("If-None-Match", "*"), &all);
     assert_eq!(exists.refusal(), (412, "precondition_failed".to_owned()));
     assert!(exists.text("message").ends_with(": db_main, db_other"), "{}", exists.body);
+    let line = daemon.site.audited(exists.header("X-Request-Id").unwrap());
+    assert_eq!(told(&line), [Some("create_secret"), Some("admin"), None, Some("error"), Some("precondition_failed")]);
     let missing = ask(("If-Match", "*"), &all);
     assert!(missing.text("message").ends_with(": db_new"), "{}", missing.body);
     assert_eq!(admin.value("db_main"), "1");
