@@ -24,6 +24,9 @@ pub const CLIENT_CONFIG: Opt = Opt {
     summary: "the client's settings (default: ~/.config/jarvis-secretsd/client.toml, then /etc/jarvis-secretsd/client.toml)",
 };
 
+/// An answer for programs.
+pub const JSON: Opt = Opt { name: "json", value: None, summary: "print the API's answer, which is JSON" };
+
 impl Client {
     /// The client that the options [`ADDR`], [`CLIENT`] and [`CLIENT_CONFIG`], the environment and the settings file
     /// describe. It connects when it is asked something.
@@ -41,9 +44,6 @@ fn read<T>(arguments: &Arguments, option: &Opt, read: fn(&str) -> Result<T, Stri
     let Some(value) = arguments.text(option)? else { return Ok(None) };
     read(value).map(Some).map_err(|why| Exit::usage(format_args!("--{} {why}", option.name)))
 }
-
-/// An answer for programs.
-pub const JSON: Opt = Opt { name: "json", value: None, summary: "print the API's answer, which is JSON" };
 
 /// The secrets' names that a command was given.
 pub fn names(arguments: &Arguments) -> Result<Vec<&str>, Exit> {

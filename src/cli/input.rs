@@ -1,6 +1,8 @@
 //! A value from another program, on standard input.
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 
 use super::Exit;
 use crate::failure::Failure;
@@ -16,7 +18,7 @@ pub fn value() -> Result<Plaintext, Exit> {
     let room = MAX_VALUE + 2;
     let mut bytes = Wiped::new(Vec::with_capacity(room));
     // Not through the buffer of `stdin()`, in which a copy would stay.
-    let input = rustix::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned().map(std::fs::File::from);
+    let input = io::stdin().as_fd().try_clone_to_owned().map(File::from);
     let read = input.and_then(|input| input.take(room as u64).read_to_end(&mut bytes));
     read.map_err(|why| Failure::new("standard input", why))?;
     Ok(plaintext(bytes.strip_suffix(b"\n").unwrap_or(&bytes))?)

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::place::Place;
-use super::settings::{read_name, read_place, read_token};
+use super::settings::{read_name, read_token};
 use crate::access::Token;
 use crate::failure::Failure;
 use crate::files;
@@ -33,9 +33,11 @@ impl SettingsFile {
     /// Names line, column and key of what is wrong. A file with a token must be private.
     pub fn find(named: Option<&Path>) -> Result<Self, Failure> {
         match named {
-            Some(path) if !is_there(path) => Err(Failure::new(path.display(), "there is no such settings file")),
-            Some(path) => Self::read(path),
-            None => match usual_places().find(|path| is_there(path)) {
+            Some(path) => {
+                path.metadata().map_err(|why| Failure::new(path.display(), why))?;
+                Self::read(path)
+            }
+            None => match usual_places().find(|path| path.exists()) {
                 Some(path) => Self::read(&path),
                 None => Ok(Self::default()),
             },
@@ -46,7 +48,7 @@ impl SettingsFile {
         let document = Document::read(path)?;
         let mut root = document.root()?;
         let mut file = Self { path: Some(path.to_owned()), ..Self::default() };
-        root.set("addr", &mut file.addr, |value| checked(value, read_place))?;
+        root.set("addr", &mut file.addr, |value| checked(value, Place::parse))?;
         root.set("client", &mut file.client, |value| checked(value, read_name))?;
         let token = root.set("token", &mut file.token, |value| checked(value, read_token))?;
         let token_file = root.set("token_file", &mut file.token_file, path_in)?;
@@ -55,7 +57,7 @@ impl SettingsFile {
         root.set("key_path", &mut file.key_path, path_in)?;
         root.finish()?;
         if let (Some(_), Some(token_file)) = (&token, &token_file) {
-            return Err(token_file.refuse("and `token` exclude each other"));
+            return Err(token_file.refuse("must not stand beside `token`"));
         }
         if token.is_some() {
             // There is a token in it, so nobody else may read it.
@@ -78,11 +80,6 @@ fn usual_places() -> impl Iterator<Item = PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let own = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")));
     own.into_iter().chain([PathBuf::from("/etc")]).map(|directory| directory.join("jarvis-secretsd/client.toml"))
-}
-
-/// Whether there is such a file, as far as we may look.
-fn is_there(path: &Path) -> bool {
-    path.symlink_metadata().is_ok()
 }
 
 fn checked<T>(value: &Value<'_>, read: fn(&str) -> Result<T, String>) -> Result<Option<T>, Failure> {

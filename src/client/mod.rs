@@ -137,7 +137,7 @@ impl Client {
             }
         };
         let answer = self.transport.call(method, target, &all, json, warn);
-        answer.map_err(|why| Failure::new(self.place(), problem::unreachable(self.place(), &why)))
+        answer.map_err(|why| Failure::new(self.place(), problem::unanswered(self.place(), method, &why)))
     }
 
     /// The body of an answer that is a success.

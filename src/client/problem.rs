@@ -18,7 +18,7 @@ struct Problem {
 }
 
 /// Why there was no answer, and what to do where that is known.
-pub fn unreachable(place: &Place, why: &Error) -> String {
+pub fn unanswered(place: &Place, method: &str, why: &Error) -> String {
     let told = one_line(&why.to_string());
     let tls = why.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     let remedy = match (why.kind(), place, tls) {
@@ -32,6 +32,11 @@ pub fn unreachable(place: &Place, why: &Error) -> String {
             "JARVIS_SECRETSD_CA or `ca_path` in client.toml names the CAs that are trusted, by default the system's"
         }
         (.., Some(rustls::Error::InvalidMessage(_))) => "if no TLS is spoken there, the address begins with http://",
+        (ErrorKind::TimedOut | ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::InvalidData, ..)
+            if method != "GET" =>
+        {
+            "it may have been done all the same; look before you repeat it"
+        }
         _ => return told,
     };
     format!("{told}: {remedy}")

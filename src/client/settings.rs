@@ -64,7 +64,7 @@ impl Settings {
         let by_file = |key| file.said(key);
         let place = match options.addr {
             Some(addr) => addr,
-            None => match variable("ADDR", read_place)? {
+            None => match variable("ADDR", Place::parse)? {
                 Some(said) => said.value,
                 None => file.addr.clone().unwrap_or(Place::Tcp { host: "127.0.0.1".into(), port: 8081, tls: false }),
             },
@@ -106,7 +106,7 @@ fn token_by_environment() -> Result<Option<Said<Token>>, Failure> {
     let file = variable("TOKEN_FILE", |path| Ok(PathBuf::from(path)))?;
     match (token, file) {
         (Some(Said { by, .. }), Some(Said { by: other, .. })) => {
-            Err(Failure::new(by, format_args!("and {other} exclude each other")))
+            Err(Failure::new(by, format_args!("must not be set together with {other}")))
         }
         (None, Some(Said { value, by })) => Ok(Some(Said { value: token_in(&value)?, by })),
         (token, None) => Ok(token),
@@ -132,11 +132,6 @@ fn variable<T>(name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Resu
         Err(std::env::VarError::NotUnicode(_)) => Err(Failure::new(by, "is not UTF-8")),
         _ => Ok(None),
     }
-}
-
-/// An address, as any of the settings writes it.
-pub fn read_place(text: &str) -> Result<Place, String> {
-    Place::parse(text)
 }
 
 /// A client's name.

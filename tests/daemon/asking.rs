@@ -51,7 +51,7 @@ pub struct Asked {
     pub daemon: Daemon,
     pub token: String,
     scheme: &'static str,
-    _files: ServerFiles,
+    files: ServerFiles,
 }
 
 impl Asked {
@@ -84,7 +84,7 @@ impl Asked {
             .replace("TLS.key", &format!("{:?}", files.path("tls.key")))
             .replace("CA", &format!("{:?}", data("ca.pem")));
         site.write("config.toml", &format!("{}{tls}", site.read("config.toml")));
-        Self { daemon: site.start(), token: token.expose().to_owned(), scheme, _files: files }
+        Self { daemon: site.start(), token: token.expose().to_owned(), scheme, files }
     }
 
     /// Stores a value, and returns the kid of the new version.
@@ -129,7 +129,7 @@ impl Asked {
 
     /// A copy of a key of tests/data/tls that nobody else may read.
     fn private(&self, name: &str) -> PathBuf {
-        self._files.put(name, name);
-        self._files.path(name)
+        self.files.put(name, name);
+        self.files.path(name)
     }
 }

@@ -82,6 +82,14 @@ fn a_refusal_in_words_of_somebody_else_steers_no_terminal() {
 }
 
 #[test]
+fn of_a_change_that_was_not_answered_it_is_told_that_it_may_have_been_made() {
+    let addr = serve(|_| ());
+    let arguments = ["set", "db_main", "--generate", "--addr", &format!("http://{addr}")];
+    let why = failure(&program(&Site::empty(), &arguments).output().unwrap(), 1);
+    assert!(why.ends_with("without an answer: it may have been done all the same; look before you repeat it"), "{why}");
+}
+
+#[test]
 fn a_redirection_is_not_followed() {
     let answer = "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
     assert!(told(answer).starts_with("db_main: status 302 from ADDR, "));

@@ -82,13 +82,13 @@ fn a_token_comes_from_the_environment_or_from_a_file_that_nobody_else_may_read()
     printed(list().env("JARVIS_SECRETSD_TOKEN_FILE", &token_file).output().unwrap());
     let both =
         list().env("JARVIS_SECRETSD_TOKEN", token).env("JARVIS_SECRETSD_TOKEN_FILE", &token_file).output().unwrap();
-    assert!(failure(&both, 78).contains("JARVIS_SECRETSD_TOKEN_FILE exclude each other"));
+    assert!(failure(&both, 78).contains("must not be set together with JARVIS_SECRETSD_TOKEN_FILE"));
     private(site, "client.toml", &format!("{ways}token_file = {token_file:?}\n"));
     printed(list().output().unwrap());
     private(site, "client.toml", &format!("{ways}token_file = {token_file:?}\ntoken = {token:?}\n"));
     assert!(
         failure(&list().output().unwrap(), 78)
-            .contains("client.toml:3:14: `token_file` at the top level and `token` exclude")
+            .contains("client.toml:3:14: `token_file` at the top level must not stand beside `token`")
     );
     private(site, "client.toml", &format!("{ways}token_file = \"/nowhere\"\n"));
     failure(&list().output().unwrap(), 78);
@@ -147,7 +147,7 @@ fn a_mistake_in_the_settings_is_told_with_its_place_and_exits_with_78() {
         ("ADDR", "ftp://x:1", "JARVIS_SECRETSD_ADDR: must be http://host:port"),
         ("ADDR", "unix:sock", "JARVIS_SECRETSD_ADDR: must be unix: and the absolute path"),
         ("CLIENT", "a b", "JARVIS_SECRETSD_CLIENT: must be a client's name"),
-        ("CLIENT_CONFIG", "/nowhere", "/nowhere: there is no such settings file"),
+        ("CLIENT_CONFIG", "/nowhere", "/nowhere: No such file"),
     ] {
         let output = program(&site, &["list"]).env(format!("JARVIS_SECRETSD_{name}"), value).output().unwrap();
         assert!(failure(&output, 78).contains(why), "{output:?}");
