@@ -126,11 +126,12 @@ impl Writer {
     fn step(&mut self) -> io::Result<()> {
         let name = self.random.below(NAMES);
         match self.random.below(10) {
-            0..5 => self.put(name)?,
-            5 | 6 => self.change(name, State::Absent, "DELETE", &format!("/secret/n{name}"), "").map(|_| ())?,
+            0..4 => self.put(name)?,
+            4 => self.put_two(name)?,
+            5 | 6 => self.change([(name, State::Absent)], "DELETE", &format!("/secret/n{name}"), "").map(|_| ())?,
             7 => {
                 let body = json!({ "names": [format!("n{name}")] }).to_string();
-                self.change(name, State::Generated, "POST", "/rotate", &body)?;
+                self.change([(name, State::Generated)], "POST", "/rotate", &body)?;
             }
             _ => self.read(name)?,
         }
@@ -140,27 +141,57 @@ impl Writer {
     }
 
     fn put(&mut self, name: u64) -> io::Result<()> {
-        let padding = if self.random.one_in(8) { self.random.below(32 * 1024) } else { self.random.below(64) };
-        let value = format!("put-{}-{}", tick(), "x".repeat(padding as usize));
-        let body = json!({ "name": format!("n{name}"), "value": value }).to_string();
-        if let Some(metadata) = self.change(name, State::Value(value), "POST", "/secret", &body)? {
-            self.witness.kids.push(metadata["kid"].as_str().unwrap().to_owned());
+        let (value, body) = self.value_of(name);
+        if let Some(made) = self.change([(name, State::Value(value))], "POST", "/secret", &body.to_string())? {
+            self.remember(&made);
         }
         Ok(())
     }
 
-    /// Asks for a change and remembers what came of it.
-    fn change(&mut self, name: u64, state: State, method: &str, target: &str, body: &str) -> io::Result<Option<Value>> {
-        let index = self.witness.changes.len();
-        self.witness.changes.push(Change { name, begun: tick(), acknowledged: None, state });
+    /// Puts that name and another one with one request, of which a kill may leave one.
+    fn put_two(&mut self, name: u64) -> io::Result<()> {
+        let other = (name + 1) % NAMES;
+        let ((value, body), (other_value, other_body)) = (self.value_of(name), self.value_of(other));
+        let both = [(name, State::Value(value)), (other, State::Value(other_value))];
+        let body = json!({ "secrets": [body, other_body] }).to_string();
+        if let Some(made) = self.change(both, "POST", "/secrets", &body)? {
+            made["secrets"].as_array().unwrap().iter().for_each(|made| self.remember(made));
+        }
+        Ok(())
+    }
+
+    /// A new value, and what is asked with it.
+    fn value_of(&mut self, name: u64) -> (String, Value) {
+        let padding = if self.random.one_in(8) { self.random.below(32 * 1024) } else { self.random.below(64) };
+        let value = format!("put-{}-{}", tick(), "x".repeat(padding as usize));
+        let body = json!({ "name": format!("n{name}"), "value": value });
+        (value, body)
+    }
+
+    fn remember(&mut self, metadata: &Value) {
+        self.witness.kids.push(metadata["kid"].as_str().unwrap().to_owned());
+    }
+
+    /// Asks for changes of these names and remembers what came of them.
+    fn change(
+        &mut self,
+        states: impl IntoIterator<Item = (u64, State)>,
+        method: &str,
+        target: &str,
+        body: &str,
+    ) -> io::Result<Option<Value>> {
+        let (first, begun) = (self.witness.changes.len(), tick());
+        let changes = states.into_iter().map(|(name, state)| Change { name, begun, acknowledged: None, state });
+        self.witness.changes.extend(changes);
         let answer = self.client.try_ask(method, target, &[], body.as_bytes())?;
         match answer.status {
             200 => {
-                self.witness.changes[index].acknowledged = Some(tick());
+                let acknowledged = Some(tick());
+                self.witness.changes[first..].iter_mut().for_each(|change| change.acknowledged = acknowledged);
                 Ok(Some(answer.json()))
             }
-            404 if target != "/secret" => {
-                self.witness.changes.pop();
+            404 if !matches!(target, "/secret" | "/secrets") => {
+                self.witness.changes.truncate(first);
                 Ok(None)
             }
             status => panic!("{method} {target}: {status} {}", answer.body),
