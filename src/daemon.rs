@@ -132,7 +132,7 @@ impl Prepared {
             vault,
             audit,
             master_key: Box::new(source),
-            metrics: Metrics::new(&clock),
+            metrics: Metrics::new(&clock, vault_path, audit_path),
             connections: listener.stats().clone(),
             started,
         };

@@ -58,6 +58,7 @@ pub fn metrics(api: &Api, request: &Request) -> Result<Response, Problem> {
         live_records: get(&vault.live_records),
         dead_records: get(&vault.dead_records),
         compactions: get(&vault.compactions),
+        compaction_failures: get(&vault.compaction_failures),
         connections_open: api.connections.open(),
         connections_accepted: api.connections.accepted(),
         connections_refused: api.connections.refused(),

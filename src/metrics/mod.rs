@@ -4,10 +4,10 @@
 
 mod readings;
 mod requests;
+mod system;
 mod text;
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use crate::sync::lock;
 
 pub use readings::Readings;
 use requests::Requests;
+use system::{System, Vitals};
 use text::{Page, unix_seconds};
 
 /// The media type of what [`Metrics::render`] returns.
@@ -25,7 +26,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// What is counted here, from any thread.
 pub struct Metrics {
     started: Timestamp,
-    memory: ResidentMemory,
+    system: System,
     requests: Mutex<Requests>,
     policy_allowed: AtomicU64,
     policy_denied: AtomicU64,
@@ -34,11 +35,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All counters at zero; the process counts as started now.
-    pub fn new(clock: &Clock) -> Self {
+    /// All counters at zero; the process counts as started now. The room on the disks is that beside these two files.
+    pub fn new(clock: &Clock, vault: &Path, audit: &Path) -> Self {
         Self {
             started: clock.now(),
-            memory: ResidentMemory::open(),
+            system: System::open(vault, audit),
             requests: Mutex::default(),
             policy_allowed: AtomicU64::new(0),
             policy_denied: AtomicU64::new(0),
@@ -75,18 +76,16 @@ impl Metrics {
 
     /// The page that Prometheus asks for, in its text format 0.0.4 (see [`CONTENT_TYPE`]).
     pub fn render(&self, now: &Readings) -> String {
-        self.page(now, self.memory.bytes())
+        self.page(now, &self.system.vitals())
     }
 
-    fn page(&self, now: &Readings, resident_memory: Option<u64>) -> String {
+    fn page(&self, now: &Readings, vitals: &Vitals) -> String {
         let mut page = Page::default();
         page.gauge("build_info", "The version that runs; the value is always 1.")
             .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
         page.gauge("process_start_time_seconds", "When the daemon started, in seconds since the Unix epoch.")
             .value(unix_seconds(self.started));
-        if let Some(bytes) = resident_memory {
-            page.gauge("process_resident_memory_bytes", "Memory that the process holds in RAM.").value(bytes);
-        }
+        vitals.write(&mut page);
         page.gauge("healthy", "1 if every secret can be served and audited, else 0.").value(u8::from(now.healthy));
 
         // The lock is held for a copy, not while the text is made.
@@ -109,33 +108,15 @@ impl Metrics {
     }
 }
 
-/// What the system says of this process, held open: at work, the daemon may open nothing outside of its directories.
-struct ResidentMemory(Option<File>);
-
-impl ResidentMemory {
-    fn open() -> Self {
-        Self(File::open("/proc/self/status").ok())
-    }
-
-    /// Bytes of this process in RAM; `None` where the system does not tell.
-    fn bytes(&self) -> Option<u64> {
-        let mut text = [0; 4096];
-        let length = self.0.as_ref()?.read_at(&mut text, 0).ok()?;
-        let text = String::from_utf8_lossy(&text[..length]);
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-        Some(kibibytes * 1024)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::system::Disk;
     use super::*;
 
     const STARTED: Timestamp = Timestamp::from_nanos(1_761_565_004_500_000_000);
 
     fn metrics() -> Metrics {
-        Metrics::new(&Clock::manual(STARTED).0)
+        Metrics::new(&Clock::manual(STARTED).0, Path::new("vault.json"), Path::new("audit.jsonl"))
     }
 
     #[test]
@@ -166,6 +147,7 @@ mod tests {
             live_records: 14,
             dead_records: 15,
             compactions: 16,
+            compaction_failures: 22,
             connections_open: 17,
             connections_accepted: 18,
             connections_refused: 19,
@@ -173,15 +155,22 @@ mod tests {
             connections_timed_out: 21,
             healthy: true,
         };
+        let vitals = Vitals {
+            resident_memory: Some(4096),
+            cpu_time: Some(Duration::from_millis(1500)),
+            open_files: Some(23),
+            max_files: Some(1024),
+            disks: vec![("vault", Disk { size: 24, available: 25 }), ("audit", Disk { size: 26, available: 27 })],
+        };
         let expected = include_str!("example.txt").replace("{version}", env!("CARGO_PKG_VERSION"));
-        assert_eq!(metrics.page(&readings, Some(4096)), expected);
+        assert_eq!(metrics.page(&readings, &vitals), expected);
     }
 
     #[test]
     fn what_is_not_known_is_left_out() {
-        let page = metrics().page(&Readings::default(), None);
+        let page = metrics().page(&Readings::default(), &Vitals::default());
         assert!(!page.contains("next_expiry"), "{page}");
-        assert!(!page.contains("resident_memory"), "{page}");
+        assert!(!page.contains("_process_resident") && !page.contains("_filesystem_"), "{page}");
         assert!(page.contains("\njarvis_secretsd_healthy 0\n"), "{page}");
     }
 
@@ -202,12 +191,6 @@ mod tests {
                 assert!(matches!(suffix, Some("" | "_bucket" | "_sum" | "_count")), "{line}");
             }
         }
-    }
-
-    #[test]
-    fn the_resident_memory_is_that_of_a_program() {
-        let bytes = ResidentMemory::open().bytes().expect("a process may read what it holds");
-        assert!((64 * 1024..64 << 30).contains(&bytes), "{bytes}");
     }
 
     #[test]

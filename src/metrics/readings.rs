@@ -40,6 +40,8 @@ pub struct Readings {
     pub dead_records: u64,
     /// Compactions of the vault file.
     pub compactions: u64,
+    /// Compactions that failed, and left the file as it was.
+    pub compaction_failures: u64,
     /// Connections that are open now.
     pub connections_open: u64,
     /// Connections that were accepted.
@@ -90,6 +92,8 @@ impl Readings {
             .sample(&[("state", "live")], self.live_records)
             .sample(&[("state", "dead")], self.dead_records);
         page.counter("vault_compactions_total", "Compactions of the vault file.").value(self.compactions);
+        page.counter("vault_compaction_failures_total", "Compactions that failed, and left the vault file as it was.")
+            .value(self.compaction_failures);
     }
 
     fn write_audit(&self, page: &mut Page) {

@@ -66,6 +66,10 @@ impl Vault {
     }
 
     pub(super) fn compact(&self) -> Result<(), Failure> {
+        self.rewrite().inspect_err(|_| _ = self.stats.compaction_failures.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn rewrite(&self) -> Result<(), Failure> {
         let header = lock(&self.rewriting);
         let fail = |why: io::Error| Failure::new("compaction", why);
         let (start, mut successor) = {

@@ -108,6 +108,8 @@ pub struct Stats {
     pub dead_bytes: AtomicU64,
     /// Compactions since the start.
     pub compactions: AtomicU64,
+    /// Those that failed.
+    pub compaction_failures: AtomicU64,
 }
 
 impl Stats {

@@ -286,12 +286,25 @@ fn a_policy_is_not_read_from_outside_its_directory() {
 }
 
 #[test]
-fn the_metrics_still_tell_the_resident_memory() {
+fn a_confined_daemon_that_is_not_root_still_tells_what_the_system_says_of_it() {
     let site = Site::new();
+    without_root(&site);
     let daemon = site.start();
     let page = daemon.client("admin").get("/metrics").body;
-    let sample = page.lines().find_map(|line| line.strip_prefix("jarvis_secretsd_process_resident_memory_bytes "));
-    assert!(sample.unwrap().parse::<u64>().unwrap() > 100_000, "{page}");
+    let told = |sample: &str| -> f64 {
+        let value = page
+            .lines()
+            .find_map(|line| line.strip_prefix("jarvis_secretsd_")?.strip_prefix(sample)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("{sample} is not in {page}")).parse().unwrap()
+    };
+    assert!(told("process_resident_memory_bytes") > 100_000.0, "{page}");
+    assert!(told("process_cpu_seconds_total") > 0.0, "{page}");
+    assert!((5.0..told("process_max_fds")).contains(&told("process_open_fds")), "{page}");
+    for file in ["vault", "audit"] {
+        let [size, room] =
+            ["size", "available"].map(|what| told(&format!("filesystem_{what}_bytes{{file=\"{file}\"}}")));
+        assert!(0.0 < room && room <= size, "{page}");
+    }
 }
 
 #[test]

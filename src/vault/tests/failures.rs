@@ -216,6 +216,8 @@ fn a_compaction_that_fails_leaves_the_file_in_force_and_nothing_beside_it() {
         assert!(!site.dir.join("vault.json.compacting").exists());
     }
     assert!(vault.compact_dead().unwrap());
+    let stats = vault.stats();
+    assert_eq!([&stats.compactions, &stats.compaction_failures].map(|count| count.load(Ordering::Relaxed)), [1, 2]);
     expect_healed(&site, vault);
 }
 
