@@ -19,6 +19,7 @@ PACKAGES := aardvark-dns binutils buildah busybox-static ca-certificates cataton
 	libc6-dev libpcre2-8-0 musl-tools netavark openssl podman procps python3-venv runc sslscan strace systemd \
 	systemd-container testssl.sh util-linux wrk
 UNITS := $(notdir $(wildcard $(addprefix contrib/systemd/*.,service socket timer)))
+MONITORING := grafana-dashboard-secrets.json $(addprefix prometheus/,$(notdir $(wildcard contrib/prometheus/*.yml)))
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
@@ -99,6 +100,9 @@ install: $(BINARY) ## Install binary, units and examples under PREFIX (/usr/loca
 	install -D -m 644 etc/config.toml $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/config.toml
 	install -D -m 644 etc/policy.toml $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/policy.toml
 	install -D -m 644 contrib/openapi.json $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/openapi.json
+	for file in $(MONITORING); do \
+		install -D -m 644 contrib/$$file $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/$$file || exit 1; \
+	done
 	install -D -m 644 contrib/systemd/config.toml $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/systemd/config.toml
 	install -D -m 755 contrib/backup-vault.sh $(DESTDIR)$(PREFIX)/libexec/jarvis-secretsd/backup-vault.sh
 	install -d $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/openrc
