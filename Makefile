@@ -61,6 +61,7 @@ deps: ## Install what test-system, static and bench need (Debian)
 	$(AS_ROOT) apt-get update
 	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(PACKAGES)
 	tests/system/unpack.sh prometheus usr/bin/promtool
+	tests/system/unpack.sh prometheus usr/bin/prometheus
 	tests/system/unpack.sh nginx usr/sbin/nginx
 	tests/system/unpack.sh kubernetes-client usr/bin/kubectl
 	tests/system/tools.sh

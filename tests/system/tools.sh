@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what looks at the API's description, at the image's, at the manifests for Kubernetes and at the bill of materials,
-# what makes that, and what else Debian lacks or would install otherwise: each in this version, with its own dependencies under
-# one directory, and links to the programs in /usr/local/bin.
+# Installs what looks at the API's description, at the image's, at the manifests for Kubernetes, at the dashboard and at the
+# bill of materials, what makes that, and what else Debian lacks or would install otherwise: each in this version, with its own
+# dependencies under one directory, and links to the programs in /usr/local/bin.
 set -euo pipefail
 
 directory=/usr/local/lib/jarvis-test-tools
@@ -14,6 +14,8 @@ kubernetes_validate=1.37.0
 monokle=0.33.0
 cyclonedx_lib=11.12.0
 cargo_cyclonedx=0.5.9
+# Grafana's own description of its dashboards.
+grafana_sdk=0.0.21
 
 as_root=$([ "$(id -u)" = 0 ] || echo sudo)
 
@@ -62,6 +64,11 @@ fi
 cyclonedx=$directory/cyclonedx/bin/python
 if ! "$cyclonedx" -c "import cyclonedx as c; assert c.__version__ == '$cyclonedx_lib'" 2>/dev/null; then
     in_venv cyclonedx "cyclonedx-python-lib[json-validation]==$cyclonedx_lib"
+fi
+grafana=$directory/grafana/bin/python
+if ! "$grafana" -c "from importlib.metadata import version as v; assert v('grafana-foundation-sdk') == '$grafana_sdk'" \
+    2>/dev/null; then
+    in_venv grafana "grafana-foundation-sdk==$grafana_sdk"
 fi
 # Its files alone: installed, it would have a say in how this host starts.
 if [ ! -x "$directory/openrc/sbin/openrc-init" ]; then

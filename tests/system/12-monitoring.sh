@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Monitoring: the README's tables say what /metrics says, the rules and the dashboard are valid, and each of their
+# expressions finds its data in a real Prometheus that watches a real daemon, which then fires the alerts that it should.
+source "$(dirname "$0")/lib.sh"
+source tests/system/dashboard/lib.sh
+schema=/usr/local/lib/jarvis-test-tools/grafana/bin/python
+need "$schema" curl jq prometheus promtool
+
+new_state
+trap 'stop_prometheus; clean_up' EXIT
+
+# rows HEADING: the table below that heading of the README, without its head.
+rows() { awk -v heading="$1" '/^#/ { below = $0 == heading } below && /^\| `/' README.md; }
+
+# try WHAT COMMAND...: runs it; what it prints is told if it fails.
+try() {
+    local what=$1
+    shift
+    "$@" >"$DIR/checks" 2>&1 || fail "$what: $(cat "$DIR/checks")"
+}
+
+try "the README's checks fail" bash -euo pipefail -c "$(pasted README.md '### Prometheus')"
+# What the README copies into the system's directories goes below DIR here.
+mkdir -p "$DIR"/root/etc/{prometheus,grafana/provisioning/dashboards}
+copies=$(pasted README.md '### Prometheus' 3 && pasted README.md '### Grafana')
+copies=$(sed -E "s#([ >])/(etc|var)/#\1$DIR/root/\2/#g" <<<"$copies")
+try "the README's copies fail" bash -euo pipefail -c "$copies"
+try "the rules are not where they should be" promtool check rules "$DIR/root/etc/prometheus/jarvis-secretsd.rules.yml"
+try "the dashboard is not where Grafana looks" cmp "$DASHBOARD" "$DIR/root/var/lib/grafana/dashboards/${DASHBOARD##*/}"
+try "Grafana would not understand" "$schema" tests/system/dashboard/check.py "$DASHBOARD"
+sed -n 's/.* alert: //p; s/.*severity: \([a-z]*\).*/\1/p' contrib/prometheus/jarvis-secretsd.rules.yml | paste -d ' ' - - |
+    sort >"$DIR/rules"
+rows '### When an alert fires' | tr -d '\`|' | awk '{ print $1, $2 }' | sort >"$DIR/rows"
+try "the README's table has other alerts than the rules" diff "$DIR/rows" "$DIR/rules"
+echo "the rules pass their tests, and Grafana's schema knows the dashboard"
+
+start_daemon
+start_prometheus 1s
+
+load() {
+    repeat 1 admin /secret -d '{"name":"postgres_password","generate":true}'
+    repeat 5 db /secret/postgres_password
+    repeat 5 db /secrets
+    repeat 2 admin /rotate -d '{"names":["postgres_password"]}'
+    repeat 30 backend /secret/postgres_password
+    repeat 30 stranger /secrets
+    churn
+}
+
+# The expressions with their panel and legend, and with Grafana's variables as it fills them in: all instances, six hours,
+# and four scrapes of the usual 15 seconds.
+jq -r '.panels[] | .title as $title | .targets[] | [$title, .legendFormat, .expr] | @tsv' "$DASHBOARD" |
+    sed "s|\$instance|(${URL#*://})|g; s|\$__rate_interval|1m|g; s|\$__range|6h|g" >"$DIR/expressions"
+! grep -F '$' "$DIR/expressions" || fail "Grafana has another value for that"
+
+# What is zero on a daemon that is well and young; everything else was done, or is there.
+stats='Wait for a person|Audit failures|Decryption errors'
+lines='failures|errors|refused|evicted|timed out|due, .*|expired versions|failed compactions'
+zero="^($stats|.*	($lines))	"
+# panels_have_data: whether each expression finds numbers, and others than zero where there must be some.
+panels_have_data() {
+    local line values
+    load
+    while IFS= read -r line; do
+        values=$(ask "${line##*	}") || fail "Prometheus refuses: $line: $(cat "$DIR/result")"
+        lacking=$line
+        [ -n "$values" ] && ! grep -q NaN <<<"$values" || return 1
+        if [[ $line =~ $zero ]]; then
+            ! grep -qvx 0 <<<"$values" || fail "not zero: $line: $values"
+        else
+            grep -qvx 0 <<<"$values" || return 1
+        fi
+    done <"$DIR/expressions"
+}
+lacking=''
+for ((tries = 0; ; tries++)); do
+    ! panels_have_data || break
+    [ "$tries" -lt 30 ] || fail "no data, or nothing but zero: $lacking"
+    sleep 0.3
+done
+echo "$(wc -l <"$DIR/expressions") expressions of the dashboard find their data"
+
+# Every rule is evaluated, and what it compares is there: with `bool`, a comparison says 0 or 1 instead of leaving out.
+# That no daemon is watched shows in data that are not there, so its data are looked for.
+curl -fsS "$PROMETHEUS/api/v1/rules" >"$DIR/rules"
+jq -r '.data.groups[].rules[] | [.name, .query] | @tsv' "$DIR/rules" |
+    sed -E 's/absent\((.*)\)/\1/; s/ (==|<|>) / \1 bool /g' >"$DIR/expressions"
+[ "$(wc -l <"$DIR/expressions")" = "$(grep -c ' alert: ' contrib/prometheus/jarvis-secretsd.rules.yml)" ] ||
+    fail "Prometheus has other rules: $(cat "$DIR/rules")"
+while IFS=$'\t' read -r alert expression; do
+    values=$(ask "$expression") || fail "Prometheus refuses $alert: $(cat "$DIR/result")"
+    [ -n "$values" ] || fail "$alert has no data: $expression"
+done <"$DIR/expressions"
+echo "$(wc -l <"$DIR/expressions") alert rules have what they compare"
+
+# fire ALERT...: whether these alerts fire, and no others. Those that wait (`for`) do not fire yet.
+fire() {
+    curl -fsS "$PROMETHEUS/api/v1/alerts" >"$DIR/alerts"
+    [ "$(jq -r '.data.alerts[] | select(.state == "firing") | .labels.alertname' "$DIR/alerts" | sort | xargs)" = "$*" ]
+}
+await "the denials and the failures to authenticate have fired, and nothing else" \
+    fire JarvisSecretsdAuthenticationFailures JarvisSecretsdPolicyDenials
+jq -e '[.data.alerts[].annotations[] | select(test("expanding template|<no value>"))] == []' "$DIR/alerts" >/dev/null ||
+    fail "an annotation is not filled in: $(cat "$DIR/alerts")"
+echo "what was denied has fired its alerts, and nothing else has"
+
+# The README's table of metrics is what the daemon says of itself.
+expect 200 nobody GET /metrics
+awk '
+    function row() { if (name) printf "| `%s` | %s | %s | %s |\n", name, type, labels, help }
+    $2 == "HELP" {
+        row()
+        name = $3; sub(/^jarvis_secretsd_/, "", name); sub(/^# HELP [^ ]* /, ""); help = $0; labels = ""
+        next
+    }
+    $2 == "TYPE" { type = $4; next }
+    !labels && match($0, /{.*}/) {
+        labels = substr($0, RSTART + 1, RLENGTH - 2); gsub(/="[^"]*"/, "", labels); sub(/,le$/, "", labels)
+        gsub(/[a-z]+/, "`&`", labels); gsub(/,/, ", ", labels)
+    }
+    END { row() }' "$DIR/answer" >"$DIR/metrics"
+rows '### Metrics' >"$DIR/rows"
+try "the README's table (<) is not what /metrics says (>)" diff "$DIR/rows" "$DIR/metrics"
+echo "the README has a row for each of $(wc -l <"$DIR/metrics") metrics"
+
+stop_daemon
+waits() {
+    curl -fsS "$PROMETHEUS/api/v1/alerts" >"$DIR/alerts"
+    jq -e '.data.alerts | any(.labels.alertname == "JarvisSecretsdDown" and .state == "pending")' "$DIR/alerts" >/dev/null
+}
+await "the alert that it is down waits for its minute" waits
+echo "a daemon that was stopped is missed"
