@@ -23,7 +23,7 @@ MONITORING := grafana-dashboard-secrets.json $(addprefix prometheus/,$(notdir $(
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: run build static test test-system deps bench fuzz audit lint fmt install clean help
+.PHONY: run build static test test-system deps bench dashboard-picture fuzz audit lint fmt install clean help
 
 run: ## Build the daemon and start it on 127.0.0.1:8081, with its state in ./state
 	$(CARGO) run --release --locked -- --config etc/dev.toml
@@ -69,6 +69,9 @@ deps: ## Install what test-system, static and bench need (Debian)
 
 bench: build ## Measure requests a second, start-up and memory; writes tests/bench/RESULTS.md
 	BINARY=$(abspath $(BINARY)) tests/bench/bench.sh
+
+dashboard-picture: build ## Draw docs/dashboard.png from what a Prometheus sees of a daemon that is kept busy for six minutes
+	BINARY=$(abspath $(BINARY)) tests/system/dashboard/picture.sh
 
 # What is found on the way goes to fuzz/found, which git ignores; an input that breaks something, to fuzz/artifacts.
 fuzz: ## Fuzz every parser for SECONDS=60 each
@@ -122,4 +125,4 @@ clean: ## Remove what was built; ./state stays
 	rm -rf dist
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
