@@ -48,6 +48,7 @@ fn garbage_is_no_answer() {
         ),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "it has a Transfer-Encoding"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n{}", "its body is too long"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{}", "more came than it announced"),
     ] {
         let told = told(answer);
         assert!(told.contains(why), "{answer:?}: {told}");
