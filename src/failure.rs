@@ -1,6 +1,7 @@
 //! What could not be done, and why: the form in which every command and the start of the daemon fail.
 
 use std::fmt;
+use std::path::Path;
 
 /// A failure for a person: prints as `<what>: <why>`, one line, with what to do about it where there is something to do.
 #[derive(Debug)]
@@ -13,6 +14,16 @@ impl Failure {
     /// `what` names the thing or the step (often a path), `why` the reason and the remedy.
     pub fn new(what: impl fmt::Display, why: impl fmt::Display) -> Self {
         Self { what: what.to_string(), why: why.to_string() }
+    }
+
+    /// What is wrong at byte `offset` of the file that has this text: `<file>:<line>:<column>: <why>`, both counted from 1,
+    /// columns in characters. A byte order mark is none.
+    pub fn at(file: &Path, text: &str, offset: usize, why: impl fmt::Display) -> Self {
+        let before = text.get(..offset).unwrap_or(text).trim_start_matches('\u{feff}');
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = before.matches('\n').count() + 1;
+        let column = before[line_start..].chars().count() + 1;
+        Self::new(format_args!("{}:{line}:{column}", file.display()), why)
     }
 }
 

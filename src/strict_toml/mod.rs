@@ -77,13 +77,9 @@ impl Document {
         Failure::new(self.path.display(), why)
     }
 
-    /// The failure at byte `offset`: `<file>:<line>:<column>: <why>`, both counted from 1, columns in characters.
+    /// The failure at byte `offset`.
     fn fail(&self, offset: usize, why: impl fmt::Display) -> Failure {
-        let before = self.text.get(..offset).unwrap_or(&self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.matches('\n').count() + 1;
-        let column = before[line_start..].chars().count() + 1;
-        Failure::new(format_args!("{}:{line}:{column}", self.path.display()), why)
+        Failure::at(&self.path, &self.text, offset, why)
     }
 }
 

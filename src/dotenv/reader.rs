@@ -1,0 +1,202 @@
+//! The lines: names, quotes, escapes and comments.
+
+use std::collections::HashMap;
+
+use super::interpolation::{Char, Interpolation};
+use super::{Entry, Environment};
+use crate::failure::Failure;
+use crate::name::is_name_byte;
+use crate::secret::Plaintext;
+use crate::source::Source;
+
+const NAME: &str = "a name is made of A-Z a-z 0-9 _ . -; write NAME=value, or quote a value of several lines";
+const OVERLOOKED: &str = "white space that is easily overlooked; quote the value";
+
+/// Goes through a file from its beginning to its end.
+pub struct Reader<'a> {
+    source: &'a Source,
+    next: usize,
+}
+
+/// White space within a line.
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\u{b}' | '\u{c}' | '\r')
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(source: &'a Source) -> Self {
+        let mut reader = Self { source, next: 0 };
+        reader.eat('\u{feff}');
+        reader
+    }
+
+    pub fn entries(mut self, environment: Environment) -> Result<Vec<Entry>, Failure> {
+        if let Some(offset) = self.source.text().find('\0') {
+            return Err(self.source.fail(offset, "a NUL byte, which no value can have"));
+        }
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut newest = HashMap::new();
+        while self.find_entry() {
+            let offset = self.next;
+            let known = |name: &str| {
+                let earlier = || newest.get(name).map(|&index: &usize| entries[index].value.expose().into());
+                environment(name).or_else(earlier)
+            };
+            let (key, value) = self.entry(Interpolation { source: self.source, known: &known })?;
+            newest.insert(key.to_owned(), entries.len());
+            entries.push(Entry { key: key.to_owned(), value, offset });
+        }
+        Ok(entries)
+    }
+
+    fn rest(&self) -> &'a str {
+        &self.source.text()[self.next..]
+    }
+
+    fn eat(&mut self, wanted: char) -> bool {
+        let found = self.rest().starts_with(wanted);
+        self.next += if found { wanted.len_utf8() } else { 0 };
+        found
+    }
+
+    /// Takes what `belongs`, which may be nothing.
+    fn take(&mut self, belongs: impl Fn(char) -> bool) -> &'a str {
+        let rest = self.rest();
+        let taken = &rest[..rest.find(|c| !belongs(c)).unwrap_or(rest.len())];
+        self.next += taken.len();
+        taken
+    }
+
+    /// Says what is wrong at the place that was reached, in words that are not from the file.
+    fn fail(&self, why: &'static str) -> Failure {
+        self.source.fail(self.next, why)
+    }
+
+    /// Goes on to where an entry begins. False at the end of the file.
+    fn find_entry(&mut self) -> bool {
+        loop {
+            self.take(|c| is_blank(c) || c == '\n');
+            if !self.rest().starts_with('#') {
+                return !self.rest().is_empty();
+            }
+            self.take(|c| c != '\n');
+        }
+    }
+
+    fn entry(&mut self, interpolation: Interpolation) -> Result<(&'a str, Plaintext), Failure> {
+        if self.rest().strip_prefix("export").is_some_and(|behind| behind.starts_with([' ', '\t', '\u{c}', '\r', '\n']))
+        {
+            self.next += "export".len();
+            self.take(is_blank);
+        }
+        let start = self.next;
+        let key = self.take(|c| u8::try_from(c).is_ok_and(is_name_byte));
+        let blank = !self.take(is_blank).is_empty();
+        match self.rest().chars().next() {
+            Some('=' | ':') if key.is_empty() => Err(self.fail("a name is missing")),
+            Some('=' | ':') => {
+                self.next += 1;
+                Ok((key, self.value(interpolation)?))
+            }
+            None => Err(self.fail("the last line has neither a value nor a newline; write NAME=value")),
+            Some('\n') if key.is_empty() => Err(self.fail("a name is missing")),
+            Some('\n') => Ok((key, interpolation.inherited(key, start)?)),
+            Some(_) if blank => Err(self.fail("a name must not have white space in it; write NAME=value")),
+            Some(_) => Err(self.fail(NAME)),
+        }
+    }
+
+    fn value(&mut self, interpolation: Interpolation) -> Result<Plaintext, Failure> {
+        let blank = !self.take(is_blank).is_empty();
+        match self.rest().chars().next() {
+            Some(quote @ ('"' | '\'')) => {
+                let chars = self.quoted(quote)?;
+                self.refuse_what_follows()?;
+                interpolation.expand(&chars, quote == '"')
+            }
+            Some('#') if blank => {
+                Err(self.fail("compose takes this comment for the value; quote it, or write '' for none"))
+            }
+            _ => {
+                let chars = self.unquoted()?;
+                interpolation.expand(&chars, true)
+            }
+        }
+    }
+
+    fn unquoted(&mut self) -> Result<Vec<Char>, Failure> {
+        let start = self.next;
+        let line = self.take(|c| c != '\n');
+        let value = line.split(" #").next().unwrap_or_default().trim_end_matches(is_blank);
+        let mut before = None;
+        for (index, c) in value.char_indices() {
+            let wrong = match (before, c) {
+                (_, '\r') => Some("a carriage return within a value; quote the value if it is meant"),
+                (Some('\t'), '#') => Some("a comment needs a space before it; if this is none, quote the value"),
+                (Some('\\'), '$') => Some("a backslash escapes only within double quotes; use single quotes"),
+                (None, c) if c.is_whitespace() => Some(OVERLOOKED),
+                _ => None,
+            };
+            if let Some(why) = wrong {
+                return Err(self.source.fail(start + index, why));
+            }
+            before = Some(c);
+        }
+        if before.is_some_and(char::is_whitespace) {
+            return Err(self.source.fail(start + value.trim_end().len(), OVERLOOKED));
+        }
+        Ok(value.char_indices().map(|(index, c)| Char { at: start + index, c, escaped: false }).collect())
+    }
+
+    /// What stands between quotes. Within single ones a backslash escapes nothing but the quote.
+    fn quoted(&mut self, quote: char) -> Result<Vec<Char>, Failure> {
+        let start = self.next;
+        let mut chars = Vec::new();
+        let mut rest = self.rest().char_indices().map(|(index, c)| (start + index, c)).skip(1);
+        while let Some((at, c)) = rest.next() {
+            if c == quote {
+                self.next = at + 1;
+                return Ok(chars);
+            }
+            if c != '\\' {
+                chars.push(Char { at, c, escaped: false });
+                continue;
+            }
+            let Some((_, escaped)) = rest.next() else { break };
+            let meant = match escaped {
+                _ if escaped == quote => Some(quote),
+                _ if quote == '\'' => None,
+                '0' => {
+                    return Err(self.source.fail(at, "an octal escape; write the character itself"));
+                }
+                '$' | '\\' => Some(escaped),
+                'a' => Some('\u{7}'),
+                'b' => Some('\u{8}'),
+                'f' => Some('\u{c}'),
+                'n' => Some('\n'),
+                'r' => Some('\r'),
+                't' => Some('\t'),
+                'v' => Some('\u{b}'),
+                _ => None,
+            };
+            match meant {
+                Some(c) => chars.push(Char { at, c, escaped: true }),
+                // It is no escape: both stay.
+                None => chars.extend([c, escaped].map(|c| Char { at, c, escaped: false })),
+            }
+        }
+        Err(self.source.fail(start, "this quote is never closed"))
+    }
+
+    /// Behind a closing quote, there may be a comment.
+    fn refuse_what_follows(&mut self) -> Result<(), Failure> {
+        self.take(is_blank);
+        match self.rest().chars().next() {
+            None | Some('\n' | '#') => Ok(()),
+            Some(_) => {
+                Err(self
+                    .fail("behind the closing quote, only a comment may follow; escape a quote within a value: \\\""))
+            }
+        }
+    }
+}
