@@ -23,7 +23,7 @@ pub struct Command {
 
 /// What a command is given besides options.
 pub struct Operands {
-    /// How the usage line calls them.
+    /// How the usage line calls them. Where that begins with `--`, so must they, and all behind it is theirs.
     pub usage: &'static str,
     /// The fewest.
     pub least: usize,
@@ -91,6 +91,8 @@ pub const OUTPUT: Opt =
 pub struct Arguments {
     options: Vec<(&'static str, OsString)>,
     operands: Vec<OsString>,
+    /// How many of the operands stood behind `--`.
+    behind: usize,
 }
 
 impl Arguments {
@@ -141,7 +143,17 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Exi
     let mut parser = Parser::from_args(arguments);
     let mut words: Option<String> = None;
     let mut given = Arguments::default();
-    while let Some(argument) = parser.next()? {
+    loop {
+        // Nothing behind `--` is ours, whatever it looks like.
+        if words.is_some()
+            && let Some(mut raw) = parser.try_raw_args()
+            && raw.next_if(|next| next == "--").is_some()
+        {
+            given.behind = raw.as_slice().len();
+            given.operands.extend(raw);
+            break;
+        }
+        let Some(argument) = parser.next()? else { break };
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Asked::Help(words.as_deref().and_then(named))),
             Arg::Short('V') | Arg::Long("version") => return Ok(Asked::Version),
@@ -205,8 +217,9 @@ impl Command {
             return Err(Exit::usage(format_args!("--{name} is not for {}", self.name)));
         }
         let Operands { usage, least, most } = self.operands;
+        let well_placed = !usage.starts_with("--") || given.operands.len() == given.behind;
         match given.operands.len() {
-            count if (least..=most).contains(&count) => Ok(()),
+            count if well_placed && (least..=most).contains(&count) => Ok(()),
             _ if most == 0 => Err(Exit::usage(format_args!("{} takes options only", self.name))),
             _ => Err(Exit::usage(format_args!("{} takes {usage}", self.name))),
         }

@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod command;
 mod delete;
+mod exec;
 mod get;
 mod healthcheck;
 mod help;
@@ -48,6 +49,7 @@ const COMMANDS: &[Command] = &[
     versions::COMMAND,
     rotate::COMMAND,
     delete::COMMAND,
+    exec::COMMAND,
     audit::COMMAND,
     backup::BACKUP,
     backup::VERIFY,

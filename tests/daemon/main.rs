@@ -10,6 +10,7 @@ mod check_and_set;
 mod cli;
 mod client;
 mod client_commands;
+mod client_exec;
 mod client_get;
 mod client_prompt;
 mod client_servers;
