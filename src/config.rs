@@ -7,6 +7,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use crate::failure::Failure;
+use crate::files;
 use crate::http::MAX_PATH;
 use crate::strict_toml::{Document, Table, Value};
 
@@ -217,9 +218,7 @@ fn socket_path(value: &Value<'_>) -> Result<PathBuf, Failure> {
 
 /// The permissions of a file, as `chmod` takes them in octal.
 fn mode(value: &Value<'_>) -> Result<u32, Failure> {
-    let text = value.string()?;
-    let is_octal = (3..=4).contains(&text.len()) && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
-    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
+    let mode = files::parse_mode(value.string()?);
     mode.ok_or_else(|| value.refuse("must be a mode in octal, such as \"0660\""))
 }
 

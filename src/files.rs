@@ -197,6 +197,12 @@ pub fn parent(path: &Path) -> &Path {
     }
 }
 
+/// The permissions of a file, three or four octal digits, as `chmod` takes them.
+pub fn parse_mode(text: &str) -> Option<u32> {
+    let is_octal = (3..=4).contains(&text.len()) && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
+    u32::from_str_radix(text, 8).ok().filter(|mode| is_octal && *mode <= 0o777)
+}
+
 /// `path` with `suffix` behind its file name.
 pub fn sibling(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

@@ -31,4 +31,5 @@ pub mod source;
 pub mod strict_toml;
 pub mod sync;
 pub mod systemd;
+pub mod template;
 pub mod vault;

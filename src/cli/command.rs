@@ -83,8 +83,11 @@ pub const MASTER_KEY: Opt = Opt {
 };
 
 /// Where a command writes what it makes.
-pub const OUTPUT: Opt =
-    Opt { name: "output", value: Some("FILE"), summary: "the file that is made; one that is there is not replaced" };
+pub const OUTPUT: Opt = Opt {
+    name: "output",
+    value: Some("FILE"),
+    summary: "the file that is made; only render replaces one that is there",
+};
 
 /// What a command was given.
 #[derive(Default)]

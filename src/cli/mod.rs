@@ -18,6 +18,7 @@ mod output;
 mod prompt;
 mod protection;
 mod rekey;
+mod render;
 mod rotate;
 mod serve;
 mod set;
@@ -50,6 +51,7 @@ const COMMANDS: &[Command] = &[
     rotate::COMMAND,
     delete::COMMAND,
     exec::COMMAND,
+    render::COMMAND,
     audit::COMMAND,
     backup::BACKUP,
     backup::VERIFY,

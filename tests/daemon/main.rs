@@ -13,6 +13,7 @@ mod client_commands;
 mod client_exec;
 mod client_get;
 mod client_prompt;
+mod client_render;
 mod client_servers;
 mod client_settings;
 mod crash;

@@ -1,0 +1,104 @@
+//! `render`: a file out of a template, whole or not at all.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::process::Stdio;
+
+use crate::asking::{Asked, failure, printed};
+use crate::site::told;
+
+fn mode(path: &std::path::Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o7777
+}
+
+#[test]
+fn placeholders_become_values_each_of_which_is_read_once() {
+    let asked = Asked::plain();
+    asked.store("db.password", "a{{ b }}\n\"c\"");
+    asked.store("key", "k");
+    let template = asked.daemon.site.write("t", "[db]\np = {{ db.password }}{{key}}\r\n{{ \"{{\" }} key }} {{ key }}");
+    let rendered = printed(asked.local(&["render", template.to_str().unwrap()]).output().unwrap());
+    assert_eq!(rendered, "[db]\np = a{{ b }}\n\"c\"k\r\n{{ key }} k");
+    let lines = asked.daemon.site.audit(1);
+    let read: Vec<_> =
+        lines.iter().map(told).filter(|line| line[0] == Some("get_secret")).map(|line| line[2]).collect();
+    assert_eq!(read, [Some("db.password"), Some("key")]);
+}
+
+#[test]
+fn a_template_may_come_from_standard_input() {
+    let asked = Asked::plain();
+    asked.store("key", "k");
+    let mut program = asked.local(&["render", "-"]);
+    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"<{{ key }}>").unwrap();
+    assert_eq!(printed(child.wait_with_output().unwrap()), "<k>");
+}
+
+#[test]
+fn the_file_is_private_and_replaced_in_one_step() {
+    let asked = Asked::plain();
+    asked.store("key", "k");
+    let site = &asked.daemon.site;
+    let template = site.write("t", "new {{ key }}");
+    let output = site.write("out", "old");
+    let (template, path) = (template.to_str().unwrap(), output.to_str().unwrap());
+    fs::set_permissions(&output, PermissionsExt::from_mode(0o644)).unwrap();
+    let mut open = fs::File::open(&output).unwrap();
+
+    let printed_nothing = printed(asked.local(&["render", template, "--output", path]).output().unwrap());
+    assert_eq!((printed_nothing.as_str(), site.read("out").as_str(), mode(&output)), ("", "new k", 0o600));
+    // Who had the old file open still reads that one, whole.
+    assert_eq!(std::io::read_to_string(&mut open).unwrap(), "old");
+
+    printed(asked.local(&["render", template, "--output", path, "--mode", "640"]).output().unwrap());
+    assert_eq!(mode(&output), 0o640);
+    let names = fs::read_dir(site.path("")).unwrap().map(|entry| entry.unwrap().file_name());
+    let beside = names.filter(|name| name.to_string_lossy().starts_with("out"));
+    assert_eq!(beside.count(), 1, "nothing is left beside it");
+}
+
+#[test]
+fn a_mistake_in_the_template_is_told_with_its_place_and_nothing_is_written() {
+    let asked = Asked::plain();
+    asked.store("key", "k");
+    let site = &asked.daemon.site;
+    let output = site.write("out", "old");
+    for (text, why) in [
+        ("{{ key }}\n é {{ none }}", ":2:4: none: there is no secret none"),
+        ("{{ key }}\n{{ key", ":2:1: {{ without }} on its line; write {{ \"{{\" }} for two braces"),
+        ("{{ key }}{{ a b }}", ":1:10: this is neither {{ name }} nor {{ \"{{\" }}"),
+    ] {
+        let template = site.write("t", text);
+        let arguments = ["render", template.to_str().unwrap(), "--output", output.to_str().unwrap()];
+        let told = failure(&asked.local(&arguments).output().unwrap(), 1);
+        assert_eq!(told, format!("{}{why}", template.display()));
+        assert_eq!(site.read("out"), "old");
+        // Nor is a part printed.
+        let told = failure(&asked.local(&arguments[..2]).output().unwrap(), 1);
+        assert_eq!(told, format!("{}{why}", template.display()));
+    }
+    fs::write(site.path("t"), b"ab\n\xff").unwrap();
+    let told = failure(&asked.local(&["render", site.path("t").to_str().unwrap()]).output().unwrap(), 1);
+    assert_eq!(told, format!("{}:2:1: is not UTF-8", site.path("t").display()));
+}
+
+#[test]
+fn only_a_file_is_replaced() {
+    let asked = Asked::plain();
+    asked.store("key", "k");
+    let site = &asked.daemon.site;
+    let template = site.write("t", "{{ key }}");
+    symlink("/dev/null", site.path("link")).unwrap();
+    for output in [site.path("link"), site.path("")] {
+        let arguments = ["render", template.to_str().unwrap(), "--output", output.to_str().unwrap()];
+        let why = failure(&asked.local(&arguments).output().unwrap(), 1);
+        assert!(why.contains("is not a regular file"), "{why}");
+    }
+    assert!(site.path("link").is_symlink());
+    for mode in [&["--mode", "0600"][..], &["--output", "o", "--mode", "u+r"], &["--output", "o", "--mode", "4755"]] {
+        let arguments = [&["render", template.to_str().unwrap()], mode].concat();
+        failure(&asked.local(&arguments).output().unwrap(), 2);
+    }
+}
