@@ -10,6 +10,7 @@ mod exec;
 mod get;
 mod healthcheck;
 mod help;
+mod import;
 mod init;
 mod input;
 mod key;
@@ -50,6 +51,7 @@ const COMMANDS: &[Command] = &[
     versions::COMMAND,
     rotate::COMMAND,
     delete::COMMAND,
+    import::COMMAND,
     exec::COMMAND,
     render::COMMAND,
     audit::COMMAND,

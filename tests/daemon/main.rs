@@ -12,6 +12,7 @@ mod client;
 mod client_commands;
 mod client_exec;
 mod client_get;
+mod client_import;
 mod client_prompt;
 mod client_render;
 mod client_servers;

@@ -1,0 +1,153 @@
+//! `import`: the values of a dotenv file become secrets, all or none.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::Exit;
+use super::client::{ADDR, CLIENT, CLIENT_CONFIG};
+use super::command::{Arguments, Command, Operands, Opt};
+use super::output;
+use crate::client::Client;
+use crate::dotenv::{self, Entry};
+use crate::failure::Failure;
+use crate::name::{is_name, is_name_byte};
+use crate::secret::{Plaintext, Wiped, wiped_json};
+use crate::source::Source;
+
+pub const COMMAND: Command = Command {
+    name: "import",
+    operands: Operands::one("FILE"),
+    options: &[PREFIX, DRY_RUN, REPLACE, ADDR, CLIENT, CLIENT_CONFIG],
+    summary: "store the values of a dotenv file (-: standard input), all or none, under its keys in lower case",
+    run,
+};
+
+const PREFIX: Opt = Opt { name: "prefix", value: Some("PREFIX"), summary: "what stands before every name" };
+
+const DRY_RUN: Opt =
+    Opt { name: "dry-run", value: None, summary: "print the names, and which exist already; change nothing" };
+
+const REPLACE: Opt =
+    Opt { name: "replace", value: None, summary: "give a secret that exists already a new version with the value" };
+
+/// What a failure is about that concerns no line of the file.
+const IMPORT: &str = "import";
+
+/// The values of a file, by the names that they get.
+struct Plan {
+    values: BTreeMap<String, Plaintext>,
+    /// Names whose values are empty, which no secret can be.
+    empty: Vec<String>,
+}
+
+fn run(arguments: &Arguments) -> Result<(), Exit> {
+    let prefix = arguments.text(&PREFIX)?.unwrap_or_default();
+    if !prefix.bytes().all(is_name_byte) {
+        return Err(Exit::usage("--prefix takes A-Z a-z 0-9 _ . -"));
+    }
+    let source = Source::read(Path::new(&arguments.operands()[0]))?;
+    let entries = dotenv::parse(&source, &|name| std::env::var_os(name))?;
+    let plan = Plan::of(&source, entries, prefix)?;
+    let client = Client::from_arguments(arguments)?;
+    let replace = arguments.has(&REPLACE);
+    let mut report =
+        if arguments.has(&DRY_RUN) { plan.preview(&client, replace)? } else { plan.import(&client, replace)? };
+    if let (Some(file), false) = (source.file(), arguments.has(&DRY_RUN)) {
+        report.push(format!(
+            "{} still holds them in the clear: delete it once nothing reads it any more",
+            file.display()
+        ));
+    }
+    output::print_line(report.join("\n").as_bytes())
+}
+
+impl Plan {
+    fn of(source: &Source, entries: Vec<Entry>, prefix: &str) -> Result<Self, Failure> {
+        let (mut values, mut empty) = (BTreeMap::new(), Vec::new());
+        let mut lines = BTreeMap::new();
+        for Entry { key, value, offset } in entries {
+            let name = format!("{prefix}{}", key.to_ascii_lowercase());
+            if !is_name(&name) {
+                return Err(source.fail(offset, "the name would be longer than 128 characters"));
+            }
+            if let Some(line) = lines.insert(name.clone(), source.line(offset)) {
+                return Err(source.fail(offset, format_args!("{key} becomes {name}, as does line {line}")));
+            }
+            if value.expose().is_empty() {
+                empty.push(name);
+            } else {
+                values.insert(name, value);
+            }
+        }
+        if values.is_empty() {
+            return Err(source.refuse("holds no value that could be imported"));
+        }
+        Ok(Self { values, empty })
+    }
+
+    /// Those of the names that there are secrets of already.
+    fn existing(&self, client: &Client) -> Result<Vec<&str>, Failure> {
+        #[derive(Deserialize)]
+        struct List {
+            secrets: Vec<Listed>,
+        }
+        #[derive(Deserialize)]
+        struct Listed {
+            name: String,
+        }
+        let body = client.ask(IMPORT, "GET", "/secrets", None, &[])?;
+        let List { secrets } = client.read(IMPORT, &body)?;
+        let there: BTreeSet<String> = secrets.into_iter().map(|listed| listed.name).collect();
+        Ok(self.values.keys().filter(|name| there.contains(*name)).map(String::as_str).collect())
+    }
+
+    /// What an import would do, a line each.
+    fn preview(&self, client: &Client, replace: bool) -> Result<Vec<String>, Failure> {
+        let existing = self.existing(client)?;
+        let line = |name: &String| match existing.contains(&name.as_str()) {
+            true => format!("exists: {name}"),
+            false => format!("new: {name}"),
+        };
+        let mut lines: Vec<String> = self.values.keys().map(line).chain(self.skipped()).collect();
+        let refused = if existing.is_empty() || replace { "" } else { "; nothing would be imported without --replace" };
+        lines.push(format!("to import: {}, of which exist: {}{refused}", self.values.len(), existing.len()));
+        Ok(lines)
+    }
+
+    /// Does it, and says so, a line each.
+    fn import(&self, client: &Client, replace: bool) -> Result<Vec<String>, Failure> {
+        let condition: &[_] = if replace { &[] } else { &[("If-None-Match", "*")] };
+        let answer = client.call("POST", "/secrets", Some(&self.body()), condition)?;
+        if answer.status == 412 {
+            let existing = self.existing(client)?.join(", ");
+            let why = format_args!("these exist already: {existing}; --replace adds versions to them");
+            return Err(Failure::new("nothing was imported", why));
+        }
+        // What the daemon could not say for sure, we cannot either.
+        let refused = (400..500).contains(&answer.status);
+        client.accepted(if refused { "nothing was imported" } else { "maybe imported, see --dry-run" }, answer)?;
+        let imported = self.values.keys().map(|name| format!("imported: {name}"));
+        let total = format!("imported in all: {}", self.values.len());
+        Ok(imported.chain(self.skipped()).chain([total]).collect())
+    }
+
+    fn skipped(&self) -> impl Iterator<Item = String> {
+        self.empty.iter().map(|name| format!("skipped, for its value is empty: {name}"))
+    }
+
+    fn body(&self) -> Wiped {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            secrets: Vec<Item<'a>>,
+        }
+        #[derive(Serialize)]
+        struct Item<'a> {
+            name: &'a str,
+            value: &'a str,
+        }
+        let items = self.values.iter().map(|(name, value)| Item { name, value: value.expose() });
+        wiped_json(&Body { secrets: items.collect() })
+    }
+}
