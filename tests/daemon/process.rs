@@ -69,7 +69,10 @@ fn started_by_nobody(site: &Site) -> Command {
     if geteuid().is_root() {
         // The one that cargo built may lie where only root can go.
         let copy = site.path("jarvis-secretsd");
-        fs::copy(command.get_program(), &copy).unwrap();
+        // By another process: what this one has open for writing, a child of another test may have open too for a moment,
+        // and such a program cannot be run.
+        let cp = Command::new("cp").arg("-p").arg(command.get_program()).arg(&copy).status().unwrap();
+        assert!(cp.success());
         chown(site.path(""), Some(NOBODY), Some(NOBODY)).unwrap();
         let mut copied = Command::new(copy);
         copied.args(command.get_args()).env_remove("RUST_LOG").uid(NOBODY).gid(NOBODY);
