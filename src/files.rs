@@ -93,6 +93,9 @@ pub fn create(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     fresh.create()
 }
 
+/// What the name of a file ends in that is being written. Nobody else gives a file such a name.
+const NEW: &str = ".jarvis-secretsd-new";
+
 /// A file that is being written beside the place it is for. One that is not put there leaves nothing behind.
 pub struct Fresh {
     /// What is written to.
@@ -104,7 +107,7 @@ pub struct Fresh {
 impl Fresh {
     /// Begins one that is to stand at `path`.
     pub fn begin(path: &Path, mode: u32) -> io::Result<Self> {
-        let fresh = sibling(path, ".new");
+        let fresh = sibling(path, NEW);
         // What a crash left behind under this name was never in use.
         match std::fs::remove_file(&fresh) {
             Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
