@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod client;
 mod command;
+mod completions;
 mod delete;
 mod exec;
 mod get;
@@ -61,6 +62,7 @@ const COMMANDS: &[Command] = &[
     rekey::COMMAND,
     key::EXPORT,
     key::IMPORT,
+    completions::COMMAND,
 ];
 
 /// Why the program ends without having done what it was to do.

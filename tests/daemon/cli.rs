@@ -72,12 +72,25 @@ fn wrong_usage_exits_with_2_and_names_the_help() {
         "audit verify",
         "audit verify --config c log",
         "check --config a --config b",
+        "completions",
+        "completions tcsh",
     ] {
         let output = run_words(words);
         assert_eq!(status(&output), Some(2), "{words}");
         let message = message(&output);
         assert!(message.starts_with("usage: ") && message.ends_with("see jarvis-secretsd --help"), "{message}");
         assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn completions_name_every_command_for_each_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = run_words(&format!("completions {shell}"));
+        assert_eq!(status(&output), Some(0), "{shell}");
+        for told in ["serve", "audit verify", "public-key", "completions"] {
+            assert!(out(&output).contains(told), "{told} for {shell}");
+        }
     }
 }
 

@@ -1,0 +1,28 @@
+//! `completions`: what a shell needs to complete this program's arguments, made of the same table as the help.
+
+mod bash;
+mod fish;
+mod place;
+mod zsh;
+
+use super::Exit;
+use super::command::{Arguments, Command, Operands};
+
+pub const COMMAND: Command = Command {
+    name: "completions",
+    operands: Operands::one("bash|zsh|fish"),
+    options: &[],
+    summary: "print a script that completes this program's arguments in that shell",
+    run,
+};
+
+fn run(arguments: &Arguments) -> Result<(), Exit> {
+    let script = match arguments.operands()[0].to_str() {
+        Some("bash") => bash::script(),
+        Some("zsh") => zsh::script(),
+        Some("fish") => fish::script(),
+        _ => return Err(Exit::usage(format_args!("completions takes {}", COMMAND.operands.usage))),
+    };
+    print!("{script}");
+    Ok(())
+}
