@@ -22,6 +22,7 @@ mod credentials;
 mod flood;
 mod identity;
 mod key;
+mod manual;
 mod names_and_values;
 #[path = "../needs/mod.rs"]
 mod needs;
