@@ -9,6 +9,8 @@ SECONDS ?= 60
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BINARY := $(TARGET_DIR)/release/jarvis-secretsd
+# What makes the completions: where BINARY is for another kind of machine, one that runs here.
+HOST_BINARY ?= $(BINARY)
 MUSL := x86_64-unknown-linux-musl
 # Where the linker for it is, the static binary is made for aarch64 too.
 CROSS_GCC := aarch64-linux-gnu-gcc
@@ -100,22 +102,28 @@ fmt: ## Format the source
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 # Builds only what is out of date, so that `sudo make install` after `make build` needs no cargo.
-install: $(BINARY) ## Install binary, units and examples under PREFIX (/usr/local), below DESTDIR if that is set
+install: SHARE = $(DESTDIR)$(PREFIX)/share
+install: DOC = $(SHARE)/doc/jarvis-secretsd
+install: $(BINARY) ## Install binary, units, manual, completions and examples under PREFIX (/usr/local), below DESTDIR if set
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/jarvis-secretsd
-	install -D -m 644 etc/config.toml $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/config.toml
-	install -D -m 644 etc/policy.toml $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/policy.toml
-	install -D -m 644 contrib/openapi.json $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/openapi.json
-	for file in $(MONITORING); do \
-		install -D -m 644 contrib/$$file $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/$$file || exit 1; \
-	done
-	install -D -m 644 contrib/systemd/config.toml $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/systemd/config.toml
-	install -D -m 755 contrib/backup-vault.sh $(DESTDIR)$(PREFIX)/libexec/jarvis-secretsd/backup-vault.sh
-	install -d $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/openrc
-	install -m 644 contrib/openrc/* $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/openrc
-	sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' $(DESTDIR)$(PREFIX)/share/doc/jarvis-secretsd/openrc/jarvis-secretsd.initd
+	install -D -m 644 -t $(DOC) etc/config.toml etc/policy.toml contrib/openapi.json
+	for file in $(MONITORING); do install -D -m 644 contrib/$$file $(DOC)/$$file || exit 1; done
+	install -D -m 644 -t $(DOC)/systemd contrib/systemd/config.toml
+	install -D -m 644 -t $(DOC)/nginx contrib/nginx/jarvis-secretsd.conf
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/libexec/jarvis-secretsd contrib/backup-vault.sh
+	install -D -m 644 -t $(DOC)/openrc contrib/openrc/*
+	sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' $(DOC)/openrc/jarvis-secretsd.initd
 	for unit in $(UNITS); do \
 		install -D -m 644 contrib/systemd/$$unit $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit && \
 		sed -i 's|/usr/local/|$(PREFIX)/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; \
+	done
+	install -D -m 644 -t $(SHARE)/man/man5 man/*.5
+	install -D -m 644 -t $(SHARE)/man/man8 man/*.8
+	sed -i 's|/usr/local/|$(PREFIX)/|' $(SHARE)/man/man5/jarvis-secretsd-config.5
+	for completion in bash:bash-completion/completions/jarvis-secretsd zsh:zsh/site-functions/_jarvis-secretsd \
+			fish:fish/vendor_completions.d/jarvis-secretsd.fish; do \
+		file=$(SHARE)/$${completion#*:} && install -D -m 644 /dev/null $$file && \
+		$(HOST_BINARY) completions $${completion%%:*} >$$file || exit 1; \
 	done
 
 $(BINARY): Cargo.toml Cargo.lock $(shell find src -type f) etc/config.toml etc/policy.toml contrib/openapi.json

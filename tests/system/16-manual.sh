@@ -10,7 +10,10 @@ echo "mandoc finds no fault with $(find man -type f | wc -l) pages"
 
 # literal PAGE N: its Nth block that is printed as it is.
 literal() {
-    awk -v wanted="$2" '/^\.Ed/ { inside = 0 } inside; /^\.Bd -literal/ { inside = ++block == wanted }' "man/$1" | sed 's/\\e/\\/g'
+    awk -v wanted="$2" '
+        /^\.Ed/ { inside = 0 }
+        inside { gsub(/\\e/, "\\"); print }
+        /^\.Bd -literal/ { inside = ++block == wanted }' "man/$1"
 }
 
 start_daemon
@@ -22,5 +25,6 @@ cd "$DIR/audit"
 answer=$(bash -ec "$verify" 2>&1) || fail "a signature is not verified: $answer"
 sed -i '1s/server_start/server_stop/' audit.jsonl
 ! bash -ec "$verify" >/dev/null 2>&1 || fail "a line that was changed is verified"
-[[ $(bash -ec "$query") =~ $'\tdb\t127.0.0.1:'[0-9]+$'\tsuccess'$ ]] || fail "who has read a secret is not told: $(bash -ec "$query")"
+reads=$(bash -ec "$query")
+[[ $reads =~ $'\tdb\t127.0.0.1:'[0-9]+$'\tsuccess'$ ]] || fail "who has read a secret is not told: $reads"
 echo "the commands in the audit log's page verify a signature, and tell who has read a secret"

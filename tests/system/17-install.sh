@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# make install: what it puts where, with which modes, whatever the umask; and that it is found and fits there.
+source "$(dirname "$0")/lib.sh"
+need make mandoc mman systemd-analyze
+
+DIR=$(mktemp -d)
+trap clean_up EXIT
+
+# install_to PREFIX [DESTDIR]: with the binary under test, which is not built again.
+install_to() {
+    (umask 077 && make --silent --assume-old="$BINARY" install BINARY="$BINARY" PREFIX="$1" DESTDIR="${2:-}")
+}
+
+sort -k 2 >"$DIR/expected" <<'END'
+755 bin/jarvis-secretsd
+644 lib/systemd/system/jarvis-secretsd-backup.service
+644 lib/systemd/system/jarvis-secretsd-backup.timer
+644 lib/systemd/system/jarvis-secretsd-credentials.socket
+644 lib/systemd/system/jarvis-secretsd.service
+644 lib/systemd/system/jarvis-secretsd.socket
+755 libexec/jarvis-secretsd/backup-vault.sh
+644 share/bash-completion/completions/jarvis-secretsd
+644 share/doc/jarvis-secretsd/config.toml
+644 share/doc/jarvis-secretsd/grafana-dashboard-secrets.json
+644 share/doc/jarvis-secretsd/nginx/jarvis-secretsd.conf
+644 share/doc/jarvis-secretsd/openapi.json
+644 share/doc/jarvis-secretsd/openrc/jarvis-secretsd.confd
+644 share/doc/jarvis-secretsd/openrc/jarvis-secretsd.initd
+644 share/doc/jarvis-secretsd/policy.toml
+644 share/doc/jarvis-secretsd/prometheus/jarvis-secretsd.rules.test.yml
+644 share/doc/jarvis-secretsd/prometheus/jarvis-secretsd.rules.yml
+644 share/doc/jarvis-secretsd/prometheus/prometheus.yml
+644 share/doc/jarvis-secretsd/systemd/config.toml
+644 share/fish/vendor_completions.d/jarvis-secretsd.fish
+644 share/man/man5/jarvis-secretsd-audit-log.5
+644 share/man/man5/jarvis-secretsd-config.5
+644 share/man/man5/jarvis-secretsd-policy.5
+644 share/man/man8/jarvis-secretsd.8
+644 share/zsh/site-functions/_jarvis-secretsd
+END
+for prefix in /usr/local /usr; do
+    root=$DIR/root$prefix
+    install_to "$prefix" "$DIR/root"
+    find "$DIR/root" -type f -printf "%m %P\n" | sed "s|${prefix#/}/||" | sort -k 2 >"$DIR/found"
+    diff "$DIR/expected" "$DIR/found" >&2 || fail "PREFIX=$prefix: other files, or with other modes (> is what was found)"
+    [ -z "$(find "$DIR/root" -type d ! -perm 755 -print)" ] || fail "PREFIX=$prefix: a directory that others cannot read"
+    cmp --silent "$BINARY" "$root/bin/jarvis-secretsd" || fail "PREFIX=$prefix: another binary"
+    grep -qxF "ExecStart=$prefix/bin/jarvis-secretsd" "$root/lib/systemd/system/jarvis-secretsd.service" ||
+        fail "PREFIX=$prefix: the unit starts something else"
+    [ "$prefix" = /usr/local ] || ! grep -rlF /usr/local/ "$root/lib" "$root/share/man" ||
+        fail "PREFIX=$prefix: these files name another"
+    for page in jarvis-secretsd jarvis-secretsd-config jarvis-secretsd-policy jarvis-secretsd-audit-log; do
+        MANPATH=$root/share/man mman -w "$page" >"$DIR/found" 2>/dev/null || fail "PREFIX=$prefix: no manual page $page"
+        mandoc "$(cat "$DIR/found")" | grep -i "^$page(" >"$DIR/title" || fail "PREFIX=$prefix: another page than $page"
+    done
+    for shell in bash-completion/completions/jarvis-secretsd zsh/site-functions/_jarvis-secretsd \
+        fish/vendor_completions.d/jarvis-secretsd.fish; do
+        grep -q 'audit verify' "$root/share/$shell" || fail "PREFIX=$prefix: $shell completes nothing"
+    done
+    rm -r "$DIR/root"
+    echo "PREFIX=$prefix: $(wc -l <"$DIR/expected") files"
+done
+
+# systemd looks for the program where the unit says that it is.
+install_to "$DIR/prefix"
+systemd-analyze verify "$DIR"/prefix/lib/systemd/system/* >"$DIR/found" 2>&1 || fail "systemd-analyze: $(cat "$DIR/found")"
+[ ! -s "$DIR/found" ] || fail "systemd-analyze: $(cat "$DIR/found")"
+echo "systemd finds no fault with the units"
