@@ -42,5 +42,6 @@ mod tls;
 #[path = "../tls_client/mod.rs"]
 mod tls_client;
 mod tokens;
+mod troubleshooting;
 mod unix;
 mod versions;

@@ -66,6 +66,8 @@ start_daemon
 expect 200 admin POST /secret '{"name":"a0","value":"a value 0"}'
 fill_up
 exhaust GET /secret/a0
+echo ' 503' >>"$DIR/answer"
+guide '503 audit_unavailable' "$DIR/answer"
 for _ in 1 2 3; do
     expect_error audit_unavailable
     expect_degraded
@@ -103,6 +105,8 @@ kept=$accepted
 # A deletion takes less room than a value.
 exhaust DELETE /secret/d#
 deleted=$accepted
+echo ' 503' >>"$DIR/answer"
+guide '503 vault_unavailable' "$DIR/answer"
 for _ in 1 2 3; do
     expect_error vault_unavailable
     expect_degraded

@@ -148,6 +148,9 @@ echo "socket activation works, for TCP, for the Unix socket and for credentials"
 # Without the daemon nothing starts with an empty password either.
 inside systemctl --quiet stop jarvis-secretsd.socket jarvis-secretsd-credentials.socket jarvis-secretsd backend
 ! inside systemctl start backend 2>/dev/null || fail "a unit started without its credential"
+has_said() { inside journalctl --no-pager >"$DIR/journal" && grep -q "$1" "$DIR/journal"; }
+await "systemd has said why" has_said 'backend.service: Failed to set up'
+guide 'A unit does not get its credential' "$DIR/journal"
 inside systemctl reset-failed
 
 # What is left to it: 1.5 of 10 at most.

@@ -122,3 +122,15 @@ pasted() {
     [ -n "$commands" ] || fail "$1 has no such block below $2"
     printf '%s\n' "$commands"
 }
+
+# guide SYMPTOM FILE: a line of the file is as docs/troubleshooting.md quotes it below that heading, where … is anything.
+guide() {
+    local quoted
+    quoted=$(awk -v heading="### $1" '
+        /^### / { below = $0 == heading }
+        below && /^```/ { inside = !inside; next }
+        inside' docs/troubleshooting.md)
+    [ -n "$quoted" ] || fail "the guide has no symptom $1"
+    grep -qx -- "$(sed 's/[][\\.*^$]/\\&/g; s/…/.*/g' <<<"$quoted")" "$2" ||
+        fail "$1: the guide quotes: $quoted, but said is: $(cat "$2")"
+}

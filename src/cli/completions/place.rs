@@ -84,13 +84,14 @@ pub struct Value {
 }
 
 impl Value {
-    /// That of this option, if it has one.
+    /// That of this option, if it must have one.
     pub fn of(option: &Opt) -> Option<Self> {
-        option.value.map(|usage| Self { option: option.name, words: choices(usage), names: Names::of(usage) })
+        let needed = option.value.filter(|usage| !usage.starts_with("[="));
+        needed.map(|usage| Self { option: option.name, words: choices(usage), names: Names::of(usage) })
     }
 }
 
-/// The values of all options that have one.
+/// The values of all options that must have one.
 pub fn values() -> Vec<Value> {
     let mut seen = BTreeSet::new();
     let options = COMMANDS.iter().flat_map(|command| command.options).filter(|option| seen.insert(option.name));

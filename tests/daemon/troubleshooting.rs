@@ -1,0 +1,318 @@
+//! docs/troubleshooting.md quotes what the daemon says: each symptom is produced, and must be said as it stands there.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Output;
+
+use rustix::process::Signal;
+
+use crate::client::{Answer, Client};
+use crate::running::Daemon;
+use crate::site::{AUDIT, MASTER_KEY, POLICY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, run};
+use crate::tls_client::ServerFiles;
+
+/// Produces a symptom, and returns what is said then.
+type Case = (&'static str, fn() -> String);
+
+/// What needs root, a full disk, systemd and the like is produced by the scripts in tests/system that say `guide`.
+const CASES: &[Case] = &[
+    ("The address is in use", address_in_use),
+    ("The configuration does not exist", || without("config.toml")),
+    ("A key of the configuration is not known", || edited("config.toml", |text| text.replace("bind_addr", "bind_adr"))),
+    ("The policy is YAML", policy_in_yaml),
+    ("A token stands in the policy", token_in_policy),
+    ("A client is believed on its header alone, on an address that others reach", header_only_on_the_network),
+    ("The master key is another one", another_master_key),
+    ("The master key is missing", || without(MASTER_KEY)),
+    ("Others may read a key", || refused(&shared(used(), MASTER_KEY))),
+    ("A line of the vault is damaged", || edited(VAULT, exchange_lines_4_and_5)),
+    ("An older vault was put in place", older_vault),
+    ("The audit log was cut", || edited(AUDIT, |text| text.split_inclusive('\n').take(3).collect())),
+    ("The audit log is damaged", || edited(AUDIT, |text| text.replace("server_stop", "server_start"))),
+    ("The audit log's signing key is missing", || without(SIGNING_KEY)),
+    ("A second daemon", second_daemon),
+    ("The TLS key does not match the certificate", mismatched_tls_key),
+    ("Others may read the TLS key", || refused(&shared(with_tls().0, "tls/tls.key"))),
+    ("The directory of the Unix socket is missing", no_directory_for_the_socket),
+    ("400 on a TLS port", plain_http_to_tls),
+    ("401 unauthenticated", || answer(&Daemon::start().client("stranger").get("/secret/jwt_signing_key"))),
+    ("403 not_authorized", || answer(&with_clients().start().client("db").get("/secret/jwt_signing_key"))),
+    ("421 misdirected", misdirected),
+    ("429 too_many_requests", too_many_failures),
+    ("The policy was not reloaded", policy_not_reloaded),
+    ("The certificate was not reloaded", certificate_not_reloaded),
+    ("Clients are believed on their header alone", || Daemon::start().log()),
+    ("What a crash left was cut off", torn_vault),
+    ("The audit log does not verify", changed_log),
+    ("Lines of the audit log are missing", cut_log),
+    ("The health check fails", no_daemon),
+];
+
+/// A symptom of the guide: its heading, and the lines that are quoted below it.
+fn symptoms() -> Vec<(String, Vec<String>)> {
+    let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/troubleshooting.md")).unwrap();
+    let parts = guide.split("\n### ").skip(1).map(|part| {
+        let (heading, rest) = part.split_once('\n').unwrap();
+        let quoted: Vec<_> = rest.split("```text\n").skip(1).collect();
+        assert_eq!(quoted.len(), 1, "one message is quoted below {heading}");
+        let (message, _) = quoted[0].split_once("\n```").unwrap();
+        (heading.to_owned(), message.lines().map(str::to_owned).collect())
+    });
+    parts.collect()
+}
+
+#[test]
+fn every_symptom_of_the_guide_is_said_as_it_is_quoted() {
+    let mut otherwise = Vec::new();
+    for (heading, message) in symptoms() {
+        let Some((_, case)) = CASES.iter().find(|(name, _)| *name == heading) else { continue };
+        let said = case();
+        let lines: Vec<_> = said.lines().collect();
+        if !lines.windows(message.len()).any(|lines| message.iter().zip(lines).all(|(quoted, line)| fits(quoted, line)))
+        {
+            otherwise.push(format!("{heading}\nthe guide quotes: {}\nsaid is: {said}", message.join("\n")));
+        }
+    }
+    assert!(otherwise.is_empty(), "{}", otherwise.join("\n"));
+}
+
+#[test]
+fn no_symptom_of_the_guide_is_without_a_test_and_no_test_without_a_symptom() {
+    let mut tested: BTreeSet<String> = CASES.iter().map(|(heading, _)| (*heading).to_owned()).collect();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/system")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "sh") {
+            let script = fs::read_to_string(path).unwrap();
+            let calls = script.lines().filter_map(|line| line.trim_start().strip_prefix("guide '"));
+            tested.extend(calls.filter_map(|rest| Some(rest.split_once('\'')?.0.to_owned())));
+        }
+    }
+    let symptoms = symptoms();
+    assert!(symptoms.len() >= 15);
+    assert_eq!(symptoms.into_iter().map(|(heading, _)| heading).collect::<BTreeSet<_>>(), tested);
+}
+
+/// Whether a line is as the guide quotes it, where `…` stands for anything.
+fn fits(quoted: &str, line: &str) -> bool {
+    let mut parts = quoted.split('…');
+    let Some(mut rest) = line.strip_prefix(parts.next().unwrap()) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some((_, behind)) = rest.split_once(part) else { return false };
+        rest = behind;
+    }
+    rest.ends_with(last)
+}
+
+#[test]
+fn a_quoted_line_stands_for_the_whole_line() {
+    assert!(fits("a … c…", "a b c d") && fits("… b", "a b") && fits("a b", "a b"));
+    assert!(!fits("a", "a b") && !fits("b", "a b") && !fits("a … d", "a b c") && !fits("a …b", "a"));
+}
+
+/// What the daemon says when it is started and must not start.
+fn refused(site: &Site) -> String {
+    let ended = site.command("serve").output().unwrap();
+    assert!(!ended.status.success());
+    String::from_utf8(ended.stderr).unwrap()
+}
+
+/// A site on which five secrets were stored, and whose daemon was stopped.
+fn used() -> Site {
+    let site = Site::new();
+    store(&site, 5);
+    site
+}
+
+fn store(site: &Site, count: usize) {
+    let daemon = site.start();
+    let mut admin = daemon.client("admin");
+    for number in 0..count {
+        admin.store(&format!("n{number}"), "value");
+    }
+    daemon.stop();
+}
+
+fn without(name: &str) -> String {
+    let site = used();
+    fs::remove_file(site.path(name)).unwrap();
+    refused(&site)
+}
+
+fn edited(name: &str, edit: fn(&str) -> String) -> String {
+    let site = used();
+    let before = site.read(name);
+    let after = edit(&before);
+    assert_ne!(before, after);
+    site.write(name, &after);
+    refused(&site)
+}
+
+fn exchange_lines_4_and_5(text: &str) -> String {
+    let mut lines: Vec<_> = text.split_inclusive('\n').collect();
+    lines.swap(3, 4);
+    lines.concat()
+}
+
+fn shared(site: Site, name: &str) -> Site {
+    fs::set_permissions(site.path(name), Permissions::from_mode(0o644)).unwrap();
+    site
+}
+
+/// The clients of the guide.
+fn with_clients() -> Site {
+    let site = Site::new();
+    site.configure("127.0.0.1:0", "[clients.admin]\nallow = [\"*\"]\n[clients.db]\nallow = [\"postgres_*\"]\n");
+    site
+}
+
+fn address_in_use() -> String {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let site = Site::new();
+    site.configure(&holder.local_addr().unwrap().to_string(), POLICY);
+    refused(&site)
+}
+
+fn policy_in_yaml() -> String {
+    let site = Site::new();
+    fs::rename(site.path("policy.toml"), site.path("policy.yaml")).unwrap();
+    site.edit("config.toml", "policy.toml", "policy.yaml");
+    refused(&site)
+}
+
+fn token_in_policy() -> String {
+    let token = String::from_utf8(run(&[&"token", &"backend"]).stdout).unwrap();
+    let token = token.lines().next().unwrap();
+    let site = Site::new();
+    site.configure("127.0.0.1:0", &format!("[clients.backend]\ntoken_sha256 = [{token:?}]\n"));
+    refused(&site)
+}
+
+fn header_only_on_the_network() -> String {
+    let site = Site::new();
+    site.configure("0.0.0.0:0", POLICY);
+    refused(&site)
+}
+
+fn another_master_key() -> String {
+    let site = used();
+    fs::copy(used().path(MASTER_KEY), site.path(MASTER_KEY)).unwrap();
+    refused(&site)
+}
+
+fn older_vault() -> String {
+    let site = Site::new();
+    store(&site, 2);
+    let older = site.read(VAULT);
+    store(&site, 2);
+    site.write(VAULT, &older);
+    refused(&site)
+}
+
+fn second_daemon() -> String {
+    let site = Site::new();
+    let _first = site.start();
+    refused(&site)
+}
+
+/// A site whose port speaks TLS; the files go with the second.
+fn with_tls() -> (Site, ServerFiles) {
+    let site = Site::new();
+    let files = ServerFiles::new(site.path("tls"));
+    let (certificate, key) = (files.path("tls.pem"), files.path("tls.key"));
+    let config = site.read("config.toml");
+    site.write("config.toml", &format!("{config}[server.tls]\ncert_path = {certificate:?}\nkey_path = {key:?}\n"));
+    (site, files)
+}
+
+fn mismatched_tls_key() -> String {
+    let (site, files) = with_tls();
+    files.put("other.key", "tls.key");
+    refused(&site)
+}
+
+fn no_directory_for_the_socket() -> String {
+    let site = Site::new();
+    let socket = site.path("run/sock");
+    site.edit("config.toml", "[server]\n", &format!("[server]\nunix_socket = {socket:?}\n"));
+    refused(&site)
+}
+
+/// As `curl -w ' %{http_code}'` shows an answer.
+fn answer(answer: &Answer) -> String {
+    format!("{} {}", answer.body, answer.status)
+}
+
+fn plain_http_to_tls() -> String {
+    let (site, _files) = with_tls();
+    answer(&site.start().client("admin").get("/healthz"))
+}
+
+fn misdirected() -> String {
+    let daemon = Daemon::start();
+    let headers = [("X-Jarvis-Client", "admin"), ("Host", "secrets.example")];
+    answer(&Client::with(&headers, daemon.addr()).get("/secrets"))
+}
+
+fn too_many_failures() -> String {
+    let site = Site::new();
+    site.edit("config.toml", "auth_failures_per_minute = 0", "auth_failures_per_minute = 1");
+    let daemon = site.start();
+    let mut stranger = daemon.client("stranger");
+    stranger.get("/secrets");
+    answer(&stranger.get("/secrets"))
+}
+
+fn policy_not_reloaded() -> String {
+    let mut daemon = Daemon::start();
+    daemon.site.write("policy.toml", "[clients.admin]\nalow = [\"*\"]\n");
+    daemon.signal(Signal::HUP);
+    daemon.await_log("Policy not reloaded")
+}
+
+fn certificate_not_reloaded() -> String {
+    let (site, files) = with_tls();
+    let mut daemon = site.start();
+    files.put("other.key", "tls.key");
+    daemon.signal(Signal::HUP);
+    daemon.await_log("TLS certificate not reloaded")
+}
+
+fn torn_vault() -> String {
+    let site = used();
+    let torn = site.read(VAULT) + "{\"seq\":6,\"seal";
+    site.write(VAULT, &torn);
+    site.start().log()
+}
+
+/// What a command says when it fails.
+fn failure(ended: &Output) -> String {
+    assert_eq!(ended.status.code(), Some(1));
+    String::from_utf8(ended.stderr.clone()).unwrap()
+}
+
+fn changed_log() -> String {
+    let site = used();
+    site.edit(AUDIT, "\"n0\"", "\"m0\"");
+    failure(&run(&[&"audit", &"verify", &site.path(AUDIT)]))
+}
+
+fn cut_log() -> String {
+    let daemon = Daemon::start();
+    let checkpoint = daemon.client("admin").get("/audit/checkpoint").body;
+    let site = daemon.stop();
+    let checkpoint = site.write("checkpoint.json", &checkpoint);
+    let cut = site.write("audit.jsonl", &format!("{}\n", site.audit_lines()[0]));
+    let key = site.path(PUBLIC_KEY);
+    failure(&run(&[&"audit", &"verify", &"--public-key", &key, &"--checkpoint", &checkpoint, &cut]))
+}
+
+fn no_daemon() -> String {
+    let site = Site::new();
+    // Nobody listens at this port, as nothing gets it by chance while it is below those that are given out.
+    site.configure("127.0.0.1:1", POLICY);
+    failure(&site.command("healthcheck").output().unwrap())
+}
