@@ -18,9 +18,8 @@ STATIC_TARGETS := $(MUSL) $(if $(shell command -v $(CROSS_GCC)),aarch64-unknown-
 
 # A compiler's linker, musl for the static binary, and what the system tests and the benchmark call.
 PACKAGES := aardvark-dns binutils bsdutils buildah busybox-static ca-certificates catatonit curl fish g++ gcc \
-	iproute2 iptables jq libc6-dev libpcre2-8-0 mandoc musl-tools netavark openssl podman procps python3-venv runc \
-	sslscan
-	strace systemd systemd-container testssl.sh util-linux wrk zsh
+	golang-go iproute2 iptables jq libc6-dev libpcre2-8-0 mandoc musl-tools netavark openssl podman procps \
+	python3-venv runc sslscan strace systemd systemd-container testssl.sh util-linux wrk zsh
 UNITS := $(notdir $(wildcard $(addprefix contrib/systemd/*.,service socket timer)))
 MONITORING := grafana-dashboard-secrets.json $(addprefix prometheus/,$(notdir $(wildcard contrib/prometheus/*.yml)))
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -110,6 +109,7 @@ install: $(BINARY) ## Install binary, units, manual, completions and examples un
 	for file in $(MONITORING); do install -D -m 644 contrib/$$file $(DOC)/$$file || exit 1; done
 	install -D -m 644 -t $(DOC)/systemd contrib/systemd/config.toml
 	install -D -m 644 -t $(DOC)/nginx contrib/nginx/jarvis-secretsd.conf
+	install -D -m 644 -t $(DOC)/examples contrib/examples/*
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/libexec/jarvis-secretsd contrib/backup-vault.sh
 	install -D -m 644 -t $(DOC)/openrc contrib/openrc/*
 	sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' $(DOC)/openrc/jarvis-secretsd.initd

@@ -22,6 +22,12 @@ sort -k 2 >"$DIR/expected" <<'END'
 644 share/bash-completion/completions/jarvis-secretsd
 644 share/doc/jarvis-secretsd/config.toml
 644 share/doc/jarvis-secretsd/grafana-dashboard-secrets.json
+644 share/doc/jarvis-secretsd/examples/README.md
+644 share/doc/jarvis-secretsd/examples/read_secret.go
+644 share/doc/jarvis-secretsd/examples/read_secret.mjs
+644 share/doc/jarvis-secretsd/examples/read_secret.py
+644 share/doc/jarvis-secretsd/examples/read_secret.rs
+644 share/doc/jarvis-secretsd/examples/read_secret.sh
 644 share/doc/jarvis-secretsd/nginx/jarvis-secretsd.conf
 644 share/doc/jarvis-secretsd/openapi.json
 644 share/doc/jarvis-secretsd/openrc/jarvis-secretsd.confd

@@ -16,6 +16,7 @@ cyclonedx_lib=11.12.0
 cargo_cyclonedx=0.5.9
 # Grafana's own description of its dashboards.
 grafana_sdk=0.0.21
+requests=2.32.5
 
 as_root=$([ "$(id -u)" = 0 ] || echo sudo)
 
@@ -78,6 +79,9 @@ if [ ! -x "$directory/openrc/sbin/openrc-init" ]; then
     for deb in "$debs"/*.deb; do
         $as_root dpkg-deb -x "$deb" "$directory/openrc"
     done
+fi
+if ! "$directory/requests/bin/python" -c "import requests as r; assert r.__version__ == '$requests'" 2>/dev/null; then
+    in_venv requests "requests==$requests"
 fi
 if ! cargo cyclonedx --version 2>/dev/null | grep -qF "$cargo_cyclonedx"; then
     cargo install --locked --quiet "cargo-cyclonedx@$cargo_cyclonedx"
