@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# The daemon as a service of systemd, set up with the README's commands in a container where nothing of it is there yet.
+source "$(dirname "$0")/lib.sh"
+need curl jq make nsenter openssl systemd-nspawn
+need_root
+
+# systemd keeps the key of a host on no disk that is only memory, as /tmp may be.
+export TMPDIR=/var/tmp
+source tests/system/nspawn.sh
+
+fail() {
+    echo "$*" >&2
+    [ -z "$INIT" ] || inside journalctl --no-pager -n 20 >&2
+    exit 1
+}
+
+# run COMMANDS: as root does it in a checkout of the source.
+run() { inside env -i PATH="$PATH" HOME=/root sh -ec "cd /srv/source; $1"; }
+
+# A checkout in which the program is built.
+mkdir -p "$DIR/source/target/release"
+cp -r Cargo.lock Cargo.toml Makefile contrib etc man src "$DIR/source/"
+cp "$BINARY" "$DIR/source/target/release/"
+mkdir "$DIR/state"
+# A container is mostly not let use Landlock.
+boot --system-call-filter='landlock_create_ruleset landlock_add_rule landlock_restrict_self' --tmpfs=/usr/local \
+    --bind="$DIR/state:/var/lib/systemd" --bind="$DIR/source:/srv/source" --boot systemd.unit=basic.target
+await "systemd is up" is_up systemctl is-active --quiet basic.target
+
+section='### The daemon as a service'
+run "$(pasted README.md "$section")" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
+[ "$(inside systemctl show -P StatusText jarvis-secretsd)" = Serving ] || fail "it is not started"
+run "$(pasted README.md "$section" 2)" >"$DIR/pasted" 2>"$DIR/said" || fail "no secret: $(cat "$DIR/pasted" "$DIR/said")"
+password=$(jq -r '.value // empty' "$DIR/pasted")
+[ "${#password}" = 44 ] || fail "no such value was generated: $(cat "$DIR/pasted")"
+for unit in jarvis-secretsd.service jarvis-secretsd.socket jarvis-secretsd-credentials.socket; do
+    inside systemctl is-enabled --quiet "$unit" || fail "$unit is not started when the host is"
+done
+! inside find /var/lib/jarvis-secretsd/ -name master.key | grep -q . || fail "the master key lies beside the vault"
+echo "set up as the README says, it serves as a service of systemd"
+
+# The timer of the section on backups.
+run "$(pasted README.md '## Backup and restore' 3)" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
+inside systemctl is-active --quiet jarvis-secretsd-backup.timer || fail "the timer does not run"
+inside systemctl start jarvis-secretsd-backup || fail "no backup is made"
+[ -n "$(inside find /var/lib/jarvis-secretsd-backup/ -name '*.tar')" ] || fail "no backup is there"
+echo "and its backup is made every night"
+
+# It may be gone before it has answered.
+inside systemctl poweroff || true
+wait "$NSPAWN" || fail "the container ended with status $?"
+NSPAWN=''
