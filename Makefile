@@ -21,7 +21,9 @@ PACKAGES := aardvark-dns binutils bsdutils buildah busybox-static ca-certificate
 	golang-go iproute2 iptables jq libc6-dev libpcre2-8-0 mandoc musl-tools netavark openssl podman procps \
 	python3-venv runc sslscan strace systemd systemd-container testssl.sh util-linux wrk zsh
 UNITS := $(notdir $(wildcard $(addprefix contrib/systemd/*.,service socket timer)))
-MONITORING := grafana-dashboard-secrets.json $(addprefix prometheus/,$(notdir $(wildcard contrib/prometheus/*.yml)))
+# What is installed beside the documentation, as it lies in contrib.
+CONTRIB := $(patsubst contrib/%,%,$(wildcard contrib/*.json contrib/*.yaml contrib/systemd/config.toml \
+	$(foreach directory,examples kubernetes nginx openrc prometheus,contrib/$(directory)/*)))
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
@@ -105,13 +107,9 @@ install: SHARE = $(DESTDIR)$(PREFIX)/share
 install: DOC = $(SHARE)/doc/jarvis-secretsd
 install: $(BINARY) ## Install binary, units, manual, completions and examples under PREFIX (/usr/local), below DESTDIR if set
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/jarvis-secretsd
-	install -D -m 644 -t $(DOC) etc/config.toml etc/policy.toml contrib/openapi.json
-	for file in $(MONITORING); do install -D -m 644 contrib/$$file $(DOC)/$$file || exit 1; done
-	install -D -m 644 -t $(DOC)/systemd contrib/systemd/config.toml
-	install -D -m 644 -t $(DOC)/nginx contrib/nginx/jarvis-secretsd.conf
-	install -D -m 644 -t $(DOC)/examples contrib/examples/*
-	install -D -m 755 -t $(DESTDIR)$(PREFIX)/libexec/jarvis-secretsd contrib/backup-vault.sh
-	install -D -m 644 -t $(DOC)/openrc contrib/openrc/*
+	install -D -m 644 -t $(DOC) etc/config.toml etc/policy.toml
+	for file in $(CONTRIB); do install -D -m 644 contrib/$$file $(DOC)/$$file || exit 1; done
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/libexec/jarvis-secretsd contrib/*.sh
 	sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' $(DOC)/openrc/jarvis-secretsd.initd
 	for unit in $(UNITS); do \
 		install -D -m 644 contrib/systemd/$$unit $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit && \

@@ -19,7 +19,10 @@ sort -k 2 >"$DIR/expected" <<'END'
 644 lib/systemd/system/jarvis-secretsd.service
 644 lib/systemd/system/jarvis-secretsd.socket
 755 libexec/jarvis-secretsd/backup-vault.sh
+755 libexec/jarvis-secretsd/migrate-env-secrets.sh
 644 share/bash-completion/completions/jarvis-secretsd
+644 share/doc/jarvis-secretsd/compose.client.yaml
+644 share/doc/jarvis-secretsd/compose.yaml
 644 share/doc/jarvis-secretsd/config.toml
 644 share/doc/jarvis-secretsd/grafana-dashboard-secrets.json
 644 share/doc/jarvis-secretsd/examples/README.md
@@ -28,6 +31,12 @@ sort -k 2 >"$DIR/expected" <<'END'
 644 share/doc/jarvis-secretsd/examples/read_secret.py
 644 share/doc/jarvis-secretsd/examples/read_secret.rs
 644 share/doc/jarvis-secretsd/examples/read_secret.sh
+644 share/doc/jarvis-secretsd/kubernetes/config.toml
+644 share/doc/jarvis-secretsd/kubernetes/kustomization.yaml
+644 share/doc/jarvis-secretsd/kubernetes/namespace.yaml
+644 share/doc/jarvis-secretsd/kubernetes/networkpolicy.yaml
+644 share/doc/jarvis-secretsd/kubernetes/service.yaml
+644 share/doc/jarvis-secretsd/kubernetes/statefulset.yaml
 644 share/doc/jarvis-secretsd/nginx/jarvis-secretsd.conf
 644 share/doc/jarvis-secretsd/openapi.json
 644 share/doc/jarvis-secretsd/openrc/jarvis-secretsd.confd

@@ -42,16 +42,6 @@ sed -i "s/127.0.0.1:0/${URL#http://}/" "$DIR/config.toml"
 expect 200 admin POST /secret '{"name":"postgres_password","generate":true}'
 export JARVIS_SECRETSD_ADDR=$URL JARVIS_SECRETSD_CLIENT=app JARVIS_SECRETSD_TOKEN=$token
 
-# await WHAT COMMAND...: until the command succeeds.
-await() {
-    local what=$1 tries
-    shift
-    for ((tries = 0; tries < 200; tries++)); do
-        ! "$@" || return 0
-        sleep 0.1
-    done
-    fail "waited too long until $what: $(tail "$DIR"/*.out "$DIR"/*.err)"
-}
 # all_print FILE WORDS: whether what every program has written there holds the words.
 all_print() { [ "$(grep -lF -- "$2" "$DIR"/*."$1" | wc -l)" = "${#programs[@]}" ]; }
 kid() { jq -r .kid "$DIR/answer"; }
