@@ -46,7 +46,8 @@ pub fn loss(backup: &Verified, config: &Config, master: &KeyBytes) -> Result<Opt
     }))
 }
 
-/// Whether the log at `path` is good and holds the last line of the backup's: it may then be newer, and is no other.
+/// Whether the log at `path` is good and goes on from the backup's: it holds that one's last line, or is a later file of the
+/// same log, which only the key can tell.
 pub(super) fn log_continues(backup: &Verified, path: &Path) -> Result<bool, Failure> {
     let Ok(Some(tip)) = audit::Found::look(path).map(|found| found.tip().copied()) else { return Ok(false) };
     let Ok(log) = File::open(path) else { return Ok(false) };
@@ -54,8 +55,12 @@ pub(super) fn log_continues(backup: &Verified, path: &Path) -> Result<bool, Fail
     // Lines that a daemon at work is just writing are not looked at.
     let whole = audit::prefix_through(BufReader::new(&log), u64::MAX).ok().flatten();
     let Some(whole) = whole.filter(|whole| whole.tip.seq >= tip.seq) else { return Ok(false) };
-    let lines = super::archive::At { file: &log, position: 0, left: whole.length };
-    Ok(audit::check(BufReader::new(lines), &key, Some(&backup.tip)).is_ok())
+    let lines = || BufReader::new(super::archive::At { file: &log, position: 0, left: whole.length });
+    Ok(match audit::check(lines(), &key, None) {
+        Ok((report, _)) if report.first_seq > backup.tip.seq => true,
+        Ok(_) => audit::check(lines(), &key, Some(&backup.tip)).is_ok(),
+        Err(_) => false,
+    })
 }
 
 impl fmt::Display for Loss {

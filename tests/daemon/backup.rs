@@ -6,8 +6,10 @@ use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use rustix::process::Signal;
+
 use crate::running::Daemon;
-use crate::site::{AUDIT, BINARY, MASTER_KEY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, run, said};
+use crate::site::{AUDIT, BINARY, MASTER_KEY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, eventually, run, said};
 
 /// A site of its own with the same master key as `site`, and nothing else of it.
 fn elsewhere(site: &Site) -> Site {
@@ -153,6 +155,27 @@ fn verify_says_what_a_restore_would_lose_and_the_restore_loses_that_and_keeps_th
     assert_eq!(value(&daemon, "made"), None);
     daemon.stop();
     site.verify_audit();
+}
+
+#[test]
+fn a_log_that_has_gone_on_in_a_new_file_is_kept_too() {
+    let daemon = Daemon::start();
+    daemon.client("admin").store("kept", "v");
+    let backup = backup(&daemon.site, "b.tar");
+    let (audit, older) = (daemon.site.path(AUDIT), daemon.site.path("state/audit/audit.jsonl.1"));
+    fs::rename(&audit, &older).unwrap();
+    daemon.signal(Signal::HUP);
+    eventually("the log goes on in a new file", || audit.exists().then_some(()));
+    daemon.client("admin").store("made", "v");
+    let site = daemon.stop();
+    let before = site.audit_lines();
+    done(&verify(&site, &backup), "would keep the audit log");
+    done(&restore(&site, &backup), "restored");
+    assert_eq!(site.audit_lines()[..before.len()], before[..]);
+    let daemon = site.start();
+    assert_eq!((value(&daemon, "kept").as_deref(), value(&daemon, "made")), (Some("v"), None));
+    let site = daemon.stop();
+    site.verify_audit_files(&[&older, &audit]);
 }
 
 #[test]
