@@ -120,17 +120,6 @@ impl Fresh {
         Ok(fresh)
     }
 
-    /// Gives it to whom the file at `path` belongs to, or else the directory that it would be in.
-    pub fn give_to_the_owner_of(&self, path: &Path) -> io::Result<()> {
-        let owner = std::fs::symlink_metadata(path).or_else(|_| std::fs::metadata(parent(path)))?;
-        let made = self.file.metadata()?;
-        // Not everybody may give what is theirs to themselves.
-        if (owner.uid(), owner.gid()) == (made.uid(), made.gid()) {
-            return Ok(());
-        }
-        std::os::unix::fs::fchown(&self.file, Some(owner.uid()), Some(owner.gid()))
-    }
-
     /// Where it is being written.
     pub fn temporary_path(&self) -> &Path {
         &self.fresh
@@ -161,6 +150,17 @@ impl Drop for Fresh {
         // It is gone if it was put in place.
         let _ = std::fs::remove_file(&self.fresh);
     }
+}
+
+/// Gives `file` to whom the file at `path` belongs to, or else the directory that it would be in.
+pub fn give_to_the_owner_of(path: &Path, file: &File) -> io::Result<()> {
+    let owner = std::fs::symlink_metadata(path).or_else(|_| std::fs::metadata(parent(path)))?;
+    let made = file.metadata()?;
+    // Not everybody may give what is theirs to themselves.
+    if (owner.uid(), owner.gid()) == (made.uid(), made.gid()) {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
 /// Makes the directory `path`, and those above it that are missing, with mode 0700; one that exists is left as it is.

@@ -93,7 +93,7 @@ impl Place {
     fn prepare(path: &Path, mode: u32, mut content: impl Read) -> Result<Self, Failure> {
         let fresh = (|| {
             let mut fresh = files::Fresh::begin(path, mode)?;
-            fresh.give_to_the_owner_of(path)?;
+            files::give_to_the_owner_of(path, &fresh.file)?;
             io::copy(&mut content, &mut fresh.file)?;
             Ok(fresh)
         })();

@@ -92,7 +92,7 @@ impl KeyFile {
         let key = seal::random()?;
         let written = (|| {
             let mut fresh = files::Fresh::begin(&self.next_path(), 0o600)?;
-            fresh.give_to_the_owner_of(&self.path)?;
+            files::give_to_the_owner_of(&self.path, &fresh.file)?;
             fresh.file.write_all(&key[..])?;
             fresh.create()
         })();
@@ -108,7 +108,7 @@ impl KeyFile {
         let created = (|| {
             files::create_dir(files::parent(&self.path))?;
             let mut fresh = files::Fresh::begin(&self.path, 0o600)?;
-            fresh.give_to_the_owner_of(&self.path)?;
+            files::give_to_the_owner_of(&self.path, &fresh.file)?;
             fresh.file.write_all(&key[..])?;
             fresh.create()
         })();

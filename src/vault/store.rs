@@ -174,6 +174,8 @@ impl Store for FileStore {
         let path = files::sibling(&self.path, ".compacting");
         remove_leftover(&path)?;
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        // Without a daemon, root may be writing for it.
+        files::give_to_the_owner_of(&self.path, &file)?;
         Ok(Successor { path, file: io::BufWriter::with_capacity(1 << 16, file), length: 0 })
     }
 

@@ -1,11 +1,13 @@
 //! Another master key: while the daemon works or not, and after an interruption.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use crate::needs;
 use crate::running::Daemon;
-use crate::site::{MASTER_KEY, NEXT_KEY, Site, VAULT, run, said};
+use crate::site::{AUDIT, MASTER_KEY, NEXT_KEY, NOBODY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, run, said};
 
 /// `rekey`, asking the daemon at `addr` as `client`.
 fn rekey(site: &Site, client: &str, addr: &str) -> Output {
@@ -166,11 +168,39 @@ fn between_two_given_keys_no_key_file_is_moved_and_no_daemon_may_be_at_work() {
 }
 
 #[test]
+fn what_root_does_for_the_daemon_belongs_to_the_daemon() {
+    if !needs::to_be_root() {
+        return;
+    }
+    let site = with_a_secret().stop();
+    let files = [VAULT, MASTER_KEY, AUDIT, SIGNING_KEY, PUBLIC_KEY];
+    for path in files.into_iter().chain(["state/secrets", "state/audit"]) {
+        chown(site.path(path), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let all_are_its_own = || {
+        for directory in ["state/secrets", "state/audit"] {
+            for entry in fs::read_dir(site.path(directory)).unwrap() {
+                let entry = entry.unwrap();
+                assert_eq!(entry.metadata().unwrap().uid(), NOBODY, "{:?}", entry.path());
+            }
+        }
+    };
+    let backup = site.path("b.tar");
+    done(&site.command("backup").arg("--output").arg(&backup).output().unwrap());
+    done(&site.command("rekey").output().unwrap());
+    all_are_its_own();
+    fs::remove_file(site.path(AUDIT)).unwrap();
+    fs::rename(&kept(&site)[0], site.path(MASTER_KEY)).unwrap();
+    done(&site.command("restore").arg(&backup).output().unwrap());
+    all_are_its_own();
+}
+
+#[test]
 fn a_vault_that_a_crash_left_without_its_audit_lines_is_for_the_daemon_first() {
     let site = with_a_secret().stop();
     let mut lines = site.audit_lines();
     lines.truncate(1);
-    site.write(crate::site::AUDIT, &(lines.join("\n") + "\n"));
+    site.write(AUDIT, &(lines.join("\n") + "\n"));
     let before = site.read(VAULT);
     refused(&site.command("rekey").output().unwrap(), "start the daemon");
     assert_eq!(site.read(VAULT), before);
