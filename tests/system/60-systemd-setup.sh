@@ -46,6 +46,16 @@ inside systemctl start jarvis-secretsd-backup || fail "no backup is made"
 [ -n "$(inside find /var/lib/jarvis-secretsd-backup/ -name '*.tar')" ] || fail "no backup is there"
 echo "and its backup is made every night"
 
+# Another master key, which the service gets from systemd.
+run "$(pasted README.md '### Another master key' 2)" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
+run "$(pasted README.md "$section" 2 | sed '/X-Jarvis-Client: admin/,/-d /d')" >"$DIR/pasted" 2>"$DIR/said" ||
+    fail "it is not served: $(cat "$DIR/pasted" "$DIR/said")"
+[ "$(jq -r .value "$DIR/pasted")" = "$password" ] || fail "another value: $(cat "$DIR/pasted")"
+run 'systemd-creds --name=master.key encrypt master.key /etc/credstore.encrypted/jarvis-secretsd.master.key' 2>"$DIR/said"
+! inside systemctl restart jarvis-secretsd 2>/dev/null || fail "the old key is taken"
+inside journalctl --no-pager -u jarvis-secretsd | grep -q 'the master key does not open this vault' || fail "it has failed otherwise"
+echo "the vault is under another key, and the old one is refused"
+
 # It may be gone before it has answered.
 inside systemctl poweroff || true
 wait "$NSPAWN" || fail "the container ended with status $?"
