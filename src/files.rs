@@ -93,10 +93,11 @@ pub fn create(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     fresh.create()
 }
 
-/// What the name of a file ends in that is being written. Nobody else gives a file such a name.
-const NEW: &str = ".jarvis-secretsd-new";
+/// What the name of a file goes on with that is being written.
+const NEW: &str = ".jarvis-secretsd-new-";
 
-/// A file that is being written beside the place it is for. One that is not put there leaves nothing behind.
+/// A file that is being written beside the place it is for, under a name that nobody else uses. One that is not put there
+/// leaves nothing behind, unless the process is killed.
 pub struct Fresh {
     /// What is written to.
     pub file: File,
@@ -107,12 +108,7 @@ pub struct Fresh {
 impl Fresh {
     /// Begins one that is to stand at `path`.
     pub fn begin(path: &Path, mode: u32) -> io::Result<Self> {
-        let fresh = sibling(path, NEW);
-        // What a crash left behind under this name was never in use.
-        match std::fs::remove_file(&fresh) {
-            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
-            _ => {}
-        }
+        let fresh = sibling(path, &format!("{NEW}{:016x}", getrandom::u64().map_err(io::Error::other)?));
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&fresh)?;
         let fresh = Self { file, fresh, path: path.to_owned() };
         // The umask may have taken away what the mode grants.

@@ -85,6 +85,26 @@ fn a_mistake_in_the_template_is_told_with_its_place_and_nothing_is_written() {
 }
 
 #[test]
+fn many_that_write_the_same_file_at_once_all_succeed_and_leave_it_whole_and_nothing_else() {
+    let asked = Asked::plain();
+    let value = "k".repeat(60_000);
+    asked.store("key", &value);
+    let site = &asked.daemon.site;
+    let template = site.write("t", "{{ key }}{{ key }}");
+    fs::create_dir(site.path("rendered")).unwrap();
+    let output = site.path("rendered/out");
+    for _ in 0..4 {
+        let arguments = ["render", template.to_str().unwrap(), "--output", output.to_str().unwrap()];
+        let running: Vec<_> = (0..8).map(|_| asked.local(&arguments).spawn().unwrap()).collect();
+        for mut render in running {
+            assert!(render.wait().unwrap().success());
+        }
+        assert_eq!(fs::read_to_string(&output).unwrap(), value.repeat(2));
+        assert_eq!(fs::read_dir(site.path("rendered")).unwrap().count(), 1);
+    }
+}
+
+#[test]
 fn only_a_file_is_replaced() {
     let asked = Asked::plain();
     asked.store("key", "k");
