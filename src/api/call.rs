@@ -160,8 +160,12 @@ impl<'a> Call<'a> {
     /// Puts the vault under another master key; its audit line is then written.
     pub fn rekey(&mut self, old: &KeyBytes, next: &KeyBytes) -> Result<(), Problem> {
         let answer = self.api.vault.rekey(old, next, self.entry.clone());
-        self.is_written = answer.as_ref().map_or_else(Refused::was_applied, |()| true);
-        Ok(answer?)
+        self.is_written = answer.as_ref().map_or_else(Refused::was_applied, |changed| *changed);
+        if answer? {
+            return Ok(());
+        }
+        self.remark("the vault was under the next key already");
+        Ok(())
     }
 
     fn about(&mut self, name: &str) -> Result<(), Problem> {

@@ -41,6 +41,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 fn with_the_key_file(config: &Config, arguments: &Arguments) -> Result<(), Exit> {
     let (vault_path, key_path) = (&config.paths.vault_path, &config.paths.master_key_path);
     let source = KeyFile::new(key_path);
+    let _alone = source.lock()?;
     let old = source.load()?;
     let next = source.prepare_next()?;
     if !is_under(vault_path, &next) {
@@ -103,5 +104,5 @@ fn rewrap(config: &Config, old: &KeyBytes, next: &KeyBytes, _alone: &DirectoryLo
     let audit = Arc::new(found_audit.open(clock.clone())?);
     let lifetimes = Lifetimes { rotation_days: config.security.rotation_days, grace_days: config.security.grace_days };
     let vault = found.open(vault_path, audit, clock, lifetimes)?;
-    vault.rekey(old, next, Entry::new(Event::Rekey)).map_err(|why| fail(&why))
+    vault.rekey(old, next, Entry::new(Event::Rekey)).map(|_| ()).map_err(|why| fail(&why))
 }

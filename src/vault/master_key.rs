@@ -5,8 +5,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use super::load;
@@ -81,23 +84,36 @@ impl KeyFile {
         files::sibling(&self.path, ".next")
     }
 
+    /// Locks the present key: nobody else changes it for as long as the returned file is open.
+    ///
+    /// # Errors
+    /// If there is none, or another process has locked it.
+    pub fn lock(&self) -> Result<File, Failure> {
+        let fail = |why: &dyn std::fmt::Display| Failure::new(self.path.display(), why);
+        let file = File::open(&self.path).map_err(|why| fail(&why))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(fail(&"another process is just changing this key")),
+            Err(why) => return Err(fail(&why)),
+        }
+        let identity = |meta: fs::Metadata| (meta.dev(), meta.ino());
+        let (locked, there) = (file.metadata().map(identity), fs::symlink_metadata(&self.path).map(identity));
+        match (locked, there) {
+            (Ok(locked), Ok(there)) if locked == there => Ok(file),
+            _ => Err(fail(&"was just changed by another process; do it again if that was not what you wanted")),
+        }
+    }
+
     /// The next key: the one that lies ready, or a new one, which belongs to whom the present one belongs to.
     ///
     /// # Errors
     /// If the one that lies ready is no key, or the disk refuses.
     pub fn prepare_next(&self) -> Result<KeyBytes, Failure> {
-        if let Some(next) = self.next()? {
-            return Ok(next);
+        let path = self.next_path();
+        if path.symlink_metadata().is_err() {
+            self.put(&path, &seal::random()?)?;
         }
-        let key = seal::random()?;
-        let written = (|| {
-            let mut fresh = files::Fresh::begin(&self.next_path(), 0o600)?;
-            files::give_to_the_owner_of(&self.path, &fresh.file)?;
-            fresh.file.write_all(&key[..])?;
-            fresh.create()
-        })();
-        written.map_err(|why: io::Error| Failure::new(self.path.display(), why))?;
-        Ok(key)
+        read(&path)
     }
 
     /// Puts `key` there, where no key is yet, durably. It belongs to whom the directory belongs to.
@@ -105,14 +121,18 @@ impl KeyFile {
     /// # Errors
     /// If there is a file already (it is left as it is), or the disk refuses.
     pub fn create(&self, key: &KeyBytes) -> Result<(), Failure> {
-        let created = (|| {
-            files::create_dir(files::parent(&self.path))?;
-            let mut fresh = files::Fresh::begin(&self.path, 0o600)?;
+        files::create_dir(files::parent(&self.path)).map_err(|why| Failure::new(self.path.display(), why))?;
+        self.put(&self.path, key)
+    }
+
+    fn put(&self, path: &Path, key: &KeyBytes) -> Result<(), Failure> {
+        let written = (|| {
+            let mut fresh = files::Fresh::begin(path, 0o600)?;
             files::give_to_the_owner_of(&self.path, &fresh.file)?;
             fresh.file.write_all(&key[..])?;
             fresh.create()
         })();
-        created.map_err(|why: io::Error| Failure::new(self.path.display(), why))
+        written.map_err(|why: io::Error| Failure::new(path.display(), why))
     }
 
     /// Puts the next key in the place of the present one, of which it returns where it is kept. At any moment, one of them

@@ -14,17 +14,22 @@ use crate::sync::lock;
 
 impl Vault {
     /// Puts the vault, which is under the master key `old`, under `next`. `entry` is written to the audit log just before
-    /// the new file takes the place of the old one.
+    /// the new file takes the place of the old one. Returns whether there was anything to do: not, if it is under `next`
+    /// already.
     ///
     /// # Errors
     /// Says why the old key is still in force; only [`Refused::Audit`] with `applied` means that the next one is.
-    pub fn rekey(&self, old: &KeyBytes, next: &KeyBytes, entry: Entry) -> Result<(), Refused> {
+    pub fn rekey(&self, old: &KeyBytes, next: &KeyBytes, entry: Entry) -> Result<bool, Refused> {
         let mut header = lock(&self.rewriting);
+        let next = SealingKey::new(next);
+        if header.unwrap_key(&next).is_ok() {
+            return Ok(false);
+        }
         let rewrapped = header
-            .rewrap(&SealingKey::new(old), &SealingKey::new(next))
+            .rewrap(&SealingKey::new(old), &next)
             .map_err(|why| Refused::Storage(why.to_string()))?
             .ok_or(Refused::WrongKey)?;
-        self.put_in_place(&mut header, rewrapped, entry)
+        self.put_in_place(&mut header, rewrapped, entry).map(|()| true)
     }
 
     fn put_in_place(&self, header: &mut Header, rewrapped: Header, entry: Entry) -> Result<(), Refused> {

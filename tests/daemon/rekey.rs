@@ -5,6 +5,8 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use rustix::fs::{FlockOperation, flock};
+
 use crate::needs;
 use crate::running::Daemon;
 use crate::site::{AUDIT, MASTER_KEY, NEXT_KEY, NOBODY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, run, said};
@@ -165,6 +167,29 @@ fn between_two_given_keys_no_key_file_is_moved_and_no_daemon_may_be_at_work() {
     assert!(said(&again).contains("already"), "{}", said(&again));
     fs::copy(&new_path, &old_path).unwrap();
     expect_under_the_key_in_place(&site, &old);
+}
+
+#[test]
+fn two_at_once_are_refused_and_one_that_is_repeated_finds_it_done() {
+    let daemon = with_a_secret();
+    let (site, addr) = (daemon.site.clone(), daemon.addr().to_string());
+    let held = fs::File::open(site.path(MASTER_KEY)).unwrap();
+    flock(&held, FlockOperation::LockExclusive).unwrap();
+    let before = site.read(VAULT);
+    refused(&rekey(&site, "admin", &addr), "another process is just changing this key");
+    assert_eq!(site.read(VAULT), before);
+    assert!(!site.path(NEXT_KEY).exists());
+    drop(held);
+
+    site.lay_next_key(&[7; 32]);
+    let mut admin = daemon.client("admin");
+    for _ in 0..2 {
+        let answer = admin.post("/rekey", "{}");
+        assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"rekeyed":true}"#));
+    }
+    let told: Vec<_> = site.audit(1).into_iter().filter(|line| line["event"] == "rekey").collect();
+    assert_eq!(told.len(), 2, "each call has its line");
+    assert_eq!(told[1]["detail"], "the vault was under the next key already");
 }
 
 #[test]
