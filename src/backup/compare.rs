@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
-use super::{POLICY, PUBLIC_KEY, Verified};
+use super::{AUDIT, POLICY, PUBLIC_KEY, Verified};
 use crate::audit;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -23,7 +23,8 @@ pub struct Loss {
     pub log_continues: bool,
 }
 
-/// Compares `backup` with what is at the places that `config` names; none if there is no vault.
+/// Compares `backup` with what is at the places that `config` names, where `master` is the key that the vault there is
+/// under; none if there is no vault.
 ///
 /// # Errors
 /// If the vault that is there cannot be read with `master`.
@@ -47,7 +48,7 @@ pub fn loss(backup: &Verified, config: &Config, master: &KeyBytes) -> Result<Opt
 }
 
 /// Whether the log at `path` is good and goes on from the backup's: it holds that one's last line, or is a later file of the
-/// same log, which only the key can tell.
+/// same log, which only the key can tell if there were others in between.
 pub(super) fn log_continues(backup: &Verified, path: &Path) -> Result<bool, Failure> {
     let Ok(Some(tip)) = audit::Found::look(path).map(|found| found.tip().copied()) else { return Ok(false) };
     let Ok(log) = File::open(path) else { return Ok(false) };
@@ -57,6 +58,11 @@ pub(super) fn log_continues(backup: &Verified, path: &Path) -> Result<bool, Fail
     let Some(whole) = whole.filter(|whole| whole.tip.seq >= tip.seq) else { return Ok(false) };
     let lines = || BufReader::new(super::archive::At { file: &log, position: 0, left: whole.length });
     Ok(match audit::check(lines(), &key, None) {
+        // The first line of a new file tells what the last one of the file before it was.
+        Ok((report, _)) if report.first_seq == backup.tip.seq + 1 => {
+            let both = BufReader::new(backup.archive.reader(AUDIT)).chain(lines());
+            audit::check(both, &key, None).is_ok()
+        }
         Ok((report, _)) if report.first_seq > backup.tip.seq => true,
         Ok(_) => audit::check(lines(), &key, Some(&backup.tip)).is_ok(),
         Err(_) => false,
@@ -65,10 +71,11 @@ pub(super) fn log_continues(backup: &Verified, path: &Path) -> Result<bool, Fail
 
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (what, kids) in [("lose", &self.lost), ("bring back", &self.revived)] {
-            let destroyed = if what == "lose" { "" } else { "destroyed " };
+        for (what, versions, kids) in
+            [("lose", "version", &self.lost), ("bring back", "destroyed version", &self.revived)]
+        {
             let plural = if kids.len() == 1 { "" } else { "s" };
-            writeln!(f, "a restore would {what} {} {destroyed}version{plural}", kids.len())?;
+            writeln!(f, "a restore would {what} {} {versions}{plural}", kids.len())?;
             kids.iter().try_for_each(|kid| writeln!(f, "  {kid}"))?;
         }
         let policy =

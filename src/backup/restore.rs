@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::archive::digest;
@@ -44,28 +45,32 @@ pub fn restore(backup: &Verified, config: &Config, keep_policy: bool, clock: &Cl
     let entry = Entry { vault_seq: Some(backup.contents.seq()), ..Entry::new(Event::Restore) };
     let entry = entry.ended(Outcome::Success, detail(backup, log_stays));
 
-    let vault = Place::prepare(&paths.vault_path, 0o600, backup.archive.reader(VAULT))?;
+    let archive = &backup.archive;
+    let vault = Place::prepare(&paths.vault_path, 0o600, || archive.reader(VAULT))?;
     let mut places = Vec::new();
     if !log_stays {
         let signer = audit::signing_key_from_pem(&backup.signing_key).expect("it was verified");
         let line = backup.tip.next_line(entry.clone(), now, &signer);
         let (key_path, public_path) =
             (audit::signing_key_path(&paths.audit_path), audit::public_key_path(&paths.audit_path));
-        places.push(Place::prepare(&key_path, 0o600, &backup.signing_key[..])?);
-        places.push(Place::prepare(&public_path, 0o644, backup.archive.reader(PUBLIC_KEY))?);
-        places.push(Place::prepare(&paths.audit_path, 0o600, backup.archive.reader(AUDIT).chain(&line[..]))?);
+        places.push(Place::prepare(&key_path, 0o600, || &backup.signing_key[..])?);
+        places.push(Place::prepare(&public_path, 0o644, || archive.reader(PUBLIC_KEY))?);
+        places.push(Place::prepare(&paths.audit_path, 0o600, || archive.reader(AUDIT).chain(&line[..]))?);
     }
     if !(keep_policy && policy_path.exists()) {
-        places.push(Place::prepare(policy_path, 0o644, backup.archive.reader(POLICY))?);
+        let mode = policy_path.metadata().map_or(0o644, |meta| meta.mode() & 0o777);
+        places.push(Place::prepare(policy_path, mode, || archive.reader(POLICY))?);
     }
     // All is on the disk now, and only names change.
     let mut kept = Vec::new();
-    kept.extend(vault.make_room(now)?);
-    for place in places {
+    if let Some(vault) = &vault {
+        kept.extend(vault.make_room(now)?);
+    }
+    for place in places.into_iter().flatten() {
         kept.extend(place.make_room(now)?);
         place.put()?;
     }
-    vault.put()?;
+    vault.map_or(Ok(()), Place::put)?;
     if log_stays {
         let fail = |why| Failure::new(paths.audit_path.display(), why);
         audit::Found::look(&paths.audit_path)?.open(clock.clone())?.write_synced(vec![entry]).map_err(fail)?;
@@ -89,29 +94,29 @@ struct Place {
 }
 
 impl Place {
-    /// Writes it beside its place; it belongs to whom the file there belongs to, or else the directory.
-    fn prepare(path: &Path, mode: u32, mut content: impl Read) -> Result<Self, Failure> {
+    /// Writes it beside its place, where it belongs to whom the file there belongs to, or else the directory. None: what is
+    /// there is the same already, and need not be written to.
+    fn prepare<R: Read>(path: &Path, mode: u32, content: impl Fn() -> R) -> Result<Option<Self>, Failure> {
         let fresh = (|| {
-            let mut fresh = files::Fresh::begin(path, mode)?;
-            files::give_to_the_owner_of(path, &fresh.file)?;
-            io::copy(&mut content, &mut fresh.file)?;
-            Ok(fresh)
-        })();
-        let fresh = fresh.map_err(|why: io::Error| Failure::new(path.display(), why))?;
-        Ok(Self { path: path.to_owned(), fresh })
-    }
-
-    /// Takes away what is there, unless it is the same, and keeps it.
-    fn make_room(&self, now: Timestamp) -> Result<Option<Kept>, Failure> {
-        let Self { path, fresh } = self;
-        let kept = (|| {
-            let there = match File::open(path) {
-                Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-                opened => opened?,
-            };
-            if digest("", there)? == digest("", File::open(fresh.temporary_path())?)? {
+            if File::open(path).is_ok_and(|there| is_same(there, content())) {
                 return Ok(None);
             }
+            let mut fresh = files::Fresh::begin(path, mode)?;
+            files::give_to_the_owner_of(path, &fresh.file)?;
+            io::copy(&mut content(), &mut fresh.file)?;
+            Ok(Some(fresh))
+        })();
+        let fresh = fresh.map_err(|why: io::Error| Failure::new(path.display(), why))?;
+        Ok(fresh.map(|fresh| Self { path: path.to_owned(), fresh }))
+    }
+
+    /// Takes away what is there, and keeps it.
+    fn make_room(&self, now: Timestamp) -> Result<Option<Kept>, Failure> {
+        let path = &self.path;
+        if path.symlink_metadata().is_err() {
+            return Ok(None);
+        }
+        let kept = (|| {
             let kept = files::keep_before(path, "restore", now)?;
             fs::remove_file(path)?;
             files::sync_parent(path)?;
@@ -124,4 +129,8 @@ impl Place {
     fn put(self) -> Result<(), Failure> {
         self.fresh.replace().map_err(|why| Failure::new(self.path.display(), why))
     }
+}
+
+fn is_same(one: impl Read, other: impl Read) -> bool {
+    matches!((digest("", one), digest("", other)), (Ok(one), Ok(other)) if one == other)
 }

@@ -8,7 +8,7 @@ use super::{Exit, load_config};
 use crate::backup::{self, Archive, Verified};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::vault::{KeyBytes, KeyFile, KeyInForce, MasterKeySource};
+use crate::vault::{KeyBytes, KeyFile, KeyInForce, MasterKeySource, is_under};
 
 pub const BACKUP: Command = Command {
     name: "backup",
@@ -68,9 +68,12 @@ fn verify(arguments: &Arguments) -> Result<(), Exit> {
     println!("made at {} by version {}", verified.archive.manifest.created_at, verified.archive.manifest.program);
     println!("audit log: {}", verified.report);
     let Some(config) = config else { return Ok(()) };
-    match backup::loss(&verified, &config, &master)? {
-        Some(loss) => println!("{loss}"),
-        None => println!("there is no vault at {}: a restore would lose nothing", config.paths.vault_path.display()),
+    let vault = config.paths.vault_path.display();
+    match backup::loss(&verified, &config, &live_key(&config).unwrap_or(master)) {
+        Ok(Some(loss)) => println!("{loss}"),
+        Ok(None) => println!("there is no vault at {vault}: a restore would lose nothing"),
+        // The backup is good all the same.
+        Err(why) => println!("what a restore would lose cannot be told: {why}"),
     }
     Ok(())
 }
@@ -83,13 +86,31 @@ fn restore(arguments: &Arguments) -> Result<(), Exit> {
         println!("{} was kept as {}", kept.path.display(), kept.kept.display());
     }
     println!("restored {}", summary(&verified));
-    println!("next: jarvis-secretsd check --config {}, and start the daemon", arguments.config_path().display());
+    let key_path = config.paths.master_key_path.display();
+    match live_key(&config) {
+        Some(key) if is_under(&config.paths.vault_path, &key) => {
+            println!(
+                "next: jarvis-secretsd check --config {}, and start the daemon",
+                arguments.config_path().display()
+            );
+        }
+        _ => {
+            println!("next: put the master key of this backup in its place, {key_path}; the vault opens with no other")
+        }
+    }
     Ok(())
 }
 
+/// The key that a backup is, or is to be, under.
 fn master_key(arguments: &Arguments, config: &Config) -> Result<KeyBytes, Exit> {
     let source = KeyFile::new(arguments.path(&MASTER_KEY).unwrap_or(&config.paths.master_key_path));
     Ok(KeyInForce::find(&source, &config.paths.vault_path)?.key)
+}
+
+/// The key that the daemon would open its vault with.
+fn live_key(config: &Config) -> Option<KeyBytes> {
+    let source = KeyFile::new(&config.paths.master_key_path);
+    KeyInForce::find(&source, &config.paths.vault_path).ok().map(|found| found.key)
 }
 
 fn summary(verified: &Verified) -> String {

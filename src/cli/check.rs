@@ -1,15 +1,18 @@
 //! `check`: is the configuration good, and the policy?
 
+use std::fs::File;
 use std::net::SocketAddr;
 
 use super::command::{Arguments, CONFIG, Command, Operands};
 use super::{Exit, load_config, protection, sockets};
 use crate::access::{Access, Rules};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, PathsConfig};
+use crate::failure::Failure;
 use crate::http::Tls;
 use crate::process::{self, Protection};
 use crate::systemd::Passed;
+use crate::vault::{KeyFile, KeyInForce, is_under};
 
 pub const COMMAND: Command = Command {
     name: "check",
@@ -33,6 +36,9 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     for warning in access.warnings(Clock::system().now()) {
         println!("warning: {warning}");
     }
+    if let Some(why) = wrong_key(&config.paths) {
+        println!("warning: {why}");
+    }
     // What the daemon would do to itself is done to this process: nothing else tells as surely whether it works.
     let user = protection::user(&config.server).map_err(Exit::config)?;
     tell(process::keep_private());
@@ -45,6 +51,15 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     tell(process::lock_memory());
     tell(protection::confine(&config));
     Ok(())
+}
+
+/// Whether the master key is another one than the vault's, as far as whoever asks may look.
+fn wrong_key(paths: &PathsConfig) -> Option<Failure> {
+    let PathsConfig { vault_path, master_key_path, .. } = paths;
+    File::open(vault_path).ok()?;
+    let found = KeyInForce::find(&KeyFile::new(master_key_path), vault_path).ok()?;
+    let why = format!("does not open the vault {}, so the daemon would not start", vault_path.display());
+    (!is_under(vault_path, &found.key)).then(|| Failure::new(master_key_path.display(), why))
 }
 
 fn tell(protection: Protection) {

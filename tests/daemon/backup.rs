@@ -1,6 +1,7 @@
 //! Backup and restore: what is in a backup, what is noticed in a changed one, and what a restore does to what is there.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,7 @@ use std::thread;
 use rustix::process::Signal;
 
 use crate::running::Daemon;
-use crate::site::{AUDIT, BINARY, MASTER_KEY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, eventually, run, said};
+use crate::site::{AUDIT, BINARY, MASTER_KEY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, eventually, mode, run, said};
 
 /// A site of its own with the same master key as `site`, and nothing else of it.
 fn elsewhere(site: &Site) -> Site {
@@ -176,6 +177,76 @@ fn a_log_that_has_gone_on_in_a_new_file_is_kept_too() {
     assert_eq!((value(&daemon, "kept").as_deref(), value(&daemon, "made")), (Some("v"), None));
     let site = daemon.stop();
     site.verify_audit_files(&[&older, &audit]);
+}
+
+#[test]
+fn a_log_of_the_same_key_that_took_another_course_is_put_aside() {
+    let site = Daemon::start().stop();
+    let [before, rotated] = ["before", "state/audit/audit.jsonl.1"].map(|name| site.path(name));
+    fs::copy(site.path(AUDIT), &before).unwrap();
+    let vault = fs::read(site.path(VAULT)).unwrap();
+    let daemon = site.start();
+    daemon.client("admin").store("one", "v");
+    let backup = backup(&site, "b.tar");
+    daemon.stop();
+
+    fs::copy(&before, site.path(AUDIT)).unwrap();
+    fs::write(site.path(VAULT), vault).unwrap();
+    let daemon = site.start();
+    daemon.client("admin").store("other", "v");
+    fs::rename(site.path(AUDIT), &rotated).unwrap();
+    daemon.signal(Signal::HUP);
+    eventually("the log goes on in a new file", || site.path(AUDIT).exists().then_some(()));
+    daemon.stop();
+    done(&verify(&site, &backup), "would put the audit log aside");
+}
+
+#[test]
+fn a_backup_from_before_a_rekey_is_compared_restored_and_served_with_the_key_from_before() {
+    let daemon = Daemon::start();
+    daemon.client("admin").store("saved", "v");
+    let backup = backup(&daemon.site, "b.tar");
+    daemon.client("admin").store("later", "v");
+    let site = daemon.stop();
+    let old = site.path("old.key");
+    fs::copy(site.path(MASTER_KEY), &old).unwrap();
+    done(&site.command("rekey").output().unwrap(), "under a new master key");
+    refused(&verify(&site, &backup), "the master key is not the one with which this backup was made");
+    let with_the_old_key =
+        |command: &str| site.command(command).arg("--master-key").arg(&old).arg(&backup).output().unwrap();
+    done(&with_the_old_key("backup verify"), "would lose 1 version\n  later-");
+    done(&with_the_old_key("restore"), "put the master key of this backup in its place");
+    done(&site.command("check").output().unwrap(), "master.key: does not open the vault");
+    fs::copy(&old, site.path(MASTER_KEY)).unwrap();
+    assert!(!said(&site.command("check").output().unwrap()).contains("does not open the vault"));
+    let daemon = site.start();
+    assert_eq!((value(&daemon, "saved").as_deref(), value(&daemon, "later")), (Some("v"), None));
+}
+
+#[test]
+fn what_cannot_be_compared_does_not_make_a_backup_bad() {
+    let daemon = Daemon::start();
+    let backup = backup(&daemon.site, "b.tar");
+    let site = daemon.stop();
+    fs::write(site.path(VAULT), "damaged").unwrap();
+    done(&verify(&site, &backup), "what a restore would lose cannot be told: ");
+}
+
+#[test]
+fn a_policy_that_is_the_same_is_not_written_and_another_one_keeps_its_mode() {
+    let daemon = Daemon::start();
+    let backup = backup(&daemon.site, "b.tar");
+    let site = daemon.stop();
+    let policy = site.path("policy.toml");
+    let inode = || fs::metadata(&policy).unwrap().ino();
+    let before = inode();
+    done(&restore(&site, &backup), "restored");
+    assert_eq!(inode(), before);
+    site.edit("policy.toml", "\"db_*\"", "\"dbx_*\"");
+    fs::set_permissions(&policy, Permissions::from_mode(0o640)).unwrap();
+    done(&restore(&site, &backup), "policy.toml was kept as ");
+    assert_ne!(inode(), before);
+    assert_eq!(mode(&policy), 0o640);
 }
 
 #[test]
