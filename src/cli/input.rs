@@ -9,11 +9,12 @@ use crate::failure::Failure;
 use crate::secret::{Plaintext, Wiped};
 use crate::vault::MAX_VALUE;
 
-/// All that stands on standard input, but for one newline at its end, which `echo` and editors put there.
+/// All that stands on standard input, but for one newline at its end, which `echo` and editors put there. Messages call it
+/// `what`.
 ///
 /// # Errors
 /// If it cannot be a value: empty, too long or not UTF-8.
-pub fn value() -> Result<Plaintext, Exit> {
+pub fn value(what: &str) -> Result<Plaintext, Exit> {
     // With room for the newline and for what is too much; sized at first, so that no copy is left behind.
     let room = MAX_VALUE + 2;
     let mut bytes = Wiped::new(Vec::with_capacity(room));
@@ -21,15 +22,15 @@ pub fn value() -> Result<Plaintext, Exit> {
     let input = io::stdin().as_fd().try_clone_to_owned().map(File::from);
     let read = input.and_then(|input| input.take(room as u64).read_to_end(&mut bytes));
     read.map_err(|why| Failure::new("standard input", why))?;
-    Ok(plaintext(bytes.strip_suffix(b"\n").unwrap_or(&bytes))?)
+    Ok(plaintext(what, bytes.strip_suffix(b"\n").unwrap_or(&bytes))?)
 }
 
 /// The value that these bytes are.
 ///
 /// # Errors
 /// As for [`value`].
-pub fn plaintext(bytes: &[u8]) -> Result<Plaintext, Failure> {
-    let fail = |why: &dyn std::fmt::Display| Failure::new("the value", why);
+pub fn plaintext(what: &str, bytes: &[u8]) -> Result<Plaintext, Failure> {
+    let fail = |why: &dyn std::fmt::Display| Failure::new(what, why);
     match std::str::from_utf8(bytes) {
         _ if bytes.is_empty() => Err(fail(&"is empty; nothing was stored")),
         _ if bytes.len() > MAX_VALUE => Err(fail(&format_args!("has more than {MAX_VALUE} bytes; nothing was stored"))),

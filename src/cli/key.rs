@@ -7,6 +7,7 @@ use super::command::{Arguments, CONFIG, Command, MASTER_KEY, OUTPUT, Operands};
 use super::{Exit, input, load_config, output, prompt};
 use crate::failure::Failure;
 use crate::files;
+use crate::secret::Plaintext;
 use crate::vault::{KeyFile, KeyInForce, MasterKeySource, is_under, wrapped_key};
 
 pub const EXPORT: Command = Command {
@@ -29,7 +30,7 @@ fn export(arguments: &Arguments) -> Result<(), Exit> {
     let config = load_config(arguments.config_path())?;
     let source = KeyFile::new(arguments.path(&MASTER_KEY).unwrap_or(&config.paths.master_key_path));
     let KeyInForce { key, .. } = KeyInForce::find(&source, &config.paths.vault_path)?;
-    let passphrase = if io::stdin().is_terminal() { prompt::twice("Passphrase")? } else { input::value()? };
+    let passphrase = passphrase(prompt::twice)?;
     let wrapped = wrapped_key::wrap(&key, &passphrase).map_err(|why| Failure::new("key export", why))?;
     match arguments.path(&OUTPUT) {
         Some(path) => {
@@ -47,7 +48,7 @@ fn import(arguments: &Arguments) -> Result<(), Exit> {
     let fail = |why: &dyn std::fmt::Display| Failure::new(wrapped.display(), why);
     let text = files::read(wrapped, wrapped_key::LONGEST)?;
     let text = std::str::from_utf8(&text).map_err(|_| fail(&wrapped_key::WrapError::Form))?;
-    let passphrase = if io::stdin().is_terminal() { prompt::once("Passphrase")? } else { input::value()? };
+    let passphrase = passphrase(prompt::once)?;
     let key = wrapped_key::unwrap(text, &passphrase).map_err(|why| fail(&why))?;
     if vault.symlink_metadata().is_ok() && !is_under(vault, &key) {
         let why = format!("holds another key than that of the vault {}; nothing was written", vault.display());
@@ -63,4 +64,10 @@ fn import(arguments: &Arguments) -> Result<(), Exit> {
         }
     }
     Ok(())
+}
+
+/// The passphrase, from a person at a terminal, who is asked for it by `ask`, or from another program.
+fn passphrase(ask: fn(&str, &str) -> Result<Plaintext, Exit>) -> Result<Plaintext, Exit> {
+    let what = "the passphrase";
+    if io::stdin().is_terminal() { ask("Passphrase", what) } else { input::value(what) }
 }

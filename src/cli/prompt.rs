@@ -15,27 +15,27 @@ use crate::secret::{Plaintext, Wiped};
 /// The longest line that a terminal passes on, in bytes, its newline among them; what is longer it cuts without a word.
 const LONGEST_LINE: usize = 4096;
 
-/// Asks `question` once.
+/// Asks `question` once. Messages call the answer `what`.
 ///
 /// # Errors
 /// If the answer cannot be a value.
-pub fn once(question: &str) -> Result<Plaintext, Exit> {
+pub fn once(question: &str, what: &str) -> Result<Plaintext, Exit> {
     let _quiet = Quiet::begin().map_err(|why| Failure::new("the terminal", why))?;
-    Ok(input::plaintext(&line(&format!("{question} (not shown): "))?)?)
+    Ok(input::plaintext(what, &line(&format!("{question} (not shown): "))?)?)
 }
 
-/// Asks `question` twice.
+/// Asks `question` twice. Messages call the answer `what`.
 ///
 /// # Errors
 /// If the two answers differ, or cannot be a value.
-pub fn twice(question: &str) -> Result<Plaintext, Exit> {
+pub fn twice(question: &str, what: &str) -> Result<Plaintext, Exit> {
     let _quiet = Quiet::begin().map_err(|why| Failure::new("the terminal", why))?;
     let first = line(&format!("{question} (not shown): "))?;
     let second = line("The same again: ")?;
     if *first != *second {
-        return Err(Failure::new("the value", "was not the same both times; nothing was stored").into());
+        return Err(Failure::new(what, "was not the same both times; nothing was stored").into());
     }
-    Ok(input::plaintext(&first)?)
+    Ok(input::plaintext(what, &first)?)
 }
 
 fn line(prompt: &str) -> Result<Wiped, Failure> {

@@ -71,7 +71,8 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 
 /// The value, from whoever is there: a person at a terminal, or another program.
 fn value_of(name: &str) -> Result<Plaintext, Exit> {
-    if io::stdin().is_terminal() { prompt::twice(&format!("Value of {name}")) } else { input::value() }
+    let what = "the value";
+    if io::stdin().is_terminal() { prompt::twice(&format!("Value of {name}"), what) } else { input::value(what) }
 }
 
 /// What the daemon is to be told of how the value is made.
