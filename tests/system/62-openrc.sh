@@ -50,7 +50,7 @@ mkdir "$DIR/usr"
 cp -r "$OPENRC"/{bin,sbin,lib} "$DIR/usr/"
 # A checkout in which the program is built.
 mkdir -p "$DIR/source/target/release"
-cp -r Cargo.lock Cargo.toml Makefile contrib etc src "$DIR/source/"
+cp -r Cargo.lock Cargo.toml Makefile contrib etc man src "$DIR/source/"
 cp "$BINARY" "$DIR/source/target/release/"
 boot --overlay-ro="$DIR/usr:/usr:/usr" --bind-ro="$OPENRC/etc:/srv/etc" --tmpfs=/usr/local --bind="$DIR/source:/srv/source" \
     /bin/sh -ec 'cp -r /srv/etc/* /etc; echo root:x:0:0::/root:/bin/sh >/etc/passwd; echo root:x:0: >/etc/group
