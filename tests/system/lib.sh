@@ -77,6 +77,7 @@ is_healthy() {
 # The configuration says where it listens; what the kernel chose of that, the log says.
 start_daemon() {
     [ -n "$DIR" ] || new_state
+    : >"$DIR/log"
     RUST_LOG=info "$BINARY" --config "$DIR/config.toml" 2>"$DIR/log" &
     PID=$!
     local tries
