@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# The README's quick start, pasted: the first try, and then the configuration for good with tokens.
+#
+# Its port and its paths are fixed, so this runs where nobody else sees them.
+source "$(dirname "$0")/lib.sh"
+need cargo curl ip jq make unshare
+need_root
+[ "${NAMESPACES:-}" = own ] ||
+    NAMESPACES=own exec unshare --mount --net --pid --fork --kill-child --mount-proc tests/system/05-quick-start.sh
+ip link set lo up
+mkdir -p state /etc/jarvis-secretsd /opt/jarvis
+for directory in state /etc/jarvis-secretsd /opt/jarvis; do
+    mount -t tmpfs -o mode=0755 none "$directory"
+done
+DIR=$(mktemp -d)
+trap clean_up EXIT
+section='## Quick start'
+URL=http://127.0.0.1:8081
+answers() { curl -fs -o "$DIR/answer" "$URL/healthz"; }
+
+eval "$(pasted README.md "$section")" >"$DIR/log" 2>&1 &
+await "the first try answers" answers
+eval "$(pasted README.md "$section" 2)" >"$DIR/answers" 2>"$DIR/noise"
+[ "$(grep -o ' [0-9]\{3\}$' "$DIR/answers" | tr -d '\n')" = ' 200 200 403 200' ] || fail "other answers: $(cat "$DIR/answers")"
+# What the README shows has the same form.
+form() { sed 's/"value":"[^"]*"/"value":""/; s/[0-9]/9/g; s/999999999\{0,1\}Z/9Z/g'; }
+shown=$(awk '/^The answers/ { below = 1 } below && /^```/ { if (inside) exit; inside = 1; next } inside' README.md)
+[ "$(form <"$DIR/answers")" = "$(form <<<"$shown")" ] || fail "the README shows other answers: $(form <"$DIR/answers")"
+pkill -TERM -x jarvis-secretsd
+await "it has ended" eval '! answers'
+echo "the first try answers as the README shows"
+
+export PATH=$DIR:$PATH
+cp "$BINARY" "$DIR/jarvis-secretsd"
+eval "$(pasted README.md "$section" 3)" >"$DIR/log" 2>&1 &
+await "it answers" answers
+token() { sed -n "s/^token of $1, .*: //p" "$DIR/log"; }
+expect 401 admin POST /secret '{"name":"postgres_password","generate":true}'
+# shellcheck disable=SC2034
+CURL=(curl -H "Authorization: Bearer $(token admin)")
+expect 200 admin POST /secret '{"name":"postgres_password","generate":true}'
+# shellcheck disable=SC2034
+TOKEN=$(token db)
+eval "$(pasted README.md "$section" 4)" >"$DIR/answer" 2>"$DIR/noise"
+[ "$(jq -r '.value | length' "$DIR/answer")" = 44 ] || fail "no value is read: $(cat "$DIR/answer")"
+pkill -TERM -x jarvis-secretsd
+await "it has ended" eval '! answers'
+echo "set up for good, it wants the tokens that init has printed"
