@@ -4,11 +4,13 @@
 #     migrate-env-secrets.sh [--prefix PREFIX] [--dry-run] [--replace] FILE
 #
 # It needs bash, awk and curl, and does what `jarvis-secretsd import` does, under the same names: the keys in lower case,
-# with PREFIX before them. It reads the file alike, but does not put in variables: a value with an unescaped $NAME or
-# ${...}, or a name without a value, is refused. Nothing of the file ends up in another one or on a command line.
+# with PREFIX before them. It reads FILE, or standard input if that is -, alike, but does not put in variables: a value
+# with an unescaped $NAME or ${...}, or a name without a value, is refused. Nothing of it ends up in another file or on a
+# command line.
 #
 # The same variables say where the daemon is and who asks: JARVIS_SECRETSD_ADDR (http://host:port, https://host:port or
-# unix:/path; default http://127.0.0.1:8081), _CLIENT, _TOKEN or _TOKEN_FILE, _CA, _CERT, _KEY.
+# unix:/path; default http://127.0.0.1:8081), _CLIENT, _TOKEN or _TOKEN_FILE, _CA, _CERT, _KEY. A settings file,
+# client.toml, is not read; where _CLIENT_CONFIG names one, nothing is done.
 set -euo pipefail
 export LC_ALL=C
 
@@ -19,11 +21,11 @@ fail() {
 
 usage() { fail "usage: $1; migrate-env-secrets.sh [--prefix PREFIX] [--dry-run] [--replace] FILE" 2; }
 
-# parse FILE PREFIX: prints a body for POST /secrets, and behind it, a line each, +NAME for every value and -NAME for every
-# empty one. The characters are bytes.
+# parse FILE PREFIX: reads standard input, which messages call FILE. Prints a body for POST /secrets, and behind it, a line
+# each, +NAME for every value and -NAME for every empty one. The characters are bytes.
 parse() {
-    [ "$(tr -dc '\0' <"$1" | wc -c)" -eq 0 ] || fail "$1: a NUL byte, which no value can have"
-    FILE=$1 PREFIX=$2 awk '
+    # Not every awk can hold a NUL. It becomes a byte that no text in UTF-8 has.
+    tr '\0' '\377' | FILE=$1 PREFIX=$2 awk '
         function line_of(place,    before) {
             before = substr(text, 1, place - 1)
             return 1 + gsub(/\n/, "", before)
@@ -150,12 +152,14 @@ parse() {
             escapes["r"] = "\r"; escapes["t"] = "\t"; escapes["v"] = "\013"; escapes["$"] = "$"; escapes["\\"] = "\\"
             for (code = 1; code < 32; code++) in_json[sprintf("%c", code)] = sprintf("\\u%04x", code)
             in_json["\""] = "\\\""; in_json["\\"] = "\\\\"
+            at = index(text, "\377")
+            if (at) die(at, "a NUL byte, or one that is not UTF-8, which no value can have")
             at = substr(text, 1, 3) == "\357\273\277" ? 4 : 1
             for (skip("^[ \t\v\f\r\n]+"); at <= length(text); skip("^[ \t\v\f\r\n]+"))
                 if (substr(text, at, 1) == "#") at = line_end()
                 else entry()
             printf "{\"secrets\":[%s]}\n%s", body, names
-        }' <"$1"
+        }'
 }
 
 # ask METHOD PATH [OPTION...]: calls the daemon, with a body on standard input if there is one. Sets STATUS and ANSWER.
@@ -172,6 +176,16 @@ unanswered() {
     local hint=''
     [[ "$1 $2" = GET* || "$2" = [67] ]] || hint='; maybe imported, see --dry-run'
     fail "$address: curl failed with status $2$hint"
+}
+
+# token_in FILE: what stands in it, which nobody but its owner may be able to read or write.
+token_in() {
+    local mode
+    [ -f "$1" ] || fail "$1: is not a regular file" 78
+    mode=$(printf %04d "$(stat -L -c %a -- "$1")")
+    [ $((0$mode & 077)) = 0 ] ||
+        fail "$1: others than its owner may use this key (mode $mode); if it was not exposed: chmod 600 $1" 78
+    cat -- "$1"
 }
 
 headers() {
@@ -191,28 +205,34 @@ find_existing() {
     local name there
     ask GET /secrets
     [ "$STATUS" = 200 ] || refused
-    there=$(tr '{,' '[\n*]' <<<"$ANSWER" | sed -n 's/^"name":"\(.*\)"$/\1/p')
+    there=$(tr '{' , <<<"$ANSWER" | tr , '\n' | sed -n 's/^"name":"\(.*\)"$/\1/p')
     existing=()
     for name in "${names[@]}"; do
         ! grep -qxF -e "$name" <<<"$there" || existing+=("$name")
     done
 }
 
-prefix='' dry_run=no replace=no file=''
+prefix='' dry_run=no replace=no file='' leftover=''
 while [ "$#" -gt 0 ]; do
     case $1 in
         --prefix) [ "$#" -gt 1 ] || usage "--prefix needs a value" && prefix=$2 && shift ;;
+        --prefix=*) prefix=${1#--prefix=} ;;
         --dry-run) dry_run=yes ;;
         --replace) replace=yes ;;
-        -*) usage "there is no option $1" ;;
+        -?*) usage "there is no option $1" ;;
         *) [ -z "$file" ] || usage "one FILE is needed" && file=$1 ;;
     esac
     shift
 done
 [ -n "$file" ] || usage "one FILE is needed"
 [[ "$prefix" =~ ^[A-Za-z0-9_.-]*$ ]] || usage "--prefix takes A-Z a-z 0-9 _ . -"
-[ -f "$file" ] || fail "$file: is not a regular file"
-
+if [ "$file" = - ]; then
+    file='standard input'
+else
+    [ -f "$file" ] || fail "$file: is not a regular file"
+    exec <"$file"
+    leftover=$file
+fi
 parsed=$(parse "$file" "$prefix")
 body=${parsed%%$'\n'*}
 # Only names go into a here-string, which bash may write to a file.
@@ -221,21 +241,30 @@ mapfile -t names < <(sed -n 's/^+//p' <<<"$told")
 mapfile -t empty < <(sed -n 's/^-//p' <<<"$told")
 [ "${#names[@]}" -gt 0 ] || fail "$file: holds no value that could be imported"
 
+[ -z "${JARVIS_SECRETSD_CLIENT_CONFIG:-}" ] ||
+    fail "JARVIS_SECRETSD_CLIENT_CONFIG: no settings file is read here; set JARVIS_SECRETSD_ADDR and what else is needed" 78
 address=${JARVIS_SECRETSD_ADDR:-http://127.0.0.1:8081}
 url=${address%/} options=()
-case $address in
-    unix:*) url=http://localhost options=(--unix-socket "${address#unix:}") ;;
-    http://localhost[:/]* | http://127.* | http://\[::1\]* | https://*) ;;
-    http://*) echo "migrate-env-secrets.sh: warning: all goes to ${address#http://} in the clear; use https://" >&2 ;;
-    *) usage "JARVIS_SECRETSD_ADDR is http://host:port, https://host:port or unix:/path" ;;
-esac
+octet='(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])'
+if [[ "$address" == unix:/* ]]; then
+    url=http://localhost options=(--unix-socket "${address#unix:}")
+elif [[ ! "$url" =~ ^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$ ]]; then
+    fail "JARVIS_SECRETSD_ADDR: must be http://host:port, https://host:port or unix:/path, such as http://127.0.0.1:8081" 78
+elif [[ "$url" == http:* && ! "$url" =~ ^http://(localhost|127(\.$octet){3}|\[::1\]): ]]; then
+    # A name that begins with 127. is a name, and leads where its owner likes.
+    echo "migrate-env-secrets.sh: warning: all goes to ${url#http://} in the clear; use https://" >&2
+fi
 [ -z "${JARVIS_SECRETSD_CA:-}" ] || options+=(--cacert "$JARVIS_SECRETSD_CA")
 [ -z "${JARVIS_SECRETSD_CERT:-}" ] || options+=(--cert "$JARVIS_SECRETSD_CERT")
 [ -z "${JARVIS_SECRETSD_KEY:-}" ] || options+=(--key "$JARVIS_SECRETSD_KEY")
 token=${JARVIS_SECRETSD_TOKEN:-}
 if [ -n "${JARVIS_SECRETSD_TOKEN_FILE:-}" ]; then
     [ -z "$token" ] || fail "JARVIS_SECRETSD_TOKEN: must not stand beside JARVIS_SECRETSD_TOKEN_FILE" 78
-    token=$(cat -- "$JARVIS_SECRETSD_TOKEN_FILE")
+    token=$(token_in "$JARVIS_SECRETSD_TOKEN_FILE")
+fi
+if [[ -n "$token" && ! "$token" =~ ^jst_[0-9a-f]{72}$ ]]; then
+    by=JARVIS_SECRETSD_TOKEN${JARVIS_SECRETSD_TOKEN_FILE:+_FILE}
+    fail "$by: must be a token, as \`jarvis-secretsd token CLIENT\` prints it" 78
 fi
 
 if [ "$dry_run" = yes ]; then
@@ -262,5 +291,5 @@ if [ "$dry_run" = yes ]; then
     echo "to import: ${#names[@]}, of which exist: ${#existing[@]}$refused"
 else
     echo "imported in all: ${#names[@]}"
-    echo "$file still holds them in the clear: delete it once nothing reads it any more"
+    [ -z "$leftover" ] || echo "$leftover still holds them in the clear: delete it once nothing reads it any more"
 fi

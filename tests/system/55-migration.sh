@@ -123,6 +123,28 @@ expect 200 admin GET /secret/old
 [ "$(jq -r .value "$DIR/answer")" = hunter2 ] || fail "it was not replaced"
 echo "they say the same too, with --dry-run, with --replace and without"
 
+# from_input FILE PROGRAM...: with the file on its standard input.
+from_input() {
+    local input=$1
+    shift
+    "$@" <"$input"
+}
+for program in 'jarvis-secretsd import' "$script"; do
+    # shellcheck disable=SC2086
+    run 0 from_input "$DIR/files/quotes" $program --prefix="input.${program##*[/ ]}." -
+    ! grep -q 'still holds' "$DIR/out" || fail "a file is to be deleted where there was none: $(cat "$DIR/out")"
+    # shellcheck disable=SC2086
+    run 1 from_input "$DIR/files/behind" $program -
+    grep -q ': standard input:1' "$DIR/err" || fail "no place is told: $(cat "$DIR/err")"
+done
+values import.quotes. >"$DIR/import"
+for program in import migrate-env-secrets.sh; do
+    values "input.$program." | diff "$DIR/import" - || fail "$program stores something else from standard input"
+done
+run 1 from_input "$DIR/files/nul" "$script" -
+grep -q ': standard input:2: a NUL byte' "$DIR/err" || fail "$(cat "$DIR/err")"
+echo "they read standard input alike, with the prefix behind an equals sign"
+
 # With a token that no command line shows.
 read -r token hash <<<"$(jarvis-secretsd token deploy 2>/dev/null | sed 's/.*"\(.*\)".*/\1/' | tr '\n' ' ')"
 printf '[clients.deploy]\nallow = ["*"]\nadmin = true\ntoken_sha256 = ["%s"]\n' "$hash" >>"$DIR/policy.toml"
@@ -143,6 +165,23 @@ for address in "$URL" "unix:$DIR/sock"; do
         JARVIS_SECRETSD_TOKEN_FILE="$DIR/token" "$script" --replace "$DIR/files/some"
 done
 grep -qxF http://localhost/secrets "$DIR/arguments" || fail "curl was not seen: $(cat "$DIR/arguments")"
+cp "$DIR/token" "$DIR/shared"
+: >"$DIR/asked"
+for mode in 644 640 620; do
+    chmod "$mode" "$DIR/shared"
+    for program in 'jarvis-secretsd import' "$script"; do
+        # shellcheck disable=SC2086
+        run 78 env PATH="$DIR/shim:$PATH" JARVIS_SECRETSD_TOKEN_FILE="$DIR/shared" $program "$DIR/files/some"
+        sed 's/^[a-z.-]*: //' "$DIR/err" >>"$DIR/asked"
+    done
+done
+[ "$(grep -c "/shared: others than its owner may use this key (mode 06" "$DIR/asked")" = 6 ] || fail "$(cat "$DIR/asked")"
+[ "$(sort -u "$DIR/asked" | wc -l)" = 3 ] || fail "the script says something else of a shared token: $(cat "$DIR/asked")"
+echo hunter2 >"$DIR/shared"
+chmod 600 "$DIR/shared"
+run 78 env JARVIS_SECRETSD_TOKEN_FILE="$DIR/shared" "$script" "$DIR/files/some"
+grep -q 'JARVIS_SECRETSD_TOKEN_FILE: must be a token' "$DIR/err" || fail "$(cat "$DIR/err")"
+! grep -q hunter2 "$DIR/err" || fail "what is no token was printed"
 ! grep -qF -e "$token" -e hunter2 "$DIR/arguments" || fail "a command line shows a secret"
 # A value that fits into no pipe; every file that is made is one that strace sees.
 run 0 strace -f -qq -e trace=openat,open,creat -o "$DIR/opened" "$script" --prefix traced. "$DIR/files/long"
@@ -151,6 +190,26 @@ grep -qF "$DIR/files/long" "$DIR/opened" || fail "strace has seen nothing"
 run 1 env JARVIS_SECRETSD_ADDR="$URL" JARVIS_SECRETSD_CLIENT=deploy "$script" --replace "$DIR/files/some"
 grep -q 'nothing was imported: ' "$DIR/err" || fail "$(cat "$DIR/err")"
 echo "the script sends a token, over TCP and the Unix socket, and shows neither it nor a value to ps or to a disk"
+
+# Whose address it is: all but loopback addresses and localhost may be another machine. Nobody listens at port 1.
+for host in 127.0.0.1 127.9.255.1 localhost; do
+    run 1 env JARVIS_SECRETSD_ADDR="http://$host:1" "$script" --dry-run "$DIR/files/some"
+    ! grep -q warning "$DIR/err" || fail "$host is no other machine: $(cat "$DIR/err")"
+done
+for host in 127.evil.example 127.0.0.1.evil.example localhost.evil.example 127.0.0.256; do
+    run 1 env RES_OPTIONS='timeout:1 attempts:1' JARVIS_SECRETSD_ADDR="http://$host:1" "$script" --dry-run "$DIR/files/some"
+    grep -qF "warning: all goes to $host:1 in the clear" "$DIR/err" || fail "$host: no warning: $(cat "$DIR/err")"
+done
+for address in http://127.0.0.1 http://user@127.0.0.1:1 http://127.0.0.1:1/path ftp://127.0.0.1:1 unix:sock; do
+    for program in 'jarvis-secretsd import' "$script"; do
+        # shellcheck disable=SC2086
+        run 78 env JARVIS_SECRETSD_ADDR="$address" $program --dry-run "$DIR/files/some"
+        grep -q 'JARVIS_SECRETSD_ADDR: must be' "$DIR/err" || fail "$address: $(cat "$DIR/err")"
+    done
+done
+echo "an address that may be another machine's is warned about, and one of another form refused"
+run 78 env JARVIS_SECRETSD_CLIENT_CONFIG="$DIR/client.toml" "$script" --dry-run "$DIR/files/some"
+grep -q 'CLIENT_CONFIG: no settings file is read here' "$DIR/err" || fail "$(cat "$DIR/err")"
 
 # What the README says, as it is pasted from there, at the address of this daemon.
 cd "$DIR/work"
