@@ -21,8 +21,10 @@ pub struct Command {
     pub run: fn(&Arguments) -> Result<(), Exit>,
 }
 
-/// What a command is given besides options.
+/// What a command is given besides options, and which of these it cannot do without.
 pub struct Operands {
+    /// The option that must be given too, if there is one.
+    pub option: Option<&'static Opt>,
     /// How the usage line calls them. Where that begins with `--`, so must they, and all behind it is theirs.
     pub usage: &'static str,
     /// The fewest.
@@ -33,16 +35,26 @@ pub struct Operands {
 
 impl Operands {
     /// None.
-    pub const NONE: Self = Self { usage: "", least: 0, most: 0 };
+    pub const NONE: Self = Self { option: None, usage: "", least: 0, most: 0 };
 
     /// Exactly one.
     pub const fn one(usage: &'static str) -> Self {
-        Self { usage, least: 1, most: 1 }
+        Self { option: None, usage, least: 1, most: 1 }
+    }
+
+    /// Any number, also none.
+    pub const fn any(usage: &'static str) -> Self {
+        Self { option: None, usage, least: 0, most: usize::MAX }
     }
 
     /// One or more.
     pub const fn some(usage: &'static str) -> Self {
-        Self { usage, least: 1, most: usize::MAX }
+        Self { option: None, usage, least: 1, most: usize::MAX }
+    }
+
+    /// The same, and besides them this option.
+    pub const fn with(self, option: &'static Opt) -> Self {
+        Self { option: Some(option), ..self }
     }
 }
 
@@ -219,7 +231,10 @@ impl Command {
         if let Some((name, _)) = given.options.iter().find(|(name, _)| !mine(name)) {
             return Err(Exit::usage(format_args!("--{name} is not for {}", self.name)));
         }
-        let Operands { usage, least, most } = self.operands;
+        let Operands { option, usage, least, most } = self.operands;
+        if let Some(needed) = option.filter(|needed| !given.has(needed)) {
+            return Err(Exit::usage(format_args!("{} needs {}", self.name, needed.usage())));
+        }
         let well_placed = !usage.starts_with("--") || given.operands.len() == given.behind;
         match given.operands.len() {
             count if well_placed && (least..=most).contains(&count) => Ok(()),
@@ -228,11 +243,13 @@ impl Command {
         }
     }
 
-    /// How it is called, as in `serve [--config PATH]`.
+    /// How it is called, as in `serve [--config PATH]`; what stands in brackets may be left out.
     pub fn usage(&self) -> String {
         let mut usage = self.name.to_owned();
         for option in self.options {
-            usage.push_str(&format!(" [{}]", option.usage()));
+            let is_needed = self.operands.option.is_some_and(|needed| needed.name == option.name);
+            let (open, close) = if is_needed { ("", "") } else { ("[", "]") };
+            usage.push_str(&format!(" {open}{}{close}", option.usage()));
         }
         if !self.operands.usage.is_empty() {
             usage.extend([" ", self.operands.usage]);

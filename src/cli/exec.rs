@@ -14,7 +14,7 @@ use crate::name::is_name;
 
 pub const COMMAND: Command = Command {
     name: "exec",
-    operands: Operands::some("-- COMMAND [ARGUMENT...]"),
+    operands: Operands::some("-- COMMAND [ARGUMENT...]").with(&SECRETS),
     options: &[SECRETS, ADDR, CLIENT, CLIENT_CONFIG],
     summary: "become COMMAND, with secrets in its environment",
     run,
@@ -30,10 +30,7 @@ const SECRETS: Opt = Opt {
 const OURS: [&str; 2] = ["JARVIS_SECRETSD_TOKEN", "JARVIS_SECRETSD_TOKEN_FILE"];
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let Some(list) = arguments.text(&SECRETS)? else {
-        return Err(Exit::usage("exec needs --secrets NAME[=VARIABLE],..."));
-    };
-    let wanted = wanted(list)?;
+    let wanted = wanted(arguments.text(&SECRETS)?.expect("exec has --secrets"))?;
     let (command, operands) = arguments.operands().split_first().expect("exec has an operand");
     let mut program = Program::new(command);
     program.args(operands);

@@ -11,7 +11,7 @@ use crate::secret::wiped_json;
 
 pub const COMMAND: Command = Command {
     name: "rotate",
-    operands: Operands { usage: "[NAME...]", least: 0, most: usize::MAX },
+    operands: Operands::any("[NAME...]"),
     options: &[DUE, JSON, ADDR, CLIENT, CLIENT_CONFIG],
     summary: "have new values made for these secrets, or for none if one is unknown",
     run,

@@ -33,7 +33,7 @@ while read -r usage; do
     command=${command% }
     echo "${command% *}|${command##* }" | sed "s/^$command|/|/"
     [[ $command != *' '* ]] || echo "|${command% *}"
-    grep -oE '\[--[a-z-]+' <<<"$usage [--help] [--version]" | sed "s/^./$command|/"
+    grep -oE '[[ ]--[a-z-]+' <<<"$usage [--help] [--version]" | sed "s/^./$command|/"
 done < <("$BINARY" --help | sed -n 's/^  \([a-z]\)/\1/p') | sort -u >"$DIR/words"
 [ "$(wc -l <"$DIR/words")" -gt 30 ] || fail "the help names too little: $(cat "$DIR/words")"
 # Of each word all but the last letter is typed; or, where others begin like that, all of it: the space behind it then tells

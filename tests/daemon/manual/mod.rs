@@ -44,18 +44,30 @@ fn the_manual_has_every_command_as_the_help_has_it() {
     assert_eq!(heads("jarvis-secretsd.8", "COMMANDS"), usages());
 }
 
-/// What stands in brackets and begins with two hyphens.
+/// What begins with two hyphens, in brackets or not, to where the next of these or the operands begin.
 fn options_in(usage: &str) -> Vec<String> {
-    let behind_bracket = usage.match_indices("[--").map(|(at, _)| &usage[at + 1..]);
-    let option = |rest: &str| {
-        let mut depth = 1;
-        let end = rest.find(|c| {
-            depth += i32::from(c == '[') - i32::from(c == ']');
-            depth == 0
-        });
-        rest[..end.unwrap()].to_owned()
-    };
-    behind_bracket.map(option).collect()
+    let parts = usage.split(" -- ").next().unwrap().replace(" [--", "\n[--").replace(" --", "\n--");
+    let options = parts.lines().skip(1).map(|part| match part.strip_prefix('[') {
+        Some(optional) => {
+            let mut depth = 1;
+            let end = optional.find(|c| {
+                depth += i32::from(c == '[') - i32::from(c == ']');
+                depth == 0
+            });
+            &optional[..end.unwrap()]
+        }
+        None => part,
+    });
+    options.map(str::to_owned).collect()
+}
+
+#[test]
+fn an_option_that_must_be_given_stands_without_brackets() {
+    let exec = usages().into_iter().find(|usage| usage.starts_with("exec ")).unwrap();
+    assert!(exec.starts_with("exec --secrets NAME[=VARIABLE],... [--addr ADDR] "), "{exec}");
+    assert!(exec.ends_with(" -- COMMAND [ARGUMENT...]"), "{exec}");
+    assert_eq!(options_in("a --b C[=D],... [--e[=F]] [--g H] -- I [J]"), ["--b C[=D],...", "--e[=F]", "--g H"]);
+    assert_eq!(options_in("a [--b] C"), ["--b"]);
 }
 
 #[test]
@@ -66,11 +78,19 @@ fn the_manual_has_every_option() {
 }
 
 #[test]
-fn the_manual_has_every_exit_status() {
+fn the_manual_and_the_readme_have_every_exit_status() {
     let help = help();
     let (_, statuses) = help.split_once("exit status: ").unwrap();
-    let numbers = statuses.split(", ").map(|status| status.split(' ').next().unwrap().to_owned());
-    assert_eq!(heads("jarvis-secretsd.8", "EXIT STATUS"), numbers.collect());
+    let numbers: BTreeSet<_> =
+        statuses.split(", ").map(|status| status.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(heads("jarvis-secretsd.8", "EXIT STATUS"), numbers);
+    let readme = fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
+    let (_, table) = readme.split_once("| Exit status | Meaning |\n|---|---|\n").unwrap();
+    let rows = table.lines().map_while(|line| line.strip_prefix("| ")?.split_once(" |"));
+    assert_eq!(
+        rows.flat_map(|(statuses, _)| statuses.split(", ")).map(str::to_owned).collect::<BTreeSet<_>>(),
+        numbers
+    );
 }
 
 #[test]
