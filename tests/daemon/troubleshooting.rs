@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use rustix::process::Signal;
 
+use crate::asking::{fed, program};
 use crate::client::{Answer, Client};
 use crate::running::Daemon;
-use crate::site::{AUDIT, MASTER_KEY, POLICY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, run};
+use crate::site::{AUDIT, MASTER_KEY, NEXT_KEY, POLICY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, run};
 use crate::tls_client::ServerFiles;
 
 /// Produces a symptom, and returns what is said then.
@@ -46,9 +47,18 @@ const CASES: &[Case] = &[
     ("The certificate was not reloaded", certificate_not_reloaded),
     ("Clients are believed on their header alone", || Daemon::start().log()),
     ("What a crash left was cut off", torn_vault),
+    ("A rekey was interrupted", interrupted_rekey),
     ("The audit log does not verify", changed_log),
     ("Lines of the audit log are missing", cut_log),
     ("The health check fails", no_daemon),
+    ("A command finds no daemon", || asked("http://127.0.0.1:1", &["list"])),
+    ("A command is not believed", command_of_a_stranger),
+    ("An import finds names that exist", import_of_what_exists),
+    ("A backup needs another master key", backup_of_another_vault),
+    ("A restore while a daemon is at work", restore_beside_a_daemon),
+    ("A rekey between two files while a daemon is at work", rekey_beside_a_daemon),
+    ("The wrapped master key is that of another vault", wrapped_key_of_another_vault),
+    ("Another master key is in the place of the wrapped one", another_key_in_the_place),
 ];
 
 /// A symptom of the guide: its heading, and the lines that are quoted below it.
@@ -315,4 +325,84 @@ fn no_daemon() -> String {
     // Nobody listens at this port, as nothing gets it by chance while it is below those that are given out.
     site.configure("127.0.0.1:1", POLICY);
     failure(&site.command("healthcheck").output().unwrap())
+}
+
+/// What a command of a client says when it fails that asks at this address.
+fn asked(addr: &str, arguments: &[&str]) -> String {
+    failure(&program(&Site::new(), &[arguments, &["--addr", addr]].concat()).output().unwrap())
+}
+
+fn command_of_a_stranger() -> String {
+    let daemon = Daemon::start();
+    asked(&format!("http://{}", daemon.addr()), &["get", "jwt_signing_key", "--client", "stranger"])
+}
+
+fn import_of_what_exists() -> String {
+    let daemon = Daemon::start();
+    daemon.client("admin").store("api_key", "value");
+    let file = daemon.site.write(".env", "API_KEY=abc\nPOSTGRES_PASSWORD=def\n");
+    asked(&format!("http://{}", daemon.addr()), &["import", file.to_str().unwrap(), "--client", "admin"])
+}
+
+/// A site on which secrets were stored, and a backup of it.
+fn backed_up() -> (Site, PathBuf) {
+    let site = used();
+    let backup = site.path("secrets.tar");
+    let made = site.command("backup").arg("--output").arg(&backup).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    (site, backup)
+}
+
+fn backup_of_another_vault() -> String {
+    let (_other, backup) = backed_up();
+    failure(&used().command("backup verify").arg(backup).output().unwrap())
+}
+
+fn restore_beside_a_daemon() -> String {
+    let (site, backup) = backed_up();
+    let _daemon = site.start();
+    failure(&site.command("restore").arg(backup).output().unwrap())
+}
+
+fn rekey_beside_a_daemon() -> String {
+    let (site, other) = (used(), used());
+    let _daemon = site.start();
+    let mut rekey = site.command("rekey");
+    rekey.arg("--master-key").arg(site.path(MASTER_KEY)).arg("--new-key").arg(other.path(MASTER_KEY));
+    failure(&rekey.output().unwrap())
+}
+
+fn interrupted_rekey() -> String {
+    let site = used();
+    fs::copy(site.path(MASTER_KEY), site.path("old.key")).unwrap();
+    let done = site.command("rekey").output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    // As it was just before the last step.
+    fs::rename(site.path(MASTER_KEY), site.path(NEXT_KEY)).unwrap();
+    fs::rename(site.path("old.key"), site.path(MASTER_KEY)).unwrap();
+    site.start().log()
+}
+
+const PASSPHRASE: &[u8] = b"correct horse battery\n";
+
+/// The master key of `from`, wrapped, is imported where `to` has its own.
+fn import_key(from: &Site, to: &Site) -> String {
+    let wrapped = fed(from.command("key export"), PASSPHRASE);
+    assert!(wrapped.status.success(), "{wrapped:?}");
+    let path = from.path("master.key.txt");
+    fs::write(&path, wrapped.stdout).unwrap();
+    let mut import = to.command("key import");
+    import.arg(path);
+    failure(&fed(import, PASSPHRASE))
+}
+
+fn wrapped_key_of_another_vault() -> String {
+    import_key(&used(), &used())
+}
+
+fn another_key_in_the_place() -> String {
+    let (site, other) = (used(), used());
+    // The vault is that of the wrapped key.
+    fs::copy(site.path(VAULT), other.path(VAULT)).unwrap();
+    import_key(&site, &other)
 }
