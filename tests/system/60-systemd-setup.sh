@@ -40,17 +40,47 @@ done
 echo "set up as the README says, it serves as a service of systemd"
 
 # The timer of the section on backups.
-run "$(pasted README.md '## Backup and restore' 3)" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
+run "$(pasted README.md '## Backup and restore' 4)" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
 inside systemctl is-active --quiet jarvis-secretsd-backup.timer || fail "the timer does not run"
 inside systemctl start jarvis-secretsd-backup || fail "no backup is made"
 [ -n "$(inside find /var/lib/jarvis-secretsd-backup/ -name '*.tar')" ] || fail "no backup is there"
 echo "and its backup is made every night"
 
+# run_stopped COMMANDS: between what stops the service and what starts it again, clients are refused, and start nothing.
+run_stopped() {
+    # shellcheck disable=SC2016
+    local knock='knock() {
+        for where in http://127.0.0.1:8081/healthz "--unix-socket /run/jarvis-secretsd/sock http://localhost/healthz"; do
+            status=0
+            curl -s $where || status=$?
+            [ "$status" = 7 ] || { echo "a client is let in: curl ended with status $status"; exit 1; }
+        done
+        state=$(systemctl show -P ActiveState jarvis-secretsd.service)
+        [ "$state" = inactive ] || { echo "the service is $state"; exit 1; }
+    }'
+    [[ "$1" = *"systemctl stop "*"systemctl start "* ]] || fail "nothing is stopped and started: $1"
+    run "$knock
+$(sed '/^systemctl stop /,/^systemctl start /{ /^systemctl start /!a knock
+}' <<<"$1")" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
+}
+# serves_password: db reads the password that was made first.
+serves_password() {
+    run "$(pasted README.md "$section" 2 | sed '/X-Jarvis-Client: admin/,/-d /d')" >"$DIR/pasted" 2>"$DIR/said" ||
+        fail "it is not served: $(cat "$DIR/pasted" "$DIR/said")"
+    [ "$(jq -r .value "$DIR/pasted")" = "$password" ] || fail "another value: $(cat "$DIR/pasted")"
+}
+
+# As on a new host: only the backup and, somewhere else, the master key are left.
+inside systemctl stop jarvis-secretsd.socket jarvis-secretsd-credentials.socket jarvis-secretsd.service 2>"$DIR/said"
+inside sh -ec 'cp /var/lib/jarvis-secretsd-backup/*.tar /srv/source/secrets.tar
+    rm -r /var/lib/jarvis-secretsd /var/lib/private/jarvis-secretsd'
+run_stopped "$(pasted README.md '## Backup and restore' 3)"
+serves_password
+echo "all that was lost comes back from the backup, and meanwhile no client starts it"
+
 # Another master key, which the service gets from systemd.
-run "$(pasted README.md '### Another master key' 2)" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
-run "$(pasted README.md "$section" 2 | sed '/X-Jarvis-Client: admin/,/-d /d')" >"$DIR/pasted" 2>"$DIR/said" ||
-    fail "it is not served: $(cat "$DIR/pasted" "$DIR/said")"
-[ "$(jq -r .value "$DIR/pasted")" = "$password" ] || fail "another value: $(cat "$DIR/pasted")"
+run_stopped "$(pasted README.md '### Another master key' 2)"
+serves_password
 run 'systemd-creds --name=master.key encrypt master.key /etc/credstore.encrypted/jarvis-secretsd.master.key' 2>"$DIR/said"
 ! inside systemctl restart jarvis-secretsd 2>/dev/null || fail "the old key is taken"
 inside journalctl --no-pager -u jarvis-secretsd | grep -q 'the master key does not open this vault' || fail "it has failed otherwise"
