@@ -105,11 +105,13 @@ fmt: ## Format the source
 # Builds only what is out of date, so that `sudo make install` after `make build` needs no cargo.
 install: SHARE = $(DESTDIR)$(PREFIX)/share
 install: DOC = $(SHARE)/doc/jarvis-secretsd
+install: LIBEXEC = $(DESTDIR)$(PREFIX)/libexec/jarvis-secretsd
 install: $(BINARY) ## Install binary, units, manual, completions and examples under PREFIX (/usr/local), below DESTDIR if set
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/jarvis-secretsd
 	install -D -m 644 -t $(DOC) etc/config.toml etc/policy.toml
 	for file in $(CONTRIB); do install -D -m 644 contrib/$$file $(DOC)/$$file || exit 1; done
-	install -D -m 755 -t $(DESTDIR)$(PREFIX)/libexec/jarvis-secretsd contrib/*.sh
+	install -D -m 755 -t $(LIBEXEC) contrib/*.sh
+	sed -i 's|/usr/local/|$(PREFIX)/|' $(LIBEXEC)/backup-vault.sh
 	sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' $(DOC)/openrc/jarvis-secretsd.initd
 	for unit in $(UNITS); do \
 		install -D -m 644 contrib/systemd/$$unit $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit && \

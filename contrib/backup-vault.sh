@@ -3,11 +3,14 @@
 #
 #   backup-vault.sh DIRECTORY [KEEP [OPTION...]]
 #
-# The options go to `jarvis-secretsd backup`. An old backup is removed only when the new one is there and was verified. For cron:
+# The options go to `jarvis-secretsd backup`. An old backup is removed only when the new one is there and was verified. In
+# /etc/cron.d/jarvis-secretsd:
 #
 #   0 2 * * * root /usr/local/libexec/jarvis-secretsd/backup-vault.sh /var/backups/jarvis-secretsd 14
 set -eu
 umask 077
+# Where `make install` puts the program; cron would not look there.
+PATH=$PATH:/usr/local/bin
 
 fail() {
     echo "backup-vault.sh: $1" >&2

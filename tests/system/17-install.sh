@@ -62,7 +62,7 @@ for prefix in /usr/local /usr; do
     cmp --silent "$BINARY" "$root/bin/jarvis-secretsd" || fail "PREFIX=$prefix: another binary"
     grep -qxF "ExecStart=$prefix/bin/jarvis-secretsd" "$root/lib/systemd/system/jarvis-secretsd.service" ||
         fail "PREFIX=$prefix: the unit starts something else"
-    [ "$prefix" = /usr/local ] || ! grep -rlF /usr/local/ "$root/lib" "$root/share/man" ||
+    [ "$prefix" = /usr/local ] || ! grep -rlF /usr/local/ "$root/lib" "$root/libexec" "$root/share" ||
         fail "PREFIX=$prefix: these files name another"
     for page in jarvis-secretsd jarvis-secretsd-config jarvis-secretsd-policy jarvis-secretsd-audit-log; do
         MANPATH=$root/share/man mman -w "$page" >"$DIR/found" 2>/dev/null || fail "PREFIX=$prefix: no manual page $page"

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # Backup and restore as the README tells them: a daemon at work is saved, everything is destroyed, and every value comes back
-# in another directory. Then a month of nights with contrib/backup-vault.sh.
+# in another directory. Then some nights with contrib/backup-vault.sh, the first of them as cron spends it.
 #
 # The README's paths are the system's, so this runs where nobody else sees what is mounted over them.
 source "$(dirname "$0")/lib.sh"
-need curl jq unshare
+need curl jq make unshare
 need_root
 [ -n "${ALONE:-}" ] || ALONE=yes exec unshare --mount --propagation private tests/system/25-backup.sh
 
 new_state
-install -D "$BINARY" "$DIR/bin/jarvis-secretsd"
-export PATH=$DIR/bin:$PATH BINARY=$DIR/bin/jarvis-secretsd
-for directory in /opt/jarvis /etc/jarvis-secretsd /var/backups; do
+make --silent --assume-old="$BINARY" install BINARY="$BINARY" PREFIX=/usr/local DESTDIR="$DIR/root" >/dev/null
+mount --bind "$DIR/root/usr/local" /usr/local
+export PATH=/usr/local/bin:$PATH BINARY=/usr/local/bin/jarvis-secretsd
+for directory in /opt/jarvis /etc/jarvis-secretsd /etc/cron.d /var/backups; do
     mkdir -p "$directory"
     mount -t tmpfs none "$directory"
 done
@@ -68,17 +69,29 @@ echo "all was destroyed, and every value came back elsewhere"
 
 # count: how many backups there are.
 count() { find /var/backups/jarvis-secretsd -type f -printf x | wc -c; }
-for night in 1 2 3 4; do
+# A line of cron.d is when, who and what, and cron's PATH is short.
+eval "$(pasted README.md '## Backup and restore' 4)"
+read -r minute hour day month weekday user command </etc/cron.d/jarvis-secretsd
+[ "$minute $hour $day $month $weekday $user" = "0 2 * * * root" ] || fail "cron would run it at another time, or as another"
+env -i PATH=/usr/bin:/bin HOME=/root SHELL=/bin/sh /bin/sh -c "$command" >"$DIR/night" || fail "cron has made no backup"
+[ "$(count)" = 1 ] || fail "$(count) backups after the first night"
+echo "cron's line makes a backup"
+
+script=${command%% *}
+# Their names differ by the second.
+another_second() { [ "$(date +%s)" != "$second" ]; }
+for night in 2 3 4; do
     second=$(date +%s)
-    contrib/backup-vault.sh /var/backups/jarvis-secretsd 3 >"$DIR/night" || fail "no backup in night $night"
+    await "a second has passed" another_second
+    "$script" /var/backups/jarvis-secretsd 2 >"$DIR/night" || fail "no backup in night $night"
     touch /var/backups/jarvis-secretsd/notes
-    # Their names differ by the second.
-    until [ "$(date +%s)" != "$second" ]; do sleep 0.1; done
 done
-[ "$(count)" = 4 ] || fail "$(count) files instead of three backups and the notes"
+[ "$(count)" = 3 ] || fail "$(count) files instead of two backups and the notes"
 kept=$(ls /var/backups/jarvis-secretsd)
+second=$(date +%s)
+await "a second has passed" another_second
 sed -i '$s/[A-Z]/x/' /opt/jarvis/other/vault.json
-! contrib/backup-vault.sh /var/backups/jarvis-secretsd 1 2>"$DIR/refused" || fail "a damaged vault was backed up"
+! "$script" /var/backups/jarvis-secretsd 1 2>"$DIR/refused" || fail "a damaged vault was backed up"
 grep -q 'damaged at line' "$DIR/refused" || fail "not told why: $(cat "$DIR/refused")"
 [ "$(ls /var/backups/jarvis-secretsd)" = "$kept" ] || fail "good backups were removed"
 echo "the last backups are kept, and a bad night costs none"

@@ -40,7 +40,7 @@ done
 echo "set up as the README says, it serves as a service of systemd"
 
 # The timer of the section on backups.
-run "$(pasted README.md '## Backup and restore' 4)" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
+run "$(pasted README.md '## Backup and restore' 5)" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
 inside systemctl is-active --quiet jarvis-secretsd-backup.timer || fail "the timer does not run"
 inside systemctl start jarvis-secretsd-backup || fail "no backup is made"
 [ -n "$(inside find /var/lib/jarvis-secretsd-backup/ -name '*.tar')" ] || fail "no backup is there"
