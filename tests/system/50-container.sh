@@ -50,4 +50,11 @@ as db 200 GET /secret/postgres_password
 [ "$(jq -r .value "$DIR/answer")" = "$rotated" ] || fail "the volume has not kept it: $(cat "$DIR/answer")"
 echo "stopped within a second and started anew, it keeps what was stored"
 
+# The master key for the safe, which any installation takes back.
+podman cp jarvis-secretsd:/opt/jarvis/secrets/master.key master.key
+SECTION='### For the safe' paste 3 <<<"correct horse battery staple"
+cp "$DIR/said" master.key.txt
+"$BINARY" key import --config "$DIR/config.toml" master.key.txt <<<"correct horse battery staple" >"$DIR/said"
+cmp --silent master.key "$DIR/secrets/master.key" || fail "another key was exported"
 stop
+echo "the master key goes to the safe, and comes back"

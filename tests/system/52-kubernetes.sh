@@ -252,6 +252,14 @@ eval "$(pasted_here 8)" >"$DIR/verified" || fail "the audit log does not verify"
 tar -tf secrets.tar | grep -qx vault.json || fail "no backup has come out of the pod"
 echo "the pod that takes its place goes on with the same volumes"
 
+# The key for the safe, made where the key was.
+passphrase="correct horse battery staple"
+eval "$(pasted "$readme" '### For the safe' 5 | sed 's/ -it / -i /')" <<<"$passphrase" >"$DIR/exported"
+docker run --rm -i --user 0 -v "$PWD:/etc/jarvis-secretsd:ro" -v "$DIR:/safe" "$IMAGE:$TAG" \
+    key import --master-key /safe/imported /safe/exported <<<"$passphrase" >"$DIR/answer"
+cmp --silent ../master.key "$DIR/imported" || fail "another key was exported"
+echo "the master key goes to the safe, and comes back"
+
 ! head -c 1M /dev/zero >"$DIR/audit/filler" 2>/dev/null || fail "the disk takes more than it should"
 # The last block of the audit log has room for some lines more.
 for ((tries = 0; tries < 100; tries++)); do
