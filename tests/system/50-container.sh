@@ -50,6 +50,14 @@ as db 200 GET /secret/postgres_password
 [ "$(jq -r .value "$DIR/answer")" = "$rotated" ] || fail "the volume has not kept it: $(cat "$DIR/answer")"
 echo "stopped within a second and started anew, it keeps what was stored"
 
+docker exec jarvis-secretsd /jarvis-secretsd backup --output - >secrets.tar 2>"$DIR/noise"
+as admin 200 DELETE /secret/postgres_password
+paste 5
+await "it is healthy" healthy
+as db 200 GET /secret/postgres_password
+[ "$(jq -r .value "$DIR/answer")" = "$rotated" ] || fail "restored is another value: $(cat "$DIR/answer")"
+echo "what was deleted comes back from the backup"
+
 # The master key for the safe, which any installation takes back.
 podman cp jarvis-secretsd:/opt/jarvis/secrets/master.key master.key
 SECTION='### For the safe' paste 3 <<<"correct horse battery staple"

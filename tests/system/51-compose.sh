@@ -69,7 +69,17 @@ await "the policy is reloaded" is_reloaded
 as backend 200 GET /secret/postgres_password
 echo "the policy is checked and reloaded"
 
+# All is removed but the backup and, for the safe, the master key.
+paste 6
+SECTION='### For the safe' paste 3 <<<"correct horse battery staple"
+cp "$DIR/said" master.key.txt
+as admin 200 POST /secret '{"name":"made_later","value":"v"}'
 docker compose down --volumes >"$DIR/said" 2>&1
 podman volume ls --quiet >"$DIR/said"
 [ ! -s "$DIR/said" ] || fail "volumes are left"
-echo "and everything can be removed"
+SECTION='### For the safe' paste 4 <<<"correct horse battery staple"
+paste 7
+as db 200 GET /secret/postgres_password
+[ "$(jq -r .value "$DIR/answer")" = "$rotated" ] || fail "restored is another value: $(cat "$DIR/answer")"
+as admin 404 GET /secret/made_later
+echo "everything can be removed, and comes back from the backup and the safe"

@@ -252,6 +252,20 @@ eval "$(pasted_here 8)" >"$DIR/verified" || fail "the audit log does not verify"
 tar -tf secrets.tar | grep -qx vault.json || fail "no backup has come out of the pod"
 echo "the pod that takes its place goes on with the same volumes"
 
+# The pod that the README describes for a restore.
+ask 200 admin DELETE /secret/postgres_password
+stop
+install -D -m 644 secrets.tar "$DIR/backup/secrets.tar"
+start '.spec.containers[0] |= (.args = ["restore", "--keep-policy", "/backup/secrets.tar"] |
+        del(.startupProbe, .livenessProbe, .readinessProbe) | .volumeMounts += [{name: "backup", mountPath: "/backup"}]) |
+    .spec.volumes += [{name: "backup", hostPath: {path: "\(env.DIR)/backup"}}]'
+await "has restored" has_ended
+stop
+start
+await "is ready" is_ready
+expect_value
+echo "what was deleted comes back from the backup"
+
 # The key for the safe, made where the key was.
 passphrase="correct horse battery staple"
 eval "$(pasted "$readme" '### For the safe' 5 | sed 's/ -it / -i /')" <<<"$passphrase" >"$DIR/exported"
