@@ -9,6 +9,8 @@ use super::chain::{self, Tip};
 pub struct Prefix {
     /// How many bytes it has.
     pub length: u64,
+    /// The number of its first line.
+    pub first_seq: u64,
     /// Its last line.
     pub tip: Tip,
 }
@@ -20,15 +22,16 @@ pub struct Prefix {
 /// # Errors
 /// If the log cannot be read, or a whole line of it is none.
 pub fn prefix_through(mut log: impl BufRead, vault_seq: u64) -> io::Result<Option<Prefix>> {
-    let mut prefix = None;
+    let (mut prefix, mut first_seq) = (None, None);
     let (mut length, mut text) = (0, Vec::new());
     loop {
         text.clear();
         length += log.read_until(b'\n', &mut text)? as u64;
         let Some(text) = text.strip_suffix(b"\n") else { return Ok(prefix) };
         let line = chain::read(text).map_err(|fault| io::Error::other(format!("behind byte {length}: {fault}")))?;
+        let first_seq = *first_seq.get_or_insert(line.seq);
         if line.signature.is_some() && line.vault_seq <= vault_seq {
-            prefix = Some(Prefix { length, tip: Tip::of(&line, text) });
+            prefix = Some(Prefix { length, first_seq, tip: Tip::of(&line, text) });
         }
     }
 }

@@ -57,16 +57,15 @@ pub(super) fn log_continues(backup: &Verified, path: &Path) -> Result<bool, Fail
     let whole = audit::prefix_through(BufReader::new(&log), u64::MAX).ok().flatten();
     let Some(whole) = whole.filter(|whole| whole.tip.seq >= tip.seq) else { return Ok(false) };
     let lines = || BufReader::new(super::archive::At { file: &log, position: 0, left: whole.length });
-    Ok(match audit::check(lines(), &key, None) {
+    let goes_on = match whole.first_seq {
         // The first line of a new file tells what the last one of the file before it was.
-        Ok((report, _)) if report.first_seq == backup.tip.seq + 1 => {
-            let both = BufReader::new(backup.archive.reader(AUDIT)).chain(lines());
-            audit::check(both, &key, None).is_ok()
+        first if first == backup.tip.seq + 1 => {
+            audit::check(BufReader::new(backup.archive.reader(AUDIT)).chain(lines()), &key, None)
         }
-        Ok((report, _)) if report.first_seq > backup.tip.seq => true,
-        Ok(_) => audit::check(lines(), &key, Some(&backup.tip)).is_ok(),
-        Err(_) => false,
-    })
+        first if first > backup.tip.seq => audit::check(lines(), &key, None),
+        _ => audit::check(lines(), &key, Some(&backup.tip)),
+    };
+    Ok(goes_on.is_ok())
 }
 
 impl fmt::Display for Loss {
