@@ -12,7 +12,7 @@ use crate::audit;
 use crate::failure::{Failure, printable};
 
 /// No manifest, key or policy is larger.
-const LARGEST_TEXT: u64 = 1 << 20;
+pub(super) const LARGEST_TEXT: u64 = 1 << 20;
 
 /// A backup that was opened, whose files are what its manifest says. Nothing was decrypted yet.
 pub struct Archive {

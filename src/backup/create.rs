@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use super::archive::{At, Writer, digest};
+use super::archive::{At, LARGEST_TEXT, Writer, digest};
 use super::{
     AUDIT, Archive, FORMAT, MANIFEST, Manifest, POLICY, PUBLIC_KEY, SIGNING_KEY, VAULT, VERSION, Verified, associated,
 };
@@ -15,9 +15,6 @@ use crate::failure::Failure;
 use crate::files;
 use crate::secret::Wiped;
 use crate::vault::{self, Contents, KeyBytes};
-
-/// No policy is larger.
-const LARGEST_POLICY: u64 = 1 << 20;
 
 /// Makes a backup at `output`, where nothing may be yet, of what `config` names.
 ///
@@ -101,9 +98,9 @@ impl Parts {
             contents,
             audit_bytes: prefix.length,
             audit_seq: prefix.tip.seq,
-            signing_key: files::read_private(&audit::signing_key_path(audit_path), LARGEST_POLICY)?,
-            public_key: files::read(&public_path, LARGEST_POLICY)?.to_vec(),
-            policy: files::read(&config.security.rbac_policy_path, LARGEST_POLICY)?.to_vec(),
+            signing_key: files::read_private(&audit::signing_key_path(audit_path), LARGEST_TEXT)?,
+            public_key: files::read(&public_path, LARGEST_TEXT)?.to_vec(),
+            policy: files::read(&config.security.rbac_policy_path, LARGEST_TEXT)?.to_vec(),
             vault,
             audit,
         })
