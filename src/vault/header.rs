@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::seal::{self, KeyBytes, NotAuthentic, SealingKey};
+use crate::audit;
 use crate::failure::{Failure, printable};
 
 /// What a file that is a vault calls itself.
@@ -32,7 +33,7 @@ pub struct VaultKey {
 impl Header {
     /// A new vault: a random id and a random data key, wrapped by `master`.
     pub fn generate(master: &SealingKey) -> Result<(Self, VaultKey), Failure> {
-        let vault_id = hex(&*seal::random::<16>()?);
+        let vault_id = audit::hex(&*seal::random::<16>()?);
         let data_key = seal::random::<32>()?;
         let wrapped_key = seal::encode(&master.seal(wrapping(&vault_id).as_bytes(), &data_key[..])?);
         let header = Self { format: FORMAT.to_owned(), version: VERSION, vault_id: vault_id.clone(), wrapped_key };
@@ -87,10 +88,6 @@ impl Header {
 
 fn wrapping(vault_id: &str) -> String {
     format!("{FORMAT} {VERSION} data key {vault_id}")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
