@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::command::{Arguments, CONFIG, Command, MASTER_KEY, OUTPUT, Operands, Opt};
-use super::{Exit, load_config};
+use super::{Exit, load_config, master_key};
 use crate::backup::{self, Archive, Verified};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -101,12 +101,6 @@ fn restore(arguments: &Arguments) -> Result<(), Exit> {
     Ok(())
 }
 
-/// The key that a backup is, or is to be, under.
-fn master_key(arguments: &Arguments, config: &Config) -> Result<KeyBytes, Exit> {
-    let source = KeyFile::new(arguments.path(&MASTER_KEY).unwrap_or(&config.paths.master_key_path));
-    Ok(KeyInForce::find(&source, &config.paths.vault_path)?.key)
-}
-
 /// The key that the daemon would open its vault with.
 fn live_key(config: &Config) -> Option<KeyBytes> {
     let source = KeyFile::new(&config.paths.master_key_path);
@@ -115,12 +109,12 @@ fn live_key(config: &Config) -> Option<KeyBytes> {
 
 fn summary(verified: &Verified) -> String {
     let Verified { contents, tip, .. } = verified;
-    let versions = contents.kids().len();
     format!(
-        "vault {} at change {}: {} secrets, {versions} versions, all opened; audit log to line {}: verified",
+        "vault {} at change {}: {} secrets, {} versions, all opened; audit log to line {}: verified",
         contents.vault_id(),
         contents.seq(),
         contents.secret_count(),
+        contents.version_count(),
         tip.seq
     )
 }

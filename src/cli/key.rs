@@ -4,11 +4,11 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use super::command::{Arguments, CONFIG, Command, MASTER_KEY, OUTPUT, Operands};
-use super::{Exit, input, load_config, output, prompt};
+use super::{Exit, input, load_config, master_key, output, prompt};
 use crate::failure::Failure;
 use crate::files;
 use crate::secret::Plaintext;
-use crate::vault::{KeyFile, KeyInForce, MasterKeySource, is_under, wrapped_key};
+use crate::vault::{KeyFile, MasterKeySource, is_under, wrapped_key};
 
 pub const EXPORT: Command = Command {
     name: "key export",
@@ -28,8 +28,7 @@ pub const IMPORT: Command = Command {
 
 fn export(arguments: &Arguments) -> Result<(), Exit> {
     let config = load_config(arguments.config_path())?;
-    let source = KeyFile::new(arguments.path(&MASTER_KEY).unwrap_or(&config.paths.master_key_path));
-    let KeyInForce { key, .. } = KeyInForce::find(&source, &config.paths.vault_path)?;
+    let key = master_key(arguments, &config)?;
     let passphrase = passphrase(prompt::twice)?;
     let wrapped = wrapped_key::wrap(&key, &passphrase).map_err(|why| Failure::new("key export", why))?;
     match arguments.path(&OUTPUT) {

@@ -31,10 +31,11 @@ mod versions;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use command::{Asked, Command};
+use command::{Arguments, Asked, Command, MASTER_KEY};
 
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::vault::{KeyBytes, KeyFile, KeyInForce};
 
 /// `sysexits.h`: something was found in a configuration file.
 const EX_CONFIG: u8 = 78;
@@ -116,4 +117,10 @@ fn answer(asked: Asked) -> Result<(), Exit> {
 
 fn load_config(path: &std::path::Path) -> Result<Config, Exit> {
     Config::load(path).map_err(Exit::config)
+}
+
+/// The master key that `--master-key` names, or else the configuration.
+fn master_key(arguments: &Arguments, config: &Config) -> Result<KeyBytes, Failure> {
+    let source = KeyFile::new(arguments.path(&MASTER_KEY).unwrap_or(&config.paths.master_key_path));
+    Ok(KeyInForce::find(&source, &config.paths.vault_path)?.key)
 }
