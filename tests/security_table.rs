@@ -3,19 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-/// All source under `directory`.
-fn source(directory: &Path) -> String {
-    let mut text = String::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            text += &source(&path);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            text += &fs::read_to_string(&path).unwrap();
-        }
-    }
-    text
-}
+mod source;
+
+use source::source;
 
 #[test]
 fn what_shows_a_defence_is_there() {

@@ -45,6 +45,13 @@ pub fn failure(output: &Output, status: i32) -> String {
     text.trim_end().strip_prefix("jarvis-secretsd: ").unwrap().to_owned()
 }
 
+/// It has failed with status 1, and says so in one line that holds `why`.
+#[track_caller]
+pub fn refused(output: &Output, why: &str) {
+    let told = failure(output, 1);
+    assert!(told.contains(why), "{told}");
+}
+
 /// A daemon at a TCP port, with TLS or without, and at a Unix socket. `admin` has a token, `reader` a certificate, and
 /// `local` is our own user.
 pub struct Asked {

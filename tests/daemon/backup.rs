@@ -9,6 +9,7 @@ use std::thread;
 
 use rustix::process::Signal;
 
+use crate::asking::refused;
 use crate::running::Daemon;
 use crate::site::{AUDIT, BINARY, MASTER_KEY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, eventually, mode, run, said};
 
@@ -33,12 +34,6 @@ fn restore(site: &Site, backup: &Path) -> Output {
 
 fn verify(site: &Site, backup: &Path) -> Output {
     site.command("backup verify").arg(backup).output().unwrap()
-}
-
-#[track_caller]
-fn refused(output: &Output, why: &str) {
-    assert_eq!(output.status.code(), Some(1), "{}", said(output));
-    assert!(said(output).contains(why), "{}", said(output));
 }
 
 #[track_caller]

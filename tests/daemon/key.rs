@@ -4,18 +4,11 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 
-use crate::asking::fed;
+use crate::asking::{fed, refused};
 use crate::running::Daemon;
 use crate::site::{MASTER_KEY, Site, VAULT, mode, said};
 
 const PASSPHRASE: &[u8] = b"correct horse battery\n";
-
-#[track_caller]
-fn refused(output: &Output, why: &str) {
-    assert_eq!(output.status.code(), Some(1), "{}", said(output));
-    assert!(said(output).contains(why), "{}", said(output));
-    assert_eq!(said(output).lines().count(), 1, "{}", said(output));
-}
 
 /// A site whose daemon has run, and its wrapped key.
 fn exported() -> (Site, String) {

@@ -36,6 +36,8 @@ mod running;
 mod several;
 mod signals;
 mod site;
+#[path = "../source/mod.rs"]
+mod source;
 mod start;
 mod throttling;
 mod tls;

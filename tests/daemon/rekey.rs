@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::asking::refused;
 use crate::needs;
 use crate::running::Daemon;
 use crate::site::{AUDIT, MASTER_KEY, NEXT_KEY, NOBODY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, run, said};
@@ -24,12 +25,6 @@ fn as_client<'a>(command: &'a mut Command, client: &str, addr: &str) -> &'a mut 
 #[track_caller]
 fn done(output: &Output) {
     assert!(output.status.success(), "{}", said(output));
-}
-
-#[track_caller]
-fn refused(output: &Output, why: &str) {
-    assert_eq!(output.status.code(), Some(1), "{}", said(output));
-    assert!(said(output).contains(why), "{}", said(output));
 }
 
 fn key(site: &Site, name: &str) -> Vec<u8> {

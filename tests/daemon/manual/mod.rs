@@ -14,6 +14,7 @@ use page::{Item, ROOT, heads, items, items_in, literal_blocks, page};
 
 use crate::running::Daemon;
 use crate::site::{Site, run};
+use crate::source::source;
 
 /// A key that no file has.
 const UNKNOWN: &str = "unknown_to_everybody = 1";
@@ -103,20 +104,6 @@ fn the_manual_has_every_signal() {
         documented.iter().flat_map(|head| head.split(" , ")).map(str::to_owned).collect::<BTreeSet<_>>(),
         signals
     );
-}
-
-/// All Rust source under a directory.
-fn source(directory: &Path) -> String {
-    let mut text = String::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            text += &source(&path);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            text += &fs::read_to_string(&path).unwrap();
-        }
-    }
-    text
 }
 
 #[test]
