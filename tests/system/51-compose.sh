@@ -64,7 +64,7 @@ paste 4
 as backend 403 GET /secret/postgres_password
 sed -i 's/^allow = \["jwt_signing_key"/&, "postgres_password"/' etc/policy.toml
 paste 5
-is_reloaded() { podman logs jarvis-secretsd 2>&1 | grep -q 'Policy reloaded'; }
+is_reloaded() { grep -q 'Policy reloaded' <(podman logs jarvis-secretsd 2>&1); }
 await "the policy is reloaded" is_reloaded
 as backend 200 GET /secret/postgres_password
 echo "the policy is checked and reloaded"

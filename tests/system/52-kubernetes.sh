@@ -249,7 +249,7 @@ start
 await "is ready" is_ready
 expect_value
 eval "$(pasted_here 8)" >"$DIR/verified" || fail "the audit log does not verify"
-tar -tf secrets.tar | grep -qx vault.json || fail "no backup has come out of the pod"
+grep -qx vault.json <(tar -tf secrets.tar) || fail "no backup has come out of the pod"
 echo "the pod that takes its place goes on with the same volumes"
 
 # The pod that the README describes for a restore.

@@ -36,7 +36,7 @@ password=$(jq -r '.value // empty' "$DIR/pasted")
 for unit in jarvis-secretsd.service jarvis-secretsd.socket jarvis-secretsd-credentials.socket; do
     inside systemctl is-enabled --quiet "$unit" || fail "$unit is not started when the host is"
 done
-! inside find /var/lib/jarvis-secretsd/ -name master.key | grep -q . || fail "the master key lies beside the vault"
+[ -z "$(inside find /var/lib/jarvis-secretsd/ -name master.key)" ] || fail "the master key lies beside the vault"
 echo "set up as the README says, it serves as a service of systemd"
 
 # The timer of the section on backups.
@@ -83,7 +83,7 @@ run_stopped "$(pasted README.md '### Another master key' 2)"
 serves_password
 run 'systemd-creds --name=master.key encrypt master.key /etc/credstore.encrypted/jarvis-secretsd.master.key' 2>"$DIR/said"
 ! inside systemctl restart jarvis-secretsd 2>/dev/null || fail "the old key is taken"
-inside journalctl --no-pager -u jarvis-secretsd | grep -q 'the master key does not open this vault' || fail "it has failed otherwise"
+grep -q 'the master key does not open this vault' <(inside journalctl --no-pager -u jarvis-secretsd) || fail "it has failed otherwise"
 echo "the vault is under another key, and the old one is refused"
 
 # It may be gone before it has answered.

@@ -74,7 +74,7 @@ is jarvis-secretsd ActiveState inactive || fail "it is started before anybody wa
 inside curl -fsS http://127.0.0.1:8081/healthz >/dev/null
 is jarvis-secretsd StatusText Serving || fail "systemd was not told that it serves"
 grep -q '^Uid:.*[1-9]' <<<"$(inside cat "/proc/$(running)/status")" || fail "it runs as root"
-inside journalctl --no-pager -u jarvis-secretsd | grep -q 'Confined by Landlock' || fail "it could not confine itself"
+grep -q 'Confined by Landlock' <(inside journalctl --no-pager -u jarvis-secretsd) || fail "it could not confine itself"
 ask -f -d '{"name":"postgres_password","generate":true}' http://localhost/secret >/dev/null
 ask -f -d '{"name":"redis_password","generate":true}' http://localhost/secret >/dev/null
 

@@ -61,7 +61,7 @@ await "OpenRC is up" is_up sh -c 'rc-status --runlevel | grep -q default'
 run "$(pasted README.md '## OpenRC')" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
 status 0 started || fail "it is not started: $(cat "$DIR/said")"
 run "$(pasted README.md '## OpenRC' 2)" >"$DIR/pasted" 2>"$DIR/said" || fail "no secret: $(cat "$DIR/pasted" "$DIR/said")"
-TOKEN_OF=$(pasted README.md '## OpenRC' 2 | head -n 1)
+TOKEN_OF=$(pasted README.md '## OpenRC' 2 | sed -n 1p)
 password=$(value)
 [ "${#password}" = 44 ] || fail "no such value was generated: $password"
 grep -qF "\"value\":\"$password\"" "$DIR/pasted" || fail "another value: $password"

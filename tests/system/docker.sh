@@ -85,7 +85,7 @@ confined() {
     grep -q '^CapBnd:\s*0*$' <<<"$process" || fail "it has capabilities: $process"
     grep -q '^NoNewPrivs:\s*1$' <<<"$process" || fail "it may gain privileges: $process"
     for path in / /etc/jarvis-secretsd; do
-        awk -v path="$path" '$5 == path { print $6 }' "/proc/$(inspected .State.Pid)/mountinfo" | grep -q '^ro,' ||
+        grep -q '^ro,' <(awk -v path="$path" '$5 == path { print $6 }' "/proc/$(inspected .State.Pid)/mountinfo") ||
             fail "$path is not read-only"
     done
     [ "$(inspected .HostConfig.Memory)" = 16777216 ] || fail "its memory is not limited"

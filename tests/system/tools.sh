@@ -22,7 +22,7 @@ as_root=$([ "$(id -u)" = 0 ] || echo sudo)
 
 # is_there PROGRAM VERSION: whether it is installed, in that version.
 is_there() {
-    [[ "$("/usr/local/bin/$1" --version 2>/dev/null | head -n 1)" =~ (^|[ v])"${2//./\.}"$ ]]
+    [[ "$("/usr/local/bin/$1" --version 2>/dev/null | sed -n 1p)" =~ (^|[ v])"${2//./\.}"$ ]]
 }
 
 # in_venv NAME REQUIREMENT: installs that into a Python of its own.
@@ -83,6 +83,6 @@ fi
 if ! "$directory/requests/bin/python" -c "import requests as r; assert r.__version__ == '$requests'" 2>/dev/null; then
     in_venv requests "requests==$requests"
 fi
-if ! cargo cyclonedx --version 2>/dev/null | grep -qF "$cargo_cyclonedx"; then
+if ! grep -qF "$cargo_cyclonedx" <(cargo cyclonedx --version 2>/dev/null); then
     cargo install --locked --quiet "cargo-cyclonedx@$cargo_cyclonedx"
 fi
