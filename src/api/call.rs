@@ -169,11 +169,11 @@ impl<'a> Call<'a> {
     }
 
     fn about(&mut self, name: &str) -> Result<(), Problem> {
-        if !is_name(name) {
-            return Err(Problem::bad_request("a secret's name is 1 to 128 of A-Z a-z 0-9 _ . -"));
+        self.entry.secret_name = is_name(name).then(|| name.to_owned());
+        match self.entry.secret_name {
+            Some(_) => Ok(()),
+            None => Err(Problem::bad_request("a secret's name is 1 to 128 of A-Z a-z 0-9 _ . -")),
         }
-        self.entry.secret_name = Some(name.to_owned());
-        Ok(())
     }
 
     fn decided(&self, allowed: bool, what: &str) -> Result<(), Problem> {

@@ -30,6 +30,9 @@ pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
         for name in &names {
             call.require_change(name)?;
         }
+        if names.len() > 1 {
+            call.about_several();
+        }
         Wish::Rotate { names: names.into_iter().collect(), only_due: false }
     };
     let done = call.commit(wish, Condition::default())?;

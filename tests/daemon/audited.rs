@@ -44,6 +44,25 @@ fn each_kind_of_access_leaves_a_line_that_says_what_it_was() {
 }
 
 #[test]
+fn a_call_is_never_said_to_have_failed_for_a_secret_that_it_did_not_fail_for() {
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
+    admin.store("db_main", "v");
+    for (path, body, event, detail) in [
+        ("/rotate", r#"{"names":["db_gone","db_main"]}"#, "rotate", "not_found"),
+        (
+            "/secrets",
+            r#"{"secrets":[{"name":"db_main","value":"v"},{"name":"n!","value":"v"}]}"#,
+            "create_secret",
+            "bad_request",
+        ),
+    ] {
+        let line = line(&daemon, &admin.post(path, body));
+        assert_eq!(told(&line), [Some(event), Some("admin"), None, Some("error"), Some(detail)], "{line}");
+    }
+}
+
+#[test]
 fn what_was_denied_leaves_a_line_too() {
     let daemon = Daemon::start();
     let mut reader = daemon.client("reader");
