@@ -5,14 +5,14 @@
 //! is open, so that the process can give up rights at any moment until then.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::access::Access;
 use crate::api::{Api, MAX_BODY};
 use crate::audit::{self, AuditLog, Entry, Event, Outcome};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, PathsConfig};
 use crate::directory_locks::DirectoryLocks;
 use crate::failure::Failure;
@@ -139,6 +139,11 @@ impl Prepared {
         Ok(Self { listener, limits, api, policy_path: config.security.rbac_policy_path.clone(), tls, locks })
     }
 
+    /// What answers requests, for who asks it without a connection.
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
     /// Starts to serve, and to systemd at `credentials` if there is such a socket, on threads that have the rights of the
     /// calling one.
     ///
@@ -192,25 +197,7 @@ impl Daemon {
         }
         // Its failure is logged where it happens, and the old file goes on being used.
         let _ = self.audit.reopen();
-        let entry = Entry::new(Event::PolicyReload);
-        let entry = match self.access.reload() {
-            Ok(policy) => {
-                log::info!("Policy reloaded: {} client rules, sha256 {}", policy.client_count(), policy.sha256());
-                for warning in self.access.warnings(self.vault.now()) {
-                    log::warn!("{warning}");
-                }
-                entry.ended(Outcome::Success, format!("sha256 {}", policy.sha256()))
-            }
-            Err(why) => {
-                let sha256 = std::fs::read(&self.policy_path).map(|bytes| audit::sha256_hex(&bytes));
-                let sha256 = sha256.unwrap_or_else(|_| "unknown, the file cannot be read".to_owned());
-                log::error!("Policy not reloaded, the old one stays in force: {why} (sha256 {sha256})");
-                entry.ended(Outcome::Error, format!("sha256 {sha256}: {why}"))
-            }
-        };
-        if let Err(why) = self.audit.write(entry) {
-            log::error!("Policy reload not audited: {why}");
-        }
+        reload_policy(&self.access, &self.policy_path, self.vault.now(), &self.audit);
     }
 
     /// Finishes what is in flight, for at most ten seconds, and stops.
@@ -231,6 +218,30 @@ impl Daemon {
         self.audit.write_synced(vec![entry]).map_err(|why| Failure::new("audit log", why))?;
         log::info!("Stopped");
         Ok(())
+    }
+}
+
+/// Puts the policy in the file at `path`, from where `access` has it, into force: all of it, or if there is a mistake in it
+/// nothing. Either way a log line and an audit line say so.
+pub fn reload_policy(access: &Access, path: &Path, now: Timestamp, audit: &AuditLog) {
+    let entry = Entry::new(Event::PolicyReload);
+    let entry = match access.reload() {
+        Ok(policy) => {
+            log::info!("Policy reloaded: {} client rules, sha256 {}", policy.client_count(), policy.sha256());
+            for warning in access.warnings(now) {
+                log::warn!("{warning}");
+            }
+            entry.ended(Outcome::Success, format!("sha256 {}", policy.sha256()))
+        }
+        Err(why) => {
+            let sha256 = std::fs::read(path).map(|bytes| audit::sha256_hex(&bytes));
+            let sha256 = sha256.unwrap_or_else(|_| "unknown, the file cannot be read".to_owned());
+            log::error!("Policy not reloaded, the old one stays in force: {why} (sha256 {sha256})");
+            entry.ended(Outcome::Error, format!("sha256 {sha256}: {why}"))
+        }
+    };
+    if let Err(why) = audit.write(entry) {
+        log::error!("Policy reload not audited: {why}");
     }
 }
 

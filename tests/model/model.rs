@@ -1,0 +1,553 @@
+//! What is promised of versions, grace, policy, rotation and the audit log, as simply as it can be said.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use crate::operation::{Call, Condition, Content, Kind, New, Request, Tag, Tags};
+use crate::policy::Policy;
+
+/// All that is known of a daemon.
+#[derive(Clone)]
+pub struct Model {
+    pub now: SystemTime,
+    pub rotation_days: u32,
+    pub grace_days: u32,
+    policy: Policy,
+    secrets: BTreeMap<&'static str, Secret>,
+    /// How many changes there were.
+    seq: u64,
+    /// The audit log.
+    pub lines: Vec<Line>,
+    /// What the last request changed.
+    pub changes: Vec<Change>,
+    /// The values that the daemon has made.
+    made: BTreeSet<String>,
+}
+
+#[derive(Clone, Default)]
+struct Secret {
+    /// The last one is current; none: it was deleted.
+    versions: Vec<Version>,
+    /// Every kid that ever was.
+    ever: Vec<String>,
+}
+
+#[derive(Clone)]
+pub struct Version {
+    kid: String,
+    /// None: the daemon has made it, and was not yet asked for it.
+    value: Option<String>,
+    kind: Kind,
+    rotation: &'static str,
+    made: SystemTime,
+    due: SystemTime,
+    /// The end of its grace; none: it is current.
+    until: Option<SystemTime>,
+}
+
+/// One change of the vault.
+#[derive(Clone)]
+pub enum Change {
+    Put(&'static str, Version),
+    Delete(&'static str),
+    Destroy(&'static str, String),
+}
+
+/// What a request is answered.
+#[derive(Debug)]
+pub enum Answer {
+    /// 200 with this body and entity tag.
+    Good(Value, Option<String>),
+    /// 304 with this entity tag.
+    Unchanged(String),
+    Refused(Refused),
+}
+
+#[derive(Debug)]
+pub struct Refused {
+    pub status: u16,
+    pub code: &'static str,
+    /// Stands in the message.
+    pub words: String,
+    /// What the audit line is about.
+    name: Option<&'static str>,
+}
+
+/// A line of the audit log.
+#[derive(Clone, Debug)]
+pub struct Line {
+    event: &'static str,
+    client: Option<&'static str>,
+    request_id: Option<String>,
+    name: Option<&'static str>,
+    kid: Option<String>,
+    result: &'static str,
+    at: SystemTime,
+    vault_seq: u64,
+}
+
+/// Why something happens: what the audit log calls it, and who asked for it in which request.
+#[derive(Clone, Copy)]
+struct Cause<'a> {
+    event: &'static str,
+    client: Option<&'static str>,
+    request_id: Option<&'a str>,
+}
+
+impl Model {
+    pub fn new(now: SystemTime, rotation_days: u32, grace_days: u32) -> Self {
+        Self {
+            now,
+            rotation_days,
+            grace_days,
+            policy: Policy::open(),
+            secrets: BTreeMap::new(),
+            seq: 0,
+            lines: Vec::new(),
+            changes: Vec::new(),
+            made: BTreeSet::new(),
+        }
+    }
+
+    /// The daemon starts, and finds changes that the audit log does not know.
+    pub fn start(&mut self, recovered: &[Change]) {
+        for change in recovered {
+            self.apply(change.clone());
+            let (name, kid) = change.subject();
+            self.line(Cause::own("recovered"), Some(name), kid, "success");
+        }
+        self.line(Cause::own("server_start"), None, None, "success");
+    }
+
+    /// The policy is read again; none: there is a mistake in the file. Returns the one in force.
+    pub fn reload(&mut self, policy: Option<Policy>) -> &Policy {
+        let result = if policy.is_some() { "success" } else { "error" };
+        self.policy = policy.unwrap_or_else(|| self.policy.clone());
+        self.line(Cause::own("policy_reload"), None, None, result);
+        &self.policy
+    }
+
+    /// The daily round.
+    pub fn round(&mut self) {
+        for name in self.due() {
+            self.rotate(name, Cause::own("rotate"));
+        }
+        self.destroy_expired();
+    }
+
+    /// Destroys the versions whose grace is over, but none before an older one.
+    pub fn destroy_expired(&mut self) {
+        for name in self.names() {
+            while let Some(oldest) = self.versions(name).first().filter(|oldest| !oldest.is_readable(self.now)) {
+                self.change(Change::Destroy(name, oldest.kid.clone()), Cause::own("destroy_version"));
+            }
+        }
+    }
+
+    /// Carries out a request, and says what it is answered.
+    pub fn ask(&mut self, request: &Request, id: &str) -> Answer {
+        self.changes.clear();
+        let Request { client, call, condition } = request;
+        let event = match call {
+            Call::Create(_) | Call::CreateAll(_) => "create_secret",
+            Call::Read(..) => "get_secret",
+            Call::Versions(_) => "list_versions",
+            Call::Delete(_) => "delete_secret",
+            Call::List => "list_secrets",
+            Call::Rotate(_) => "rotate",
+            Call::Checkpoint => "audit_checkpoint",
+            Call::Health => {
+                let secrets = self.names().filter(|name| !self.versions(name).is_empty()).count();
+                return Answer::Good(json!({ "status": "ok", "secrets_count": secrets }), None);
+            }
+        };
+        let cause = Cause { event, client: Some(client), request_id: Some(id) };
+        if !self.policy.knows(client) {
+            self.line(Cause { event: "auth_failure", ..cause }, None, None, "denied");
+            return Answer::Refused(Refused::new(401, "unauthenticated", None));
+        }
+        let answer = match call {
+            Call::Create(new) => self.create(client, std::slice::from_ref(new), condition, cause).map(|mut made| {
+                let made = made.remove(0);
+                let kid = made["kid"].as_str().map(str::to_owned);
+                Answer::Good(made, kid)
+            }),
+            Call::CreateAll(all) => {
+                let made = self.create(client, all, condition, cause);
+                made.map(|made| Answer::Good(json!({ "secrets": made }), None))
+            }
+            Call::Read(name, tag) => self.read(client, name, *tag, condition, cause),
+            Call::Versions(name) => self.list_versions(client, name, cause),
+            Call::Delete(name) => self.delete(client, name, condition, cause),
+            Call::List => Ok(self.list(client, cause)),
+            Call::Rotate(names) => self.rotate_all(client, names, cause),
+            Call::Checkpoint => self.checkpoint(client, cause),
+            Call::Health => unreachable!("answered above"),
+        };
+        answer.unwrap_or_else(|refused| {
+            let result = if refused.status == 403 { "denied" } else { "error" };
+            self.line(cause, refused.name, None, result);
+            Answer::Refused(refused)
+        })
+    }
+
+    fn create(
+        &mut self,
+        client: &str,
+        all: &[New],
+        condition: &Condition,
+        cause: Cause,
+    ) -> Result<Vec<Value>, Refused> {
+        let mut names = BTreeSet::new();
+        if let Some(twice) = all.iter().find(|new| !names.insert(new.name)) {
+            self.may_change(client, twice.name)?;
+            return Err(Refused::new(400, "bad_request", Some(twice.name)).saying(twice.name));
+        }
+        for new in all {
+            self.may_change(client, new.name)?;
+            match new.content.text().map_or(1, |text| text.len()) {
+                0 => return Err(Refused::new(400, "bad_request", Some(new.name)).saying(new.name)),
+                1..=65_536 => {}
+                _ => return Err(Refused::new(413, "too_large", Some(new.name)).saying(new.name)),
+            }
+        }
+        let names: Vec<_> = all.iter().map(|new| new.name).collect();
+        self.must_hold(&names, condition)?;
+        let made = all.iter().map(|new| {
+            let (kind, default) = match new.content {
+                Content::Generated(kind) => (kind, "auto"),
+                _ => (Kind::Base64, "manual"),
+            };
+            self.put(new.name, new.content.text(), kind, new.rotation.unwrap_or(default), cause);
+            self.current(new.name).expect("it was put").metadata(new.name)
+        });
+        Ok(made.collect())
+    }
+
+    fn read(
+        &mut self,
+        client: &str,
+        name: &'static str,
+        tag: Option<Tag>,
+        condition: &Condition,
+        cause: Cause,
+    ) -> Result<Answer, Refused> {
+        self.may_read(client, name)?;
+        let missing = |status, code| Refused::new(status, code, Some(name)).saying(name);
+        let current = self.current(name).ok_or_else(|| missing(404, "not_found"))?;
+        let version = match tag {
+            None => current,
+            Some(tag) => {
+                let kid = self.kid(name, tag);
+                let kept = self.versions(name).iter().find(|version| version.kid == kid);
+                match kept.filter(|version| version.is_readable(self.now)) {
+                    Some(version) => version,
+                    None if self.secrets[name].ever.contains(&kid) => return Err(missing(410, "gone")),
+                    None => return Err(missing(404, "not_found")),
+                }
+            }
+        };
+        let kid = version.kid.clone();
+        let known = condition.if_none_match.as_ref();
+        let answer = if known.is_some_and(|tags| self.is_among(name, tags, Some(&kid))) {
+            Answer::Unchanged(kid.clone())
+        } else {
+            let (value, until) = (&version.value, time(version.until.unwrap_or(version.due)));
+            Answer::Good(json!({ "name": name, "value": value, "kid": kid, "expires_at": until }), Some(kid.clone()))
+        };
+        self.line(cause, Some(name), Some(kid), "success");
+        Ok(answer)
+    }
+
+    fn list_versions(&mut self, client: &str, name: &'static str, cause: Cause) -> Result<Answer, Refused> {
+        self.may_read(client, name)?;
+        let readable = self.versions(name).iter().rev().filter(|version| version.is_readable(self.now));
+        let told = readable.map(|version| {
+            let mut told = version.metadata(name);
+            told.as_object_mut().expect("it is an object").remove("name");
+            told["is_current"] = version.until.is_none().into();
+            if let Some(until) = version.until {
+                told["readable_until"] = time(until).into();
+            }
+            told
+        });
+        let versions: Vec<_> = told.collect();
+        if versions.is_empty() {
+            return Err(Refused::new(404, "not_found", Some(name)).saying(name));
+        }
+        self.line(cause, Some(name), None, "success");
+        Ok(Answer::Good(json!({ "name": name, "versions": versions }), None))
+    }
+
+    fn delete(
+        &mut self,
+        client: &str,
+        name: &'static str,
+        condition: &Condition,
+        cause: Cause,
+    ) -> Result<Answer, Refused> {
+        self.may_change(client, name)?;
+        self.must_hold(&[name], condition)?;
+        match self.versions(name).len() {
+            0 => Err(Refused::new(404, "not_found", Some(name)).saying(name)),
+            count => {
+                self.change(Change::Delete(name), cause);
+                Ok(Answer::Good(json!({ "name": name, "versions_destroyed": count }), None))
+            }
+        }
+    }
+
+    fn list(&mut self, client: &str, cause: Cause) -> Answer {
+        let may_read = self.names().filter(|name| self.policy.may_read(client, name));
+        let told = may_read.filter_map(|name| {
+            let current = self.current(name)?;
+            let mut told = current.metadata(name);
+            told["is_expired"] = (current.due <= self.now).into();
+            Some(told)
+        });
+        let answer = Answer::Good(json!({ "secrets": told.collect::<Vec<_>>() }), None);
+        self.line(cause, None, None, "success");
+        answer
+    }
+
+    fn rotate_all(&mut self, client: &str, names: &[&'static str], cause: Cause) -> Result<Answer, Refused> {
+        let names: BTreeSet<_> = names.iter().copied().collect();
+        for name in &names {
+            self.may_change(client, name)?;
+        }
+        let about = if names.len() == 1 { names.first().copied() } else { None };
+        if let Some(unknown) = names.iter().find(|name| self.current(name).is_none()) {
+            return Err(Refused::new(404, "not_found", about).saying(*unknown));
+        }
+        let rotated: Vec<_> = if !names.is_empty() {
+            names.into_iter().collect()
+        } else if self.policy.is_admin(client) {
+            self.due().into_iter().filter(|name| self.policy.may_change(client, name)).collect()
+        } else {
+            return Err(Refused::denied(client, "rotation", None));
+        };
+        for name in &rotated {
+            self.rotate(name, cause);
+        }
+        if rotated.is_empty() {
+            self.line(cause, None, None, "success");
+        }
+        Ok(Answer::Good(json!({ "rotated_count": rotated.len(), "rotated": rotated }), None))
+    }
+
+    fn checkpoint(&mut self, client: &str, cause: Cause) -> Result<Answer, Refused> {
+        if !self.policy.is_admin(client) {
+            return Err(Refused::denied(client, "the audit log", None));
+        }
+        self.line(cause, None, None, "success");
+        let (lines, now) = (self.lines.len(), time(self.now));
+        Ok(Answer::Good(json!({ "seq": lines, "vault_seq": self.seq, "timestamp": now }), None))
+    }
+
+    /// The secrets that the schedule has to rotate.
+    fn due(&self) -> Vec<&'static str> {
+        let is_due = |version: &Version| version.rotation == "auto" && version.due <= self.now;
+        self.names().filter(|name| self.current(name).is_some_and(is_due)).collect()
+    }
+
+    /// A new value of the same kind.
+    fn rotate(&mut self, name: &'static str, cause: Cause) {
+        let Version { kind, rotation, .. } = *self.current(name).expect("only what is there is rotated");
+        self.put(name, None, kind, rotation, cause);
+    }
+
+    fn put(&mut self, name: &'static str, value: Option<String>, kind: Kind, rotation: &'static str, cause: Cause) {
+        let second = time(self.now)[..19].replace(['-', ':'], "").replace('T', "-");
+        let first = format!("{name}-{second}");
+        let used = self.secrets.get(name).map_or(&[][..], |secret| &secret.ever);
+        let mut kids = std::iter::once(first.clone()).chain((2..).map(|n| format!("{first}-{n}")));
+        let kid = kids.find(|kid| !used.contains(kid)).expect("numbers don't end");
+        let due = self.now + days(self.rotation_days);
+        let version = Version { kid, value, kind, rotation, made: self.now, due, until: None };
+        self.change(Change::Put(name, version), cause);
+    }
+
+    fn change(&mut self, change: Change, cause: Cause) {
+        let (name, kid) = change.subject();
+        self.changes.push(change.clone());
+        self.apply(change);
+        self.line(cause, Some(name), kid, "success");
+    }
+
+    fn apply(&mut self, change: Change) {
+        self.seq += 1;
+        let until = self.now + days(self.grace_days);
+        match change {
+            Change::Put(name, version) => {
+                let secret = self.secrets.entry(name).or_default();
+                if let Some(previous) = secret.versions.last_mut() {
+                    previous.until = Some(until);
+                }
+                secret.ever.push(version.kid.clone());
+                secret.versions.push(version);
+            }
+            Change::Delete(name) => self.secrets.entry(name).or_default().versions.clear(),
+            Change::Destroy(name, kid) => {
+                self.secrets.entry(name).or_default().versions.retain(|version| version.kid != kid);
+            }
+        }
+    }
+
+    fn line(&mut self, cause: Cause, name: Option<&'static str>, kid: Option<String>, result: &'static str) {
+        let Cause { event, client, request_id } = cause;
+        let request_id = request_id.map(str::to_owned);
+        self.lines.push(Line { event, client, request_id, name, kid, result, at: self.now, vault_seq: self.seq });
+    }
+
+    fn may_read(&self, client: &str, name: &'static str) -> Result<(), Refused> {
+        let may = self.policy.may_read(client, valid(name)?);
+        if may { Ok(()) } else { Err(Refused::denied(client, name, Some(name))) }
+    }
+
+    fn may_change(&self, client: &str, name: &'static str) -> Result<(), Refused> {
+        let may = self.policy.may_change(client, valid(name)?);
+        if may { Ok(()) } else { Err(Refused::denied(client, name, Some(name))) }
+    }
+
+    /// The condition must hold for all of these secrets.
+    fn must_hold(
+        &self,
+        names: &[&'static str],
+        Condition { if_match, if_none_match }: &Condition,
+    ) -> Result<(), Refused> {
+        let first = names[0];
+        let fails = |name: &&&'static str| {
+            let current = self.current(name).map(|version| version.kid.as_str());
+            let is_among = |tags: &Tags| self.is_among(first, tags, current);
+            !if_match.as_ref().is_none_or(is_among) || if_none_match.as_ref().is_some_and(is_among)
+        };
+        let failed: Vec<_> = names.iter().filter(fails).copied().collect();
+        let about = if names.len() == 1 { Some(first) } else { None };
+        match failed.is_empty() {
+            true => Ok(()),
+            false => Err(Refused::new(412, "precondition_failed", about).saying(failed.join(", "))),
+        }
+    }
+
+    /// Whether `kid`, if there is one, is among the tags of a request that is first of all about `name`.
+    fn is_among(&self, name: &str, tags: &Tags, kid: Option<&str>) -> bool {
+        kid.is_some_and(|kid| match tags {
+            Tags::Any => true,
+            Tags::These(tags) => tags.iter().any(|tag| self.kid(name, *tag) == kid),
+        })
+    }
+
+    /// Which kid of the secret `name` this is.
+    pub fn kid(&self, name: &str, tag: Tag) -> String {
+        let never = format!("{name}-20010101-000000");
+        let secret = self.secrets.get(name);
+        let kid = match tag {
+            Tag::Current => self.current(name).map(|version| version.kid.clone()),
+            Tag::Ever(number) => secret.and_then(|secret| secret.ever.get(number % secret.ever.len()).cloned()),
+            Tag::Never => None,
+        };
+        kid.unwrap_or(never)
+    }
+
+    /// How many kids the secret `name` ever had.
+    pub fn kid_count(&self, name: &str) -> usize {
+        self.secrets.get(name).map_or(0, |secret| secret.ever.len())
+    }
+
+    /// All names that ever were.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.secrets.keys().copied().collect::<Vec<_>>().into_iter()
+    }
+
+    fn versions(&self, name: &str) -> &[Version] {
+        self.secrets.get(name).map_or(&[], |secret| &secret.versions)
+    }
+
+    fn current(&self, name: &str) -> Option<&Version> {
+        self.versions(name).last()
+    }
+
+    /// Learns the values that the daemon has made: each of its kind, and another one than all before.
+    pub fn learn(&mut self, value_of: impl Fn(&str, &str) -> String) -> Result<(), String> {
+        for (name, secret) in &mut self.secrets {
+            for version in secret.versions.iter_mut().filter(|version| version.value.is_none()) {
+                let value = value_of(name, &version.kid);
+                if !version.kind.has_made(&value) || !self.made.insert(value.clone()) {
+                    return Err(format!("{:?} made for {}: {value}", version.kind, version.kid));
+                }
+                version.value = Some(value);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Version {
+    fn is_readable(&self, now: SystemTime) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+
+    fn metadata(&self, name: &str) -> Value {
+        let Self { kid, made, due, rotation, .. } = self;
+        json!({
+            "name": name, "kid": kid, "created_at": time(*made), "expires_at": time(*due), "rotation": rotation,
+        })
+    }
+}
+
+impl Change {
+    fn subject(&self) -> (&'static str, Option<String>) {
+        match self {
+            Self::Put(name, version) => (name, Some(version.kid.clone())),
+            Self::Delete(name) => (name, None),
+            Self::Destroy(name, kid) => (name, Some(kid.clone())),
+        }
+    }
+}
+
+impl Cause<'_> {
+    /// The daemon's own doing.
+    fn own(event: &'static str) -> Self {
+        Self { event, client: None, request_id: None }
+    }
+}
+
+impl Line {
+    /// As it stands in the file as number `seq`, but for its details, its place in the chain and its signature.
+    pub fn json(&self, seq: usize, remote: &str) -> Value {
+        json!({
+            "seq": seq, "timestamp": time(self.at), "event": self.event, "client": self.client,
+            "secret_name": self.name, "kid": self.kid, "remote": self.request_id.as_ref().map(|_| remote),
+            "request_id": self.request_id, "result": self.result, "vault_seq": self.vault_seq,
+        })
+    }
+}
+
+impl Refused {
+    fn new(status: u16, code: &'static str, name: Option<&'static str>) -> Self {
+        Self { status, code, words: String::new(), name }
+    }
+
+    fn saying(self, words: impl Into<String>) -> Self {
+        Self { words: words.into(), ..self }
+    }
+
+    fn denied(client: &str, what: &str, name: Option<&'static str>) -> Self {
+        Self::new(403, "not_authorized", name).saying(format!("client {client} not allowed to access {what}"))
+    }
+}
+
+fn valid(name: &str) -> Result<&str, Refused> {
+    let is_valid = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+    if is_valid { Ok(name) } else { Err(Refused::new(400, "bad_request", None)) }
+}
+
+fn days(days: u32) -> Duration {
+    Duration::from_secs(u64::from(days) * 24 * 60 * 60)
+}
+
+fn time(moment: SystemTime) -> String {
+    humantime::format_rfc3339_nanos(moment).to_string()
+}

@@ -1,0 +1,177 @@
+//! The daemon without its sockets and its daily thread: started as always, asked as its connections ask it, and by a clock
+//! that stands still until it is turned.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use jarvis_secretsd::access::{Access, Rules};
+use jarvis_secretsd::clock::{Clock, Dial};
+use jarvis_secretsd::config::Config;
+use jarvis_secretsd::daemon::{self, Prepared};
+use jarvis_secretsd::http::{self, Handler, Peer};
+use jarvis_secretsd::vault::Vault;
+use jarvis_secretsd::{audit, rotation};
+use serde_json::Value;
+
+use crate::site::eventually;
+
+/// Where requests come from.
+pub const REMOTE: &str = "127.0.0.1:40000";
+
+const RULES: Rules = Rules {
+    require_client_id_header: true,
+    trust_client_header: false,
+    certificates: false,
+    auth_failures_per_minute: 0,
+};
+
+pub struct System {
+    dir: PathBuf,
+    clock: Clock,
+    dial: Dial,
+    /// None: it is dead.
+    prepared: Option<Prepared>,
+    /// How many bytes of the audit log were looked at.
+    told: usize,
+}
+
+/// What the daemon answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub etag: Option<String>,
+    pub body: String,
+}
+
+impl System {
+    /// One that is dead, in a directory of its own.
+    pub fn new(now: SystemTime) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("jarvis-model-{}-{number}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir(&dir).unwrap();
+        let (clock, dial) = Clock::manual(now.into());
+        Self { dir, clock, dial, prepared: None, told: 0 }
+    }
+
+    pub fn vault_path(&self) -> PathBuf {
+        self.dir.join("vault.json")
+    }
+
+    pub fn audit_path(&self) -> PathBuf {
+        self.dir.join("audit.jsonl")
+    }
+
+    fn policy_path(&self) -> PathBuf {
+        self.dir.join("policy.toml")
+    }
+
+    pub fn set_clock(&self, now: SystemTime) {
+        self.dial.set(now.into());
+    }
+
+    pub fn write_policy(&self, text: &str) {
+        fs::write(self.policy_path(), text).unwrap();
+    }
+
+    /// Starts it with the policy that was written last.
+    pub fn start(&mut self, rotation_days: u32, grace_days: u32) {
+        let text = format!(
+            "[paths]\nvault_path = {:?}\naudit_path = {:?}\nmaster_key_path = {:?}\n\
+             [security]\nrotation_days = {rotation_days}\ngrace_days = {grace_days}\n",
+            self.vault_path(),
+            self.audit_path(),
+            self.dir.join("master.key"),
+        );
+        let config = Config::parse(&text, Path::new("config.toml")).unwrap();
+        let prepared = eventually("no child that another test is starting holds the locks", || {
+            let access = Access::load(self.policy_path(), vec![], RULES).unwrap();
+            let listener = http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            match Prepared::new(listener, &config, access, self.clock.clone(), false) {
+                Ok(prepared) => Some(prepared),
+                Err(why) if why.to_string().contains("another jarvis-secretsd is using this directory") => None,
+                Err(why) => panic!("{why}"),
+            }
+        });
+        self.prepared = Some(prepared);
+    }
+
+    /// Ends it as kill -9 does when nothing is under way.
+    pub fn die(&mut self) {
+        self.prepared = None;
+    }
+
+    fn prepared(&self) -> &Prepared {
+        self.prepared.as_ref().expect("it was started")
+    }
+
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.prepared().api().vault
+    }
+
+    pub fn reload_policy(&self) {
+        let api = self.prepared().api();
+        daemon::reload_policy(&api.access, &self.policy_path(), api.vault.now(), &api.audit);
+    }
+
+    pub fn round(&self) {
+        rotation::round(self.vault(), || false).unwrap();
+    }
+
+    /// A value, looked at without asking for it.
+    pub fn value(&self, name: &str, kid: &str) -> String {
+        let sight = self.vault().find(name, Some(kid)).expect("it was just made");
+        self.vault().open(&sight).unwrap().value().to_owned()
+    }
+
+    /// Asks as a connection does that has read this request.
+    pub fn ask(&self, method: &str, target: &str, headers: Vec<(String, String)>, body: &str) -> Answer {
+        let addr: SocketAddr = REMOTE.parse().unwrap();
+        let request = rouille::Request::fake_http_from(addr, method, target, headers, Vec::new());
+        let response = self.prepared().api().handle(&request, body.as_bytes(), &Peer::at(addr));
+        let etag = response.headers.iter().find(|(name, _)| name == "ETag").map(|(_, tag)| tag.to_string());
+        let mut body = String::new();
+        response.data.into_reader_and_size().0.read_to_string(&mut body).unwrap();
+        Answer { status: response.status_code, etag, body }
+    }
+
+    /// Waits until nothing goes on in the background. Returns how many compactions there were since the start.
+    pub fn settle(&self) -> u64 {
+        while Arc::strong_count(self.vault()) > 1 {
+            std::thread::yield_now();
+        }
+        self.vault().stats().compactions.load(Ordering::Relaxed)
+    }
+
+    /// The lines of the audit log that were not looked at yet.
+    pub fn new_lines(&mut self) -> Vec<Value> {
+        let log = fs::read(self.audit_path()).unwrap();
+        let new = &log[self.told..];
+        self.told = log.len();
+        new.split_inclusive(|byte| *byte == b'\n').map(|line| serde_json::from_slice(line).unwrap()).collect()
+    }
+
+    /// Verifies the audit log, and says how many lines it has.
+    pub fn verify_audit(&self) -> Result<u64, String> {
+        audit::verify(&[self.audit_path()], None, None).map(|report| report.lines).map_err(|why| why.to_string())
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        self.die();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Leaves at the end of a file what an interrupted write leaves: the beginning of `line`.
+pub fn tear(path: &Path, line: &[u8]) {
+    let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+    file.write_all(&line[..line.len() / 2]).unwrap();
+}
