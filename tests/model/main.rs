@@ -6,6 +6,8 @@
 #[path = "../daemon/client.rs"]
 #[allow(dead_code, reason = "shared with the tests of the daemon")]
 mod client;
+mod concurrent;
+mod linearizability;
 mod model;
 mod operation;
 mod policy;
