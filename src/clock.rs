@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const NANOS_A_SECOND: u64 = 1_000_000_000;
 
@@ -86,10 +87,21 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        humantime::parse_rfc3339(&text)
-            .map(Self::from)
-            .map_err(|why| D::Error::custom(format_args!("`{text}` is not an RFC 3339 time: {why}")))
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Timestamp;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Timestamp, E> {
+                humantime::parse_rfc3339(text)
+                    .map(Timestamp::from)
+                    .map_err(|why| E::custom(format_args!("`{text}` is not an RFC 3339 time: {why}")))
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Start and stop, in the order in which the log tells it.
 //!
 //! Everything that can be refused is looked at before anything on the disk is changed: the address is bound, the
-//! directories are locked, the vault and the audit log are read and compared. No thread is started before the last file
-//! is open, so that the process can give up rights at any moment until then.
+//! directories are locked, the vault and the audit log are read and compared. No thread is there to stay before the last
+//! file is open, so that the process can give up rights at any moment until then.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

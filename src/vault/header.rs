@@ -26,8 +26,17 @@ pub struct Header {
 pub struct VaultKey {
     /// The vault's id, 32 hex digits.
     pub vault_id: String,
+    /// What the associated data of all its records begin with.
+    pub records: String,
     /// The data key.
     pub key: SealingKey,
+}
+
+impl VaultKey {
+    fn new(vault_id: &str, data_key: &KeyBytes) -> Self {
+        let records = format!("{FORMAT} {VERSION} record {vault_id} ");
+        Self { vault_id: vault_id.to_owned(), records, key: SealingKey::new(data_key) }
+    }
 }
 
 impl Header {
@@ -36,8 +45,8 @@ impl Header {
         let vault_id = audit::hex(&*seal::random::<16>()?);
         let data_key = seal::random::<32>()?;
         let wrapped_key = seal::encode(&master.seal(wrapping(&vault_id).as_bytes(), &data_key[..])?);
-        let header = Self { format: FORMAT.to_owned(), version: VERSION, vault_id: vault_id.clone(), wrapped_key };
-        Ok((header, VaultKey { vault_id, key: SealingKey::new(&data_key) }))
+        let key = VaultKey::new(&vault_id, &data_key);
+        Ok((Self { format: FORMAT.to_owned(), version: VERSION, vault_id, wrapped_key }, key))
     }
 
     /// Reads a header line, without its newline. The error is a reason, in words.
@@ -76,7 +85,7 @@ impl Header {
 
     /// Unwraps the data key with the master key.
     pub fn unwrap_key(&self, master: &SealingKey) -> Result<VaultKey, NotAuthentic> {
-        Ok(VaultKey { vault_id: self.vault_id.clone(), key: SealingKey::new(&self.data_key(master)?) })
+        Ok(VaultKey::new(&self.vault_id, &self.data_key(master)?))
     }
 
     fn data_key(&self, master: &SealingKey) -> Result<KeyBytes, NotAuthentic> {

@@ -4,17 +4,15 @@
 //! change that the audit log knows, there are bytes that were never written (zeros). Anything else that does not open is
 //! damage, and the vault is not used. A copy that was torn while the audit log went on is an older vault, no damaged one.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::sync::Arc;
 
 use super::change::Change;
 use super::header::{Header, VaultKey};
+use super::lines::{LONGEST_LINE, Lines, PORTION, Portion, Record, open_both};
 use super::record::{Link, NO_LINK, Sealed};
 use super::seal::{NotAuthentic, SealingKey};
 use super::state::State;
-
-/// No line of a vault is longer: the largest value, or the ids of a snapshot record, in base64.
-const LONGEST_LINE: u64 = 1 << 18;
 
 /// What a vault file holds.
 pub struct Loaded {
@@ -98,15 +96,14 @@ impl std::fmt::Display for LoadError {
 
 /// Reads the header of a vault, and nothing else.
 pub fn header(vault: impl Read) -> Result<Header, LoadError> {
-    Lines::of(vault).header()
+    Lines::of(vault).header().map(|(header, _)| header)
 }
 
 /// Reads a whole vault of `size` bytes, which the audit log knows up to change number `known`.
 pub fn load(vault: impl Read, size: u64, master: &SealingKey, known: u64) -> Result<Loaded, LoadError> {
     let mut lines = Lines::of(vault);
-    let header = lines.header()?;
+    let (header, length) = lines.header()?;
     let key = header.unwrap_key(master).map_err(|NotAuthentic| LoadError::WrongKey)?;
-    let length = lines.line.len() as u64;
     let mut loaded = Loaded {
         header,
         key,
@@ -117,22 +114,36 @@ pub fn load(vault: impl Read, size: u64, master: &SealingKey, known: u64) -> Res
         unfinished_bytes: 0,
     };
     let mut snapshot = None;
-    while let Some(line) = lines.next()? {
-        let length = line.len() as u64;
-        if let Err(why) = loaded.take(line, &mut snapshot, known) {
-            if snapshot.is_none() && loaded.was_never_finished(&lines.line, known) {
-                loaded.unfinished_bytes = size - loaded.end.length;
-                break;
-            }
-            return Err(LoadError::Damaged { line: lines.number, why });
+    let mut portions = [Portion::default(), Portion::default()];
+    loop {
+        // The first record says where a snapshot ends, and what the record behind that is chained to.
+        let wanted = if loaded.end.records == 0 { [1, 0] } else { [PORTION; 2] };
+        let mut after = loaded.end.link;
+        let (mut left, behind) = snapshot.as_ref().map_or((u64::MAX, NO_LINK), |s: &Snapshot| (s.remaining, s.link));
+        for (portion, wanted) in portions.iter_mut().zip(wanted) {
+            lines.fill(portion, after, wanted, left)?;
+            left -= portion.count();
+            after = if left == 0 { behind } else { portion.link() };
         }
-        loaded.end.length += length;
-        loaded.end.records += 1;
+        if portions[0].count() == 0 {
+            break;
+        }
+        for (portion, opened) in portions.iter().zip(open_both(&portions, &loaded.key)) {
+            for (line, opened) in portion.lines().zip(opened) {
+                let taken = opened.and_then(|record| loaded.take(record, line.len() as u64, &mut snapshot, known));
+                let Err(why) = taken else { continue };
+                if snapshot.is_none() && loaded.was_never_finished(line, known) {
+                    loaded.unfinished_bytes = size - loaded.end.length;
+                    return Ok(loaded);
+                }
+                return Err(LoadError::Damaged { line: loaded.next_line(), why });
+            }
+        }
     }
     match snapshot {
         None => Ok(loaded),
         Some(_) => {
-            Err(LoadError::Damaged { line: lines.number + 1, why: "the file ends inside of its snapshot".to_owned() })
+            Err(LoadError::Damaged { line: loaded.next_line(), why: "the file ends inside of its snapshot".to_owned() })
         }
     }
 }
@@ -145,16 +156,13 @@ struct Snapshot {
 }
 
 impl Loaded {
-    fn take(&mut self, line: &[u8], snapshot: &mut Option<Snapshot>, known: u64) -> Result<(), String> {
-        let whole = line.strip_suffix(b"\n").ok_or("the last line is not whole")?;
-        let sealed = Sealed::parse(whole, self.end.link).ok_or("this is not a record")?;
-        let opened = sealed.open(&self.key).map_err(|NotAuthentic| {
-            format!("record {} was changed, or does not belong behind the record before it", sealed.seq)
-        })?;
-        let (audited, change) = opened.change().map_err(|why| {
-            format!("record {} is authentic but unknown to this version of the program ({why})", sealed.seq)
-        })?;
-        drop(opened);
+    fn take(
+        &mut self,
+        Record { sealed, audited, change }: Record,
+        length: u64,
+        snapshot: &mut Option<Snapshot>,
+        known: u64,
+    ) -> Result<(), String> {
         let first = self.end.records == 0;
         match (&change, &snapshot) {
             (Change::Snapshot { .. }, _) if !first => return Err("a snapshot stands only at the top".to_owned()),
@@ -167,8 +175,10 @@ impl Loaded {
         }
         self.audited = self.audited.max(audited);
         self.end.link = sealed.link();
+        self.end.length += length;
+        self.end.records += 1;
         if matches!(change, Change::Snapshot { .. } | Change::Spent { .. }) {
-            self.end.overhead_bytes += line.len() as u64;
+            self.end.overhead_bytes += length;
             self.end.overhead_records += 1;
         }
         if let Change::Snapshot { through, link, records } = change {
@@ -189,6 +199,11 @@ impl Loaded {
         Ok(())
     }
 
+    /// The line behind those that were taken, from 1.
+    fn next_line(&self) -> u64 {
+        self.end.records + 2
+    }
+
     /// Whether `line`, which is no good record, is what an interrupted write leaves behind the good ones.
     fn was_never_finished(&self, line: &[u8], known: u64) -> bool {
         let torn = !line.ends_with(b"\n") && (line.len() as u64) < LONGEST_LINE;
@@ -207,38 +222,5 @@ impl Unaudited {
     fn of(seq: u64, change: &Change) -> Self {
         let (name, kid) = change.subject();
         Self { seq, what: change.kind(), name: name.to_owned(), kid: kid.map(|kid| kid.of(name)) }
-    }
-}
-
-struct Lines<R> {
-    reader: BufReader<R>,
-    line: Vec<u8>,
-    number: u64,
-}
-
-impl<R: Read> Lines<R> {
-    fn of(vault: R) -> Self {
-        Self { reader: BufReader::with_capacity(1 << 16, vault), line: Vec::new(), number: 0 }
-    }
-
-    /// The first line.
-    fn header(&mut self) -> Result<Header, LoadError> {
-        let line = self
-            .next()?
-            .ok_or_else(|| LoadError::Header("the file is empty, a vault has at least a header line".to_owned()))?;
-        let header = Header::parse(line.strip_suffix(b"\n").unwrap_or(line)).map_err(LoadError::Header)?;
-        match line.ends_with(b"\n") {
-            true => Ok(header),
-            false => Err(LoadError::Header("the header line is not whole".to_owned())),
-        }
-    }
-
-    /// The next line with its newline; without it if it is the last and not whole, or longer than any record.
-    fn next(&mut self) -> Result<Option<&[u8]>, LoadError> {
-        self.line.clear();
-        self.number += 1;
-        let mut limited = self.reader.by_ref().take(LONGEST_LINE);
-        limited.read_until(b'\n', &mut self.line).map_err(|why| LoadError::Io(why.to_string()))?;
-        Ok((!self.line.is_empty()).then_some(&self.line))
     }
 }

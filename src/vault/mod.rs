@@ -11,6 +11,7 @@ mod expiry;
 mod found;
 mod header;
 mod kid;
+mod lines;
 mod load;
 mod master_key;
 mod order;

@@ -82,7 +82,7 @@ impl Planner<'_> {
             Wish::Put { versions } => {
                 self.check(versions.iter().map(|new| new.name.as_str()), condition)?;
                 for New { name, value, rotation, generator } in versions {
-                    self.put(order, name, Value::Given(value), rotation, generator);
+                    self.put(order, name, Value::Given(value), rotation, generator.map(Box::new));
                 }
             }
             Wish::Delete { name } => {
@@ -130,11 +130,11 @@ impl Planner<'_> {
             return;
         }
         let (rotation, generator) = (current.rotation, current.generator.clone());
-        let value = Value::Generated(generator.clone().unwrap_or_default());
+        let value = Value::Generated(generator.as_deref().cloned().unwrap_or_default());
         self.put(order, name, value, rotation, generator);
     }
 
-    fn put(&mut self, order: usize, name: String, value: Value, rotation: Rotation, generator: Option<Generator>) {
+    fn put(&mut self, order: usize, name: String, value: Value, rotation: Rotation, generator: Option<Box<Generator>>) {
         let (now, lifetimes, state) = (self.now, self.lifetimes, self.state);
         let outlook = self.outlook(&name);
         let kid = match outlook.newest {

@@ -10,10 +10,10 @@
 //! the first), so that none can be changed, moved, dropped from the middle or brought in from another vault. Each line
 //! has exactly one valid form; another spelling of the same JSON is refused like any other change.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::change::Change;
-use super::header::{FORMAT, VERSION, VaultKey};
+use super::change::{Change, Fields};
+use super::header::VaultKey;
 use super::seal::{self, NotAuthentic, Tag};
 use crate::failure::Failure;
 use crate::secret::Wiped;
@@ -24,12 +24,12 @@ pub type Link = Tag;
 /// What the first record is chained to.
 pub const NO_LINK: Link = [0; 16];
 
-#[derive(Serialize, Deserialize)]
-struct Metadata<C> {
+#[derive(Serialize)]
+struct Metadata<'a> {
     /// The newest audit line that was surely on the disk when the change was made.
     audited: u64,
     #[serde(flatten)]
-    change: C,
+    change: &'a Change,
 }
 
 /// A record, sealed: as it stands in the file, and as it is kept in memory.
@@ -107,8 +107,8 @@ impl Sealed {
         let (seq, rest) = rest.split_once(LINE_MIDDLE)?;
         let number: u64 = seq.parse().ok()?;
         let bytes = seal::decode(rest.strip_suffix(LINE_END)?)?;
-        let canonical = number.to_string() == seq && bytes.len() >= seal::OVERHEAD;
-        canonical.then(|| Self { seq: number, after, bytes: bytes.into_boxed_slice() })
+        let canonical = (seq == "0" || !seq.starts_with(['0', '+'])) && bytes.len() >= seal::OVERHEAD;
+        canonical.then_some(Self { seq: number, after, bytes })
     }
 }
 
@@ -129,7 +129,7 @@ impl Opened {
     /// If a later version of this program wrote something that this one does not know.
     pub fn change(&self) -> Result<(u64, Change), serde_json::Error> {
         let (metadata, _) = self.split().expect("checked when it was opened");
-        serde_json::from_slice(metadata).map(|Metadata { audited, change }| (audited, change))
+        serde_json::from_slice(metadata).and_then(Fields::read)
     }
 
     /// The value; empty where the change has none.
@@ -145,10 +145,7 @@ impl Opened {
 }
 
 fn associated(key: &VaultKey, seq: u64, after: Link) -> Vec<u8> {
-    let mut data = format!("{FORMAT} {VERSION} record {} ", key.vault_id).into_bytes();
-    data.extend_from_slice(&seq.to_be_bytes());
-    data.extend_from_slice(&after);
-    data
+    [key.records.as_bytes(), &seq.to_be_bytes(), &after].concat()
 }
 
 #[cfg(test)]

@@ -68,6 +68,41 @@ fn expect_damage_at(site: &Site, lines: &[Vec<u8>], line: usize, known: u64) {
 }
 
 #[test]
+fn a_vault_of_many_portions_is_read_as_it_was_and_damage_is_found_at_its_line() {
+    let site = Site::new("portions");
+    let mut vault = site.open();
+    let value = "x".repeat(MAX_VALUE);
+    for n in 0..12 {
+        put(&vault, &format!("s{n}"), &value);
+    }
+    for n in 0..4 {
+        put(&vault, &format!("s{n}"), "another");
+    }
+    for kept in [16, 12] {
+        let before = picture(&vault);
+        vault = site.reopen(vault);
+        assert_eq!(picture(&vault), before);
+        let mut lines = site.lines();
+        for line in (1..lines.len()).step_by(3) {
+            let middle = lines[line].len() / 2;
+            lines[line][middle] ^= 1;
+            expect_damage_at(&site, &lines, line + 1, u64::MAX);
+            lines[line][middle] ^= 1;
+        }
+        site.write(&lines.concat());
+        assert_eq!(before.versions.len(), kept);
+        for n in 0..4 {
+            delete(&vault, &format!("s{n}"));
+            put(&vault, &format!("s{n}"), &value);
+        }
+        assert!(vault.compact_dead().unwrap());
+        put(&vault, "s0", "behind the snapshot");
+        delete(&vault, "s0");
+        put(&vault, "s0", &value);
+    }
+}
+
+#[test]
 fn a_record_that_was_dropped_is_missed_at_the_line_behind_it() {
     for site in plain_and_compacted("dropped") {
         let (lines, last) = (site.lines(), site.look(0).unwrap().seq());

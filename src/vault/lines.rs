@@ -1,0 +1,141 @@
+//! The lines of a vault file, read and opened a portion at a time.
+
+use std::io::{BufRead, BufReader, Read};
+use std::panic::resume_unwind;
+use std::{iter, thread};
+
+use super::change::Change;
+use super::header::{Header, VaultKey};
+use super::load::LoadError;
+use super::record::{Link, NO_LINK, Sealed};
+use super::seal::NotAuthentic;
+
+/// No line of a vault is longer: the largest value, or the ids of a snapshot record, in base64.
+pub const LONGEST_LINE: u64 = 1 << 18;
+
+/// How many bytes of lines one thread opens at a time.
+pub const PORTION: usize = 1 << 18;
+
+/// Some lines of the file, and what the first of them is chained to.
+#[derive(Default)]
+pub struct Portion {
+    bytes: Vec<u8>,
+    /// Where each line ends.
+    ends: Vec<usize>,
+    after: Link,
+}
+
+impl Portion {
+    /// The lines, each with its newline.
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = iter::once(0).chain(self.ends.iter().copied());
+        begins.zip(&self.ends).map(|(begin, end)| &self.bytes[begin..*end])
+    }
+
+    /// How many they are.
+    pub fn count(&self) -> u64 {
+        self.ends.len() as u64
+    }
+
+    /// What a line behind these is chained to; it does not matter behind one that is no record.
+    pub fn link(&self) -> Link {
+        let last = self.lines().last().and_then(|line| Sealed::parse(line.strip_suffix(b"\n")?, NO_LINK));
+        last.map_or(self.after, |sealed| sealed.link())
+    }
+
+    /// Opens the records, until one does not open.
+    fn open(&self, key: &VaultKey) -> Vec<Result<Record, String>> {
+        let mut opened = Vec::with_capacity(self.ends.len());
+        let mut after = self.after;
+        for line in self.lines() {
+            let record = Record::open(line, after, key);
+            let link = record.as_ref().ok().map(|record| record.sealed.link());
+            opened.push(record);
+            let Some(link) = link else { break };
+            after = link;
+        }
+        opened
+    }
+}
+
+/// A vault file, read line by line.
+pub struct Lines<R>(BufReader<R>);
+
+impl<R: Read> Lines<R> {
+    /// The lines of `vault`.
+    pub fn of(vault: R) -> Self {
+        Self(BufReader::with_capacity(1 << 16, vault))
+    }
+
+    /// The first line, and its length.
+    pub fn header(&mut self) -> Result<(Header, u64), LoadError> {
+        let mut line = Vec::new();
+        if !self.read(&mut line)? {
+            return Err(LoadError::Header("the file is empty, a vault has at least a header line".to_owned()));
+        }
+        let header = Header::parse(line.strip_suffix(b"\n").unwrap_or(&line)).map_err(LoadError::Header)?;
+        match line.ends_with(b"\n") {
+            true => Ok((header, line.len() as u64)),
+            false => Err(LoadError::Header("the header line is not whole".to_owned())),
+        }
+    }
+
+    /// Makes `portion` the next lines, `wanted` bytes or a little more, but at most `at_most` lines; none at the end.
+    pub fn fill(&mut self, portion: &mut Portion, after: Link, wanted: usize, at_most: u64) -> Result<(), LoadError> {
+        portion.after = after;
+        portion.bytes.clear();
+        portion.ends.clear();
+        while portion.bytes.len() < wanted && portion.count() < at_most && self.read(&mut portion.bytes)? {
+            portion.ends.push(portion.bytes.len());
+        }
+        Ok(())
+    }
+
+    /// Appends the next line with its newline to `bytes`; without it if it is the last and not whole, or longer than any
+    /// record. Returns whether there was one.
+    fn read(&mut self, bytes: &mut Vec<u8>) -> Result<bool, LoadError> {
+        let mut limited = self.0.by_ref().take(LONGEST_LINE);
+        limited.read_until(b'\n', bytes).map(|read| read > 0).map_err(|why| LoadError::Io(why.to_string()))
+    }
+}
+
+/// A record that is authentic in its place.
+pub struct Record {
+    /// The record.
+    pub sealed: Sealed,
+    /// The newest audit line that was surely on the disk when the change was made.
+    pub audited: u64,
+    /// The change.
+    pub change: Change,
+}
+
+impl Record {
+    fn open(line: &[u8], after: Link, key: &VaultKey) -> Result<Self, String> {
+        let whole = line.strip_suffix(b"\n").ok_or("the last line is not whole")?;
+        let sealed = Sealed::parse(whole, after).ok_or("this is not a record")?;
+        let opened = sealed.open(key).map_err(|NotAuthentic| {
+            format!("record {} was changed, or does not belong behind the record before it", sealed.seq)
+        })?;
+        let (audited, change) = opened.change().map_err(|why| {
+            format!("record {} is authentic but unknown to this version of the program ({why})", sealed.seq)
+        })?;
+        Ok(Self { sealed, audited, change })
+    }
+}
+
+/// Opens two portions at a time: that is most of the work, and what a record is chained to is known without opening it.
+pub fn open_both(portions: &[Portion; 2], key: &VaultKey) -> [Vec<Result<Record, String>>; 2] {
+    let [here, there] = portions;
+    if there.count() == 0 {
+        return [here.open(key), Vec::new()];
+    }
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("load".to_owned()).spawn_scoped(scope, || there.open(key));
+        let opened = here.open(key);
+        let other = match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(_) => there.open(key),
+        };
+        [opened, other]
+    })
+}
