@@ -95,6 +95,10 @@ impl State {
                 secret.newest = secret.newest.max(Some(version.kid));
                 self.version_count += 1;
                 self.live_bytes += record.line_length();
+                if secret.versions.is_empty() {
+                    // Most secrets have one version, and by itself the first would take the room of four.
+                    secret.versions.reserve_exact(1);
+                }
                 secret.versions.push_back(Kept { version, readable_until: None, record });
                 Vec::new()
             }
@@ -130,6 +134,7 @@ impl State {
             self.live_bytes -= kept.record.line_length();
         }
         if existed && secret.versions.is_empty() {
+            secret.versions = VecDeque::new();
             self.secret_count -= 1;
         }
         removed
