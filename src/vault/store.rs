@@ -31,17 +31,23 @@ pub trait Store: Send {
     fn replace(&mut self, successor: Successor) -> io::Result<()>;
 }
 
+/// How many bytes of a successor are written before they are synced. All at once would hold up those who sync a change
+/// meanwhile, on a file system that has one journal for both.
+const BETWEEN_SYNCS: u64 = 4 << 20;
+
 /// Content that is to replace the present one.
 pub struct Successor {
     path: PathBuf,
     file: io::BufWriter<File>,
     length: u64,
+    synced: u64,
 }
 
 impl Successor {
     /// Makes durable what was written so far.
     pub fn sync(&mut self) -> io::Result<()> {
         self.file.flush()?;
+        self.synced = self.length;
         self.file.get_ref().sync_data()
     }
 }
@@ -57,6 +63,9 @@ impl Write for Successor {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.length += written as u64;
+        if self.length - self.synced >= BETWEEN_SYNCS {
+            self.sync()?;
+        }
         Ok(written)
     }
 
@@ -176,7 +185,7 @@ impl Store for FileStore {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
         // Without a daemon, root may be writing for it.
         files::give_to_the_owner_of(&self.path, &file)?;
-        Ok(Successor { path, file: io::BufWriter::with_capacity(1 << 16, file), length: 0 })
+        Ok(Successor { path, file: io::BufWriter::with_capacity(1 << 16, file), length: 0, synced: 0 })
     }
 
     fn replace(&mut self, mut successor: Successor) -> io::Result<()> {
