@@ -159,11 +159,13 @@ pub fn give_to_the_owner_of(path: &Path, file: &File) -> io::Result<()> {
     std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
-/// Makes the directory `path`, and those above it that are missing, with mode 0700; one that exists is left as it is.
+/// Makes the directory `path`, and those above it that are missing, durably, with mode 0700; one that exists is left as it
+/// is.
 pub fn create_dir(path: &Path) -> io::Result<()> {
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
     }
+    create_dir(parent(path))?;
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     sync_parent(path)
 }
