@@ -112,6 +112,12 @@ impl Prepared {
         let lifetimes =
             Lifetimes { rotation_days: config.security.rotation_days, grace_days: config.security.grace_days };
         let vault = Arc::new(found_vault.open(vault_path, audit.clone(), clock.clone(), lifetimes)?);
+        // A daemon that was killed may have left names that are not durable; on its very first start, that of a directory
+        // or of the key.
+        files::sync_parent(audit_path).map_err(|why| Failure::new(audit_path.display(), why))?;
+        if audit.tip().seq == 0 {
+            [vault_path, audit_path, master_key_path].into_iter().for_each(|path| files::sync_all_above(path));
+        }
         audit.write_synced(first_lines).map_err(|why| Failure::new(audit_path.display(), why))?;
 
         let listener = match (&tls, &config.server.tls) {

@@ -190,6 +190,15 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
     File::open(parent(path))?.sync_all()
 }
 
+/// Makes durable, as far as this process may, that the directories are there in which `path` lies, and what is in them.
+pub fn sync_all_above(path: &Path) {
+    let mut below = path;
+    while let Some(directory) = below.parent() {
+        let _ = sync_parent(below);
+        below = directory;
+    }
+}
+
 /// The directory that `path` lies in; `.` for a bare file name.
 pub fn parent(path: &Path) -> &Path {
     match path.parent() {
