@@ -121,6 +121,7 @@ impl Found {
             syncs: GroupCommit::default(),
             synced: AtomicU64::new(tail.tip.seq),
             failing: AtomicBool::new(false),
+            sync_due: AtomicBool::new(false),
             clock,
             stats: Stats::default(),
         })
@@ -153,6 +154,8 @@ pub struct AuditLog {
     /// The newest line that is surely on the disk.
     synced: AtomicU64,
     failing: AtomicBool,
+    /// So much is unsynced that whoever writes next is to sync it.
+    sync_due: AtomicBool,
     clock: Clock,
     stats: Stats,
 }
@@ -180,12 +183,18 @@ pub struct Stats {
 }
 
 impl AuditLog {
-    /// Writes `entry`. It is not synced: a killed process does not lose it, a power cut may.
+    /// Writes `entry`. It is not synced: a killed process does not lose it, a power cut may. One in thousands waits for a
+    /// sync of those before it, so that there are never too many.
     ///
     /// # Errors
     /// Only [`AuditFailure::NotWritten`].
     pub fn write(&self, entry: Entry) -> Result<(), AuditFailure> {
-        self.submit(vec![entry]).map(|_| ())
+        let seq = self.submit(vec![entry])?;
+        if self.sync_due.load(Ordering::Relaxed) && self.sync_due.swap(false, Ordering::SeqCst) {
+            // If it fails, that has its own consequences; the entry is written.
+            let _ = self.sync_through(seq);
+        }
+        Ok(())
     }
 
     /// Writes `entries` in their order, next to each other, and syncs them.
@@ -219,6 +228,9 @@ impl AuditLog {
             }
         }
         self.failing.store(writer.failing().is_some(), Ordering::SeqCst);
+        if writer.is_sync_due() {
+            self.sync_due.store(true, Ordering::SeqCst);
+        }
         written.map(|_| writer.tip().seq)
     }
 

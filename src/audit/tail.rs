@@ -10,6 +10,9 @@ use ed25519_dalek::VerifyingKey;
 
 use super::chain::{self, Fault, Tip};
 
+/// How much of a log is never left unsynced, unless it is one batch.
+pub const MOST_UNSYNCED: u64 = 1 << 20;
+
 /// How much is read at first; twice as much as long as no signed line is found.
 const CHUNK: u64 = 16 * 1024;
 
@@ -38,6 +41,7 @@ pub enum TailError {
 
 /// Finds the end of the log `file`, which has `size` bytes.
 pub fn find(file: &File, size: u64, key: &VerifyingKey) -> Result<Tail, TailError> {
+    let size = find_unwritten(file, size).map_err(TailError::Io)?;
     let mut wanted = CHUNK;
     loop {
         let start = size.saturating_sub(wanted);
@@ -50,6 +54,27 @@ pub fn find(file: &File, size: u64, key: &VerifyingKey) -> Result<Tail, TailErro
             return Ok(Tail { tip: Tip::START, length: 0 });
         }
         wanted *= 2;
+    }
+}
+
+/// Where the first byte stands that was never written, a zero; else `size`.
+///
+/// A power cut may lose a write and keep the ones behind it. What may have been unsynced is looked through for that.
+fn find_unwritten(file: &File, size: u64) -> io::Result<u64> {
+    let (mut found, mut end) = (size, size);
+    loop {
+        let start = end.saturating_sub(MOST_UNSYNCED);
+        let mut bytes = vec![0; (end - start) as usize];
+        file.read_exact_at(&mut bytes, start)?;
+        if bytes.contains(&0) {
+            found = start + bytes.iter().take_while(|byte| **byte != 0).count() as u64;
+        }
+        // A batch that begins farther ahead may be unsynced from its first line on.
+        let is_signed = |line: &[u8]| chain::read(line).is_ok_and(|line| line.signature.is_some());
+        if start == 0 || bytes.split(|byte| *byte == b'\n').nth(1).is_some_and(is_signed) {
+            return Ok(found);
+        }
+        end = start;
     }
 }
 

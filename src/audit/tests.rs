@@ -317,3 +317,5 @@ fn many_threads_share_writes_and_none_loses_its_order() {
         assert_eq!(pair[0][..6], pair[1][..6], "entries of one call stand next to each other");
     }
 }
+
+mod holes;

@@ -8,7 +8,7 @@ use super::chain::Tip;
 use super::checkpoint::Checkpoint;
 use super::entry::{Entry, Event};
 use super::file::{Handle, LogFile};
-use super::tail::Tail;
+use super::tail::{MOST_UNSYNCED, Tail};
 use crate::clock::Timestamp;
 
 /// The end of the log, in the hands of one thread at a time.
@@ -18,6 +18,8 @@ pub struct Writer {
     tip: Tip,
     /// As far as the file is surely on the disk.
     synced: Mark,
+    /// Somebody was asked to sync.
+    sync_asked: bool,
     /// Behind the end there may be bytes of a failed write, or before it bytes that a failed sync lost.
     suspect: bool,
     failing: Option<Failing>,
@@ -40,7 +42,7 @@ struct Failing {
 impl Writer {
     pub fn new(file: LogFile, key: SigningKey, Tail { tip, length }: Tail) -> Self {
         let synced = Mark { tip, length };
-        Self { file, key, tip, synced, suspect: false, failing: None, buffer: Vec::new() }
+        Self { file, key, tip, synced, sync_asked: false, suspect: false, failing: None, buffer: Vec::new() }
     }
 
     pub fn tip(&self) -> &Tip {
@@ -87,6 +89,10 @@ impl Writer {
             let key = entries.peek().is_none().then_some(&self.key);
             tip.append(entry, now, key, &mut self.buffer);
         }
+        if self.unsynced() + self.buffer.len() as u64 > MOST_UNSYNCED {
+            // Whoever was asked to sync is too slow.
+            self.sync()?;
+        }
         if let Err(why) = self.file.append(&self.buffer) {
             self.suspect = self.file.cut_rest().is_err();
             return Err(why);
@@ -94,6 +100,25 @@ impl Writer {
         let lines = tip.seq - self.tip.seq;
         self.tip = tip;
         Ok(lines)
+    }
+
+    /// How many bytes are not surely on the disk.
+    pub fn unsynced(&self) -> u64 {
+        self.file.length() - self.synced.length
+    }
+
+    /// Whether so much is unsynced that a start would soon have to look through more than it does. It is said once.
+    pub fn is_sync_due(&mut self) -> bool {
+        let is_due = self.unsynced() > MOST_UNSYNCED / 2 && !self.sync_asked;
+        self.sync_asked |= is_due;
+        is_due
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let (handle, mark) = self.to_sync();
+        handle.sync().inspect_err(|_| self.suspect = true)?;
+        self.synced(mark);
+        Ok(())
     }
 
     /// The line that ends a time in which nothing could be written.
@@ -127,6 +152,7 @@ impl Writer {
 
     /// A sync that began at `mark` succeeded.
     pub fn synced(&mut self, mark: Mark) {
+        self.sync_asked = false;
         // A new file may have been begun meanwhile, which makes everything before it durable.
         if mark.tip.seq > self.synced.tip.seq {
             self.synced = mark;
