@@ -21,6 +21,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// `[paths]`
     pub paths: PathsConfig,
+    /// `[audit]`
+    pub audit: AuditConfig,
     /// `[security]`
     pub security: SecurityConfig,
     /// `[crypto]`
@@ -85,6 +87,15 @@ pub struct PathsConfig {
     pub master_key_path: PathBuf,
 }
 
+/// The files of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AuditConfig {
+    /// The size at which the file is closed as a segment, and a new one begun; never if there is none.
+    pub segment_bytes: Option<u64>,
+    /// How many closed segments are kept; all if there is none.
+    pub keep_segments: Option<usize>,
+}
+
 /// Lifetimes and access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityConfig {
@@ -147,6 +158,7 @@ impl Config {
         let mut root = document.root()?;
         config.server.read(root.table("server")?)?;
         config.paths.read(root.table("paths")?, document)?;
+        config.audit.read(root.table("audit")?)?;
         config.security.read(root.table("security")?)?;
         config.crypto.read(root.table("crypto")?)?;
         config.logging.read(root.table("logging")?)?;
@@ -300,6 +312,21 @@ fn resolved(path: &Path) -> PathBuf {
         .or_else(by_parent)
         .or_else(|| std::path::absolute(path).ok())
         .unwrap_or_else(|| path.into())
+}
+
+impl AuditConfig {
+    fn read(&mut self, mut table: Table<'_>) -> Result<(), Failure> {
+        // A smaller size is most likely one in another unit.
+        table.set("segment_bytes", &mut self.segment_bytes, |value| value.integer(65_536..=1 << 50).map(Some))?;
+        let keep =
+            table.set("keep_segments", &mut self.keep_segments, |value| value.integer(1..=1_000_000).map(Some))?;
+        match keep {
+            Some(keep) if self.segment_bytes.is_none() => {
+                Err(keep.refuse("is how many segments are kept, and without `segment_bytes` there are none"))
+            }
+            _ => table.finish(),
+        }
+    }
 }
 
 impl Default for SecurityConfig {

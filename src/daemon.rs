@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::access::Access;
 use crate::api::{Api, MAX_BODY};
-use crate::audit::{self, AuditLog, Entry, Event, Outcome};
+use crate::audit::{self, AuditLog, Entry, Event, Outcome, Segmenting};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, PathsConfig};
 use crate::directory_locks::DirectoryLocks;
@@ -108,7 +108,8 @@ impl Prepared {
             log::warn!("{warning}");
         }
         let first_lines = first_lines(&found_vault, &found_audit, policy.sha256(), rollback);
-        let audit = Arc::new(found_audit.open(clock.clone())?);
+        let segmenting = Segmenting { bytes: config.audit.segment_bytes, keep: config.audit.keep_segments };
+        let audit = Arc::new(found_audit.open(clock.clone())?.segmented(segmenting));
         let lifetimes =
             Lifetimes { rotation_days: config.security.rotation_days, grace_days: config.security.grace_days };
         let vault = Arc::new(found_vault.open(vault_path, audit.clone(), clock.clone(), lifetimes)?);

@@ -135,9 +135,18 @@ impl Fresh {
 
     /// Puts it in its place, durably, instead of what is there: after a crash there is the one or the other, whole.
     pub fn replace(self) -> io::Result<()> {
+        let path = self.path.clone();
+        self.put()?;
+        sync_parent(&path)
+    }
+
+    /// The same, but that it stands there is not durable until [`sync_parent`].
+    ///
+    /// # Errors
+    /// If the disk refuses; what was there then is there still.
+    pub fn put(self) -> io::Result<()> {
         self.file.sync_all()?;
-        std::fs::rename(&self.fresh, &self.path)?;
-        sync_parent(&self.path)
+        std::fs::rename(&self.fresh, &self.path)
     }
 }
 

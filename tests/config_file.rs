@@ -36,6 +36,7 @@ fn an_empty_file_gives_the_defaults() {
     assert_eq!(config.paths.vault_path, Path::new("/opt/jarvis/secrets/vault.json"));
     assert_eq!(config.paths.audit_path, Path::new("/opt/jarvis/audit/audit.jsonl"));
     assert_eq!(config.paths.master_key_path, Path::new("/opt/jarvis/secrets/master.key"));
+    assert_eq!((config.audit.segment_bytes, config.audit.keep_segments), (None, None));
     assert_eq!(config.security.rotation_days, 90);
     assert_eq!(config.security.grace_days, 14);
     assert!(config.security.require_client_id_header);
@@ -86,6 +87,9 @@ fn every_key_takes_effect() {
         vault_path = "state/v"
         audit_path = "state/a"
         master_key_path = "state/k"
+        [audit]
+        segment_bytes = 65536
+        keep_segments = 1
         [security]
         rotation_days = 1
         grace_days = 0
@@ -106,6 +110,7 @@ fn every_key_takes_effect() {
     assert_eq!(config.paths.vault_path, Path::new("state/v"));
     assert_eq!(config.paths.audit_path, Path::new("state/a"));
     assert_eq!(config.paths.master_key_path, Path::new("state/k"));
+    assert_eq!((config.audit.segment_bytes, config.audit.keep_segments), (Some(65_536), Some(1)));
     assert_eq!((config.security.rotation_days, config.security.grace_days), (1, 0));
     assert!(!config.security.require_client_id_header);
     assert_eq!(config.security.rbac_policy_path, Path::new("p.toml"));
@@ -194,13 +199,13 @@ fn a_misspelt_key_or_section_is_refused_with_the_right_one() {
     assert_eq!(
         error("bind_addr = \"127.0.0.1:1\""),
         "c.toml:1:1: unknown key `bind_addr` at the top level; \
-         known here: `server`, `paths`, `security`, `crypto`, `logging`"
+         known here: `server`, `paths`, `audit`, `security`, `crypto`, `logging`"
     );
 }
 
 #[test]
 fn every_section_refuses_what_it_does_not_know() {
-    for section in ["server", "paths", "security", "crypto", "logging"] {
+    for section in ["server", "paths", "audit", "security", "crypto", "logging"] {
         let error = error(&format!("[{section}]\nx = 1"));
         assert!(error.starts_with(&format!("c.toml:2:1: unknown key `x` in [{section}]; known here: `")), "{error}");
     }
@@ -211,6 +216,7 @@ fn numbers_out_of_range_are_refused_and_those_at_its_ends_are_not() {
     for (section, key, least, most) in [
         ("server", "max_connections", 1, 65_535),
         ("server", "request_timeout_secs", 1, 3600),
+        ("audit", "segment_bytes", 65_536, 1_i64 << 50),
         ("security", "rotation_days", 1, 36_500),
         ("security", "grace_days", 0, 36_500),
     ] {
@@ -225,6 +231,21 @@ fn numbers_out_of_range_are_refused_and_those_at_its_ends_are_not() {
             );
         }
     }
+}
+
+#[test]
+fn segments_are_kept_only_where_there_are_any() {
+    let segments = |keep: &str| format!("[audit]\nkeep_segments = {keep}\nsegment_bytes = 65536");
+    for (keep, kept) in [("1", 1), ("1_000_000", 1_000_000)] {
+        assert_eq!(parse(&segments(keep)).audit.keep_segments, Some(kept));
+    }
+    for keep in ["0", "1_000_001"] {
+        let expected = "c.toml:2:17: `keep_segments` in [audit] must be an integer from 1 to 1000000";
+        assert_eq!(error(&segments(keep)), expected);
+    }
+    let alone = error("[audit]\nkeep_segments = 3");
+    let why = "is how many segments are kept, and without `segment_bytes` there are none";
+    assert_eq!(alone, format!("c.toml:2:17: `keep_segments` in [audit] {why}"));
 }
 
 #[test]

@@ -54,6 +54,8 @@ pub fn metrics(api: &Api, request: &Request) -> Result<Response, Problem> {
         audit_flushes: get(&audit.flushes),
         audit_syncs: get(&audit.syncs),
         audit_failures: get(&audit.failures),
+        audit_rotations: get(&audit.rotations),
+        audit_rotation_failures: get(&audit.rotation_failures),
         vault_bytes: get(&vault.bytes),
         live_records: get(&vault.live_records),
         dead_records: get(&vault.dead_records),

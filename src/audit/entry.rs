@@ -40,6 +40,8 @@ pub enum Event {
     Restore,
     /// The log goes on in a new file.
     LogReopen,
+    /// A closed segment of the log is deleted, since only so many are kept.
+    DeleteSegment,
     /// Lines can be written again, after a time in which they could not.
     AuditResumed,
     /// A checkpoint of this log was given out.

@@ -1,13 +1,14 @@
 //! The file under the log: appended to whole batch by whole batch, or not at all.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
+use super::segment;
 use crate::files;
 
 /// A file that is appended to.
@@ -30,6 +31,11 @@ impl LogFile {
             #[cfg(test)]
             faults: Arc::default(),
         })
+    }
+
+    /// Where the file stands.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where the next batch goes.
@@ -61,6 +67,11 @@ impl LogFile {
         }
     }
 
+    /// Takes away what a rotation that came to nothing has left.
+    pub fn forget_other_names(&self) -> io::Result<()> {
+        segment::forget_names_of(&self.file, &self.path)
+    }
+
     /// Writes `batch` behind what is there.
     pub fn append(&mut self, batch: &[u8]) -> io::Result<()> {
         #[cfg(test)]
@@ -84,7 +95,7 @@ impl LogFile {
         Ok(bytes)
     }
 
-    /// Opens the file anew and makes `bytes` the durable rest of it from byte `from` on.
+    /// Opens the file anew and makes `bytes` the durable rest of it from byte `from` on, and its place durable too.
     ///
     /// They are written once more: after a failed sync the system no longer holds them to be unwritten.
     pub fn rewrite(&mut self, from: u64, bytes: &[u8]) -> io::Result<()> {
@@ -93,7 +104,15 @@ impl LogFile {
         self.file = Arc::new(fresh);
         self.length = from + bytes.len() as u64;
         self.cut_rest()?;
-        self.handle().sync()
+        self.handle().sync()?;
+        self.sync_place()
+    }
+
+    /// Makes durable that the file stands at its path.
+    pub fn sync_place(&self) -> io::Result<()> {
+        #[cfg(test)]
+        self.faults.step()?;
+        files::sync_parent(&self.path)
     }
 
     /// Begins a new file at the path, durably, with `first` in it; it is never there without that.
@@ -114,6 +133,46 @@ impl LogFile {
         self.file = Arc::new(open(&self.path)?);
         self.length = first.len() as u64;
         Ok(())
+    }
+
+    /// Gives the file, which must be synced, the name `closed`, and begins a new one with `first` in it at the path. A file
+    /// stands there at any moment, and a crash leaves the one or the other; [`sync_place`](Self::sync_place) settles which.
+    ///
+    /// # Errors
+    /// If something of that name is there already, or the disk refuses; the file is then gone on with.
+    pub fn rotate(&mut self, closed: &Path, first: &[u8]) -> io::Result<()> {
+        self.forget_other_names()?;
+        #[cfg(test)]
+        self.faults.step()?;
+        // Unlike a rename, a link never replaces what is there.
+        std::fs::hard_link(&self.path, closed)?;
+        self.file = match self.put_anew(first) {
+            Ok(file) => Arc::new(file),
+            Err(why) => {
+                // If not even that succeeds, the next rotation or start tries again.
+                let _ = std::fs::remove_file(closed);
+                return Err(why);
+            }
+        };
+        self.length = first.len() as u64;
+        Ok(())
+    }
+
+    /// Puts a new file with `first` in it in place of the present one, whose second name must outlast the first one.
+    fn put_anew(&self, first: &[u8]) -> io::Result<File> {
+        self.sync_place()?;
+        #[cfg(test)]
+        self.faults.step()?;
+        let mut fresh = files::Fresh::begin(&self.path, 0o600)?;
+        fresh.file.write_all(first)?;
+        let file = fresh.file.try_clone()?;
+        #[cfg(test)]
+        self.faults.step()?;
+        if !self.is_in_place()? {
+            return Err(io::Error::other("another file stands in the log's place; move it away"));
+        }
+        fresh.put()?;
+        Ok(file)
     }
 }
 
@@ -152,6 +211,8 @@ pub mod faults {
         pub writes: AtomicU64,
         pub syncs: AtomicU64,
         pub cuts: AtomicU64,
+        /// Which of the next steps that change names fails, from 1; 0: none.
+        pub steps: AtomicU64,
     }
 
     fn next(left: &AtomicU64) -> io::Result<()> {
@@ -173,6 +234,13 @@ pub mod faults {
 
         pub fn set_len(&self) -> io::Result<()> {
             next(&self.cuts)
+        }
+
+        pub fn step(&self) -> io::Result<()> {
+            match next(&self.steps) {
+                Err(why) if self.steps.load(Ordering::SeqCst) == 0 => Err(why),
+                _ => Ok(()),
+            }
         }
     }
 }

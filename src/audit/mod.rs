@@ -7,155 +7,43 @@ mod chain;
 mod checkpoint;
 mod entry;
 mod file;
+mod found;
 mod keys;
 mod prefix;
+mod segment;
 mod tail;
 mod verify;
 mod writer;
 
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use ed25519_dalek::SigningKey;
 
 pub use chain::{Fault, Tip, hex, sha256_hex};
 pub use checkpoint::Checkpoint;
 pub use entry::{Entry, Event, Outcome};
+pub use found::Found;
 pub use keys::{public_key_from_pem, public_key_path, signing_key_from_pem, signing_key_path};
 pub use prefix::{Prefix, prefix_through};
+pub use segment::{Segment, Segmenting, list as segments};
 pub use verify::{Report, check, verify};
 
 use crate::clock::Clock;
-use crate::failure::Failure;
-use crate::files;
 use crate::sync::{GroupCommit, lock};
-use file::LogFile;
-use tail::{Tail, TailError};
 use writer::Writer;
-
-/// What was found at the log's place, and checked; nothing on the disk was changed.
-pub struct Found {
-    path: PathBuf,
-    key: Option<SigningKey>,
-    has_public_key: bool,
-    tail: Option<Tail>,
-    unfinished_bytes: u64,
-}
-
-impl Found {
-    /// Looks at the log at `path` and the keys beside it.
-    ///
-    /// # Errors
-    /// If the log's end is not as it was written, its key is missing, not private or another one.
-    pub fn look(path: &Path) -> Result<Self, Failure> {
-        let key_path = keys::signing_key_path(path);
-        let key = keys::read_signing_key(&key_path)?;
-        let public_path = keys::public_key_path(path);
-        let public = keys::read_public_key(&public_path)?;
-        if let (Some(key), Some(public)) = (&key, &public)
-            && key.verifying_key() != *public
-        {
-            let why = format!("is not the public half of {}; remove it, and it is made anew", key_path.display());
-            return Err(Failure::new(public_path.display(), why));
-        }
-        let mut found =
-            Self { path: path.to_owned(), key, has_public_key: public.is_some(), tail: None, unfinished_bytes: 0 };
-        let size = match path.symlink_metadata() {
-            Ok(meta) if !meta.is_file() => return Err(Failure::new(path.display(), "is not a regular file")),
-            Ok(meta) => meta.len(),
-            Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(found),
-            Err(why) => return Err(Failure::new(path.display(), why)),
-        };
-        if size == 0 {
-            return Ok(found);
-        }
-        let Some(key) = &found.key else {
-            let why = "the key that signed this log is missing; put it back, or move the log away to begin a new one";
-            return Err(Failure::new(key_path.display(), why));
-        };
-        let tail = std::fs::File::open(path)
-            .map_err(TailError::Io)
-            .and_then(|file| tail::find(&file, size, &key.verifying_key()))
-            .map_err(|why| explain(path, &why))?;
-        found.unfinished_bytes = size - tail.length;
-        found.tail = Some(tail);
-        Ok(found)
-    }
-
-    /// The newest line; none if there is no log yet.
-    pub fn tip(&self) -> Option<&Tip> {
-        self.tail.as_ref().map(|tail| &tail.tip).filter(|tip| tip.seq > 0)
-    }
-
-    /// Bytes that an interrupted write left at the end; [`open`](Self::open) cuts them off.
-    pub fn unfinished_bytes(&self) -> u64 {
-        self.unfinished_bytes
-    }
-
-    /// Makes what is missing, cuts off what an interrupted write left, and opens the log.
-    pub fn open(self, clock: Clock) -> Result<AuditLog, Failure> {
-        let fail = |why: std::io::Error| Failure::new(self.path.display(), why);
-        files::create_dir(files::parent(&self.path)).map_err(fail)?;
-        let key = match self.key {
-            Some(key) => key,
-            None => {
-                let key = keys::create_signing_key(&keys::signing_key_path(&self.path))?;
-                log::info!("Generated new audit signing key");
-                key
-            }
-        };
-        if !self.has_public_key {
-            keys::create_public_key(&keys::public_key_path(&self.path), &key.verifying_key())?;
-        }
-        if !self.path.exists() {
-            files::create(&self.path, 0o600, b"").map_err(fail)?;
-        }
-        let tail = self.tail.unwrap_or(Tail { tip: Tip::START, length: 0 });
-        let file = LogFile::open(&self.path, tail.length).map_err(fail)?;
-        file.cut_rest().and_then(|()| file.handle().sync()).map_err(fail)?;
-        log::info!("Audit log initialized: {}", self.path.display());
-        Ok(AuditLog {
-            writer: Mutex::new(Writer::new(file, key, tail)),
-            writes: GroupCommit::default(),
-            syncs: GroupCommit::default(),
-            synced: AtomicU64::new(tail.tip.seq),
-            failing: AtomicBool::new(false),
-            sync_due: AtomicBool::new(false),
-            clock,
-            stats: Stats::default(),
-        })
-    }
-}
-
-fn explain(path: &Path, why: &TailError) -> Failure {
-    match why {
-        TailError::Io(why) => Failure::new(path.display(), why),
-        TailError::Damaged { after, fault } => {
-            let place = match after {
-                0 => "near its end".to_owned(),
-                seq => format!("behind line number {seq}"),
-            };
-            let what_to_do = format!(
-                "nothing was changed; look with `jarvis-secretsd audit verify {}`, and move the log away only if you \
-                 accept that loss",
-                path.display()
-            );
-            Failure::new(path.display(), format_args!("damaged {place}: {fault}; {what_to_do}"))
-        }
-    }
-}
 
 /// The log, open.
 pub struct AuditLog {
     writer: Mutex<Writer>,
     writes: GroupCommit<Vec<Entry>, Result<u64, String>>,
-    syncs: GroupCommit<(), Result<(), String>>,
+    /// An item is whether the file is to be rotated as well.
+    syncs: GroupCommit<bool, Result<(), String>>,
     /// The newest line that is surely on the disk.
     synced: AtomicU64,
     failing: AtomicBool,
     /// So much is unsynced that whoever writes next is to sync it.
     sync_due: AtomicBool,
+    /// The file has become full, and nobody has begun to rotate it.
+    full: AtomicBool,
     clock: Clock,
     stats: Stats,
 }
@@ -180,9 +68,34 @@ pub struct Stats {
     pub syncs: AtomicU64,
     /// Writes and syncs that failed.
     pub failures: AtomicU64,
+    /// Files that were closed as segments because they were full.
+    pub rotations: AtomicU64,
+    /// Times that this failed.
+    pub rotation_failures: AtomicU64,
 }
 
 impl AuditLog {
+    fn new(writer: Writer, clock: Clock) -> Self {
+        let synced = AtomicU64::new(writer.synced_seq());
+        Self {
+            writer: Mutex::new(writer),
+            writes: GroupCommit::default(),
+            syncs: GroupCommit::default(),
+            synced,
+            failing: AtomicBool::new(false),
+            sync_due: AtomicBool::new(false),
+            full: AtomicBool::new(false),
+            clock,
+            stats: Stats::default(),
+        }
+    }
+
+    /// The same log, whose file is closed and gone on from as `segmenting` says.
+    pub fn segmented(self, segmenting: Segmenting) -> Self {
+        lock(&self.writer).segment(segmenting);
+        self
+    }
+
     /// Writes `entry`. It is not synced: a killed process does not lose it, a power cut may. One in thousands waits for a
     /// sync of those before it, so that there are never too many.
     ///
@@ -209,6 +122,10 @@ impl AuditLog {
             let flushed = self.flush(batches);
             vec![flushed; count]
         });
+        if self.full.load(Ordering::Relaxed) && self.full.swap(false, Ordering::SeqCst) {
+            // If the sync fails, that has its own consequences; the lines are written.
+            let _ = self.sync_in_turn(true);
+        }
         flushed.map_err(AuditFailure::NotWritten)
     }
 
@@ -231,6 +148,9 @@ impl AuditLog {
         if writer.is_sync_due() {
             self.sync_due.store(true, Ordering::SeqCst);
         }
+        if writer.is_full() {
+            self.full.store(true, Ordering::SeqCst);
+        }
         written.map(|_| writer.tip().seq)
     }
 
@@ -238,7 +158,41 @@ impl AuditLog {
         if self.synced.load(Ordering::SeqCst) >= seq {
             return Ok(());
         }
-        self.syncs.submit((), |waiting| vec![self.sync(); waiting.len()])
+        self.sync_in_turn(false)
+    }
+
+    /// Makes durable what was written until now, and then closes the file as a segment if somebody whose turn it is `rotate`s.
+    ///
+    /// Most of a segment is thus synced before anybody has to wait, and no sync is under way when its file changes.
+    fn sync_in_turn(&self, rotate: bool) -> Result<(), String> {
+        self.syncs.submit(rotate, |waiting| {
+            let synced = self.sync();
+            if waiting.contains(&true) {
+                self.rotate();
+            }
+            vec![synced; waiting.len()]
+        })
+    }
+
+    fn rotate(&self) {
+        let rotated = {
+            let mut writer = lock(&self.writer);
+            let rotated = writer.rotate(self.clock.now());
+            self.failing.store(writer.failing().is_some(), Ordering::SeqCst);
+            self.synced.store(writer.synced_seq(), Ordering::SeqCst);
+            rotated
+        };
+        let Some(surplus) = rotated else {
+            self.stats.rotation_failures.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        self.stats.rotations.fetch_add(1, Ordering::Relaxed);
+        for Segment { path, .. } in surplus {
+            match std::fs::remove_file(&path) {
+                Ok(()) => log::info!("Audit log: deleted the closed segment {}", path.display()),
+                Err(why) => log::error!("Audit log: {} could not be deleted: {why}", path.display()),
+            }
+        }
     }
 
     fn sync(&self) -> Result<(), String> {

@@ -1,9 +1,15 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::verify::{Verifier, Wrong};
 use super::*;
 use crate::clock::Timestamp;
+use crate::failure::Failure;
+use crate::files;
+
+mod holes;
+mod segments;
 
 const NOW: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);
 
@@ -317,5 +323,3 @@ fn many_threads_share_writes_and_none_loses_its_order() {
         assert_eq!(pair[0][..6], pair[1][..6], "entries of one call stand next to each other");
     }
 }
-
-mod holes;

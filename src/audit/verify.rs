@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::VerifyingKey;
@@ -10,6 +10,7 @@ use ed25519_dalek::VerifyingKey;
 use super::chain::{self, Fault, Tip};
 use super::checkpoint::Checkpoint;
 use super::keys;
+use super::segment::{self, Segment};
 use super::tail::is_torn;
 use crate::clock::Timestamp;
 use crate::failure::Failure;
@@ -22,6 +23,8 @@ const LONGEST_LINE: u64 = 1 << 20;
 pub struct Report {
     /// How many lines were checked.
     pub lines: u64,
+    /// How many files they are in.
+    pub files: u64,
     /// The first line's number. If it is not 1, earlier files of the log were not given and not checked.
     pub first_seq: u64,
     /// The last line's number.
@@ -36,14 +39,19 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { lines, first_seq, last_seq, from, to, torn_bytes } = self;
+        let Self { lines, files, first_seq, last_seq, from, to, torn_bytes } = self;
         if *lines == 0 {
             write!(f, "0 lines: the log is empty")?;
         } else {
-            write!(f, "{lines} lines, {first_seq} to {last_seq}, from {from} to {to}: chain and signatures hold")?;
+            let in_files = if *files > 1 { format!(", in {files} files") } else { String::new() };
+            write!(
+                f,
+                "{lines} lines, {first_seq} to {last_seq}, from {from} to {to}{in_files}: chain and signatures hold"
+            )?;
         }
         if *first_seq > 1 {
-            write!(f, "\nlines 1 to {} are in earlier files, which were not given and not checked", first_seq - 1)?;
+            let note = "are in earlier files, which were neither given nor found beside it, and not checked";
+            write!(f, "\nlines 1 to {} {note}", first_seq - 1)?;
         }
         if *torn_bytes > 0 {
             let note = "of an interrupted write (a crash), no forgery; the daemon cuts them off at its next start";
@@ -53,7 +61,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// Checks the log in `files`, which are in the order in which they were written.
+/// Checks the log in `files`, which are in the order in which they were written. One file stands for itself and the closed
+/// segments beside it.
 ///
 /// `public_key` is by default the one beside the first file. With a checkpoint, the log must also hold the line that the
 /// checkpoint names: without one, nobody can tell a log whose last lines were cut off from one that ended there.
@@ -67,13 +76,24 @@ pub fn verify(files: &[PathBuf], public_key: Option<&Path>, checkpoint: Option<&
         .ok_or_else(|| Failure::new(key_path.display(), "there is no public key; name one with --public-key FILE"))?;
     let checkpoint = checkpoint.map(|path| Checkpoint::read(path, &key)).transpose()?;
     let mut verifier = Verifier::new(&key, checkpoint);
-    for (index, path) in files.iter().enumerate() {
-        let file = File::open(path).map_err(|why| Failure::new(path.display(), why))?;
-        let reader = BufReader::with_capacity(1 << 16, file);
-        let wrong = |Wrong { line, why }| Failure::new(format_args!("{}:{line}", path.display()), why);
-        verifier.read(reader, index + 1 == files.len()).map_err(wrong)?;
+    // It is opened before its segments are looked for: a daemon at work may close it at any moment.
+    let (last, earlier) = files.split_last().expect("there is a first one");
+    let in_file = |path: &Path, why: std::io::Error| Failure::new(path.display(), why);
+    let newest = File::open(last).map_err(|why| in_file(last, why))?;
+    if earlier.is_empty() {
+        for Segment { path, .. } in segment::before(&newest, last).map_err(|why| in_file(last, why))? {
+            match File::open(&path) {
+                // The daemon has deleted it meanwhile, as one of the oldest.
+                Err(why) if why.kind() == ErrorKind::NotFound && verifier.report.lines == 0 => {}
+                file => verifier.read_file(&file.map_err(|why| in_file(&path, why))?, &path, false)?,
+            }
+        }
     }
-    let last = &files[files.len() - 1];
+    for path in earlier {
+        let file = File::open(path).map_err(|why| in_file(path, why))?;
+        verifier.read_file(&file, path, false)?;
+    }
+    verifier.read_file(&newest, last, true)?;
     verifier.finish().map_err(|why| Failure::new(last.display(), why))
 }
 
@@ -111,8 +131,15 @@ pub struct Verifier<'a> {
 impl<'a> Verifier<'a> {
     pub fn new(key: &'a VerifyingKey, checkpoint: Option<Checkpoint>) -> Self {
         let start = Tip::START.timestamp;
-        let report = Report { lines: 0, first_seq: 0, last_seq: 0, from: start, to: start, torn_bytes: 0 };
+        let report = Report { lines: 0, files: 0, first_seq: 0, last_seq: 0, from: start, to: start, torn_bytes: 0 };
         Self { key, checkpoint, tip: None, unsigned: None, report }
+    }
+
+    fn read_file(&mut self, file: &File, path: &Path, is_last: bool) -> Result<(), Failure> {
+        self.report.files += 1;
+        let reader = BufReader::with_capacity(1 << 16, file);
+        let wrong = |Wrong { line, why }| Failure::new(format_args!("{}:{line}", path.display()), why);
+        self.read(reader, is_last).map_err(wrong)
     }
 
     /// Reads one file of the log. Only the last one may end with an interrupted write.

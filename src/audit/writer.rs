@@ -1,6 +1,7 @@
 //! Appending to the log: lines chained and signed, whole batches, and what is done when the disk refuses.
 
 use std::io;
+use std::path::Path;
 
 use ed25519_dalek::SigningKey;
 
@@ -8,6 +9,7 @@ use super::chain::Tip;
 use super::checkpoint::Checkpoint;
 use super::entry::{Entry, Event};
 use super::file::{Handle, LogFile};
+use super::segment::{self, Segment, Segmenting};
 use super::tail::{MOST_UNSYNCED, Tail};
 use crate::clock::Timestamp;
 
@@ -23,6 +25,11 @@ pub struct Writer {
     /// Behind the end there may be bytes of a failed write, or before it bytes that a failed sync lost.
     suspect: bool,
     failing: Option<Failing>,
+    segmenting: Segmenting,
+    /// The length at which it is said that the file is full.
+    full_at: u64,
+    /// The last rotation failed, which the log for people knows.
+    is_stuck: bool,
     buffer: Vec<u8>,
 }
 
@@ -41,8 +48,34 @@ struct Failing {
 
 impl Writer {
     pub fn new(file: LogFile, key: SigningKey, Tail { tip, length }: Tail) -> Self {
-        let synced = Mark { tip, length };
-        Self { file, key, tip, synced, sync_asked: false, suspect: false, failing: None, buffer: Vec::new() }
+        Self {
+            file,
+            key,
+            tip,
+            synced: Mark { tip, length },
+            sync_asked: false,
+            suspect: false,
+            failing: None,
+            segmenting: Segmenting::default(),
+            full_at: u64::MAX,
+            is_stuck: false,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// From now on, the file is full at this size, and so many closed ones are kept.
+    pub fn segment(&mut self, segmenting: Segmenting) {
+        self.segmenting = segmenting;
+        self.full_at = segmenting.bytes.unwrap_or(u64::MAX);
+    }
+
+    /// Whether the file has become full. It is said once; then [`rotate`](Self::rotate) is due.
+    pub fn is_full(&mut self) -> bool {
+        let is_full = self.file.length() >= self.full_at;
+        if is_full {
+            self.full_at = u64::MAX;
+        }
+        is_full
     }
 
     pub fn tip(&self) -> &Tip {
@@ -82,13 +115,10 @@ impl Writer {
             );
             self.begin_anew("the file before this one was deleted", now)?;
         }
-        let mut tip = self.tip;
-        self.buffer.clear();
-        let mut entries = self.resumed().into_iter().chain(entries).peekable();
-        while let Some(entry) = entries.next() {
-            let key = entries.peek().is_none().then_some(&self.key);
-            tip.append(entry, now, key, &mut self.buffer);
-        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        let tip = self.compose(self.resumed().into_iter().chain(entries), now, &mut buffer);
+        self.buffer = buffer;
         if self.unsynced() + self.buffer.len() as u64 > MOST_UNSYNCED {
             // Whoever was asked to sync is too slow.
             self.sync()?;
@@ -119,6 +149,17 @@ impl Writer {
         handle.sync().inspect_err(|_| self.suspect = true)?;
         self.synced(mark);
         Ok(())
+    }
+
+    /// Appends the lines that follow the newest one to `out`, the last of them signed, and returns what is then the newest.
+    fn compose(&self, entries: impl Iterator<Item = Entry>, now: Timestamp, out: &mut Vec<u8>) -> Tip {
+        let mut tip = self.tip;
+        let mut entries = entries.peekable();
+        while let Some(entry) = entries.next() {
+            let key = entries.peek().is_none().then_some(&self.key);
+            tip.append(entry, now, key, out);
+        }
+        tip
     }
 
     /// The line that ends a time in which nothing could be written.
@@ -214,16 +255,70 @@ impl Writer {
         self.begin_anew("the log goes on from the file before this one", now)
     }
 
-    fn begin_anew(&mut self, why: &str, now: Timestamp) -> io::Result<()> {
-        let mut tip = self.tip;
+    /// Goes on in a new file where there is none, or an empty one; `why` is what its first line says.
+    pub fn begin_anew(&mut self, why: &str, now: Timestamp) -> io::Result<()> {
         let mut first = Vec::new();
-        let entry = Entry { detail: Some(why.to_owned()), ..Entry::new(Event::LogReopen) };
-        tip.append(entry, now, Some(&self.key), &mut first);
+        let tip = self.compose(std::iter::once(reopened(why.to_owned())), now, &mut first);
         self.file.begin_anew(&first)?;
         self.tip = tip;
         self.synced = Mark { tip, length: self.file.length() };
         self.suspect = false;
+        self.segment(self.segmenting);
         Ok(())
+    }
+
+    /// Closes the file as a segment, goes on in a new one, and returns the segments that are now to be deleted, which that
+    /// one says. No sync may be under way.
+    ///
+    /// None if it could not: the file is gone on with, and full again when it has grown by an eighth.
+    pub fn rotate(&mut self, now: Timestamp) -> Option<Vec<Segment>> {
+        let rotated = self.try_rotate(now);
+        if let Err(why) = &rotated {
+            self.full_at = self.segmenting.bytes.map_or(u64::MAX, |bytes| self.file.length() + bytes / 8);
+            if !self.is_stuck {
+                log::error!(
+                    "Audit log could not be rotated: {why}; it goes on in the file that it has, and tries again"
+                );
+            }
+        } else if self.is_stuck {
+            log::info!("Audit log can be rotated again");
+        }
+        self.is_stuck = rotated.is_err();
+        let surplus = rotated.ok()?;
+        if let Err(why) = self.file.sync_place() {
+            self.sync_failed(&why).ok()?;
+        }
+        self.synced = Mark { tip: self.tip, length: self.file.length() };
+        Some(surplus)
+    }
+
+    fn try_rotate(&mut self, now: Timestamp) -> io::Result<Vec<Segment>> {
+        if self.suspect {
+            self.repair()?;
+        }
+        if !self.file.is_in_place()? {
+            return Err(io::Error::other("it does not stand in its place any more; SIGHUP begins a new one there"));
+        }
+        if let Err(why) = self.file.handle().sync() {
+            self.suspect = true;
+            return Err(why);
+        }
+        let (log, last) = (self.file.path(), self.tip.seq);
+        let closed = segment::path(log, last);
+        let surplus = match self.segmenting.keep {
+            Some(keep) => segment::surplus(segment::list(log)?, last, keep),
+            None => Vec::new(),
+        };
+        let entry = reopened(format!("the log goes on from {}", file_name(&closed)));
+        let entries = std::iter::once(entry).chain(surplus.iter().map(deleted));
+        let mut first = Vec::new();
+        let tip = self.compose(entries, now, &mut first);
+        self.file.rotate(&closed, &first)?;
+        // Until its place is durable, all of the new file is unsynced.
+        self.synced = Mark { tip: self.tip, length: 0 };
+        self.tip = tip;
+        self.segment(self.segmenting);
+        Ok(surplus)
     }
 
     /// Lets a test make the disk fail.
@@ -231,4 +326,17 @@ impl Writer {
     pub fn faults(&self) -> std::sync::Arc<super::file::faults::Faults> {
         self.file.faults.clone()
     }
+}
+
+fn reopened(detail: String) -> Entry {
+    Entry { detail: Some(detail), ..Entry::new(Event::LogReopen) }
+}
+
+fn deleted(segment: &Segment) -> Entry {
+    let detail = format!("{}, up to line {}", file_name(&segment.path), segment.last);
+    Entry { detail: Some(detail), ..Entry::new(Event::DeleteSegment) }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -10,7 +10,7 @@ pub const COMMAND: Command = Command {
     name: "audit verify",
     operands: Operands::some("FILE..."),
     options: &[PUBLIC_KEY, CHECKPOINT],
-    summary: "check an audit log, whose files are given in the order in which they were written",
+    summary: "check an audit log: one file and the closed segments beside it, or all that are given, oldest first",
     run: verify,
 };
 

@@ -143,6 +143,8 @@ mod tests {
             audit_flushes: 10,
             audit_syncs: 11,
             audit_failures: 12,
+            audit_rotations: 28,
+            audit_rotation_failures: 29,
             vault_bytes: 13,
             live_records: 14,
             dead_records: 15,

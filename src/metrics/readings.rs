@@ -32,6 +32,10 @@ pub struct Readings {
     pub audit_syncs: u64,
     /// Times that the audit log could not be written.
     pub audit_failures: u64,
+    /// Files of the audit log that were closed as segments.
+    pub audit_rotations: u64,
+    /// Times that this failed, and the file was gone on with.
+    pub audit_rotation_failures: u64,
     /// Size of the vault file.
     pub vault_bytes: u64,
     /// Records of the vault file that are still needed.
@@ -103,6 +107,13 @@ impl Readings {
         page.counter("audit_syncs_total", "Times that the audit log was made durable.").value(self.audit_syncs);
         page.counter("audit_failures_total", "Times that the audit log could not be written.")
             .value(self.audit_failures);
+        page.counter("audit_rotations_total", "Files of the audit log that were closed as segments.")
+            .value(self.audit_rotations);
+        page.counter(
+            "audit_rotation_failures_total",
+            "Times that the audit log could not be rotated, and its file was gone on with.",
+        )
+        .value(self.audit_rotation_failures);
     }
 
     fn write_connections(&self, page: &mut Page) {

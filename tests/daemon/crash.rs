@@ -233,7 +233,7 @@ impl Ledger {
     fn new() -> Self {
         let site = Site::new();
         // What is replaced is dead at once, so that there is something to compact.
-        site.edit("config.toml", "[security]\n", "[security]\ngrace_days = 0\n");
+        site.edit("config.toml", "[security]\n", "[audit]\nsegment_bytes = 65536\n[security]\ngrace_days = 0\n");
         Self {
             site,
             secrets: (0..NAMES).map(|_| State::Absent).collect(),
@@ -358,6 +358,10 @@ fn no_kill_loses_what_was_acknowledged_or_leaves_a_change_without_its_audit_line
     }
     let Ledger { site, last_change, recovered, compactions, .. } = &ledger;
     site.verify_audit();
-    println!("{rounds} rounds, {last_change} changes, {recovered} recovered, {compactions} compactions");
+    let segments = site.audit_files().len() - 1;
+    println!(
+        "{rounds} rounds, {last_change} changes, {recovered} recovered, {compactions} compactions, {segments} segments"
+    );
+    assert!(segments > 0 || rounds < 15, "the audit log was never closed under all that");
     assert!(*compactions > 0 || rounds < 500, "nothing was compacted under all that");
 }

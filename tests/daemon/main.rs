@@ -33,6 +33,7 @@ mod refusals;
 mod rekey;
 mod rotation;
 mod running;
+mod segments;
 mod several;
 mod signals;
 mod site;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use jarvis_secretsd::audit;
 use serde_json::Value;
 
 use crate::running::Daemon;
@@ -162,12 +163,20 @@ impl Site {
         daemon
     }
 
-    /// The lines of the audit log as they stand in the file.
-    pub fn audit_lines(&self) -> Vec<String> {
-        self.read(AUDIT).lines().map(str::to_owned).collect()
+    /// The files of the audit log, oldest first: the closed segments, and the one that is written.
+    pub fn audit_files(&self) -> Vec<PathBuf> {
+        let newest = self.path(AUDIT);
+        let closed = audit::segments(&newest).unwrap();
+        closed.into_iter().map(|segment| segment.path).chain([newest]).collect()
     }
 
-    /// What the audit log says, from the file's line `first` on (the first is 1).
+    /// The lines of the audit log as they stand in its files.
+    pub fn audit_lines(&self) -> Vec<String> {
+        let texts = self.audit_files().into_iter().map(|path| fs::read_to_string(path).unwrap());
+        texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+    }
+
+    /// What the audit log says, from the files' line `first` on (the first is 1).
     pub fn audit(&self, first: usize) -> Vec<Value> {
         self.audit_lines().iter().skip(first - 1).map(|line| serde_json::from_str(line).unwrap()).collect()
     }

@@ -138,17 +138,22 @@ fn refusal(text: &str) -> String {
     Config::parse(text, Path::new("c.toml")).expect_err(text).to_string()
 }
 
-/// Keys that others need.
-const NEEDED: [(&str, &str); 3] = [("server", "unix_socket"), ("server.tls", "cert_path"), ("server.tls", "key_path")];
+/// Keys that others need, and a value.
+const NEEDED: [(&str, &str, &str); 4] = [
+    ("server", "unix_socket", r#""/x""#),
+    ("server.tls", "cert_path", r#""/x""#),
+    ("server.tls", "key_path", r#""/x""#),
+    ("audit", "segment_bytes", "65536"),
+];
 
 /// A configuration with `line` in `section`, and with all keys that others need, but for `key`.
 fn with(section: &str, key: &str, line: &str) -> String {
     let needed = |in_section: &str| {
-        let keys = NEEDED.iter().filter(|(needs, name)| *needs == in_section && (section, key) != (*needs, *name));
-        keys.map(|(_, name)| format!("{name} = \"/x\"\n")).collect::<String>()
+        let keys = NEEDED.iter().filter(|(needs, name, _)| *needs == in_section && (section, key) != (*needs, *name));
+        keys.map(|(_, name, value)| format!("{name} = {value}\n")).collect::<String>()
     };
     let line = |of: &str| if of == section { line } else { "" };
-    let sections = ["server", "server.tls", "paths", "security", "crypto", "logging"];
+    let sections = ["server", "server.tls", "paths", "audit", "security", "crypto", "logging"];
     sections.map(|name| format!("[{name}]\n{}{}\n", needed(name), line(name))).concat()
 }
 

@@ -1,0 +1,143 @@
+//! An audit log that is closed by size: while clients come, over restarts, and with old segments deleted.
+
+use std::fs;
+use std::thread;
+
+use rustix::process::Signal;
+
+use crate::client::Client;
+use crate::running::Daemon;
+use crate::site::{AUDIT, PUBLIC_KEY, Site, eventually, mode, run, said};
+
+/// A site whose audit log is closed at 64 KiB.
+fn site(keep: &str) -> Site {
+    let site = Site::new();
+    site.edit("config.toml", "[security]\n", &format!("[audit]\nsegment_bytes = 65536\n{keep}[security]\n"));
+    site
+}
+
+/// Has several clients read and write, `rounds` times each.
+fn work(daemon: &Daemon, rounds: usize) {
+    let addr = daemon.addr();
+    thread::scope(|threads| {
+        for number in 0..4 {
+            threads.spawn(move || {
+                let mut client = Client::named("admin", addr);
+                let name = format!("db_{number}");
+                client.store(&name, "v");
+                for round in 0..rounds {
+                    match round % 10 {
+                        0 => drop(client.store(&name, "v")),
+                        _ => assert_eq!(client.get(&format!("/secret/{name}")).status, 200),
+                    }
+                }
+            });
+        }
+    });
+}
+
+fn metric(daemon: &Daemon, name: &str) -> u64 {
+    let page = daemon.client("admin").get("/metrics").body;
+    let sample = page.lines().find_map(|line| line.strip_prefix(&format!("jarvis_secretsd_{name} ")));
+    sample.unwrap().parse().unwrap()
+}
+
+#[test]
+fn clients_notice_nothing_of_a_log_in_segments_and_it_verifies_over_restarts() {
+    let site = site("");
+    let mut lines = 0;
+    for round in 1..=3 {
+        let daemon = site.start();
+        work(&daemon, 200);
+        // Each file is closed with little more than it may hold.
+        let closed = site.audit_files().len() - 1;
+        assert!(closed >= 4 * round, "{closed} segments in round {round}");
+        assert_eq!(metric(&daemon, "audit_rotation_failures_total"), 0);
+        assert!(metric(&daemon, "audit_rotations_total") > 0);
+        if round == 2 {
+            drop(daemon);
+        } else {
+            daemon.stop();
+        }
+        site.verify_audit();
+        let now = site.audit_lines().len();
+        assert!(now >= lines + 4 * 201, "{now} lines after {lines}");
+        lines = now;
+    }
+    let files = site.audit_files();
+    for file in &files {
+        assert_eq!(mode(file), 0o600);
+    }
+    site.verify_audit_files(&files.iter().map(|file| file.as_path()).collect::<Vec<_>>());
+    let numbers = site.audit(1).into_iter().map(|line| line["seq"].as_u64().unwrap());
+    assert!(numbers.eq(1..=lines as u64), "the segments' names sort like their lines");
+}
+
+#[test]
+fn only_so_many_segments_are_kept_and_what_is_left_verifies() {
+    let site = site("keep_segments = 2\n");
+    let daemon = site.start();
+    work(&daemon, 400);
+    assert!(metric(&daemon, "audit_rotations_total") > 4);
+    eventually("the last one too many is deleted", || (site.audit_files().len() == 3).then_some(()));
+    let checkpoint = daemon.client("admin").get("/audit/checkpoint").body;
+    daemon.stop();
+    let checkpoint = site.write("checkpoint.json", &checkpoint);
+    let key = site.path(PUBLIC_KEY);
+    let verified = run(&[&"audit", &"verify", &"--public-key", &key, &"--checkpoint", &checkpoint, &site.path(AUDIT)]);
+    let report = said(&verified);
+    assert!(verified.status.success() && report.contains("in 3 files: chain and signatures hold"), "{report}");
+    let first = site.audit(1)[0]["seq"].as_u64().unwrap();
+    assert!(report.contains(&format!("\nlines 1 to {} are in earlier files", first - 1)), "{report}");
+    let deleted: Vec<_> = site.audit(1).into_iter().filter(|line| line["event"] == "delete_segment").collect();
+    let up_to = format!(", up to line {}", first - 1);
+    assert!(deleted.iter().any(|line| line["detail"].as_str().unwrap().ends_with(&up_to)), "{deleted:?}");
+    // The vault and what is kept of the log still agree.
+    site.start().stop();
+}
+
+#[test]
+fn a_start_without_the_newest_file_goes_on_from_the_newest_segment() {
+    let site = site("");
+    let daemon = site.start();
+    work(&daemon, 100);
+    daemon.stop();
+    // Everything since is gone; the vault has seen a line of it.
+    fs::remove_file(site.path(AUDIT)).unwrap();
+    let last = site.audit_files().len() - 2;
+    let mut refused = Daemon::spawn(site.command("serve"), &site, "log");
+    assert_eq!(refused.ended().code(), Some(1));
+    let log = refused.log();
+    assert!(log.contains("the audit log ends at line") && !log.contains("ends at line 0"), "{log}");
+    assert!(!site.path(AUDIT).exists(), "nothing was changed");
+
+    let mut command = site.command("serve");
+    command.arg("--accept-rollback");
+    let mut daemon = site.started(command);
+    daemon.await_log("a new file goes on from the newest of them");
+    daemon.stop();
+    site.verify_audit();
+    let first = site.audit_lines().len() - fs::read_to_string(site.path(AUDIT)).unwrap().lines().count();
+    let events: Vec<_> = site.audit(first + 1).iter().map(|line| line["event"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(events[..2], ["log_reopen", "rollback_accepted"]);
+    assert_eq!(site.audit_files().len() - 2, last);
+}
+
+#[test]
+fn sighup_begins_a_new_file_beside_the_segments_too() {
+    let site = site("");
+    let daemon = site.start();
+    work(&daemon, 60);
+    let (log, renamed) = (site.path(AUDIT), site.path("state/audit/audit.jsonl.1"));
+    let closed = site.audit_files();
+    fs::rename(&log, &renamed).unwrap();
+    daemon.signal(Signal::HUP);
+    eventually("there is a new file", || log.exists().then_some(()));
+    work(&daemon, 200);
+    daemon.stop();
+    let all = site.audit_files();
+    assert!(all.len() > closed.len());
+    let (before, after) = all.split_at(closed.len() - 1);
+    let files: Vec<_> = before.iter().chain([&renamed]).chain(after).map(|path| path.as_path()).collect();
+    site.verify_audit_files(&files);
+}
