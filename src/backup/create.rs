@@ -59,6 +59,9 @@ fn make(config: &Config, master: &KeyBytes, place: &Path, now: Timestamp) -> Res
     Ok((fresh, verified))
 }
 
+/// How often it is tried: the log may go on in a new file, which knows later changes only, while the vault is being read.
+const ATTEMPTS: usize = 3;
+
 /// What goes into a backup.
 struct Parts {
     vault: File,
@@ -74,6 +77,16 @@ struct Parts {
 
 impl Parts {
     fn collect(config: &Config, master: &KeyBytes) -> Result<Self, Failure> {
+        for _ in 0..ATTEMPTS {
+            if let Some(parts) = Self::try_collect(config, master)? {
+                return Ok(parts);
+            }
+        }
+        Err(Failure::new(config.paths.audit_path.display(), "has no line yet; start the daemon once"))
+    }
+
+    /// None if the audit log has no line of what the vault holds.
+    fn try_collect(config: &Config, master: &KeyBytes) -> Result<Option<Self>, Failure> {
         let (vault_path, audit_path) = (&config.paths.vault_path, &config.paths.audit_path);
         let fail = |path: &Path, why: &dyn std::fmt::Display| Failure::new(path.display(), why);
         // What the log knows now, the vault has: its records are written first. One that has not was rolled back.
@@ -86,14 +99,14 @@ impl Parts {
         }
         let audit = File::open(audit_path).map_err(|why| fail(audit_path, &why))?;
         let prefix = audit::prefix_through(BufReader::with_capacity(1 << 16, &audit), seq)
-            .map_err(|why| fail(audit_path, &why))?
-            .ok_or_else(|| fail(audit_path, &"has no line yet; start the daemon once"))?;
+            .map_err(|why| fail(audit_path, &why))?;
+        let Some(prefix) = prefix else { return Ok(None) };
         // Changes whose lines are not written yet are not acknowledged yet.
         let (_, vault_bytes) = through(&vault, prefix.tip.vault_seq).map_err(|why| fail(vault_path, &why))?;
         let section = At { file: &vault, position: 0, left: vault_bytes };
         let contents = Contents::read(section, vault_bytes, master).map_err(|why| fail(vault_path, &why))?;
         let public_path = audit::public_key_path(audit_path);
-        Ok(Self {
+        Ok(Some(Self {
             vault_bytes,
             contents,
             audit_bytes: prefix.length,
@@ -103,7 +116,7 @@ impl Parts {
             policy: files::read(&config.security.rbac_policy_path, LARGEST_TEXT)?.to_vec(),
             vault,
             audit,
-        })
+        }))
     }
 
     fn vault(&self) -> impl Read {

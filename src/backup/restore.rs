@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::archive::digest;
+use super::archive::{LARGEST_TEXT, digest};
 use super::compare::log_continues;
 use super::{AUDIT, POLICY, PUBLIC_KEY, VAULT, Verified};
 use crate::audit::{self, Entry, Event, Outcome};
@@ -66,6 +66,9 @@ pub fn restore(backup: &Verified, config: &Config, keep_policy: bool, clock: &Cl
     if let Some(vault) = &vault {
         kept.extend(vault.make_room(now)?);
     }
+    if !log_stays {
+        kept.extend(put_segments_aside(backup, &paths.audit_path, now)?);
+    }
     for place in places.into_iter().flatten() {
         kept.extend(place.make_room(now)?);
         place.put()?;
@@ -76,6 +79,16 @@ pub fn restore(backup: &Verified, config: &Config, keep_policy: bool, clock: &Cl
         audit::Found::look(&paths.audit_path)?.open(clock.clone())?.write_synced(vec![entry]).map_err(fail)?;
     }
     Ok(kept)
+}
+
+/// Puts aside the closed segments that do not end before the backup's log begins, or that another key has signed.
+fn put_segments_aside(backup: &Verified, log: &Path, now: Timestamp) -> Result<Vec<Kept>, Failure> {
+    let key = files::read_private(&audit::signing_key_path(log), LARGEST_TEXT).ok();
+    let is_another = key.is_some_and(|key| *key != *backup.signing_key);
+    let segments = audit::segments(log).map_err(|why| Failure::new(log.display(), why))?;
+    let in_the_way = segments.iter().filter(|segment| is_another || segment.last >= backup.report.first_seq);
+    let kept: Result<Vec<_>, _> = in_the_way.map(|segment| put_aside(&segment.path, now)).collect();
+    Ok(kept?.into_iter().flatten().collect())
 }
 
 fn detail(backup: &Verified, log_stays: bool) -> String {
@@ -112,23 +125,27 @@ impl Place {
 
     /// Takes away what is there, and keeps it.
     fn make_room(&self, now: Timestamp) -> Result<Option<Kept>, Failure> {
-        let path = &self.path;
-        if path.symlink_metadata().is_err() {
-            return Ok(None);
-        }
-        let kept = (|| {
-            let kept = files::keep_before(path, "restore", now)?;
-            fs::remove_file(path)?;
-            files::sync_parent(path)?;
-            Ok(Some(Kept { path: path.clone(), kept }))
-        })();
-        kept.map_err(|why: io::Error| Failure::new(path.display(), why))
+        put_aside(&self.path, now)
     }
 
     /// Puts it there.
     fn put(self) -> Result<(), Failure> {
         self.fresh.replace().map_err(|why| Failure::new(self.path.display(), why))
     }
+}
+
+/// Takes away what is at `path`, if anything is, and keeps it under another name.
+fn put_aside(path: &Path, now: Timestamp) -> Result<Option<Kept>, Failure> {
+    if path.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    let kept = (|| {
+        let kept = files::keep_before(path, "restore", now)?;
+        fs::remove_file(path)?;
+        files::sync_parent(path)?;
+        Ok(Some(Kept { path: path.to_owned(), kept }))
+    })();
+    kept.map_err(|why: io::Error| Failure::new(path.display(), why))
 }
 
 fn is_same(one: impl Read, other: impl Read) -> bool {

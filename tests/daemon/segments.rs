@@ -1,13 +1,15 @@
 //! An audit log that is closed by size: while clients come, over restarts, and with old segments deleted.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rustix::process::Signal;
 
 use crate::client::Client;
 use crate::running::Daemon;
-use crate::site::{AUDIT, PUBLIC_KEY, Site, eventually, mode, run, said};
+use crate::site::{AUDIT, MASTER_KEY, PUBLIC_KEY, Site, eventually, mode, run, said};
 
 /// A site whose audit log is closed at 64 KiB.
 fn site(keep: &str) -> Site {
@@ -140,4 +142,75 @@ fn sighup_begins_a_new_file_beside_the_segments_too() {
     let (before, after) = all.split_at(closed.len() - 1);
     let files: Vec<_> = before.iter().chain([&renamed]).chain(after).map(|path| path.as_path()).collect();
     site.verify_audit_files(&files);
+}
+
+fn backup(site: &Site, name: &str) -> PathBuf {
+    let path = site.path(name);
+    let made = site.command("backup").arg("--output").arg(&path).output().unwrap();
+    assert!(made.status.success(), "{}", said(&made));
+    path
+}
+
+/// Restores, and returns how many segments were put aside.
+fn restore(site: &Site, backup: &Path) -> usize {
+    let restored = site.command("restore").arg(backup).output().unwrap();
+    assert!(restored.status.success(), "{}", said(&restored));
+    let aside = |line: &&str| line.contains("/audit.0") && line.contains(".jsonl was kept as ");
+    said(&restored).lines().filter(aside).count()
+}
+
+#[test]
+fn backups_are_made_while_the_log_is_closed_again_and_again() {
+    let site = site("");
+    let daemon = site.start();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                work(&daemon, 20);
+            }
+        });
+        for number in 0..10 {
+            backup(&site, &format!("{number}.tar"));
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
+    assert!(metric(&daemon, "audit_rotations_total") > 0);
+    let newest = backup(&site, "newest.tar");
+    work(&daemon, 200);
+    daemon.stop();
+    assert_eq!(restore(&site, &newest), 0, "the log goes on from the one in the backup, and so do its segments");
+    site.start().stop();
+    site.verify_audit();
+}
+
+#[test]
+fn a_restored_log_has_the_segments_before_it_and_no_others() {
+    let site = site("");
+    let daemon = site.start();
+    work(&daemon, 200);
+    let backup = backup(&site, "b.tar");
+    let before = site.audit_files().len() - 1;
+    work(&daemon, 200);
+    daemon.stop();
+    let since = site.audit_files().len() - 1 - before;
+    assert!(before > 0 && since > 0);
+    fs::remove_file(site.path(AUDIT)).unwrap();
+    assert_eq!(restore(&site, &backup), since);
+    site.start().stop();
+    site.verify_audit();
+    assert_eq!(site.audit(1)[0]["seq"], 1);
+    assert_eq!(site.audit_files().len() - 1, before);
+
+    // Elsewhere there are segments of another log.
+    let other = self::site("");
+    fs::create_dir_all(other.path("state/secrets")).unwrap();
+    fs::copy(site.path(MASTER_KEY), other.path(MASTER_KEY)).unwrap();
+    let daemon = other.start();
+    work(&daemon, 100);
+    daemon.stop();
+    let foreign = other.audit_files().len() - 1;
+    assert!(foreign > 0 && restore(&other, &backup) == foreign);
+    other.start().stop();
+    other.verify_audit();
 }
