@@ -157,14 +157,19 @@ pub fn check(mut history: Vec<Operation>) -> Result<(), String> {
             }
         }
     }
-    let next: Vec<_> = furthest.candidates(&history).into_iter().map(|index| history[index]).collect();
-    let Configuration { first, others, state } = furthest;
-    let before = &history[first.saturating_sub(10)..first];
+    let next = furthest.candidates(&history).into_iter().map(|index| &history[index]);
+    let Configuration { first, ref others, state } = furthest;
     Err(format!(
-        "after {first} of {} operations and {others:?}, with {state:?} left, none of these can be next: {next:#?}\n\
-         the last ones before, in the order of their calls: {before:#?}",
+        "after {first} of {} operations and {others:?}, with {state:?} left, none of these can be next:\n{}\n\
+         the last ones before, in the order of their calls:\n{}",
         history.len(),
+        lines(next),
+        lines(&history[first.saturating_sub(10)..first]),
     ))
+}
+
+fn lines<'o>(operations: impl IntoIterator<Item = &'o Operation>) -> String {
+    operations.into_iter().map(|operation| format!("{operation:?}\n")).collect()
 }
 
 #[cfg(test)]

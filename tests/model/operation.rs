@@ -239,7 +239,7 @@ fn new() -> impl Strategy<Value = New> {
         10 => "[a-zé\"\\\\\u{1}]{1,12}".prop_map(Content::Text),
         8 => kind.prop_map(Content::Generated),
         4 => (select(vec!['x', 'é']), 10_000..=32_768usize).prop_map(|(c, length)| Content::Long(c, length)),
-        1 => select(vec![0, 65_536, 65_537]).prop_map(|length| Content::Long('y', length)),
+        2 => select(vec![0, 65_536, 65_537, 65_537]).prop_map(|length| Content::Long('y', length)),
     ];
     let rotation = prop_oneof![3 => Just(None), 1 => select(vec![Some("auto"), Some("manual")])];
     (name(), content, rotation).prop_map(|(name, content, rotation)| New { name, content, rotation })

@@ -1,59 +1,12 @@
-//! What is promised of versions, grace, policy, rotation and the audit log, as simply as it can be said.
+//! What a request is answered, and what the audit log says of it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, SystemTime};
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::line::Cause;
+use super::{Change, Model, time};
 use crate::operation::{Call, Condition, Content, Kind, New, Request, Tag, Tags};
-use crate::policy::Policy;
-
-/// All that is known of a daemon.
-#[derive(Clone)]
-pub struct Model {
-    pub now: SystemTime,
-    pub rotation_days: u32,
-    pub grace_days: u32,
-    policy: Policy,
-    secrets: BTreeMap<&'static str, Secret>,
-    /// How many changes there were.
-    seq: u64,
-    /// The audit log.
-    pub lines: Vec<Line>,
-    /// What the last request changed.
-    pub changes: Vec<Change>,
-    /// The values that the daemon has made.
-    made: BTreeSet<String>,
-}
-
-#[derive(Clone, Default)]
-struct Secret {
-    /// The last one is current; none: it was deleted.
-    versions: Vec<Version>,
-    /// Every kid that ever was.
-    ever: Vec<String>,
-}
-
-#[derive(Clone)]
-pub struct Version {
-    kid: String,
-    /// None: the daemon has made it, and was not yet asked for it.
-    value: Option<String>,
-    kind: Kind,
-    rotation: &'static str,
-    made: SystemTime,
-    due: SystemTime,
-    /// The end of its grace; none: it is current.
-    until: Option<SystemTime>,
-}
-
-/// One change of the vault.
-#[derive(Clone)]
-pub enum Change {
-    Put(&'static str, Version),
-    Delete(&'static str),
-    Destroy(&'static str, String),
-}
 
 /// What a request is answered.
 #[derive(Debug)]
@@ -75,77 +28,7 @@ pub struct Refused {
     name: Option<&'static str>,
 }
 
-/// A line of the audit log.
-#[derive(Clone, Debug)]
-pub struct Line {
-    event: &'static str,
-    client: Option<&'static str>,
-    request_id: Option<String>,
-    name: Option<&'static str>,
-    kid: Option<String>,
-    result: &'static str,
-    at: SystemTime,
-    vault_seq: u64,
-}
-
-/// Why something happens: what the audit log calls it, and who asked for it in which request.
-#[derive(Clone, Copy)]
-struct Cause<'a> {
-    event: &'static str,
-    client: Option<&'static str>,
-    request_id: Option<&'a str>,
-}
-
 impl Model {
-    pub fn new(now: SystemTime, rotation_days: u32, grace_days: u32) -> Self {
-        Self {
-            now,
-            rotation_days,
-            grace_days,
-            policy: Policy::open(),
-            secrets: BTreeMap::new(),
-            seq: 0,
-            lines: Vec::new(),
-            changes: Vec::new(),
-            made: BTreeSet::new(),
-        }
-    }
-
-    /// The daemon starts, and finds changes that the audit log does not know.
-    pub fn start(&mut self, recovered: &[Change]) {
-        for change in recovered {
-            self.apply(change.clone());
-            let (name, kid) = change.subject();
-            self.line(Cause::own("recovered"), Some(name), kid, "success");
-        }
-        self.line(Cause::own("server_start"), None, None, "success");
-    }
-
-    /// The policy is read again; none: there is a mistake in the file. Returns the one in force.
-    pub fn reload(&mut self, policy: Option<Policy>) -> &Policy {
-        let result = if policy.is_some() { "success" } else { "error" };
-        self.policy = policy.unwrap_or_else(|| self.policy.clone());
-        self.line(Cause::own("policy_reload"), None, None, result);
-        &self.policy
-    }
-
-    /// The daily round.
-    pub fn round(&mut self) {
-        for name in self.due() {
-            self.rotate(name, Cause::own("rotate"));
-        }
-        self.destroy_expired();
-    }
-
-    /// Destroys the versions whose grace is over, but none before an older one.
-    pub fn destroy_expired(&mut self) {
-        for name in self.names() {
-            while let Some(oldest) = self.versions(name).first().filter(|oldest| !oldest.is_readable(self.now)) {
-                self.change(Change::Destroy(name, oldest.kid.clone()), Cause::own("destroy_version"));
-            }
-        }
-    }
-
     /// Carries out a request, and says what it is answered.
     pub fn ask(&mut self, request: &Request, id: &str) -> Answer {
         self.changes.clear();
@@ -346,61 +229,6 @@ impl Model {
         Ok(Answer::Good(json!({ "seq": lines, "vault_seq": self.seq, "timestamp": now }), None))
     }
 
-    /// The secrets that the schedule has to rotate.
-    fn due(&self) -> Vec<&'static str> {
-        let is_due = |version: &Version| version.rotation == "auto" && version.due <= self.now;
-        self.names().filter(|name| self.current(name).is_some_and(is_due)).collect()
-    }
-
-    /// A new value of the same kind.
-    fn rotate(&mut self, name: &'static str, cause: Cause) {
-        let Version { kind, rotation, .. } = *self.current(name).expect("only what is there is rotated");
-        self.put(name, None, kind, rotation, cause);
-    }
-
-    fn put(&mut self, name: &'static str, value: Option<String>, kind: Kind, rotation: &'static str, cause: Cause) {
-        let second = time(self.now)[..19].replace(['-', ':'], "").replace('T', "-");
-        let first = format!("{name}-{second}");
-        let used = self.secrets.get(name).map_or(&[][..], |secret| &secret.ever);
-        let mut kids = std::iter::once(first.clone()).chain((2..).map(|n| format!("{first}-{n}")));
-        let kid = kids.find(|kid| !used.contains(kid)).expect("numbers don't end");
-        let due = self.now + days(self.rotation_days);
-        let version = Version { kid, value, kind, rotation, made: self.now, due, until: None };
-        self.change(Change::Put(name, version), cause);
-    }
-
-    fn change(&mut self, change: Change, cause: Cause) {
-        let (name, kid) = change.subject();
-        self.changes.push(change.clone());
-        self.apply(change);
-        self.line(cause, Some(name), kid, "success");
-    }
-
-    fn apply(&mut self, change: Change) {
-        self.seq += 1;
-        let until = self.now + days(self.grace_days);
-        match change {
-            Change::Put(name, version) => {
-                let secret = self.secrets.entry(name).or_default();
-                if let Some(previous) = secret.versions.last_mut() {
-                    previous.until = Some(until);
-                }
-                secret.ever.push(version.kid.clone());
-                secret.versions.push(version);
-            }
-            Change::Delete(name) => self.secrets.entry(name).or_default().versions.clear(),
-            Change::Destroy(name, kid) => {
-                self.secrets.entry(name).or_default().versions.retain(|version| version.kid != kid);
-            }
-        }
-    }
-
-    fn line(&mut self, cause: Cause, name: Option<&'static str>, kid: Option<String>, result: &'static str) {
-        let Cause { event, client, request_id } = cause;
-        let request_id = request_id.map(str::to_owned);
-        self.lines.push(Line { event, client, request_id, name, kid, result, at: self.now, vault_seq: self.seq });
-    }
-
     fn may_read(&self, client: &str, name: &'static str) -> Result<(), Refused> {
         let may = self.policy.may_read(client, valid(name)?);
         if may { Ok(()) } else { Err(Refused::denied(client, name, Some(name))) }
@@ -438,91 +266,6 @@ impl Model {
             Tags::These(tags) => tags.iter().any(|tag| self.kid(name, *tag) == kid),
         })
     }
-
-    /// Which kid of the secret `name` this is.
-    pub fn kid(&self, name: &str, tag: Tag) -> String {
-        let never = format!("{name}-20010101-000000");
-        let secret = self.secrets.get(name);
-        let kid = match tag {
-            Tag::Current => self.current(name).map(|version| version.kid.clone()),
-            Tag::Ever(number) => secret.and_then(|secret| secret.ever.get(number % secret.ever.len()).cloned()),
-            Tag::Never => None,
-        };
-        kid.unwrap_or(never)
-    }
-
-    /// How many kids the secret `name` ever had.
-    pub fn kid_count(&self, name: &str) -> usize {
-        self.secrets.get(name).map_or(0, |secret| secret.ever.len())
-    }
-
-    /// All names that ever were.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
-        self.secrets.keys().copied().collect::<Vec<_>>().into_iter()
-    }
-
-    fn versions(&self, name: &str) -> &[Version] {
-        self.secrets.get(name).map_or(&[], |secret| &secret.versions)
-    }
-
-    fn current(&self, name: &str) -> Option<&Version> {
-        self.versions(name).last()
-    }
-
-    /// Learns the values that the daemon has made: each of its kind, and another one than all before.
-    pub fn learn(&mut self, value_of: impl Fn(&str, &str) -> String) -> Result<(), String> {
-        for (name, secret) in &mut self.secrets {
-            for version in secret.versions.iter_mut().filter(|version| version.value.is_none()) {
-                let value = value_of(name, &version.kid);
-                if !version.kind.has_made(&value) || !self.made.insert(value.clone()) {
-                    return Err(format!("{:?} made for {}: {value}", version.kind, version.kid));
-                }
-                version.value = Some(value);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Version {
-    fn is_readable(&self, now: SystemTime) -> bool {
-        self.until.is_none_or(|until| now < until)
-    }
-
-    fn metadata(&self, name: &str) -> Value {
-        let Self { kid, made, due, rotation, .. } = self;
-        json!({
-            "name": name, "kid": kid, "created_at": time(*made), "expires_at": time(*due), "rotation": rotation,
-        })
-    }
-}
-
-impl Change {
-    fn subject(&self) -> (&'static str, Option<String>) {
-        match self {
-            Self::Put(name, version) => (name, Some(version.kid.clone())),
-            Self::Delete(name) => (name, None),
-            Self::Destroy(name, kid) => (name, Some(kid.clone())),
-        }
-    }
-}
-
-impl Cause<'_> {
-    /// The daemon's own doing.
-    fn own(event: &'static str) -> Self {
-        Self { event, client: None, request_id: None }
-    }
-}
-
-impl Line {
-    /// As it stands in the file as number `seq`, but for its details, its place in the chain and its signature.
-    pub fn json(&self, seq: usize, remote: &str) -> Value {
-        json!({
-            "seq": seq, "timestamp": time(self.at), "event": self.event, "client": self.client,
-            "secret_name": self.name, "kid": self.kid, "remote": self.request_id.as_ref().map(|_| remote),
-            "request_id": self.request_id, "result": self.result, "vault_seq": self.vault_seq,
-        })
-    }
 }
 
 impl Refused {
@@ -542,12 +285,4 @@ impl Refused {
 fn valid(name: &str) -> Result<&str, Refused> {
     let is_valid = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
     if is_valid { Ok(name) } else { Err(Refused::new(400, "bad_request", None)) }
-}
-
-fn days(days: u32) -> Duration {
-    Duration::from_secs(u64::from(days) * 24 * 60 * 60)
-}
-
-fn time(moment: SystemTime) -> String {
-    humantime::format_rfc3339_nanos(moment).to_string()
 }
