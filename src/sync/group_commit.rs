@@ -3,30 +3,29 @@
 //! Whoever comes while a flush is under way queues up; when it ends, the first one in the queue takes the whole
 //! queue and flushes it in one go. Alone, nobody waits: the flush starts at once.
 
-use std::collections::HashMap;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, Thread};
+use std::time::Instant;
 
+use super::courtesy::Courtesy;
 use super::lock;
 
 /// A queue of `T` that is flushed batch by batch, each item getting an `R` back.
 pub struct GroupCommit<T, R> {
     queue: Mutex<Queue<T, R>>,
-    flushed: Condvar,
 }
 
 struct Queue<T, R> {
-    next_ticket: u64,
-    waiting: Vec<(u64, T)>,
-    answers: HashMap<u64, R>,
-    /// Every ticket below this one has been through a flush.
-    done: u64,
+    waiting: Vec<(T, Ticket<R>)>,
+    /// Somebody leads.
     flushing: bool,
+    courtesy: Courtesy,
 }
 
 impl<T, R> Default for GroupCommit<T, R> {
     fn default() -> Self {
-        let queue = Queue { next_ticket: 0, waiting: Vec::new(), answers: HashMap::new(), done: 0, flushing: false };
-        Self { queue: Mutex::new(queue), flushed: Condvar::new() }
+        let queue = Queue { waiting: Vec::new(), flushing: false, courtesy: Courtesy::default() };
+        Self { queue: Mutex::new(queue) }
     }
 }
 
@@ -39,41 +38,121 @@ impl<T, R> GroupCommit<T, R> {
     /// # Panics
     /// If the flush that the item was in panicked.
     pub fn submit(&self, item: T, flush: impl FnOnce(Vec<T>) -> Vec<R>) -> R {
+        let seat = Arc::new(Seat { thread: thread::current(), call: Mutex::new(None) });
         let mut queue = lock(&self.queue);
-        let ticket = queue.next_ticket;
-        queue.next_ticket += 1;
-        queue.waiting.push((ticket, item));
-        while queue.flushing && queue.done <= ticket {
-            queue = self.flushed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        queue.waiting.push((item, Ticket(Some(seat.clone()))));
+        let leads = !std::mem::replace(&mut queue.flushing, true);
+        drop(queue);
+        if !leads {
+            match seat.wait() {
+                Call::Lead => {}
+                Call::Answer(answer) => return answer,
+                Call::Lost => lost(),
+            }
         }
-        if queue.done <= ticket {
-            queue.flushing = true;
-            let batch = std::mem::take(&mut queue.waiting);
-            let turn = Turn { group: self, through: queue.next_ticket };
+        self.lead(flush);
+        match seat.wait() {
+            Call::Answer(answer) => answer,
+            Call::Lead | Call::Lost => lost(),
+        }
+    }
+
+    /// Flushes all who wait, and then has the next one lead if there is one.
+    fn lead(&self, flush: impl FnOnce(Vec<T>) -> Vec<R>) {
+        let _turn = Turn(self);
+        let batch = self.gather();
+        let (items, tickets): (Vec<T>, Vec<Ticket<R>>) = batch.into_iter().unzip();
+        let begun = Instant::now();
+        let answers = flush(items);
+        lock(&self.queue).courtesy.flushed(begun.elapsed());
+        assert_eq!(answers.len(), tickets.len(), "a flush answers every item once");
+        for (ticket, answer) in tickets.into_iter().zip(answers) {
+            ticket.call(Call::Answer(answer));
+        }
+    }
+
+    fn gather(&self) -> Vec<(T, Ticket<R>)> {
+        let mut queue = lock(&self.queue);
+        let now = Instant::now();
+        if queue.courtesy.is_due(now) {
+            let before = queue.waiting.len();
             drop(queue);
-            let (tickets, items): (Vec<u64>, Vec<T>) = batch.into_iter().unzip();
-            let answers = flush(items);
-            assert_eq!(answers.len(), tickets.len(), "a flush answers every item once");
-            lock(&self.queue).answers.extend(tickets.into_iter().zip(answers));
-            drop(turn);
+            let took = Courtesy::pause(now);
             queue = lock(&self.queue);
+            let came = queue.waiting.len() - before;
+            queue.courtesy.paused(now, took, came);
         }
-        queue.answers.remove(&ticket).expect("the flush that this item was in panicked")
+        std::mem::take(&mut queue.waiting)
     }
 }
 
-/// Ends a flush, also one that panicked: its followers must not wait for ever.
-struct Turn<'a, T, R> {
-    group: &'a GroupCommit<T, R>,
-    through: u64,
+fn lost() -> ! {
+    panic!("the flush that this item was in panicked")
 }
+
+/// Ends the lead, also of a flush that panicked: whoever came meanwhile must not wait for ever.
+struct Turn<'a, T, R>(&'a GroupCommit<T, R>);
 
 impl<T, R> Drop for Turn<'_, T, R> {
     fn drop(&mut self) {
-        let mut queue = lock(&self.group.queue);
-        queue.flushing = false;
-        queue.done = self.through;
-        self.group.flushed.notify_all();
+        let mut queue = lock(&self.0.queue);
+        let next = queue.waiting.first().and_then(|(_, ticket)| ticket.0.clone());
+        queue.flushing = next.is_some();
+        drop(queue);
+        if let Some(next) = next {
+            next.call(Call::Lead);
+        }
+    }
+}
+
+/// Where one waits for the answer to its item.
+struct Seat<R> {
+    thread: Thread,
+    call: Mutex<Option<Call<R>>>,
+}
+
+/// What somebody who waits is told.
+enum Call<R> {
+    /// The flush is theirs to make.
+    Lead,
+    /// The item was flushed.
+    Answer(R),
+    /// The flush panicked.
+    Lost,
+}
+
+impl<R> Seat<R> {
+    fn call(&self, call: Call<R>) {
+        *lock(&self.call) = Some(call);
+        self.thread.unpark();
+    }
+
+    fn wait(&self) -> Call<R> {
+        loop {
+            if let Some(call) = lock(&self.call).take() {
+                return call;
+            }
+            thread::park();
+        }
+    }
+}
+
+/// The duty to answer somebody who waits. They are told when it is dropped instead.
+struct Ticket<R>(Option<Arc<Seat<R>>>);
+
+impl<R> Ticket<R> {
+    fn call(mut self, call: Call<R>) {
+        if let Some(seat) = self.0.take() {
+            seat.call(call);
+        }
+    }
+}
+
+impl<R> Drop for Ticket<R> {
+    fn drop(&mut self) {
+        if let Some(seat) = self.0.take() {
+            seat.call(Call::Lost);
+        }
     }
 }
 
@@ -133,6 +212,33 @@ mod tests {
     }
 
     #[test]
+    fn whoever_waits_for_a_flush_that_panics_is_told() {
+        let group = Arc::new(GroupCommit::<u8, u8>::default());
+        let submit = |item| {
+            let group = group.clone();
+            thread::spawn(move || group.submit(item, |_| panic!("disk on fire")))
+        };
+        let (started, flush_started) = mpsc::channel();
+        let first = {
+            let group = group.clone();
+            thread::spawn(move || {
+                group.submit(0, |items| {
+                    started.send(()).unwrap();
+                    while lock(&group.queue).waiting.len() < 2 {
+                        thread::yield_now();
+                    }
+                    items
+                })
+            })
+        };
+        flush_started.recv().unwrap();
+        let (leader, follower) = (submit(1), submit(2));
+        assert_eq!(first.join().unwrap(), 0);
+        assert!(leader.join().is_err() && follower.join().is_err());
+        assert_eq!(group.submit(3, |items| items), 3);
+    }
+
+    #[test]
     fn every_item_of_many_threads_gets_its_own_answer() {
         let group = Arc::new(GroupCommit::<u64, u64>::default());
         let start = Arc::new(Barrier::new(8));
@@ -151,6 +257,6 @@ mod tests {
         for thread in threads {
             thread.join().unwrap();
         }
-        assert!(lock(&group.queue).answers.is_empty());
+        assert!(lock(&group.queue).waiting.is_empty());
     }
 }

@@ -1,5 +1,6 @@
 //! Locks that outlive a panic, and the group commit that the vault and the audit log share.
 
+mod courtesy;
 mod group_commit;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
