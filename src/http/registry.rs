@@ -26,6 +26,8 @@ pub struct Registry {
 struct Seats {
     taken: HashMap<u64, Arc<Link>>,
     next: u64,
+    /// Threads that wait for one to become free.
+    awaited: usize,
 }
 
 /// A connection that was let in. When it is dropped, its socket is closed, and then its place is free.
@@ -45,8 +47,11 @@ impl Drop for Seat {
         let mut seats = lock(&self.registry.seats);
         seats.taken.remove(&self.number);
         self.registry.stats.set_open(seats.taken.len());
+        let is_awaited = seats.awaited > 0;
         drop(seats);
-        self.registry.left.notify_all();
+        if is_awaited {
+            self.registry.left.notify_all();
+        }
     }
 }
 
@@ -126,11 +131,14 @@ impl Registry {
 
     fn wait_while<'a>(
         &self,
-        seats: MutexGuard<'a, Seats>,
+        mut seats: MutexGuard<'a, Seats>,
         timeout: Duration,
         condition: impl Fn(&Seats) -> bool,
     ) -> MutexGuard<'a, Seats> {
+        seats.awaited += 1;
         let waited = self.left.wait_timeout_while(seats, timeout, |seats| condition(seats));
-        waited.unwrap_or_else(PoisonError::into_inner).0
+        let mut seats = waited.unwrap_or_else(PoisonError::into_inner).0;
+        seats.awaited -= 1;
+        seats
     }
 }

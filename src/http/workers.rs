@@ -50,6 +50,8 @@ impl<J: Send + 'static> Workers<J> {
             }
         }
         state.jobs.push_back(job);
+        // Whoever wakes up finds the lock free.
+        drop(state);
         self.wake.notify_one();
         Ok(())
     }
