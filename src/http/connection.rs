@@ -185,6 +185,7 @@ impl Connection<'_> {
             return false;
         }
         let Head { method, target, mut headers, keep_alive, is_http_10, .. } = head;
+        let is_last = !keep_alive;
         let is_head = method == "HEAD";
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case("X-Request-Id"));
         headers.push(("X-Request-Id".to_owned(), id.to_owned()));
@@ -217,6 +218,8 @@ impl Connection<'_> {
                 self.wire.link.wait(Instant::now());
                 !self.context.registry.is_closing()
             }
+            // It has said that it sends nothing more, so there is nothing to wait for.
+            true if is_last && self.input.unread().is_empty() && self.wire.is_read() => false,
             true => self.hang_up(),
             false => false,
         }

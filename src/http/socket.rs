@@ -54,9 +54,9 @@ impl Socket {
         either!(self, socket => socket.shutdown(how))
     }
 
-    /// Reads what will be read again.
-    pub fn peek(&self, room: &mut [u8]) -> io::Result<usize> {
-        Ok(recv(self, room, RecvFlags::PEEK).map(|(count, _)| count)?)
+    /// Reads what will be read again, with these flags besides.
+    pub fn peek(&self, room: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
+        Ok(recv(self, room, RecvFlags::PEEK | flags).map(|(count, _)| count)?)
     }
 }
 

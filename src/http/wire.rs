@@ -7,6 +7,8 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
+use rustix::net::RecvFlags;
+
 use super::link::Link;
 
 /// The reading and the writing end of a connection, for the thread that serves it.
@@ -32,10 +34,18 @@ impl<'a> Wire<'a> {
         self.wait_for(timeout)?;
         let mut first = [0];
         loop {
-            match self.link.stream.peek(&mut first) {
+            match self.link.stream.peek(&mut first, RecvFlags::empty()) {
                 Err(why) if why.kind() == ErrorKind::Interrupted => {}
                 peeked => return peeked.map(|count| first[..count].first().copied()).map_err(name_timeout),
             }
+        }
+    }
+
+    /// Whether all that has come in was read.
+    pub fn is_read(&self) -> bool {
+        match self.link.stream.peek(&mut [0], RecvFlags::DONTWAIT) {
+            Ok(count) => count == 0,
+            Err(why) => why.kind() == ErrorKind::WouldBlock,
         }
     }
 
