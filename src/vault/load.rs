@@ -116,14 +116,14 @@ pub fn load(vault: impl Read, size: u64, master: &SealingKey, known: u64) -> Res
     let mut snapshot = None;
     let mut portions = [Portion::default(), Portion::default()];
     loop {
-        // The first record says where a snapshot ends, and what the record behind that is chained to.
+        // The first record says where a snapshot ends. No portion goes beyond: what follows is chained to something else.
         let wanted = if loaded.end.records == 0 { [1, 0] } else { [PORTION; 2] };
         let mut after = loaded.end.link;
-        let (mut left, behind) = snapshot.as_ref().map_or((u64::MAX, NO_LINK), |s: &Snapshot| (s.remaining, s.link));
+        let mut left = snapshot.as_ref().map_or(u64::MAX, |snapshot: &Snapshot| snapshot.remaining);
         for (portion, wanted) in portions.iter_mut().zip(wanted) {
             lines.fill(portion, after, wanted, left)?;
+            after = portion.link();
             left -= portion.count();
-            after = if left == 0 { behind } else { portion.link() };
         }
         if portions[0].count() == 0 {
             break;
