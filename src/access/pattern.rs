@@ -21,6 +21,16 @@ impl Pattern {
         self.0.bytes().all(|byte| byte == b'*')
     }
 
+    /// Where, from the name `from` on, there may be one that matches, as far as the characters before the first star
+    /// tell; none: nowhere.
+    pub(super) fn seek<'a>(&'a self, from: &'a str) -> Option<&'a str> {
+        let fixed = self.0.split('*').next().unwrap_or_default();
+        if from.starts_with(fixed) {
+            return Some(from);
+        }
+        Some(fixed).filter(|fixed| *fixed > from)
+    }
+
     /// Whether `name` matches, in at most pattern times name steps.
     ///
     /// Each star first takes nothing, and one character more whenever what follows does not fit. Going back to the
@@ -93,6 +103,24 @@ mod tests {
             }
         }
         assert!(matched > 0);
+    }
+
+    #[test]
+    fn a_search_passes_over_no_name_that_matches() {
+        let names = texts("ab", 4);
+        let mut passed_over = 0;
+        for pattern in texts("ab*", 4).iter().filter_map(|text| Pattern::parse(text)) {
+            for from in &names {
+                let place = pattern.seek(from);
+                assert!(place.is_none_or(|place| place >= from.as_str()), "{pattern:?} from {from}");
+                for name in names.iter().filter(|name| *name >= from && place.is_none_or(|place| place > name.as_str()))
+                {
+                    assert!(!pattern.matches(name), "{pattern:?} from {from} passes over {name}");
+                    passed_over += 1;
+                }
+            }
+        }
+        assert!(passed_over > 0);
     }
 
     #[test]

@@ -109,6 +109,16 @@ impl Policy {
         })
     }
 
+    /// Where, from the name `from` on, there may be one that `who` may read, as far as the fixed beginnings of its
+    /// patterns tell; none: nowhere.
+    pub fn seek_readable(&self, who: &Principal, from: &str) -> Option<String> {
+        let client = self.rules_for(who)?;
+        if !self.default_deny {
+            return Some(from.to_owned());
+        }
+        client.allow.iter().filter_map(|pattern| pattern.seek(from)).min().map(str::to_owned)
+    }
+
     /// Whether `who` may create, delete and rotate the secret called `secret`: an administrator, where a rule of its
     /// own allows the name and none denies it.
     pub fn may_change(&self, who: &Principal, secret: &str) -> bool {

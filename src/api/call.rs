@@ -126,6 +126,11 @@ impl<'a> Call<'a> {
         self.policy.may_read(&self.who, name)
     }
 
+    /// Where, from the name `from` on, there may be one that the client may read; none: nowhere.
+    pub fn seek_readable(&self, from: &str) -> Option<String> {
+        self.policy.seek_readable(&self.who, from)
+    }
+
     /// Whether the client may change `name`, where names are picked out for it.
     pub fn may_change(&self, name: &str) -> bool {
         self.policy.may_change(&self.who, name)

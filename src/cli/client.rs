@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::Exit;
 use super::command::{Arguments, Opt};
 use crate::client::{Client, Options, Place, Settings, read_name};
-use crate::name::is_name;
+use crate::name::{is_name, is_name_byte};
 
 /// Where the daemon is.
 pub const ADDR: Opt = Opt {
@@ -26,6 +26,9 @@ pub const CLIENT_CONFIG: Opt = Opt {
 
 /// An answer for programs.
 pub const JSON: Opt = Opt { name: "json", value: None, summary: "print the API's answer, which is JSON" };
+
+/// Which secrets.
+pub const PREFIX: Opt = Opt { name: "prefix", value: Some("PREFIX"), summary: "what the names begin with" };
 
 impl Client {
     /// The client that the options [`ADDR`], [`CLIENT`] and [`CLIENT_CONFIG`], the environment and the settings file
@@ -52,6 +55,15 @@ pub fn names(arguments: &Arguments) -> Result<Vec<&str>, Exit> {
         name.to_str().filter(|name| is_name(name)).ok_or_else(wrong)
     }
     arguments.operands().iter().map(checked).collect()
+}
+
+/// What [`PREFIX`] says, or nothing.
+pub fn prefix(arguments: &Arguments) -> Result<&str, Exit> {
+    let prefix = arguments.text(&PREFIX)?.unwrap_or_default();
+    match prefix.bytes().all(is_name_byte) {
+        true => Ok(prefix),
+        false => Err(Exit::usage("--prefix takes A-Z a-z 0-9 _ . -")),
+    }
 }
 
 /// The one secret's name that a command was given.

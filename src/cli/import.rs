@@ -6,13 +6,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::Exit;
-use super::client::{ADDR, CLIENT, CLIENT_CONFIG};
+use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, PREFIX};
 use super::command::{Arguments, Command, Operands, Opt};
 use super::output;
 use crate::client::Client;
 use crate::dotenv::{self, Entry};
 use crate::failure::Failure;
-use crate::name::{is_name, is_name_byte};
+use crate::name::is_name;
 use crate::secret::{Plaintext, Wiped, wiped_json};
 use crate::source::Source;
 
@@ -23,8 +23,6 @@ pub const COMMAND: Command = Command {
     summary: "store the values of a dotenv file (-: standard input), all or none, under its keys in lower case",
     run,
 };
-
-const PREFIX: Opt = Opt { name: "prefix", value: Some("PREFIX"), summary: "what stands before every name" };
 
 const DRY_RUN: Opt =
     Opt { name: "dry-run", value: None, summary: "print the names, and which exist already; change nothing" };
@@ -43,10 +41,7 @@ struct Plan {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let prefix = arguments.text(&PREFIX)?.unwrap_or_default();
-    if !prefix.bytes().all(is_name_byte) {
-        return Err(Exit::usage("--prefix takes A-Z a-z 0-9 _ . -"));
-    }
+    let prefix = client::prefix(arguments)?;
     let source = Source::read(Path::new(&arguments.operands()[0]))?;
     let entries = dotenv::parse(&source, &|name| std::env::var_os(name))?;
     let plan = Plan::of(&source, entries, prefix)?;

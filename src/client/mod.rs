@@ -161,7 +161,7 @@ impl Client {
     }
 
     /// The failure of a call about `what` whose answer has another form than the API promises.
-    fn strange(&self, what: impl fmt::Display) -> Failure {
+    pub fn strange(&self, what: impl fmt::Display) -> Failure {
         Failure::new(what, format_args!("{} answers, but not as this daemon does", self.place()))
     }
 }

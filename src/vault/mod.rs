@@ -36,7 +36,7 @@ pub use order::{Answer, Condition, Done, New, Order, Refused, Wish};
 pub use seal::{KeyBytes, SealStats};
 pub use state::Missing;
 pub use store::{FileStore, Store};
-pub use survey::{Census, Listed, Readable};
+pub use survey::{Census, Listed, Place, Readable};
 
 use crate::audit::AuditLog;
 use crate::clock::{Clock, Timestamp};

@@ -192,15 +192,24 @@ impl State {
         }
     }
 
-    /// Looks at the next few secrets from `from` on (empty: from the first), in the order of their names.
+    /// Looks at the next few secrets from `from` on (empty: from the first), in the order of their names, until it has
+    /// `enough` items.
     ///
     /// `look` gets each one's name and versions, the current one last.
-    pub fn page<T>(&self, from: &str, mut look: impl FnMut(&str, &VecDeque<Kept>, &mut Vec<T>)) -> Page<T> {
+    pub fn page<T>(
+        &self,
+        from: &str,
+        enough: usize,
+        mut look: impl FnMut(&str, &VecDeque<Kept>, &mut Vec<T>),
+    ) -> Page<T> {
         let mut rest = self.secrets.range::<str, _>((Bound::Included(from), Bound::Unbounded));
         let mut items = Vec::new();
         for (name, secret) in rest.by_ref().take(PAGE) {
             if !secret.versions.is_empty() {
                 look(name, &secret.versions, &mut items);
+            }
+            if items.len() >= enough {
+                break;
             }
         }
         Page { items, next: rest.next().map(|(name, _)| name.clone()) }
@@ -308,7 +317,7 @@ mod tests {
         apply(&mut state, Change::Delete { name: "s300".to_owned() });
         let (mut from, mut seen) = (Some(String::new()), Vec::new());
         while let Some(start) = from {
-            let page = state.page(&start, |name, _, items| items.push(name.to_owned()));
+            let page = state.page(&start, usize::MAX, |name, _, items| items.push(name.to_owned()));
             seen.extend(page.items);
             from = page.next;
         }

@@ -23,6 +23,16 @@ impl Listed {
     }
 }
 
+/// Some of all secrets, in the order of their names.
+pub struct Place<'a> {
+    /// What their names begin with.
+    pub prefix: &'a str,
+    /// The name, whether or not there is such a secret, behind which they come.
+    pub after: Option<&'a str>,
+    /// How many, at most.
+    pub limit: usize,
+}
+
 /// A version that can be read.
 pub struct Readable {
     /// What it is.
@@ -61,6 +71,39 @@ impl Vault {
             |items| listed.extend(items),
         );
         listed
+    }
+
+    /// The secrets from `place` on that `wanted` says yes to, sorted by name: at most so many, and whether there are more.
+    ///
+    /// It costs what it returns, and what it looks at in vain. Before each few secrets, `seek` is asked where, from a name
+    /// on, there may be one that is wanted; none: nowhere.
+    pub fn list_from(
+        &self,
+        place: &Place,
+        wanted: impl Fn(&str) -> bool,
+        seek: impl Fn(&str) -> Option<String>,
+    ) -> (Vec<Listed>, bool) {
+        let Place { prefix, after, limit } = *place;
+        // Nothing stands between a name and the same with a zero behind it.
+        let behind = after.map_or(String::new(), |after| format!("{after}\0"));
+        let mut from = Some(behind.max(prefix.to_owned()));
+        let mut listed = Vec::new();
+        // One more, to know whether there are more.
+        while let Some(start) = from.and_then(|from| seek(&from)).filter(|start| start.starts_with(prefix))
+            && listed.len() <= limit
+        {
+            let enough = limit.saturating_add(1) - listed.len();
+            let page = lock(&self.state).page(&start, enough, |name, versions, items| {
+                if let Some(current) = versions.back().filter(|_| name.starts_with(prefix) && wanted(name)) {
+                    items.push(Listed { name: name.to_owned(), version: current.version.clone() });
+                }
+            });
+            listed.extend(page.items);
+            from = page.next;
+        }
+        let are_more = listed.len() > limit;
+        listed.truncate(limit);
+        (listed, are_more)
     }
 
     /// The versions of `name` that can be read, the newest first; none at all if there is no such secret.
@@ -110,7 +153,7 @@ impl Vault {
     ) {
         let mut from = Some(String::new());
         while let Some(start) = from {
-            let page = lock(&self.state).page(&start, &mut look);
+            let page = lock(&self.state).page(&start, usize::MAX, &mut look);
             take(page.items);
             from = page.next;
         }

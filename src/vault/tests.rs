@@ -5,6 +5,7 @@ mod concurrency;
 mod conditions;
 mod damage;
 mod failures;
+mod listing;
 mod model;
 mod rekey;
 mod secrecy;

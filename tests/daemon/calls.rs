@@ -2,7 +2,7 @@
 //!
 //! `picture()` of an answer has a 9 for every digit: a kid is then `db_main-99999999-999999`.
 
-use crate::client::Client;
+use crate::client::{Answer, Client};
 use crate::running::Daemon;
 
 /// What is told of a version of `db_main`.
@@ -175,6 +175,57 @@ fn the_list_is_sorted_and_shows_only_what_the_client_may_read() {
     assert_eq!(names("idle"), [""; 0]);
     let picture = daemon.client("keeper").get("/secrets").picture();
     assert_eq!(picture, format!(r#"{{"secrets":[{{{METADATA},"is_expired":false}}]}}"#));
+}
+
+/// The names of all pages, page by page.
+fn pages(client: &mut Client, prefix: &str, limit: usize) -> Vec<Vec<String>> {
+    let (mut pages, mut after) = (Vec::new(), String::new());
+    loop {
+        let answer = client.get(&format!("/secrets?prefix={prefix}&limit={limit}&after={after}")).json();
+        let items = answer["secrets"].as_array().unwrap();
+        pages.push(items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect());
+        match answer.get("next") {
+            Some(next) => after = next.as_str().unwrap().to_owned(),
+            None => return pages,
+        }
+    }
+}
+
+#[test]
+fn the_list_comes_in_pages_that_miss_nothing_and_repeat_nothing() {
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
+    for name in ["a", "b", "b.c", "b_d", "c", "db_a", "db_root", "db_z"] {
+        admin.store(name, "v");
+    }
+    assert_eq!(pages(&mut admin, "", 3), [&["a", "b", "b.c"][..], &["b_d", "c", "db_a"], &["db_root", "db_z"]]);
+    assert_eq!(pages(&mut admin, "b", 1), [["b"], ["b.c"], ["b_d"]], "no empty page at the end");
+    assert_eq!(pages(&mut admin, "", 8).len(), 1, "no next where there is no more");
+    assert_eq!(pages(&mut admin, "x", 8), [[""; 0]]);
+    let mut reader = daemon.client("reader");
+    assert_eq!(pages(&mut reader, "", 1), [["db_a"], ["db_z"]], "db_root is passed over, and nothing tells of it");
+    assert_eq!(pages(&mut reader, "db_r", 1), [[""; 0]]);
+    let names = |answer: Answer| answer.json()["secrets"].as_array().unwrap().len();
+    assert_eq!(names(admin.get("/secrets?after=b")), 6);
+    assert_eq!(names(admin.get("/secrets?after=bb")), 4, "there need not be a secret of that name");
+    assert_eq!(names(admin.get("/secrets?after=zz")), 0);
+    assert_eq!(names(admin.get("/secrets?prefix=b&after=a")), 3);
+    assert_eq!(names(admin.get("/secrets?prefix=b&after=c")), 0);
+    admin.delete("/secret/b.c");
+    assert_eq!(pages(&mut admin, "b", 2), [["b", "b_d"]]);
+}
+
+#[test]
+fn a_page_has_all_that_stands_in_the_list_and_its_audit_line_says_how_much() {
+    let daemon = Daemon::start();
+    let mut keeper = daemon.client("keeper");
+    keeper.store("db_main", "v");
+    keeper.store("db_next", "v");
+    let picture = keeper.get("/secrets?limit=1").picture();
+    assert_eq!(picture, format!(r#"{{"secrets":[{{{METADATA},"is_expired":false}}],"next":"db_main"}}"#));
+    let line = daemon.site.audit_lines().pop().unwrap();
+    assert!(line.contains(r#""event":"list_secrets""#) && line.contains(r#""detail":"1 names""#), "{line}");
+    assert_eq!(keeper.ask("HEAD", "/secrets?limit=1", &[], "").status, 200);
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::fs::OpenOptions;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::asking::{Asked, failure, fed, printed, program};
+use crate::client::Client;
 use crate::site::{Site, told};
 
 /// A way in which somebody asks.
@@ -56,10 +57,28 @@ fn json_is_the_answer_of_the_api_on_each_command() {
     let made = json(fed(asked.local(&["set", "db_main", "--json"]), b"v"));
     assert_eq!((&made["name"], &made["rotation"]), (&"db_main".into(), &"manual".into()));
     assert_eq!(run(&["list", "--json"])["secrets"][0]["kid"], made["kid"]);
+    assert_eq!(run(&["list", "--json", "--prefix", "x"])["secrets"], Value::Array(Vec::new()));
     assert_eq!(run(&["versions", "db_main", "--json"])["versions"][0]["is_current"], true);
     assert_eq!(run(&["rotate", "db_main", "--json"])["rotated"][0], "db_main");
     assert_eq!(run(&["rotate", "--due", "--json"])["rotated_count"], 0);
     assert_eq!(run(&["delete", "db_main", "--json"])["versions_destroyed"], 2);
+}
+
+#[test]
+fn a_list_of_several_pages_is_one_table() {
+    let asked = Asked::plain();
+    let mut client = Client::unix(&[], &asked.daemon.site.path("sock"));
+    for portion in 0..3 {
+        let secrets: Vec<_> = (0..700).map(|n| json!({ "name": format!("s{portion}{n:03}"), "value": "v" })).collect();
+        assert_eq!(client.post("/secrets", &json!({ "secrets": secrets }).to_string()).status, 200);
+    }
+    let names = |arguments: &[&str]| -> Vec<String> {
+        let table = printed(asked.admin(arguments).output().unwrap());
+        table.lines().skip(1).map(|row| row.split(' ').next().unwrap().to_owned()).collect()
+    };
+    let all = names(&["list"]);
+    assert!(all.len() == 2100 && all.is_sorted(), "{}", all.len());
+    assert_eq!(names(&["list", "--prefix", "s20"]), all[1400..1500]);
 }
 
 #[test]
@@ -171,6 +190,7 @@ fn wrong_usage_of_the_client_commands_exits_with_2_before_anything_is_sent() {
         &["set", "a", "--generate={"],
         &["set", "a", "--generate", "hex"],
         &["list", "a"],
+        &["list", "--prefix", "a b"],
         &["versions"],
         &["rotate"],
         &["rotate", "a", "--due"],

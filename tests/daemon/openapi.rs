@@ -152,8 +152,14 @@ fn answers_have_exactly_the_fields_of_the_document() {
     let mut admin = daemon.client("admin");
     let document = document();
     let mut compared = 0;
-    for operation in operations(&document) {
-        admin.store(NAME, "v");
+    for mut operation in operations(&document) {
+        for name in [NAME, "redis_password"] {
+            admin.store(name, "v");
+        }
+        if (operation.method, operation.target.as_str()) == ("GET", "/secrets") {
+            // Of all lists, a page that is not the last has the most.
+            operation.target += "?limit=1";
+        }
         let Some(schema) = operation.answer_schema(&document) else { continue };
         let answer = operation.ask(&mut admin, operation.bodies().last().unwrap()).json();
         let found: BTreeSet<&String> = answer.as_object().unwrap().keys().collect();

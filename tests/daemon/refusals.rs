@@ -135,6 +135,7 @@ fn a_query_parameter_that_is_not_known_is_refused() {
         ("GET", "/metrics?x".to_owned()),
         ("GET", "/openapi.json?pretty=1".to_owned()),
         ("GET", "/secrets?name=db_main".to_owned()),
+        ("GET", "/secrets?limit=1&limit=2".to_owned()),
         ("GET", "/audit/checkpoint?seq=1".to_owned()),
         ("GET", "/secret/db_main?KID=x".to_owned()),
         ("GET", format!("/secret/db_main?kid={kid}&versoin=2")),
@@ -149,6 +150,30 @@ fn a_query_parameter_that_is_not_known_is_refused() {
     }
     assert_eq!(admin.get("/secrets?").status, 200, "nothing is asked for");
     assert_eq!(admin.get(&format!("/secret/db_main?kid={kid}")).text("value"), "v", "it is all still there");
+}
+
+#[test]
+fn a_page_that_cannot_be_meant_is_refused_and_the_answer_says_what_can() {
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
+    let long = "x".repeat(129);
+    for limit in ["", "0", "-1", "+1", "1001", "1.0", "ten", "99999999999999999999"] {
+        let answer = admin.get(&format!("/secrets?limit={limit}"));
+        assert_eq!(answer.refusal(), bad_request(), "{limit}");
+        assert!(answer.body.contains("limit is a number from 1 to 1000"), "{}", answer.body);
+    }
+    for wrong in ["a%20b", "a/b", "%c3%a9", "*", &long] {
+        for parameter in ["after", "prefix"] {
+            let answer = admin.get(&format!("/secrets?{parameter}={wrong}"));
+            assert_eq!(answer.refusal(), bad_request(), "{parameter}={wrong}");
+            assert!(
+                answer.body.contains(&format!("{parameter} is at most 128 of A-Z a-z 0-9 _ . -")),
+                "{}",
+                answer.body
+            );
+        }
+    }
+    assert_eq!(admin.get("/secrets?limit=1000&after=&prefix=").status, 200, "from the first, whatever it begins with");
 }
 
 #[test]
