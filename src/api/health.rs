@@ -59,6 +59,7 @@ pub fn metrics(api: &Api, request: &Request) -> Result<Response, Problem> {
         vault_bytes: get(&vault.bytes),
         live_records: get(&vault.live_records),
         dead_records: get(&vault.dead_records),
+        vault_syncs: get(&vault.syncs),
         compactions: get(&vault.compactions),
         compaction_failures: get(&vault.compaction_failures),
         connections_open: api.connections.open(),

@@ -148,6 +148,7 @@ mod tests {
             vault_bytes: 13,
             live_records: 14,
             dead_records: 15,
+            vault_syncs: 30,
             compactions: 16,
             compaction_failures: 22,
             connections_open: 17,

@@ -42,6 +42,8 @@ pub struct Readings {
     pub live_records: u64,
     /// Records of the vault file that the next compaction drops.
     pub dead_records: u64,
+    /// Times that changes were made durable in the vault file.
+    pub vault_syncs: u64,
     /// Compactions of the vault file.
     pub compactions: u64,
     /// Compactions that failed, and left the file as it was.
@@ -95,6 +97,8 @@ impl Readings {
         page.gauge("vault_records", "Records in the vault file: needed (live) or waiting for compaction (dead).")
             .sample(&[("state", "live")], self.live_records)
             .sample(&[("state", "dead")], self.dead_records);
+        page.counter("vault_syncs_total", "Times that changes were made durable in the vault file.")
+            .value(self.vault_syncs);
         page.counter("vault_compactions_total", "Compactions of the vault file.").value(self.compactions);
         page.counter("vault_compaction_failures_total", "Compactions that failed, and left the vault file as it was.")
             .value(self.compaction_failures);

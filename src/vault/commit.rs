@@ -86,6 +86,7 @@ impl Vault {
         if appended.as_ref().is_err_and(|why| why.kind() == std::io::ErrorKind::NotFound) {
             self.file_lost.store(true, Ordering::SeqCst);
         }
+        self.stats.syncs.fetch_add(1, Ordering::Relaxed);
         let why = appended.as_ref().err().map(ToString::to_string);
         self.note_storage(appended);
         why.map_or(Ok(()), |why| Err(Refused::Storage(why)))

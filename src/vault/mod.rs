@@ -107,6 +107,8 @@ pub struct Stats {
     pub dead_records: AtomicU64,
     /// What their lines take.
     pub dead_bytes: AtomicU64,
+    /// Times that changes were appended and made durable.
+    pub syncs: AtomicU64,
     /// Compactions since the start.
     pub compactions: AtomicU64,
     /// Those that failed.

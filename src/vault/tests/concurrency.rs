@@ -28,13 +28,15 @@ fn sixteen_threads_get_what_they_were_promised_and_one_audit_line_a_change() {
     });
     let changes = THREADS * EACH;
     assert_eq!(vault.seq(), changes);
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let (lines, flushes, syncs) = {
         let stats = vault.audit.stats();
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         (count(&stats.lines), count(&stats.flushes), count(&stats.syncs))
     };
     assert_eq!(lines, changes);
     assert!(flushes < changes && syncs < changes, "{flushes} flushes and {syncs} syncs for {changes} changes");
+    let synced = count(&vault.stats().syncs);
+    assert!((1..changes).contains(&synced), "{synced} syncs of the vault for {changes} changes");
 
     // An audit log that knows nothing has the file tell all changes.
     let found = site.look(0).unwrap();
