@@ -16,6 +16,9 @@ MUSL := x86_64-unknown-linux-musl
 CROSS_GCC := aarch64-linux-gnu-gcc
 STATIC_TARGETS := $(MUSL) $(if $(shell command -v $(CROSS_GCC)),aarch64-unknown-linux-musl)
 
+# What the daemon is measured beside.
+RUSTY_VAULT := 0.2.1
+
 # A compiler's linker, musl for the static binary, and what the system tests and the benchmark call.
 PACKAGES := aardvark-dns binutils bsdutils buildah busybox-static ca-certificates catatonit curl fish g++ gcc \
 	golang-go iproute2 iptables jq libc6-dev libpcre2-8-0 mandoc musl-tools netavark openssl podman procps \
@@ -27,7 +30,7 @@ CONTRIB := $(patsubst contrib/%,%,$(wildcard contrib/*.json contrib/*.yaml contr
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: run build static test test-system deps bench dashboard-picture fuzz audit lint fmt install clean help
+.PHONY: run build static test test-system deps bench bench-deps dashboard-picture fuzz audit lint fmt install clean help
 
 run: ## Build the daemon and start it on 127.0.0.1:8081, with its state in ./state
 	$(CARGO) run --release --locked -- --config etc/dev.toml
@@ -71,8 +74,12 @@ deps: ## Install what test-system, static and bench need (Debian)
 	tests/system/tools.sh
 	if command -v rustup; then rustup target add $(STATIC_TARGETS) && rustup component add clippy rustfmt; fi
 
-bench: build ## Measure requests a second, start-up and memory; writes tests/bench/RESULTS.md
+bench: build ## Measure speed, growth and what it takes at rest, beside others in the same run; writes tests/bench/RESULTS.md
 	BINARY=$(abspath $(BINARY)) tests/bench/bench.sh
+
+bench-deps: ## Build RustyVault, which bench measures beside the daemon (Debian, after deps)
+	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libssl-dev pkg-config
+	$(CARGO) install --locked --root $(TARGET_DIR)/bench --version $(RUSTY_VAULT) rusty_vault
 
 dashboard-picture: build ## Draw docs/dashboard.png from what a Prometheus sees of a daemon that is kept busy for six minutes
 	BINARY=$(abspath $(BINARY)) tests/system/dashboard/picture.sh

@@ -1,10 +1,17 @@
--- Durable writes: one new version after another, over a thousand secrets in turn.
+-- Writes over so many names in turn, until wrk's time is up. After the URL: -- PREFIX BYTES NAMES
 
-local headers = { ["X-Jarvis-Client"] = "admin", ["Content-Type"] = "application/json" }
-local turn = 0
+dofile("tests/bench/report.lua")
+
+local turn, names, head, tail = 0
+
+function init(args)
+   wrk.headers["Content-Type"] = "application/json"
+   names = tonumber(args[3])
+   head = '{"name":"' .. args[1]
+   tail = '","value":"' .. string.rep("0123456789abcdef", args[2] / 16) .. '"}'
+end
 
 function request()
-   turn = (turn + 1) % 1000
-   local body = '{"name":"bench_' .. turn .. '","value":"0123456789abcdef0123456789abcdef"}'
-   return wrk.format("POST", "/secret", headers, body)
+   turn = (turn + 1) % names
+   return wrk.format("POST", "/secret", nil, head .. turn .. tail)
 end

@@ -1,0 +1,56 @@
+# Durable writes, against RustyVault's, and how long a read takes beside them. To be sourced.
+# shellcheck shell=bash disable=SC2016,SC2034,SC2153
+
+# syncs: how often vault and audit log were synced.
+syncs() {
+    echo $(($(metric vault_syncs_total) + $(metric audit_syncs_total)))
+}
+
+measure_writes() {
+    local round connections before
+    for ((round = 1; round <= ROUNDS; round++)); do
+        echo "writes, round $round of $ROUNDS" >&2
+        for connections in 1 16; do
+            before=$(syncs)
+            load "$SECONDS_EACH" "$connections" write "$URL" "${AS[@]}" -- bench_ 64 1000
+            sample "write ours $connections" "$RATE"
+            sample "syncs $connections" "$(calc "($(syncs) - $before) / 2")"
+            sample "written $connections" "$(calc "int($RATE * $TOOK / 1e6)")"
+            load "$SECONDS_EACH" "$connections" write_rustyvault "$RV_URL" "${RV_AS[@]}" -- bench_ 64 1000
+            sample "write rustyvault $connections" "$RATE"
+        done
+    done
+}
+
+# Reads at a pace, alone and while 16 writers write as fast as they can.
+measure_reads_beside_writes() {
+    local round
+    for ((round = 1; round <= ROUNDS; round++)); do
+        echo "reads beside writes, round $round of $ROUNDS" >&2
+        read_at_a_pace alone
+        load_until_finished 16 write "$URL" "${AS[@]}" -- bench_ 64 1000
+        read_at_a_pace beside
+        finish
+    done
+}
+
+# read_at_a_pace KEY: samples of a read's median and 99th percentile, in microseconds.
+read_at_a_pace() {
+    load "$SECONDS_EACH" 4 pace "$URL/secret/bench_1" "${AS[@]}"
+    sample "p50 $1" "$P50"
+    sample "p99 $1" "$P99"
+}
+
+writes() {
+    start writes
+    measure_writes
+    measure_reads_beside_writes
+    heading 'Writes: `POST /secret` of 64 bytes over 1,000 names, synced in vault and audit log before the answer'
+    row "1 writer" /s "$(median 'write ours 1')" "RustyVault, not synced" "$(median 'write rustyvault 1')"
+    row "16 writers" /s "$(median 'write ours 16')" "RustyVault, not synced" "$(median 'write rustyvault 16')" '>= 1.0'
+    row "16 writers: writes acknowledged" "" "$(median 'written 16')" "pairs of syncs for them" "$(median 'syncs 16')" '>= 8'
+    row "A read's median while 16 writers write" µs "$(median 'p50 beside')" "while nobody writes" "$(median 'p50 alone')"
+    row "A read's 99th percentile while 16 writers write" µs "$(median 'p99 beside')" "while nobody writes" \
+        "$(median 'p99 alone')" '<= 2'
+    stop writes
+}
