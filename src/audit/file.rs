@@ -52,14 +52,32 @@ impl LogFile {
         }
     }
 
-    /// Whether the file is still there under any name.
-    pub fn is_linked(&self) -> io::Result<bool> {
-        Ok(self.file.metadata()?.nlink() > 0)
+    /// What somebody else has done to the file, so that it cannot be gone on with, in words.
+    ///
+    /// # Errors
+    /// If it was cut, and a part of it still stands in its place.
+    pub fn loss(&self) -> io::Result<Option<&'static str>> {
+        let ours = self.file.metadata()?;
+        if ours.nlink() == 0 {
+            return Ok(Some("deleted"));
+        }
+        if ours.len() >= self.length {
+            return Ok(None);
+        }
+        // What a logrotate that copies and truncates leaves.
+        if ours.len() == 0 || !self.is_in_place()? {
+            return Ok(Some("cut"));
+        }
+        Err(io::Error::other("somebody has cut it while the daemon was using it; move it away, and a new one goes on"))
     }
 
     /// Whether it is this file that stands at its path.
     pub fn is_in_place(&self) -> io::Result<bool> {
-        let ours = self.file.metadata()?;
+        self.is_at_path(&self.file)
+    }
+
+    fn is_at_path(&self, file: &File) -> io::Result<bool> {
+        let ours = file.metadata()?;
         match self.path.symlink_metadata() {
             Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -95,13 +113,14 @@ impl LogFile {
         Ok(bytes)
     }
 
-    /// Opens the file anew and makes `bytes` the durable rest of it from byte `from` on, and its place durable too.
+    /// Opens the file anew, unless it was renamed, and makes `bytes` the durable rest of it from byte `from` on, and its place
+    /// durable too.
     ///
     /// They are written once more: after a failed sync the system no longer holds them to be unwritten.
     pub fn rewrite(&mut self, from: u64, bytes: &[u8]) -> io::Result<()> {
-        let fresh = open(&self.path)?;
-        fresh.write_all_at(bytes, from)?;
-        self.file = Arc::new(fresh);
+        let file = if self.is_in_place()? { Arc::new(open(&self.path)?) } else { self.file.clone() };
+        file.write_all_at(bytes, from)?;
+        self.file = file;
         self.length = from + bytes.len() as u64;
         self.cut_rest()?;
         self.handle().sync()?;
@@ -115,12 +134,12 @@ impl LogFile {
         files::sync_parent(&self.path)
     }
 
-    /// Begins a new file at the path, durably, with `first` in it; it is never there without that.
+    /// Begins a new file at the path with `first` in it, which is synced; it is never there without that. Returns whether it
+    /// is surely going to stay there: if not, [`rewrite`](Self::rewrite) makes sure.
     ///
     /// # Errors
-    /// If something else stands there that is not empty.
-    pub fn begin_anew(&mut self, first: &[u8]) -> io::Result<()> {
-        files::create_dir(files::parent(&self.path))?;
+    /// If something else stands there that is not empty, or the disk refuses; the present file is then gone on with.
+    pub fn begin_anew(&mut self, first: &[u8]) -> io::Result<bool> {
         match self.path.symlink_metadata() {
             Ok(there) if there.len() > 0 => {
                 return Err(io::Error::other("another file stands in the log's place; move it away"));
@@ -129,10 +148,19 @@ impl LogFile {
             Ok(_) => std::fs::remove_file(&self.path)?,
             Err(_) => {}
         }
-        files::create(&self.path, 0o600, first)?;
-        self.file = Arc::new(open(&self.path)?);
+        let mut fresh = files::Fresh::begin(&self.path, 0o600)?;
+        fresh.file.write_all(first)?;
+        let file = fresh.file.try_clone()?;
+        let created = fresh.create();
+        // Once it stands there it is the log's next file, or its line and what the old one would go on with were two logs.
+        let is_durable = match created {
+            Ok(()) => true,
+            Err(_) if self.is_at_path(&file)? => false,
+            Err(why) => return Err(why),
+        };
+        self.file = Arc::new(file);
         self.length = first.len() as u64;
-        Ok(())
+        Ok(is_durable)
     }
 
     /// Gives the file, which must be synced, the name `closed`, and begins a new one with `first` in it at the path. A file

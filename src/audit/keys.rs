@@ -55,9 +55,28 @@ pub fn public_key_from_pem(pem: &[u8]) -> Option<VerifyingKey> {
 pub fn create_signing_key(path: &Path) -> Result<SigningKey, Failure> {
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(&mut seed[..]).map_err(|why| Failure::new("system random number generator", why))?;
-    let pem = to_pem("PRIVATE KEY", &PRIVATE_PREFIX, &seed);
-    files::create(path, 0o600, pem.as_bytes()).map_err(|why| Failure::new(path.display(), why))?;
-    Ok(SigningKey::from_bytes(&seed))
+    let key = SigningKey::from_bytes(&seed);
+    write_signing_key(path, &key).map_err(|why| Failure::new(path.display(), why))?;
+    Ok(key)
+}
+
+fn write_signing_key(path: &Path, key: &SigningKey) -> io::Result<()> {
+    files::create(path, 0o600, to_pem("PRIVATE KEY", &PRIVATE_PREFIX, key.as_bytes()).as_bytes())
+}
+
+/// Writes the keys of the log at `log` again where they, and perhaps its whole directory, were deleted.
+pub fn put_back(log: &Path, key: &SigningKey) -> io::Result<()> {
+    files::create_dir(files::parent(log))?;
+    let is_missing = |path: &Path| path.symlink_metadata().is_err_and(|why| why.kind() == io::ErrorKind::NotFound);
+    let path = signing_key_path(log);
+    if is_missing(&path) {
+        write_signing_key(&path, key)?;
+    }
+    let path = public_key_path(log);
+    if is_missing(&path) {
+        write_public_key(&path, &key.verifying_key())?;
+    }
+    Ok(())
 }
 
 /// Reads a public key; none if there is none.
@@ -73,8 +92,11 @@ pub fn read_public_key(path: &Path) -> Result<Option<VerifyingKey>, Failure> {
 
 /// Writes a public key to `path`, readable by all.
 pub fn create_public_key(path: &Path, key: &VerifyingKey) -> Result<(), Failure> {
-    let pem = to_pem("PUBLIC KEY", &PUBLIC_PREFIX, key.as_bytes());
-    files::create(path, 0o644, pem.as_bytes()).map_err(|why| Failure::new(path.display(), why))
+    write_public_key(path, key).map_err(|why| Failure::new(path.display(), why))
+}
+
+fn write_public_key(path: &Path, key: &VerifyingKey) -> io::Result<()> {
+    files::create(path, 0o644, to_pem("PUBLIC KEY", &PUBLIC_PREFIX, key.as_bytes()).as_bytes())
 }
 
 fn to_pem(label: &str, prefix: &[u8], key: &[u8; 32]) -> Zeroizing<String> {

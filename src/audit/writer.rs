@@ -9,6 +9,7 @@ use super::chain::Tip;
 use super::checkpoint::Checkpoint;
 use super::entry::{Entry, Event};
 use super::file::{Handle, LogFile};
+use super::keys;
 use super::segment::{self, Segment, Segmenting};
 use super::tail::{MOST_UNSYNCED, Tail};
 use crate::clock::Timestamp;
@@ -106,14 +107,19 @@ impl Writer {
     }
 
     fn try_write(&mut self, entries: impl Iterator<Item = Entry>, now: Timestamp) -> io::Result<u64> {
+        if let Some(what) = self.file.loss()? {
+            self.begin_anew(&format!("the file before this one was {what}"), now).map_err(|why| {
+                io::Error::new(
+                    why.kind(),
+                    format!("it was {what} while the daemon was using it, and a new one cannot be made: {why}"),
+                )
+            })?;
+            log::error!(
+                "The audit log was {what} while the daemon was using it; a new file goes on from its last line"
+            );
+        }
         if self.suspect {
             self.repair()?;
-        }
-        if !self.file.is_linked()? {
-            log::error!(
-                "The audit log was deleted while the daemon was using it; a new file goes on from its last line"
-            );
-            self.begin_anew("the file before this one was deleted", now)?;
         }
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
@@ -214,9 +220,6 @@ impl Writer {
 
     /// Makes the file end with the newest line, durably.
     fn repair(&mut self) -> io::Result<()> {
-        if !self.file.is_in_place()? {
-            return Err(io::Error::other("another file stands in the log's place; move it away"));
-        }
         let mut rest = self.file.read_from(self.synced.length)?;
         if !self.is_ours(&rest) {
             let lost = self.tip.seq - self.synced.tip.seq;
@@ -251,7 +254,10 @@ impl Writer {
         if self.file.is_in_place()? {
             return Ok(());
         }
-        self.file.handle().sync()?;
+        if self.suspect {
+            self.repair()?;
+        }
+        self.sync()?;
         self.begin_anew("the log goes on from the file before this one", now)
     }
 
@@ -259,10 +265,10 @@ impl Writer {
     pub fn begin_anew(&mut self, why: &str, now: Timestamp) -> io::Result<()> {
         let mut first = Vec::new();
         let tip = self.compose(std::iter::once(reopened(why.to_owned())), now, &mut first);
-        self.file.begin_anew(&first)?;
+        keys::put_back(self.file.path(), &self.key)?;
+        self.suspect = !self.file.begin_anew(&first)?;
         self.tip = tip;
         self.synced = Mark { tip, length: self.file.length() };
-        self.suspect = false;
         self.segment(self.segmenting);
         Ok(())
     }
