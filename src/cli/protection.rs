@@ -27,6 +27,8 @@ pub fn give_up_root(user: &User, config: &Config, access: &Access) -> Result<Pro
 /// Confines the process to what a daemon at work opens: its state, and what it reads again, the policy, the certificates,
 /// and the master key when it is changed.
 ///
+/// The directory above those of the state is writable too if nothing else is in it, for one that was deleted to be made anew.
+///
 /// What is behind a symbolic link is read where that leads now, too.
 pub fn confine(config: &Config) -> Protection {
     let PathsConfig { vault_path, audit_path, master_key_path } = &config.paths;
@@ -34,6 +36,9 @@ pub fn confine(config: &Config) -> Protection {
     let named: Vec<&Path> = tls.chain([config.security.rbac_policy_path.as_path(), master_key_path]).collect();
     let targets: Vec<PathBuf> = named.iter().filter_map(|path| path.canonicalize().ok()).collect();
     let writable = [vault_path, audit_path].map(|path| files::parent(path));
+    // To write in a directory that has these in it and nothing else is to write nowhere else.
+    let restorable: Vec<&Path> =
+        writable.into_iter().filter_map(Path::parent).filter(|above| has_only(above, &writable)).collect();
     let readable: Vec<&Path> =
         named.into_iter().chain(targets.iter().map(PathBuf::as_path)).map(files::parent).collect();
     // A socket's file goes with the daemon.
@@ -42,5 +47,10 @@ pub fn confine(config: &Config) -> Protection {
         .flatten()
         .map(|path| files::parent(path))
         .collect();
-    process::confine(&writable, &readable, &emptied)
+    process::confine(&writable, &restorable, &readable, &emptied)
+}
+
+fn has_only(directory: &Path, paths: &[&Path]) -> bool {
+    std::fs::read_dir(directory)
+        .is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(|entry| paths.contains(&entry.path().as_path()))))
 }

@@ -22,13 +22,17 @@ fn to_write() -> BitFlags<AccessFs> {
 }
 
 /// From now on, the calling thread and all threads that it starts open files only beneath these directories, for writing
-/// only beneath those in `writable`; beneath those in `emptied` they do nothing but remove files. They execute nothing,
-/// bind and connect no TCP socket, signal no other process.
+/// only beneath those in `writable` and in `restorable`, where they make directories too; beneath those in `emptied` they do
+/// nothing but remove files. They execute nothing, bind and connect no TCP socket, signal no other process.
 ///
 /// What is open already stays usable, listening sockets too. A directory that does not exist is left out.
-pub fn confine(writable: &[&Path], readable: &[&Path], emptied: &[&Path]) -> Protection {
-    let places =
-        [(writable, to_write()), (readable, AccessFs::ReadFile.into()), (emptied, AccessFs::RemoveFile.into())];
+pub fn confine(writable: &[&Path], restorable: &[&Path], readable: &[&Path], emptied: &[&Path]) -> Protection {
+    let places = [
+        (writable, to_write()),
+        (restorable, to_write() | AccessFs::MakeDir),
+        (readable, AccessFs::ReadFile.into()),
+        (emptied, AccessFs::RemoveFile.into()),
+    ];
     match restrict(&places) {
         Ok(RestrictionStatus { landlock: LandlockStatus::Available { effective_abi, .. }, .. }) => {
             let but = if effective_abi < TCP { ", which does not restrict TCP; Linux 6.7 and newer do" } else { "" };
@@ -80,17 +84,19 @@ mod tests {
     fn a_confined_thread_works_in_its_directories_and_nowhere_else() {
         let root = std::env::temp_dir().join(format!("jarvis-landlock-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root);
-        let [state, policy, other, run] = ["state", "policy", "other", "run"].map(|name| root.join(name));
-        for directory in [&state, &policy, &other, &run] {
+        let [state, above, policy, other, run] =
+            ["state", "above", "policy", "other", "run"].map(|name| root.join(name));
+        for directory in [&state, &above, &policy, &other, &run] {
             fs::create_dir_all(directory).unwrap();
             fs::write(directory.join("file"), "old").unwrap();
         }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let outside = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let inside = {
-            let (state, policy, other, run) = (state.clone(), policy.clone(), other.clone(), run.clone());
+            let (state, above, policy) = (state.clone(), above.clone(), policy.clone());
+            let (other, run) = (other.clone(), run.clone());
             move || {
-                let protection = confine(&[&state, &root.join("missing")], &[&policy], &[&run]);
+                let protection = confine(&[&state, &root.join("missing")], &[&above], &[&policy], &[&run]);
                 if let Protection::Missing(why) = &protection {
                     let is_lacking = why.contains("switched off") || why.contains("kernel too old");
                     let may_be_skipped = std::env::var("CI").as_deref() != Ok("true");
@@ -109,6 +115,8 @@ mod tests {
                     fs::File::open(&state).unwrap().sync_all().unwrap();
                     assert_eq!(fs::read(state.join("link")).unwrap(), b"n");
                     fs::remove_file(state.join("link")).unwrap();
+                    fs::create_dir(above.join("directory")).unwrap();
+                    fs::write(above.join("directory/file"), "new").unwrap();
                     assert_eq!(fs::read(policy.join("file")).unwrap(), b"old");
 
                     refused("read where it only removes", fs::read(run.join("file")).map(drop));

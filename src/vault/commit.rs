@@ -3,6 +3,7 @@
 //! One append and one sync of the vault, and one of the audit log, serve all changes that wait ([`GroupCommit`]).
 //! A crash in between leaves records that the audit log does not know; the next start audits them as recovered.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -83,9 +84,6 @@ impl Vault {
         // Lines of a commit that panicked before it was done: nobody was told of them, and nothing is chained to them.
         let cut = if log.store.length() > log.end.length { log.store.cut(log.end.length) } else { Ok(()) };
         let appended = cut.and_then(|()| log.store.append(lines));
-        if appended.as_ref().is_err_and(|why| why.kind() == std::io::ErrorKind::NotFound) {
-            self.file_lost.store(true, Ordering::SeqCst);
-        }
         self.stats.syncs.fetch_add(1, Ordering::Relaxed);
         let why = appended.as_ref().err().map(ToString::to_string);
         self.note_storage(appended);
@@ -94,6 +92,9 @@ impl Vault {
 
     /// Remembers whether the vault's file could be written, and logs when that changes.
     pub(super) fn note_storage(&self, outcome: std::io::Result<()>) {
+        if outcome.as_ref().is_err_and(|why| matches!(why.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof)) {
+            self.file_lost.store(true, Ordering::SeqCst);
+        }
         let mut trouble = lock(&self.trouble);
         match (outcome, &trouble.storage) {
             (Ok(()), Some(_)) => {
@@ -143,8 +144,8 @@ impl Vault {
     }
 
     /// Asks for a compaction when more than half of the file is dead and it is large enough to matter, or when the file was
-    /// deleted: a compaction makes a whole new one.
-    fn compact_if_worthwhile(self: &Arc<Self>) {
+    /// lost: a compaction makes a whole new one.
+    pub(super) fn compact_if_worthwhile(self: &Arc<Self>) {
         if self.compaction_wanted.load(Ordering::Relaxed) {
             return;
         }

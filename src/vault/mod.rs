@@ -78,7 +78,7 @@ pub struct Vault {
     /// How large the file was when the last compaction in the background failed; 0 if it did not. The next one waits until
     /// the file has grown by a quarter: on a full disk, writing it anew with every change would leave no room for those.
     compaction_failed_at: AtomicU64,
-    /// The file was deleted under the daemon, and is to be written anew.
+    /// The file was deleted or changed under the daemon, and is to be written anew.
     file_lost: AtomicBool,
     trouble: Mutex<Trouble>,
 }
@@ -174,9 +174,10 @@ impl Vault {
     }
 
     /// None when secrets can be served and changed; else why not. If the file could not be written, it is tried again.
-    pub fn trouble(&self) -> Option<String> {
+    pub fn trouble(self: &Arc<Self>) -> Option<String> {
         if lock(&self.trouble).storage.is_some() {
             self.note_storage(self.probe());
+            self.compact_if_worthwhile();
         }
         let trouble = lock(&self.trouble);
         trouble.memory.clone().or_else(|| trouble.storage.clone())

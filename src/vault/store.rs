@@ -1,6 +1,6 @@
 //! Where the vault's records are kept: today a file that is appended to.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -16,6 +16,9 @@ pub trait Store: Send {
     fn reader(&self, from: u64) -> Box<dyn Read + Send>;
 
     /// Appends `bytes`. When it returns they are durable; when it fails, none of them is there.
+    ///
+    /// It fails with [`NotFound`](io::ErrorKind::NotFound) or [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if what is kept
+    /// was taken away or changed by somebody else: a successor then makes good for it.
     ///
     /// What a failure leaves behind on a disk that refuses everything is cut off before anything else is appended, or at
     /// the next start.
@@ -102,8 +105,14 @@ impl FileStore {
     }
 
     fn write_durably(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.file.metadata()?.nlink() == 0 {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the file was deleted while the daemon was using it"));
+        let ours = self.file.metadata()?;
+        if !self.is_in_place(&ours)? {
+            let what = if ours.nlink() == 0 { "deleted" } else { "moved away" };
+            let why = format!("the file was {what} while the daemon was using it");
+            return Err(io::Error::new(io::ErrorKind::NotFound, why));
+        }
+        if ours.len() != self.length {
+            return Err(changed());
         }
         self.file.write_all_at(bytes, self.length)?;
         self.file.sync_data()
@@ -117,15 +126,28 @@ impl FileStore {
         Ok(())
     }
 
+    /// Whether the file, whose metadata are `ours`, stands at its path; not, if nothing does.
+    ///
+    /// # Errors
+    /// If another file does, which is somebody else's to move.
+    fn is_in_place(&self, ours: &Metadata) -> io::Result<bool> {
+        match self.path.symlink_metadata() {
+            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => Ok(true),
+            Ok(_) => Err(exchanged()),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(why) => Err(why),
+        }
+    }
+
     /// Cuts the file at `self.length`, through a fresh descriptor: after a failed sync the old one is not trusted.
     fn repair(&mut self) -> io::Result<()> {
         let file = open(&self.path)?;
         let (there, ours) = (file.metadata()?, self.file.metadata()?);
         if (there.dev(), there.ino()) != (ours.dev(), ours.ino()) {
-            return Err(io::Error::other("another file stands in its place; restart to use that one"));
+            return Err(exchanged());
         }
         if there.len() < self.length {
-            return Err(io::Error::other("the file became shorter while the daemon was using it"));
+            return Err(changed());
         }
         file.set_len(self.length)?;
         file.sync_all()?;
@@ -133,6 +155,14 @@ impl FileStore {
         self.suspect = false;
         Ok(())
     }
+}
+
+fn exchanged() -> io::Error {
+    io::Error::other("another file stands in its place; restart to use that one, or move it away")
+}
+
+fn changed() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the file was changed by somebody while the daemon was using it")
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -180,6 +210,7 @@ impl Store for FileStore {
     }
 
     fn begin_successor(&self) -> io::Result<Successor> {
+        files::create_dir(files::parent(&self.path))?;
         let path = files::sibling(&self.path, ".compacting");
         remove_leftover(&path)?;
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
@@ -191,6 +222,7 @@ impl Store for FileStore {
     fn replace(&mut self, mut successor: Successor) -> io::Result<()> {
         successor.sync()?;
         let file = successor.file.get_ref().try_clone()?;
+        self.is_in_place(&self.file.metadata()?)?;
         std::fs::rename(&successor.path, &self.path)?;
         self.file = file;
         self.length = successor.length;
