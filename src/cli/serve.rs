@@ -35,11 +35,12 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let config_path = arguments.config_path();
     // Before any file is opened.
     let passed = systemd::passed_sockets()?;
+    // Before anything that may take its time: a signal during the start is heeded when it is over, and SIGHUP ends nothing.
+    // As process 1 no signal would, by default.
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|why| Failure::new("signal handlers", why))?;
     let config = load_config(config_path)?;
     let access = check::load_access(&config, sockets::addresses(&config.server, &passed))?;
     let user = protection::user(&config.server).map_err(Exit::config)?;
-    // Before anything else, so that a signal during the start ends it as well; as process 1 nothing would by default.
-    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|why| Failure::new("signal handlers", why))?;
     logging::init(config.logging.level, config.logging.json);
     log::info!("Starting jarvis-secretsd v{}", env!("CARGO_PKG_VERSION"));
     log::info!("Config loaded from: {}", config_path.display());
