@@ -1,6 +1,7 @@
 //! How lines hang together: numbers without a gap, each with the hash of the one before, signed one by one or in batches.
 
 use std::fmt;
+use std::io::{self, Write};
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
@@ -104,8 +105,8 @@ impl fmt::Display for Fault {
 /// Reads a line, without its newline, in its one valid form.
 pub(super) fn read(text: &[u8]) -> Result<Line, Fault> {
     let line: Line = serde_json::from_slice(text).map_err(|why| Fault::Form(printable(&why.to_string())))?;
-    let canonical = serde_json::to_vec(&line).expect("a line is plain data");
-    if canonical != text {
+    let mut rest = Expected(text);
+    if serde_json::to_writer(&mut rest, &line).is_err() || !rest.0.is_empty() {
         return Err(Fault::Form("it is not written as the daemon writes it".to_owned()));
     }
     // So that there is a number before and behind each, also in what somebody made up.
@@ -113,6 +114,20 @@ pub(super) fn read(text: &[u8]) -> Result<Line, Fault> {
         return Err(Fault::Form(format!("no line has the number {}", line.seq)));
     }
     Ok(line)
+}
+
+/// Takes what is written as long as it is what was expected, of which this is the rest.
+struct Expected<'a>(&'a [u8]);
+
+impl Write for Expected<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.strip_prefix(bytes).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Signs the JSON object that `out` holds from `start` on, by the rule of this log: the signature is over the object as

@@ -11,6 +11,7 @@ mod found;
 mod keys;
 mod prefix;
 mod segment;
+mod signatures;
 mod tail;
 mod verify;
 mod writer;

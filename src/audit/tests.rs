@@ -100,6 +100,25 @@ fn every_changed_bit_of_a_log_is_noticed() {
     });
 }
 
+/// A line that was changed breaks the chain behind it too, which is found sooner than that its signature does not hold.
+#[test]
+fn the_first_line_that_is_wrong_is_named_however_many_threads_look() {
+    let scratch = Scratch::new("first-wrong");
+    let log = scratch.open();
+    for _ in 0..1000 {
+        log.write(entry("a")).unwrap();
+    }
+    let key = keys::read_public_key(&keys::public_key_path(&scratch.path())).unwrap().unwrap();
+    let text = std::fs::read_to_string(scratch.path()).unwrap();
+    let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+    // Later ones are wrong as well.
+    for line in [1000, 999, 700, 300, 257, 256, 255, 128, 127, 1] {
+        lines[line - 1] = lines[line - 1].replace("\"a\"", "\"b\"");
+        let expected = format!("{line}: {}", Fault::Signature);
+        assert_eq!(check(&key, lines.concat().as_bytes()).unwrap_err(), expected);
+    }
+}
+
 #[test]
 fn dropping_swapping_doubling_or_appending_a_line_is_noticed() {
     let scratch = Scratch::new("lines");

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use ed25519_dalek::VerifyingKey;
 
@@ -11,6 +12,7 @@ use super::chain::{self, Fault, Tip};
 use super::checkpoint::Checkpoint;
 use super::keys;
 use super::segment::{self, Segment};
+use super::signatures::{Checks, FirstWrong};
 use super::tail::is_torn;
 use crate::clock::Timestamp;
 use crate::failure::Failure;
@@ -143,9 +145,28 @@ impl<'a> Verifier<'a> {
     }
 
     /// Reads one file of the log. Only the last one may end with an interrupted write.
-    pub fn read(&mut self, mut reader: impl BufRead, is_last: bool) -> Result<(), Wrong> {
+    pub fn read(&mut self, reader: impl BufRead, is_last: bool) -> Result<(), Wrong> {
+        let (key, wrong) = (self.key, FirstWrong::new());
+        let read = thread::scope(|scope| {
+            let mut checks = Checks::new(scope, key, &wrong);
+            let read = self.read_lines(reader, is_last, &mut checks);
+            checks.finish();
+            read
+        });
+        // A line is looked at before its signature is, and those behind it after that.
+        match (read, wrong.line()) {
+            (read, FirstWrong::ALL_HOLD) => read,
+            (Err(wrong), line) if wrong.line < line => Err(wrong),
+            (_, line) => Err(Wrong { line, why: Fault::Signature.to_string() }),
+        }
+    }
+
+    fn read_lines(&mut self, mut reader: impl BufRead, is_last: bool, checks: &mut Checks) -> Result<(), Wrong> {
         let mut bytes = Vec::new();
         for line in 1.. {
+            if checks.have_failed() {
+                return Ok(());
+            }
             let wrong = |why: &dyn fmt::Display| Wrong { line, why: why.to_string() };
             bytes.clear();
             let read = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes).map_err(|why| wrong(&why))?;
@@ -153,7 +174,7 @@ impl<'a> Verifier<'a> {
                 break;
             }
             match bytes.strip_suffix(b"\n") {
-                Some(text) => self.line(text, line)?,
+                Some(text) => self.line(text, line, checks)?,
                 None if is_last && is_torn(&bytes) => self.report.torn_bytes = bytes.len() as u64,
                 None => return Err(wrong(&"the line was changed: it does not end where a line ends")),
             }
@@ -170,7 +191,7 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    fn line(&mut self, text: &[u8], number: u64) -> Result<(), Wrong> {
+    fn line(&mut self, text: &[u8], number: u64, checks: &mut Checks) -> Result<(), Wrong> {
         let wrong = |why: String| Wrong { line: number, why };
         let (line, tip) = match self.tip {
             None => self.first(text).map_err(|fault| wrong(fault.to_string()))?,
@@ -181,7 +202,7 @@ impl<'a> Verifier<'a> {
         };
         match &line.signature {
             Some(signature) => {
-                chain::verify(self.key, text, signature).map_err(|fault| wrong(fault.to_string()))?;
+                checks.add(number, text, signature);
                 self.unsigned = None;
             }
             None => _ = self.unsigned.get_or_insert((line.seq, number)),
