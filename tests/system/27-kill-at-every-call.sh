@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# The daemon, killed at each call that changes a file or answers, before it and in the middle of a write: whoever starts it
+# again finds all that was acknowledged, nothing in part, and an audit line for each answer that was given.
+source "$(dirname "$0")/lib.sh"
+need cc python3
+
+DIR=$(mktemp -d)
+trap clean_up EXIT
+cc -O1 -Wall -Wextra -Werror -shared -fPIC -o "$DIR/die.so" tests/system/power-cuts/die.c
+PYTHONDONTWRITEBYTECODE=1 timeout 900 python3 tests/system/power-cuts/kill_at_every_call.py "$(realpath "$BINARY")" "$DIR/die.so" "$DIR"

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# The daemon, traced once, and a simulated disk that does what it did: the power is cut behind each call, in each way that
+# README's "Promises on disk" leaves to a disk, and a daemon that is started on what is left has kept them.
+source "$(dirname "$0")/lib.sh"
+need cc python3 strace
+need_root
+
+DIR=$(mktemp -d -p /dev/shm)
+trap clean_up EXIT
+seed=${SEED:-$RANDOM}
+echo "SEED=$seed does the same once more"
+cc -O1 -Wall -Wextra -Werror -shared -fPIC -o "$DIR/die.so" tests/system/power-cuts/die.c
+mkdir "$DIR/at"
+PYTHONDONTWRITEBYTECODE=1 timeout 1200 python3 tests/system/power-cuts/power_cuts.py "$(realpath "$BINARY")" "$DIR/die.so" "$DIR/at" "$seed"

@@ -1,0 +1,53 @@
+"""What was asked of a daemon and what it answered; and what the vault may therefore hold."""
+
+
+class Change:
+    """One secret's new version, where a value that the daemon makes is not known yet, or that it is deleted."""
+
+    def __init__(self, name, value=None, deletes=False):
+        self.name, self.value, self.kid, self.deletes = name, value, None, deletes
+
+
+class Operation:
+    """A request, and the id of its answer once that was seen."""
+
+    def __init__(self, what, changes):
+        self.what, self.changes, self.request_id = what, changes, None
+
+
+class History:
+    """Operations in their order. Those on one name come one after the other."""
+
+    def __init__(self):
+        self.operations = []
+
+    def copy(self):
+        """Another one with the same operations, that may go on otherwise."""
+        history = History()
+        history.operations = list(self.operations)
+        return history
+
+    def begin(self, what, changes=()):
+        operation = Operation(what, list(changes))
+        self.operations.append(operation)
+        return operation
+
+    def answered(self):
+        """The ids of all answers."""
+        return {operation.request_id for operation in self.operations if operation.request_id}
+
+    def names(self):
+        return sorted({change.name for operation in self.operations for change in operation.changes})
+
+    def allowed(self, name, acknowledged):
+        """What may be there of a secret once the answers with these ids were given: lists of (kid, value), the newest
+        first, where None stands for anything. A change that was not acknowledged may have been made or not."""
+        versions, outcomes = [], []
+        for operation in self.operations:
+            for change in operation.changes:
+                if change.name == name:
+                    after = [] if change.deletes else [(change.kid, change.value), *versions]
+                    if operation.request_id not in acknowledged:
+                        return [versions, after]
+                    versions = after
+        return [versions]
