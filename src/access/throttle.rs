@@ -1,13 +1,12 @@
 //! Throttling: who keeps failing to prove who they are is no longer listened to for a while.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::http::{Address, Peer};
+use crate::http::{Address, Peer, Source};
 use crate::sync::lock;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -15,36 +14,12 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// How many sources are remembered. Each costs some 200 bytes.
 const MAX_SOURCES: usize = 4096;
 
-/// Where failures come from: all that one attacker has at no cost is one source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Source {
-    /// An IPv4 address, or a network of 64 bits of IPv6, as one host mostly has it whole.
-    Host(IpAddr),
-    /// A user of this host, over a Unix socket.
-    User(u32),
-}
-
-impl Source {
-    fn of(peer: &Peer) -> Self {
-        match peer.address {
-            Address::Unix { uid, .. } => Self::User(uid),
-            Address::Tcp(address) => Self::Host(match address.ip().to_canonical() {
-                IpAddr::V6(address) => {
-                    let network = u128::from(address) & !u128::from(u64::MAX);
-                    Ipv6Addr::from(network).into()
-                }
-                v4 => v4,
-            }),
-        }
-    }
-
-    /// Whether others, who must not suffer from its failures, come from there too: from the loopback address every user
-    /// of this host does.
-    fn is_shared(peer: &Peer) -> bool {
-        match peer.address {
-            Address::Unix { .. } => false,
-            Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
-        }
+/// Whether others, who must not suffer from its failures, come from where `peer` comes from too: from the loopback address
+/// every user of this host does.
+fn is_shared(peer: &Peer) -> bool {
+    match peer.address {
+        Address::Unix { .. } => false,
+        Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
     }
 }
 
@@ -94,10 +69,10 @@ impl Throttle {
     /// # Errors
     /// If it is over the limit, and nobody else shares its address.
     pub fn admit(&self, peer: &Peer, now: Timestamp) -> Result<(), Throttled> {
-        if self.count.load(Ordering::Relaxed) == 0 || Source::is_shared(peer) {
+        if self.count.load(Ordering::Relaxed) == 0 || is_shared(peer) {
             return Ok(());
         }
-        match lock(&self.sources).get_mut(&Source::of(peer)) {
+        match lock(&self.sources).get_mut(&peer.source()) {
             Some(failures) => failures.check(self.allowed, now),
             None => Ok(()),
         }
@@ -111,7 +86,7 @@ impl Throttle {
         if self.allowed == 0 {
             return Ok(());
         }
-        let source = Source::of(peer);
+        let source = peer.source();
         let mut sources = lock(&self.sources);
         if !sources.contains_key(&source) {
             make_room(&mut sources);
@@ -152,7 +127,7 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use std::net::{IpAddr, SocketAddr};
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! The body of a request, put together while its bytes come in.
 
 use super::Refusal;
-use super::buffer::reserve;
+use super::buffer::{capacity_for, reserve};
 use super::framing::Framing;
 use crate::secret::Wiped;
 
@@ -65,6 +65,16 @@ impl Body {
     /// What has come of it, without its framing.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// How much memory it takes, at most, when `more` bytes have been fed to it.
+    pub fn memory_with(&self, more: usize) -> usize {
+        let more = match self.next {
+            Next::Nothing => 0,
+            Next::Data(missing) => more.min(missing),
+            _ => more,
+        };
+        capacity_for(&self.bytes, more)
     }
 
     /// Takes what belongs to the body from the beginning of `input`, and returns how many bytes that was. Fewer than all

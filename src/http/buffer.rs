@@ -9,11 +9,17 @@ use crate::secret::Wiped;
 /// Where the size of an input buffer starts, and what it shrinks to between requests.
 const INITIAL: usize = 2 * 1024;
 
+/// The capacity that [`reserve`] gives `buffer` for `more` bytes.
+pub fn capacity_for(buffer: &Wiped, more: usize) -> usize {
+    let (needed, present) = (buffer.len() + more, buffer.capacity());
+    if needed > present { needed.max(present * 2) } else { present }
+}
+
 /// Makes room for `more` bytes. Unlike `Vec::reserve`, it wipes the old place when the bytes have to move.
 pub fn reserve(buffer: &mut Wiped, more: usize) {
-    let needed = buffer.len() + more;
-    if needed > buffer.capacity() {
-        let mut roomier = Wiped::new(Vec::with_capacity(needed.max(buffer.capacity() * 2)));
+    let capacity = capacity_for(buffer, more);
+    if capacity > buffer.capacity() {
+        let mut roomier = Wiped::new(Vec::with_capacity(capacity));
         roomier.extend_from_slice(buffer);
         *buffer = roomier;
     }

@@ -10,7 +10,7 @@ use super::body::Body;
 use super::buffer::Input;
 use super::context::Context;
 use super::head::{Head, parse_head};
-use super::link::Link;
+use super::registry::Visit;
 use super::reply::{Date, Reply};
 use super::scanner::Scanner;
 use super::tls::{Session, Unsecured};
@@ -23,11 +23,13 @@ const LINGER_TIME: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
 /// Serves a connection until it ends.
-pub fn serve(link: &Link, context: &Context) {
+pub fn serve(visit: &Visit, context: &Context) {
+    let link = &visit.link;
     let limits = &context.limits;
     // It fails only if the client has gone already.
     let Ok(wire) = Wire::open(link, limits.idle_timeout, limits.request_timeout) else { return };
     let mut connection = Connection {
+        visit,
         wire,
         session: None,
         peer: link.peer.clone(),
@@ -42,6 +44,7 @@ pub fn serve(link: &Link, context: &Context) {
 }
 
 struct Connection<'a> {
+    visit: &'a Visit,
     wire: Wire<'a>,
     /// TLS over the wire, where it is spoken.
     session: Option<Session>,
@@ -150,6 +153,9 @@ impl Connection<'_> {
     fn receive_body(&mut self, head: &Head, began: Instant) -> Result<Body, End> {
         let mut body = Body::new(head.framing, self.context.limits.max_body);
         loop {
+            if !self.visit.hold(body.memory_with(self.input.unread().len())) {
+                return Err(Refusal::busy().into());
+            }
             let used = body.feed(self.input.unread())?;
             self.input.consume(used);
             if body.is_complete() {
@@ -203,6 +209,7 @@ impl Connection<'_> {
             // What the panic says is not logged: it may hold what the handler had in its hands.
             Err(_) => (self.fail(id, "its handler panicked"), false),
         };
+        self.visit.hold_anyway(reply.body().len());
         let keep_alive = keep_alive && is_whole && !self.context.registry.is_closing();
         let connection = match (keep_alive, is_http_10) {
             (true, false) => None,
@@ -212,6 +219,8 @@ impl Connection<'_> {
         let reply_body = if is_head { b"" } else { reply.body() };
         let subject = Subject { id, began, method: &method, target: request.raw_url() };
         let is_sent = self.send(&reply, reply_body, connection, &subject);
+        drop(reply);
+        self.visit.hold_anyway(0);
         self.input.shrink();
         match is_sent {
             true if keep_alive => {

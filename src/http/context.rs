@@ -30,7 +30,7 @@ impl Context {
         tls: Option<Arc<Tls>>,
     ) -> io::Result<Self> {
         let boot = getrandom::u32().map_err(|why| io::Error::other(why.to_string()))?;
-        let registry = Arc::new(Registry::new(capacity, stats.clone()));
+        let registry = Arc::new(Registry::new(capacity, limits.max_held, stats.clone()));
         Ok(Self { limits, handler, stats, registry, tls, boot, requests: AtomicU64::new(0) })
     }
 

@@ -5,9 +5,14 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use rustix::net::listen;
+
 use super::link::Link;
 use super::socket::Socket;
 use super::{Peer, UnixSocket};
+
+/// How many connections may wait to be accepted; the system has a limit of its own (`net.core.somaxconn`).
+const BACKLOG: i32 = 4096;
 
 /// A socket that listens. It never makes the one who accepts wait.
 #[derive(Debug)]
@@ -24,7 +29,11 @@ enum Kind {
 impl Endpoint {
     /// A TCP socket, bound to `addr`. Port 0 lets the system pick one.
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
-        Self::tcp(TcpListener::bind(addr)?)
+        let socket = TcpListener::bind(addr)?;
+        // The standard library has the kernel keep 128 connections that nobody has accepted yet. One more is dropped, and
+        // its client tries again after a second.
+        listen(&socket, BACKLOG)?;
+        Self::tcp(socket)
     }
 
     /// A TCP socket that listens already.

@@ -17,8 +17,9 @@ const RECEIVING: u64 = 1;
 
 /// A connection's socket, and whose turn it is.
 ///
-/// The client's turn ends with a whole request. Only during it may the connection be closed from outside, so that no
-/// request is carried out whose answer could not be sent any more.
+/// The client's turn ends with a whole request, and begins when its answer is sent, or the client does not take that at
+/// once. Only during it may the connection be closed from outside, so that no request is carried out whose answer could
+/// not be sent any more.
 pub struct Link {
     /// The socket.
     pub stream: Socket,
@@ -43,10 +44,11 @@ impl Link {
 
     /// Ends our turn at the moment `since`.
     pub fn wait(&self, since: Instant) {
-        self.turn.store(self.clients_turn(since), Ordering::SeqCst);
+        self.unless_closed(self.clients_turn(since));
     }
 
-    /// Notes that the first byte of a request came at the moment `since`; it is still the client's turn.
+    /// Notes that a request is under way since the moment `since`, while it is the client's turn: to send the rest of it, or
+    /// to take its answer.
     pub fn receive(&self, since: Instant) {
         self.unless_closed(self.clients_turn(since) | RECEIVING);
     }

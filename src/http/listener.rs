@@ -77,7 +77,7 @@ impl Listener {
         let context = Arc::new(Context::new(limits, handler, self.stats, capacity, self.tls)?);
         let workers = Workers::new({
             let context = context.clone();
-            move |visit: Visit| connection::serve(&visit.link, &context)
+            move |visit: Visit| connection::serve(&visit, &context)
         });
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
         let local_addr = self.endpoints.iter().find_map(Endpoint::tcp_addr);

@@ -31,7 +31,7 @@ use serde::Serialize;
 
 pub use endpoint::Endpoint;
 pub use listener::{Listener, Server, bind};
-pub use peer::{Address, Peer};
+pub use peer::{Address, Peer, Source};
 pub use stats::Stats;
 pub use tls::{CertificateName, Tls};
 pub use unix_socket::{MAX_PATH, UnixSocket};
@@ -51,6 +51,8 @@ pub struct Limits {
     pub max_headers: usize,
     /// Bytes of a request's body. The default is 0: only the application knows what it needs.
     pub max_body: usize,
+    /// Bytes that all requests and answers of more than 8 KiB may hold together while they are under way.
+    pub max_held: usize,
 }
 
 impl Default for Limits {
@@ -62,6 +64,7 @@ impl Default for Limits {
             max_head: 16 * 1024,
             max_headers: 64,
             max_body: 0,
+            max_held: 4 * 1024 * 1024,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Who is at the other end of a connection, as far as the connection itself tells.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::CertificateName;
 
@@ -28,6 +28,15 @@ pub enum Address {
     },
 }
 
+/// Whose connection it is, where all that one attacker has at no cost is one source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// An IPv4 address, or a network of 64 bits of IPv6, as one host mostly has it whole.
+    Host(IpAddr),
+    /// A user of this host, over a Unix socket.
+    User(u32),
+}
+
 impl Peer {
     /// Somebody of whom nothing but the address is known.
     pub fn at(address: impl Into<Address>) -> Self {
@@ -39,6 +48,20 @@ impl Peer {
         match self.address {
             Address::Unix { uid, .. } => Some(uid),
             Address::Tcp(_) => None,
+        }
+    }
+
+    /// The source that the connection counts for.
+    pub fn source(&self) -> Source {
+        match self.address {
+            Address::Unix { uid, .. } => Source::User(uid),
+            Address::Tcp(address) => Source::Host(match address.ip().to_canonical() {
+                IpAddr::V6(address) => {
+                    let network = u128::from(address) & !u128::from(u64::MAX);
+                    Ipv6Addr::from(network).into()
+                }
+                v4 => v4,
+            }),
         }
     }
 

@@ -1,21 +1,27 @@
-//! Who is connected, how many may be, and who has to go when there is no room.
+//! Who is connected, how many may be, what they may hold, and who has to go when there is no room.
 
+use std::cell::Cell;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::Stats;
-use super::link::Link;
+use super::link::{ClientsTurn, Link};
+use super::{Source, Stats};
 use crate::sync::lock;
 
 /// How long a thread may take to leave a connection that was closed under it. It only has to wake up.
 const LEAVING: Duration = Duration::from_secs(1);
+/// Bytes that a request or an answer may have without asking for room.
+const SMALL: usize = 8 * 1024;
 
 /// All open connections of a server.
 pub struct Registry {
     /// How many connections there may be at a time.
     pub capacity: usize,
+    /// How many bytes those may hold together that hold more than a few.
+    max_held: usize,
     stats: Arc<Stats>,
     seats: Mutex<Seats>,
     left: Condvar,
@@ -24,17 +30,93 @@ pub struct Registry {
 
 #[derive(Default)]
 struct Seats {
-    taken: HashMap<u64, Arc<Link>>,
+    taken: HashMap<u64, Place>,
     next: u64,
     /// Threads that wait for one to become free.
     awaited: usize,
+    /// How many connections each source has.
+    sources: HashMap<Source, usize>,
+    /// How many bytes all of them hold.
+    held: usize,
+}
+
+struct Place {
+    link: Arc<Link>,
+    source: Source,
+    held: usize,
+}
+
+impl Seats {
+    /// The places whose client keeps us waiting, and since when.
+    fn waiting(&self) -> impl Iterator<Item = (ClientsTurn, u64, &Place)> {
+        self.taken.iter().filter_map(|(number, place)| Some((place.link.look()?, *number, place)))
+    }
+
+    /// The one that has kept us waiting for the longest time, of those that hold something.
+    fn slowest(&self) -> Option<(ClientsTurn, u64, &Place)> {
+        self.waiting().filter(|(_, _, place)| place.held > 0).min_by_key(|(turn, ..)| *turn)
+    }
+
+    /// What all would hold if this one held `bytes`.
+    fn held_if(&self, number: u64, bytes: usize) -> usize {
+        self.held - self.taken.get(&number).map_or(0, |place| place.held) + bytes
+    }
+
+    fn set_held(&mut self, number: u64, bytes: usize) {
+        self.held = self.held_if(number, bytes);
+        if let Some(place) = self.taken.get_mut(&number) {
+            place.held = bytes;
+        }
+    }
+
+    fn count(&self, source: Source) -> usize {
+        self.sources.get(&source).copied().unwrap_or_default()
+    }
+
+    fn leave(&mut self, number: u64) {
+        let Some(Place { source, held, .. }) = self.taken.remove(&number) else { return };
+        self.held -= held;
+        match self.sources.get_mut(&source) {
+            Some(count @ 2..) => *count -= 1,
+            _ => drop(self.sources.remove(&source)),
+        }
+    }
 }
 
 /// A connection that was let in. When it is dropped, its socket is closed, and then its place is free.
 pub struct Visit {
     /// The connection's socket. It stands before the seat, which thus drops, and closes, the last reference to it.
     pub link: Arc<Link>,
-    _seat: Seat,
+    seat: Seat,
+    held: Cell<usize>,
+}
+
+impl Visit {
+    /// Lets the connection hold a request of that many bytes. If there is no room, the client that has kept us waiting for
+    /// the longest time, of those that hold something, has to make it; false if that is this one, or we keep all of them
+    /// waiting.
+    pub fn hold(&self, bytes: usize) -> bool {
+        let bytes = count(bytes);
+        let holds = bytes == self.held.get() || self.seat.registry.hold(self.seat.number, bytes);
+        if holds {
+            self.held.set(bytes);
+        }
+        holds
+    }
+
+    /// Notes that the connection holds that many bytes now. If that is more than there is room for, one that keeps us waiting
+    /// has to go.
+    pub fn hold_anyway(&self, bytes: usize) {
+        let bytes = count(bytes);
+        if bytes != self.held.replace(bytes) {
+            self.seat.registry.hold_anyway(self.seat.number, bytes);
+        }
+    }
+}
+
+/// What counts of so many bytes.
+fn count(bytes: usize) -> usize {
+    if bytes > SMALL { bytes } else { 0 }
 }
 
 struct Seat {
@@ -45,7 +127,7 @@ struct Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut seats = lock(&self.registry.seats);
-        seats.taken.remove(&self.number);
+        seats.leave(self.number);
         self.registry.stats.set_open(seats.taken.len());
         let is_awaited = seats.awaited > 0;
         drop(seats);
@@ -56,18 +138,21 @@ impl Drop for Seat {
 }
 
 impl Registry {
-    /// A registry for at most `capacity` connections, which keeps `stats` up to date.
-    pub fn new(capacity: usize, stats: Arc<Stats>) -> Self {
+    /// A registry for at most `capacity` connections, which may hold `max_held` bytes of large requests and answers. It
+    /// keeps `stats` up to date.
+    pub fn new(capacity: usize, max_held: usize, stats: Arc<Stats>) -> Self {
         let (seats, left, closing) = (Mutex::default(), Condvar::new(), AtomicBool::new(false));
-        Self { capacity, stats, seats, left, closing }
+        Self { capacity, max_held, stats, seats, left, closing }
     }
 
-    /// Lets a connection in. If all places are taken, the client that has kept us waiting for the longest time has to
-    /// make room; if we keep all of them waiting, `link` is given back.
+    /// Lets a connection in. If all places are taken, one whose client keeps us waiting has to make room: of the source
+    /// that has the most, the one that has done so for the longest time. A source that has more than half of all places
+    /// gets none of the others'. If there is no such one, `link` is given back.
     pub fn enter(self: &Arc<Self>, link: Link) -> Result<Visit, Link> {
         let mut seats = lock(&self.seats);
+        let source = link.peer.source();
         if seats.taken.len() >= self.capacity {
-            if !self.evict_one_of(&seats) {
+            if !self.evict_one_of(&seats, Some(source)) {
                 return Err(link);
             }
             seats = self.wait_while(seats, LEAVING, |seats| seats.taken.len() >= self.capacity && !self.is_closing());
@@ -78,29 +163,76 @@ impl Registry {
         let link = Arc::new(link);
         let number = seats.next;
         seats.next += 1;
-        seats.taken.insert(number, link.clone());
+        seats.taken.insert(number, Place { link: link.clone(), source, held: 0 });
+        *seats.sources.entry(source).or_default() += 1;
         self.stats.set_open(seats.taken.len());
-        Ok(Visit { link, _seat: Seat { registry: self.clone(), number } })
+        Ok(Visit { link, seat: Seat { registry: self.clone(), number }, held: Cell::new(0) })
     }
 
-    /// Closes the connection whose client has kept us waiting for the longest time, and waits until one has ended, for
-    /// at most `wait`.
+    /// Closes a connection, as if another one had to be let in, and waits until one has ended, for at most `wait`.
     pub fn evict_one(&self, wait: Duration) {
         let seats = lock(&self.seats);
         let before = seats.taken.len();
-        self.evict_one_of(&seats);
+        self.evict_one_of(&seats, None);
         drop(self.wait_while(seats, wait, |seats| seats.taken.len() >= before && !self.is_closing()));
     }
 
-    fn evict_one_of(&self, seats: &Seats) -> bool {
+    fn evict_one_of(&self, seats: &Seats, newcomer: Option<Source>) -> bool {
+        let count = |source| seats.count(source) + usize::from(newcomer == Some(source));
+        let greedy = newcomer.filter(|source| count(*source) > self.capacity / 2);
         // The turn of the one that was picked may end meanwhile; then it is not the one any more.
         loop {
-            let waiting = seats.taken.values().filter_map(|link| Some((link.look()?, link)));
-            let Some((turn, link)) = waiting.min_by_key(|(turn, _)| *turn) else { return false };
-            if link.close_during(turn) {
-                self.stats.count_evicted();
+            let candidates = seats.waiting().filter(|(_, _, place)| greedy.is_none_or(|source| source == place.source));
+            let first = candidates.min_by_key(|(turn, _, place)| (Reverse(count(place.source)), *turn));
+            let Some((turn, _, place)) = first else { return false };
+            if self.close_during(turn, place) {
                 return true;
             }
+        }
+    }
+
+    fn close_during(&self, turn: ClientsTurn, place: &Place) -> bool {
+        let is_closed = place.link.close_during(turn);
+        if is_closed {
+            self.stats.count_evicted();
+        }
+        is_closed
+    }
+
+    /// See [`Visit::hold`].
+    fn hold(&self, number: u64, bytes: usize) -> bool {
+        let deadline = Instant::now() + LEAVING;
+        let mut seats = lock(&self.seats);
+        loop {
+            let (held, then) = (seats.held, seats.held_if(number, bytes));
+            if then < held || then <= self.max_held {
+                seats.set_held(number, bytes);
+                return true;
+            }
+            match seats.slowest() {
+                Some((_, slowest, _)) if slowest == number => return false,
+                Some((turn, _, place)) if !self.close_during(turn, place) => continue,
+                _ => {}
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            seats = self.wait_while(seats, left, |seats| seats.held >= held && !self.is_closing());
+            if seats.held >= held {
+                return false;
+            }
+        }
+    }
+
+    /// See [`Visit::hold_anyway`].
+    fn hold_anyway(&self, number: u64, bytes: usize) {
+        let mut seats = lock(&self.seats);
+        let before = seats.held;
+        seats.set_held(number, bytes);
+        if seats.held < before {
+            self.left.notify_all();
+        } else if seats.held > self.max_held
+            && let Some((turn, _, place)) = seats.slowest()
+        {
+            self.close_during(turn, place);
         }
     }
 
@@ -120,12 +252,12 @@ impl Registry {
     /// that are left are cut off. Returns how many requests were lost by that.
     pub fn close(&self, grace: Duration) -> usize {
         let seats = lock(&self.seats);
-        for link in seats.taken.values().filter(|link| !link.has_request()) {
-            link.look().map(|turn| link.close_during(turn));
+        for (turn, _, place) in seats.waiting().filter(|(_, _, place)| !place.link.has_request()) {
+            place.link.close_during(turn);
         }
         let seats = self.wait_while(seats, grace, |seats| !seats.taken.is_empty());
-        let lost = seats.taken.values().filter(|link| link.has_request()).count();
-        seats.taken.values().for_each(|link| link.cut());
+        let lost = seats.taken.values().filter(|place| place.link.has_request()).count();
+        seats.taken.values().for_each(|place| place.link.cut());
         lost
     }
 

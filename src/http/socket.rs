@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 
 /// A connected socket. It is read and written by reference, as the sockets of the standard library are.
 #[derive(Debug)]
@@ -52,6 +52,11 @@ impl Socket {
     /// As for [`TcpStream`].
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         either!(self, socket => socket.shutdown(how))
+    }
+
+    /// Writes what can be written without waiting for the client.
+    pub fn write_now(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(sendmsg(self, parts, &mut SendAncillaryBuffer::default(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
     }
 
     /// Reads what will be read again, with these flags besides.

@@ -69,6 +69,17 @@ impl<'a> Wire<'a> {
         let mut wait = timeout;
         // Also drops parts that are empty from the beginning.
         IoSlice::advance_slices(&mut rest, 0);
+        if !rest.is_empty() {
+            match self.link.stream.write_now(rest) {
+                Ok(count) => IoSlice::advance_slices(&mut rest, count),
+                Err(why) if matches!(why.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+                Err(why) => return Err(why),
+            }
+        }
+        if !rest.is_empty() {
+            // A client that does not take its answer has to make room for others like one that sends no request.
+            self.link.receive(Instant::now());
+        }
         while !rest.is_empty() {
             if wait != self.write_timeout {
                 self.link.stream.set_write_timeout(wait)?;

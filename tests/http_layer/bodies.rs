@@ -1,6 +1,6 @@
 //! Bodies: by length, in chunks, after a question, and in pieces.
 
-use crate::support::{Client, Site};
+use crate::support::{Client, Site, eventually};
 
 #[track_caller]
 fn is_refused_without_ending(head: &str, piece: &str, status: u16, code: &str) {
@@ -111,4 +111,46 @@ fn a_request_that_comes_byte_by_byte_is_served() {
         client.send([*byte]);
     }
     assert_eq!(client.answer().body, "POST /c abc");
+}
+
+/// A site where one body of 40,000 bytes finds room at a time, however it comes.
+fn tight() -> Site {
+    Site::with(|limits| (limits.max_body, limits.max_held) = (40_000, 79_999))
+}
+
+#[test]
+fn a_large_body_that_comes_slowly_makes_room_for_one_that_is_there() {
+    let site = tight();
+    let mut slow = site.connect();
+    slow.send("POST /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 40000\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(slow.head(), "HTTP/1.1 100 Continue\r\n\r\n");
+    slow.send("x".repeat(39_999));
+    eventually("the slow one makes room", || {
+        let mut quick = site.connect();
+        post(&mut quick, &"x".repeat(40_000));
+        assert_eq!(quick.answer().status, 200);
+        // It is refused if it finds no room for what comes now.
+        site.stats.evicted() == 1 || site.app.refused() == [503]
+    });
+}
+
+#[test]
+fn a_large_body_that_finds_no_room_is_told_to_come_again_while_small_ones_are_served() {
+    let site = tight();
+    let mut busy = site.connect();
+    let body = "x".repeat(40_000);
+    busy.send(format!("POST /hold HTTP/1.1\r\nHost: h\r\nContent-Length: 40000\r\n\r\n{body}"));
+    site.app.gate.await_arrivals(1);
+    let mut refused = site.connect();
+    post(&mut refused, &body);
+    let answer = refused.answer();
+    assert_eq!((answer.status, answer.header("Retry-After")), (503, Some("1")));
+    refused.sees_the_end();
+    let mut small = site.connect();
+    post(&mut small, &"x".repeat(8000));
+    assert_eq!(small.answer().status, 200);
+    site.app.gate.open();
+    assert_eq!(busy.answer().status, 200);
+    post(&mut busy, &body);
+    assert_eq!(busy.answer().status, 200, "there is room again");
 }

@@ -80,6 +80,62 @@ fn idle_and_dripping_connections_cannot_lock_others_out() {
 }
 
 #[test]
+fn over_the_limit_a_client_that_does_not_take_its_answer_makes_room() {
+    let site = crowded(2);
+    let mut deaf = [site.connect(), site.connect()];
+    for client in &mut deaf {
+        client.send("GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+    }
+    // Until its answer has filled the socket it is our turn, and others are told to come again.
+    eventually("another one is served", || site.connect().get("/").status == 200);
+    assert!(site.stats.evicted() >= 1);
+}
+
+#[test]
+fn a_large_answer_that_nobody_reads_makes_room_for_another() {
+    let site = Site::with(|limits| limits.max_held = 1 << 20);
+    let mut deaf = site.connect();
+    deaf.send("GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+    deaf.head();
+    eventually("the client that does not read has to go", || {
+        assert_eq!(site.connect().get("/large").status, 200);
+        site.stats.evicted() == 1
+    });
+}
+
+#[test]
+fn over_the_limit_the_source_that_has_most_connections_makes_room() {
+    let site = crowded(4);
+    let mut few = site.connect();
+    assert_eq!(few.get("/").status, 200);
+    let mut many = Vec::new();
+    for _ in 0..20 {
+        let mut client = site.connect_from([127, 0, 0, 2]);
+        assert_eq!(client.get("/").status, 200);
+        many.push(client);
+    }
+    assert_eq!((site.stats.evicted(), site.stats.refused()), (17, 0));
+    assert_eq!(few.get("/").status, 200, "it was silent for the longest time of all");
+}
+
+#[test]
+fn a_source_that_has_more_than_half_of_all_places_gets_none_of_the_others() {
+    let site = crowded(4);
+    let mut few = site.connect();
+    assert_eq!(few.get("/").status, 200);
+    let mut busy: Vec<_> = (0..3).map(|_| site.connect_from([127, 0, 0, 2])).collect();
+    for client in &mut busy {
+        client.send("GET /hold HTTP/1.1\r\nHost: h\r\n\r\n");
+    }
+    site.app.gate.await_arrivals(3);
+    assert_eq!(site.connect_from([127, 0, 0, 2]).answer().status, 503);
+    assert_eq!(few.get("/").status, 200);
+    let mut third = site.connect_from([127, 0, 0, 3]);
+    assert_eq!(third.get("/").status, 200, "one of a source that has none makes the idle one go");
+    few.sees_the_end();
+}
+
+#[test]
 fn a_thousand_connections_that_close_at_once_leave_nothing_behind() {
     let site = Site::new();
     for n in 0..1000 {

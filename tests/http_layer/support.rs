@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use jarvis_secretsd::http::{self, Handler, Limits, Listener, Peer, Server, Stats, Tls};
 use rouille::{Request, Response};
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 /// How long a test waits for what has to happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -142,6 +143,14 @@ impl Site {
 
     pub fn connect(&self) -> Client {
         Client::new(TcpStream::connect(self.addr).unwrap())
+    }
+
+    /// Connects from another address of this host.
+    pub fn connect_from(&self, address: [u8; 4]) -> Client {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&socket, &SocketAddr::from((address, 0))).unwrap();
+        connect(&socket, &self.addr).unwrap();
+        Client::new(socket.into())
     }
 
     /// Takes the server out, to be stopped by the test itself.
