@@ -40,6 +40,7 @@ mod segments;
 mod several;
 mod signals;
 mod site;
+mod soak;
 #[path = "../source/mod.rs"]
 mod source;
 mod start;

@@ -17,7 +17,8 @@ fn site() -> (Site, ServerFiles) {
     (site, files)
 }
 
-fn secure(site: &Site) -> ServerFiles {
+/// Turns TLS on, by files that must outlive the daemon.
+pub fn secure(site: &Site) -> ServerFiles {
     let files = ServerFiles::new(site.path("tls"));
     let config = format!(
         "{}[server.tls]\ncert_path = {:?}\nkey_path = {:?}\nclient_ca_path = {:?}\n",
