@@ -1,7 +1,8 @@
 //! One flush serves all who wait for it.
 //!
 //! Whoever comes while a flush is under way queues up; when it ends, the first one in the queue takes the whole
-//! queue and flushes it in one go. Alone, nobody waits: the flush starts at once.
+//! queue and flushes it in one go. Those who are ready to come are let in first (see [`Courtesy`]). Alone, nobody waits: the
+//! flush starts at once.
 
 use std::sync::{Arc, Mutex};
 use std::thread::{self, Thread};
