@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::files;
 
 mod holes;
+mod losses;
 mod segments;
 
 const NOW: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);

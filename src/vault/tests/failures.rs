@@ -258,6 +258,41 @@ fn a_vault_file_that_was_deleted_is_written_anew_from_memory() {
 }
 
 #[test]
+fn a_vault_file_that_somebody_changed_is_not_appended_to_but_written_anew() {
+    for change in [-1, 1] {
+        let (site, vault, _) = faulty("changed");
+        put(&vault, "other", "v");
+        let file = std::fs::OpenOptions::new().write(true).open(site.path()).unwrap();
+        file.set_len(file.metadata().unwrap().len().checked_add_signed(change).unwrap()).unwrap();
+        let refused = vault.commit(order(put_wish("db", "x"))).unwrap_err();
+        assert!(matches!(&refused, Refused::Storage(why) if why.contains("changed by somebody")), "{refused:?}");
+        settle(&vault);
+        assert_eq!(read(&vault, "db").unwrap(), "before");
+        assert_eq!(read(&site.open_found(site.look(2).unwrap()), "other").unwrap(), "v");
+        expect_healed(&site, vault);
+    }
+}
+
+#[test]
+fn another_file_in_the_vaults_place_is_somebody_elses() {
+    let (site, vault, _) = faulty("exchanged");
+    put(&vault, "dead", "x");
+    delete(&vault, "dead");
+    let other = site.dir.join("other");
+    std::fs::write(&other, "somebody else's").unwrap();
+    std::fs::rename(&other, site.path()).unwrap();
+    let refused = vault.commit(order(put_wish("db", "x"))).unwrap_err();
+    assert!(matches!(&refused, Refused::Storage(why) if why.contains("another file stands")), "{refused:?}");
+    assert!(vault.compact_dead().is_err());
+    assert_eq!(std::fs::read_to_string(site.path()).unwrap(), "somebody else's");
+    std::fs::rename(site.path(), &other).unwrap();
+    assert!(vault.trouble().is_some());
+    settle(&vault);
+    assert_eq!(vault.trouble(), None, "asking how it is was enough");
+    expect_healed(&site, vault);
+}
+
+#[test]
 fn a_vault_file_that_somebody_shortened_is_not_made_the_base_of_a_compaction() {
     let (site, vault, _) = faulty("shortened");
     put(&vault, "dead", "x");
