@@ -2,11 +2,12 @@
 # SIGKILL, SIGTERM and SIGHUP in every phase of a daemon's life, which strace makes last long enough: the one loses nothing that
 # was acknowledged, the second ends it with status 0 when what is under way is answered, the third never ends it.
 source "$(dirname "$0")/lib.sh"
-need curl jq strace
+need curl faketime jq strace
 need_root
+[ "$(uname -m)" = x86_64 ] || { echo "the numbers of system calls are known here only for x86_64" >&2; exit 77; }
 
 # How long a phase lasts, in microseconds.
-LONG=400000
+LONG=1000000
 new_state
 direct=$BINARY
 
@@ -41,12 +42,17 @@ start_daemon
 store 20 100
 for ((from = 100; from < 10000; from += 100)); do store "$from" $((from + 100)); done
 keep many
+lay few
+start_daemon
+expect 200 admin POST /secrets "$(jq -nc '{secrets: [range(100) | {name: "g\(.)", generate: true}]}')"
+keep generated
 
-# slowed CALL WHEN FILE: from now on the daemon is started such that this one of its calls, of those about the file, lasts.
+# slowed CALL WHEN FILE [OPTION...]: from now on the daemon is started such that this one of its calls, of those about the
+# file, lasts; and with these options of strace.
 slowed() {
     BINARY=$DIR/slowed
-    printf '#!/bin/sh\nexec strace -D -f -qq -o /dev/null -P "%s" -e inject=%s:delay_enter=%s:when=%s "%s" "$@"\n' \
-        "$3" "$1" "$LONG" "$2" "$direct" >"$BINARY"
+    printf '#!/bin/sh\nexec strace -D -f -qq -o /dev/null -P "%s" -e inject=%s:delay_enter=%s:when=%s %s "%s" "$@"\n' \
+        "$3" "$1" "$LONG" "$2" "${*:4}" "$direct" >"$BINARY"
     chmod 755 "$BINARY"
 }
 
@@ -206,6 +212,20 @@ for signal in "${signals[@]}"; do
     strike "$signal"
     holds old
     [ ! -e "$DIR/secrets/vault.json.compacting" ] || fail "the next start leaves the new file behind"
+done
+echo "$phase"
+
+phase='during a daily round'
+for signal in "${signals[@]}"; do
+    lay generated
+    # The second commit of that thread, in a hundred days.
+    slowed fdatasync 2 "$DIR/secrets/vault.json" "-E 'LD_PRELOAD=$(faketime -m now printenv LD_PRELOAD)'" \
+        -E FAKETIME=+100d -E DONT_FAKE_MONOTONIC=1
+    launch
+    await "it is $phase" is_in fdatasync
+    await 'it is in its second commit' grep -q 'Rotated 64 secrets' "$DIR/log"
+    strike "$signal"
+    holds old
 done
 echo "$phase"
 
