@@ -131,3 +131,39 @@ start_daemon
 expect_values b $((kept + 1))
 stop_daemon
 verify
+umount "$small"
+clean_up
+
+# leave KIB: fills the file system up to that.
+leave() { head -c $((($(df --output=avail -k "$small" | tail -n 1) - $1) * 1024)) /dev/zero >"$small/filler"; }
+
+# large NAME: a value that takes 55 KiB of the vault.
+large() { expect 200 admin POST /secret "{\"name\":\"$1\",\"value\":\"$(head -c 40000 /dev/zero | tr '\0' x)\"}"; }
+
+echo "the disk of both has no room for a compaction, then for nothing"
+new_state
+mount_small state
+sed -i "s#$DIR/\(secrets\|audit\)#$DIR/state/\1#" "$DIR/config.toml"
+start_daemon
+expect 200 admin POST /secret '{"name":"c0","value":"c value 0"}'
+for name in live dead{1,2}; do large "$name"; done
+leave 24
+expect 200 admin DELETE /secret/dead1
+expect 200 admin DELETE /secret/dead2
+await 'a compaction was tried' grep -q 'Compaction failed, .*No space left' "$DIR/log"
+[ ! -e "$DIR/state/secrets/vault.json.compacting" ] || fail "what a failed compaction has written takes room"
+expect_values c 1
+fill_up
+exhaust POST /secret '{"name":"e#","value":"e value #"}'
+kept=$accepted
+expect_degraded
+make_space
+expect 200 nobody GET /healthz
+expect_values c 1
+expect_values e "$kept"
+stop_daemon
+start_daemon
+await 'it is compacted' grep -q 'Vault compacted' "$DIR/log"
+expect_values e "$kept"
+stop_daemon
+"$BINARY" audit verify "$DIR/state/audit/audit.jsonl" >"$DIR/verified" || fail "the audit log does not verify"
