@@ -43,11 +43,10 @@ change() {
         "$URL/secret")" = 200 ]
 }
 
-# refuses SYMPTOM VALUE: a change is answered as the guide says, and so is whoever asks how the daemon is.
+# refuses VALUE: a change to that is answered 503; the answer is then as the guide quotes such.
 refuses() {
-    expect 503 admin POST /secret "{\"name\":\"a\",\"value\":\"$2\"}"
+    expect 503 admin POST /secret "{\"name\":\"a\",\"value\":\"$1\"}"
     echo ' 503' >>"$DIR/answer"
-    guide "$1" "$DIR/answer"
 }
 
 degraded() {
@@ -75,7 +74,8 @@ neighbour() { touch "$DIR/state/neighbour"; }
 begin neighbour
 if grep -q 'Confined by Landlock' "$DIR/log"; then
     rm -r "$audit"
-    refuses 'The directory of the audit log was deleted' second
+    refuses second
+    guide 'The directory of the audit log was deleted' "$DIR/answer"
     degraded 'Permission denied'
     expect 503 admin GET /secret/a
     mkdir -m 700 "$audit"
@@ -96,7 +96,8 @@ echo "where it may not be made again, nothing is served until it is put back and
 begin true
 rm -r "$secrets"
 serves first
-refuses 'The vault was deleted or changed' second
+refuses second
+guide 'The vault was deleted or changed' "$DIR/answer"
 serves first
 await 'the vault is written anew' change second
 logged 'Vault compacted'
@@ -108,7 +109,8 @@ begin true
 change second
 cp "$DIR/copy/secrets/vault.json" "$secrets/other"
 mv "$secrets/other" "$secrets/vault.json"
-refuses "Another file stands in the vault's place" third
+refuses third
+guide 'Another file stands in the place of the vault' "$DIR/answer"
 degraded 'another file stands in its place'
 serves second
 cmp "$secrets/vault.json" "$DIR/copy/secrets/vault.json" || fail "the other file was written to"
@@ -135,7 +137,8 @@ truncate -s 0 "$audit/audit.jsonl"
 serves first
 [ "$(events)" = 'log_reopen get_secret' ] || fail "it goes on with $(events)"
 truncate -s -1 "$audit/audit.jsonl"
-refuses 'The audit log was cut under the daemon' second
+refuses second
+guide 'The audit log was cut under the daemon' "$DIR/answer"
 degraded 'somebody has cut it'
 expect 503 admin GET /secret/a
 mv "$audit/audit.jsonl" "$audit/cut"
