@@ -204,7 +204,7 @@ impl Crowding {
             Habit::Asks => {
                 let length = question.len();
                 let begun = member.sent.div_ceil(length);
-                let more = owed.min(PIPELINE.saturating_sub(begun as u64 - member.answered));
+                let more = owed.min(PIPELINE.saturating_sub((begun as u64).saturating_sub(member.answered)));
                 &questions[member.sent % length..][..(begun + more as usize) * length - member.sent]
             }
         };
