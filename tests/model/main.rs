@@ -20,7 +20,6 @@ mod sequence;
 mod site;
 mod system;
 #[path = "../tls_client/mod.rs"]
-#[allow(dead_code, reason = "shared with the tests of the daemon")]
 mod tls_client;
 
 /// How many times as much as usual is to be done.

@@ -78,7 +78,7 @@ fn without_a_size_the_log_stays_one_file() {
     for _ in 0..100 {
         log.write(entry("a")).unwrap();
     }
-    assert_eq!(scratch.closed(), [PathBuf::new(); 0]);
+    assert!(scratch.closed().is_empty());
     assert!(std::fs::metadata(scratch.path()).unwrap().len() > 4 * BYTES);
 }
 
