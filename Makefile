@@ -74,7 +74,7 @@ deps: ## Install what test-system, static and bench need (Debian)
 	tests/system/tools.sh
 	if command -v rustup; then rustup target add $(STATIC_TARGETS) && rustup component add clippy rustfmt; fi
 
-bench: build ## Measure speed, growth and what it takes at rest, beside others in the same run; writes tests/bench/RESULTS.md
+bench: build static ## Measure speed, growth and what it takes at rest, beside others in the same run; writes tests/bench/RESULTS.md
 	BINARY=$(abspath $(BINARY)) tests/bench/bench.sh
 
 bench-deps: ## Build RustyVault, which bench measures beside the daemon (Debian, after deps)

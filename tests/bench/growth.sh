@@ -67,9 +67,9 @@ compare_few_and_many() {
     stop "$many"
 }
 
-# above BYTES COUNT KEY: the bytes a secret that the memory sampled as KEY has above the value.
+# above BYTES COUNT KEY: the bytes above its value that a secret adds to the memory sampled as KEY, which FEW have a part in.
 above() {
-    calc "$(median "$3 $1-$2") * 1024 / $2 - $1"
+    calc "($(median "$3 $1-$2") - $(median "$3 $1-$FEW")) * 1024 / ($2 - $FEW) - $1"
 }
 
 growth_rows() {
