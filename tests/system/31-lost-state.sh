@@ -170,3 +170,29 @@ serves "$stored"
 change after
 end after
 echo "a disk that accepts writes and fails to sync them: changes are refused, and it heals when the disk has done so"
+
+# What Linux does with an ext4 in which it finds an error, and what an operator can do only so with files in use.
+on_a_disk() {
+    mkdir "$DIR/disk"
+    mount -t tmpfs jarvis-secretsd-test "$DIR/disk"
+    truncate -s 16M "$DIR/disk/image"
+    mkfs.ext4 -q "$DIR/disk/image"
+    mount -o loop "$DIR/disk/image" "$DIR/state"
+}
+begin on_a_disk
+mount -o remount,abort "$DIR/state"
+for _ in 1 2; do
+    refuses second
+    expect 503 admin GET /secret/a
+    degraded 'Read-only file system'
+done
+logged 'Audit log cannot be written: Read-only file system'
+kill -KILL "$PID"
+wait "$PID" 2>/dev/null || true
+umount "$DIR/state"
+mount -o loop "$DIR/disk/image" "$DIR/state"
+start_daemon
+serves first
+change second
+end second
+echo "a file system that became read-only: nothing is served unaudited, and all is there when it is mounted anew"
