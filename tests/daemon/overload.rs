@@ -19,8 +19,8 @@ use crate::visitor::{Seen, Visitors, Way};
 const MAX_RESIDENT: u64 = 64 * 1024;
 /// The default of `max_connections`.
 const MAX_CONNECTIONS: usize = 512;
-/// Threads of a daemon with one connection: three of its own, that one's, and those that wait for the next ones.
-const RESTING_THREADS: u64 = 3 + 1 + 16;
+/// Threads of a daemon with one connection: four of its own, that one's, and those that wait for the next ones.
+const RESTING_THREADS: u64 = 4 + 1 + 16;
 /// How many times the rate that is sustained is offered.
 const TIMES: u64 = 100;
 
