@@ -2,6 +2,7 @@
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -155,6 +156,24 @@ impl Drop for Fresh {
         // It is gone if it was put in place.
         let _ = std::fs::remove_file(&self.fresh);
     }
+}
+
+/// Takes away the names that `file`, which stands at `path`, has besides because a process was killed when it had put it there.
+pub fn forget_unfinished(file: &File, path: &Path) -> io::Result<()> {
+    let ours = file.metadata()?;
+    if ours.nlink() < 2 {
+        return Ok(());
+    }
+    let unfinished = sibling(path, NEW);
+    let start = unfinished.file_name().unwrap_or_default().as_bytes();
+    for entry in parent(path).read_dir()? {
+        let entry = entry?;
+        let there = entry.metadata()?;
+        if entry.file_name().as_bytes().starts_with(start) && (there.dev(), there.ino()) == (ours.dev(), ours.ino()) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives `file` to whom the file at `path` belongs to, or else the directory that it would be in.

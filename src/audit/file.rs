@@ -4,21 +4,35 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rustix::fs::OFlags;
 
 use super::segment;
 use crate::files;
+use crate::sync::lock;
 
 /// A file that is appended to.
 pub struct LogFile {
     path: PathBuf,
-    file: Arc<File>,
+    opened: Arc<Opened>,
     /// Where the next batch goes.
     length: u64,
     #[cfg(test)]
     pub faults: Arc<faults::Faults>,
+}
+
+/// A file, and what is known of its syncs.
+struct Opened {
+    file: File,
+    /// A sync has failed, of which the system tells only once: no later one says whether what was written before is safe.
+    has_failed: Mutex<bool>,
+}
+
+impl Opened {
+    fn new(file: File) -> Arc<Self> {
+        Arc::new(Self { file, has_failed: Mutex::new(false) })
+    }
 }
 
 impl LogFile {
@@ -26,7 +40,7 @@ impl LogFile {
     pub fn open(path: &Path, length: u64) -> io::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
-            file: Arc::new(open(path)?),
+            opened: Opened::new(open(path)?),
             length,
             #[cfg(test)]
             faults: Arc::default(),
@@ -46,7 +60,7 @@ impl LogFile {
     /// The open file, to sync it without holding up those who append.
     pub fn handle(&self) -> Handle {
         Handle {
-            file: self.file.clone(),
+            opened: self.opened.clone(),
             #[cfg(test)]
             faults: self.faults.clone(),
         }
@@ -57,7 +71,7 @@ impl LogFile {
     /// # Errors
     /// If it was cut, and a part of it still stands in its place.
     pub fn loss(&self) -> io::Result<Option<&'static str>> {
-        let ours = self.file.metadata()?;
+        let ours = self.opened.file.metadata()?;
         if ours.nlink() == 0 {
             return Ok(Some("deleted"));
         }
@@ -73,7 +87,7 @@ impl LogFile {
 
     /// Whether it is this file that stands at its path.
     pub fn is_in_place(&self) -> io::Result<bool> {
-        self.is_at_path(&self.file)
+        self.is_at_path(&self.opened.file)
     }
 
     fn is_at_path(&self, file: &File) -> io::Result<bool> {
@@ -85,16 +99,18 @@ impl LogFile {
         }
     }
 
-    /// Takes away what a rotation that came to nothing has left.
+    /// Takes away other names of the file, which a rotation that came to nothing or a kill has left. While it has one, nobody
+    /// would notice its deletion.
     pub fn forget_other_names(&self) -> io::Result<()> {
-        segment::forget_names_of(&self.file, &self.path)
+        files::forget_unfinished(&self.opened.file, &self.path)?;
+        segment::forget_names_of(&self.opened.file, &self.path)
     }
 
     /// Writes `batch` behind what is there.
     pub fn append(&mut self, batch: &[u8]) -> io::Result<()> {
         #[cfg(test)]
-        self.faults.write(&self.file, batch, self.length)?;
-        self.file.write_all_at(batch, self.length)?;
+        self.faults.write(&self.opened.file, batch, self.length)?;
+        self.opened.file.write_all_at(batch, self.length)?;
         self.length += batch.len() as u64;
         Ok(())
     }
@@ -103,14 +119,7 @@ impl LogFile {
     pub fn cut_rest(&self) -> io::Result<()> {
         #[cfg(test)]
         self.faults.set_len()?;
-        self.file.set_len(self.length)
-    }
-
-    /// Reads what stands from byte `from` to the end.
-    pub fn read_from(&self, from: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; (self.length - from) as usize];
-        self.file.read_exact_at(&mut bytes, from)?;
-        Ok(bytes)
+        self.opened.file.set_len(self.length)
     }
 
     /// Opens the file anew, unless it was renamed, and makes `bytes` the durable rest of it from byte `from` on, and its place
@@ -118,9 +127,14 @@ impl LogFile {
     ///
     /// They are written once more: after a failed sync the system no longer holds them to be unwritten.
     pub fn rewrite(&mut self, from: u64, bytes: &[u8]) -> io::Result<()> {
-        let file = if self.is_in_place()? { Arc::new(open(&self.path)?) } else { self.file.clone() };
-        file.write_all_at(bytes, from)?;
-        self.file = file;
+        if self.is_in_place()? {
+            self.opened = Opened::new(open(&self.path)?);
+        }
+        if self.opened.file.metadata()?.len() < from {
+            return Err(io::Error::other("somebody has cut it while the daemon was using it"));
+        }
+        self.opened.file.write_all_at(bytes, from)?;
+        *lock(&self.opened.has_failed) = false;
         self.length = from + bytes.len() as u64;
         self.cut_rest()?;
         self.handle().sync()?;
@@ -158,7 +172,7 @@ impl LogFile {
             Err(_) if self.is_at_path(&file)? => false,
             Err(why) => return Err(why),
         };
-        self.file = Arc::new(file);
+        self.opened = Opened::new(file);
         self.length = first.len() as u64;
         Ok(is_durable)
     }
@@ -174,8 +188,8 @@ impl LogFile {
         self.faults.step()?;
         // Unlike a rename, a link never replaces what is there.
         std::fs::hard_link(&self.path, closed)?;
-        self.file = match self.put_anew(first) {
-            Ok(file) => Arc::new(file),
+        self.opened = match self.put_anew(first) {
+            Ok(file) => Opened::new(file),
             Err(why) => {
                 // If not even that succeeds, the next rotation or start tries again.
                 let _ = std::fs::remove_file(closed);
@@ -210,17 +224,30 @@ fn open(path: &Path) -> io::Result<File> {
 
 /// The open file, apart from where it is appended to.
 pub struct Handle {
-    file: Arc<File>,
+    opened: Arc<Opened>,
     #[cfg(test)]
     faults: Arc<faults::Faults>,
 }
 
 impl Handle {
     /// Makes durable what was written.
+    ///
+    /// # Errors
+    /// If that fails, or did so before: until [`LogFile::rewrite`] it always does.
     pub fn sync(&self) -> io::Result<()> {
+        let mut has_failed = lock(&self.opened.has_failed);
+        if *has_failed {
+            return Err(io::Error::other("a sync of it has failed"));
+        }
+        let synced = self.sync_data();
+        *has_failed = synced.is_err();
+        synced
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
         #[cfg(test)]
         self.faults.sync()?;
-        self.file.sync_data()
+        self.opened.file.sync_data()
     }
 }
 

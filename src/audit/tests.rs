@@ -1,3 +1,4 @@
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -268,6 +269,50 @@ fn a_failed_sync_is_repaired_at_once_or_reported_until_it_is() {
     assert_eq!(log.trouble(), None);
     log.write_synced(vec![entry("three")]).unwrap();
     assert_eq!(log.synced_seq(), scratch.verify().unwrap().lines);
+}
+
+#[test]
+fn lines_that_the_disk_loses_when_their_sync_fails_are_written_again() {
+    let scratch = Scratch::new("lost-by-the-disk");
+    let length = || std::fs::metadata(scratch.path()).unwrap().len();
+    let log = scratch.open();
+    log.write_synced(vec![entry("one")]).unwrap();
+    let synced = length();
+    log.write(entry("two")).unwrap();
+    // What could not be written may read afterwards as it is on the disk.
+    let file = std::fs::OpenOptions::new().write(true).open(scratch.path()).unwrap();
+    file.write_all_at(&vec![0; (length() - synced) as usize], synced).unwrap();
+    log.faults().syncs.store(1, Ordering::SeqCst);
+    log.write_synced(vec![entry("three")]).unwrap();
+    assert_eq!(log.synced_seq(), 3);
+    assert_eq!(scratch.verify().unwrap().lines, 3);
+}
+
+#[test]
+fn a_failed_sync_is_told_to_all_who_sync_the_file() {
+    let scratch = Scratch::new("told-once");
+    let log = scratch.open();
+    log.write(entry("one")).unwrap();
+    let [first, second] = [(); 2].map(|()| lock(&log.writer).to_sync().0);
+    log.faults().syncs.store(1, Ordering::SeqCst);
+    assert!(first.sync().is_err());
+    assert!(second.sync().is_err(), "the system would tell it only once");
+    log.write_synced(vec![entry("two")]).unwrap();
+    assert_eq!(log.synced_seq(), 2);
+    assert!(lock(&log.writer).to_sync().0.sync().is_ok(), "all was written again");
+}
+
+#[test]
+fn a_name_that_a_kill_has_left_hides_no_deletion() {
+    let scratch = Scratch::new("left-name");
+    scratch.open().write_synced(vec![entry("one")]).unwrap();
+    let left = files::sibling(&scratch.path(), ".jarvis-secretsd-new-0123456789abcdef");
+    std::fs::hard_link(scratch.path(), &left).unwrap();
+    let log = scratch.open();
+    assert!(!left.exists());
+    std::fs::remove_file(scratch.path()).unwrap();
+    log.write_synced(vec![entry("two")]).unwrap();
+    assert_eq!(scratch.verify().unwrap().last_seq, 3, "there is a new file");
 }
 
 #[test]

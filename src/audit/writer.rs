@@ -21,6 +21,8 @@ pub struct Writer {
     tip: Tip,
     /// As far as the file is surely on the disk.
     synced: Mark,
+    /// What the file has behind that: after a failed sync it may not read as it was written.
+    unsynced: Vec<u8>,
     /// Somebody was asked to sync.
     sync_asked: bool,
     /// Behind the end there may be bytes of a failed write, or before it bytes that a failed sync lost.
@@ -54,6 +56,7 @@ impl Writer {
             key,
             tip,
             synced: Mark { tip, length },
+            unsynced: Vec::new(),
             sync_asked: false,
             suspect: false,
             failing: None,
@@ -133,6 +136,7 @@ impl Writer {
             self.suspect = self.file.cut_rest().is_err();
             return Err(why);
         }
+        self.unsynced.extend_from_slice(&self.buffer);
         let lines = tip.seq - self.tip.seq;
         self.tip = tip;
         Ok(lines)
@@ -140,7 +144,7 @@ impl Writer {
 
     /// How many bytes are not surely on the disk.
     pub fn unsynced(&self) -> u64 {
-        self.file.length() - self.synced.length
+        self.unsynced.len() as u64
     }
 
     /// Whether so much is unsynced that a start would soon have to look through more than it does. It is said once.
@@ -202,6 +206,7 @@ impl Writer {
         self.sync_asked = false;
         // A new file may have been begun meanwhile, which makes everything before it durable.
         if mark.tip.seq > self.synced.tip.seq {
+            self.unsynced.drain(..(mark.length - self.synced.length) as usize);
             self.synced = mark;
         }
     }
@@ -220,25 +225,22 @@ impl Writer {
 
     /// Makes the file end with the newest line, durably.
     fn repair(&mut self) -> io::Result<()> {
-        let mut rest = self.file.read_from(self.synced.length)?;
-        if !self.is_ours(&rest) {
-            let lost = self.tip.seq - self.synced.tip.seq;
-            log::error!("Audit log: the last {lost} lines, which were not yet synced, were lost by the disk");
-            rest.clear();
-            self.tip = self.synced.tip;
-        }
-        self.file.rewrite(self.synced.length, &rest)?;
+        self.file.rewrite(self.synced.length, &self.unsynced)?;
         self.suspect = false;
-        self.synced = Mark { tip: self.tip, length: self.file.length() };
+        self.all_is_synced();
         Ok(())
     }
 
-    /// Whether `rest` are the lines that were written since the last sync.
-    fn is_ours(&self, rest: &[u8]) -> bool {
-        let mut tip = self.synced.tip;
-        rest.split_inclusive(|byte| *byte == b'\n')
-            .all(|line| line.strip_suffix(b"\n").is_some_and(|text| tip.follow(text).is_ok()))
-            && tip == self.tip
+    fn all_is_synced(&mut self) {
+        self.synced = Mark { tip: self.tip, length: self.file.length() };
+        self.unsynced.clear();
+    }
+
+    /// The file is a new one that has only the lines in `first`, and until its place is durable none of them is.
+    fn has_begun(&mut self, first: Vec<u8>, tip: Tip) {
+        self.synced = Mark { tip: self.tip, length: 0 };
+        self.unsynced = first;
+        self.tip = tip;
     }
 
     /// Goes on in a new file if the present one no longer stands at its path.
@@ -266,9 +268,12 @@ impl Writer {
         let mut first = Vec::new();
         let tip = self.compose(std::iter::once(reopened(why.to_owned())), now, &mut first);
         keys::put_back(self.file.path(), &self.key)?;
-        self.suspect = !self.file.begin_anew(&first)?;
-        self.tip = tip;
-        self.synced = Mark { tip, length: self.file.length() };
+        let is_durable = self.file.begin_anew(&first)?;
+        self.has_begun(first, tip);
+        self.suspect = !is_durable;
+        if is_durable {
+            self.all_is_synced();
+        }
         self.segment(self.segmenting);
         Ok(())
     }
@@ -294,7 +299,7 @@ impl Writer {
         if let Err(why) = self.file.sync_place() {
             self.sync_failed(&why).ok()?;
         }
-        self.synced = Mark { tip: self.tip, length: self.file.length() };
+        self.all_is_synced();
         Some(surplus)
     }
 
@@ -320,9 +325,7 @@ impl Writer {
         let mut first = Vec::new();
         let tip = self.compose(entries, now, &mut first);
         self.file.rotate(&closed, &first)?;
-        // Until its place is durable, all of the new file is unsynced.
-        self.synced = Mark { tip: self.tip, length: 0 };
-        self.tip = tip;
+        self.has_begun(first, tip);
         self.segment(self.segmenting);
         Ok(surplus)
     }
