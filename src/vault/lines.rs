@@ -37,10 +37,12 @@ impl Portion {
         self.ends.len() as u64
     }
 
-    /// What a line behind these is chained to; it does not matter behind one that is no record.
-    pub fn link(&self) -> Link {
-        let last = self.lines().last().and_then(|line| Sealed::parse(line.strip_suffix(b"\n")?, NO_LINK));
-        last.map_or(self.after, |sealed| sealed.link())
+    /// What a line behind these is chained to; none if the last of these is no record.
+    pub fn link(&self) -> Option<Link> {
+        match self.lines().last() {
+            Some(line) => Sealed::parse(line.strip_suffix(b"\n")?, NO_LINK).map(|sealed| sealed.link()),
+            None => Some(self.after),
+        }
     }
 
     /// Opens the records, until one does not open.

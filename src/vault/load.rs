@@ -118,10 +118,12 @@ pub fn load(vault: impl Read, size: u64, master: &SealingKey, known: u64) -> Res
     loop {
         // The first record says where a snapshot ends. No portion goes beyond: what follows is chained to something else.
         let wanted = if loaded.end.records == 0 { [1, 0] } else { [PORTION; 2] };
-        let mut after = loaded.end.link;
+        let mut after = Some(loaded.end.link);
         let mut left = snapshot.as_ref().map_or(u64::MAX, |snapshot: &Snapshot| snapshot.remaining);
         for (portion, wanted) in portions.iter_mut().zip(wanted) {
-            lines.fill(portion, after, wanted, left)?;
+            // What stands behind no record does not open, and would be counted as if somebody had changed it.
+            let (after_it, wanted) = after.map_or((NO_LINK, 0), |link| (link, wanted));
+            lines.fill(portion, after_it, wanted, left)?;
             after = portion.link();
             left -= portion.count();
         }
