@@ -209,7 +209,7 @@ impl Connection<'_> {
             // What the panic says is not logged: it may hold what the handler had in its hands.
             Err(_) => (self.fail(id, "its handler panicked"), false),
         };
-        self.visit.hold_anyway(reply.body().len());
+        self.visit.hold_answer(reply.body().len());
         let keep_alive = keep_alive && is_whole && !self.context.registry.is_closing();
         let connection = match (keep_alive, is_http_10) {
             (true, false) => None,
@@ -220,7 +220,7 @@ impl Connection<'_> {
         let subject = Subject { id, began, method: &method, target: request.raw_url() };
         let is_sent = self.send(&reply, reply_body, connection, &subject);
         drop(reply);
-        self.visit.hold_anyway(0);
+        self.visit.hold_answer(0);
         self.input.shrink();
         match is_sent {
             true if keep_alive => {
@@ -246,6 +246,7 @@ impl Connection<'_> {
         if !self.wire.link.begin() {
             return false;
         }
+        self.visit.hold_answer(0);
         self.context.handler.refused(refusal.status);
         let reply = Reply::refusing(refusal);
         // Whether it was HEAD may not be known. The connection ends here, so a body behind its answer misleads nobody.

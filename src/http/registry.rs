@@ -15,6 +15,11 @@ use crate::sync::lock;
 const LEAVING: Duration = Duration::from_secs(1);
 /// Bytes that a request or an answer may have without asking for room.
 const SMALL: usize = 8 * 1024;
+/// Sources that have no more than this part of what there is are alike: where each of many takes a little, it is not those who
+/// have taken twice that who are to blame.
+const FAIR_PART: usize = 8;
+/// An answer counts as no more than this part of what all may hold, or the largest would be cut off for any other.
+const ANSWER_PART: usize = 32;
 
 /// All open connections of a server.
 pub struct Registry {
@@ -52,9 +57,20 @@ impl Seats {
         self.taken.iter().filter_map(|(number, place)| Some((place.link.look()?, *number, place)))
     }
 
-    /// The one that has kept us waiting for the longest time, of those that hold something.
-    fn slowest(&self) -> Option<(ClientsTurn, u64, &Place)> {
-        self.waiting().filter(|(_, _, place)| place.held > 0).min_by_key(|(turn, ..)| *turn)
+    /// Who has to give way if `number` is to hold `bytes`, and may be that one itself: of the source that holds the most, the
+    /// one that has kept us waiting for the longest time. Sources that hold no more than `fair` are alike.
+    fn slowest(&self, number: u64, bytes: usize, fair: usize) -> Option<(ClientsTurn, u64, &Place)> {
+        let mut shares: HashMap<Source, usize> = HashMap::new();
+        for (other, place) in &self.taken {
+            *shares.entry(place.source).or_default() += if *other == number { bytes } else { place.held };
+        }
+        let candidates = self.waiting().filter(|(_, other, place)| *other == number || place.held > 0);
+        candidates.min_by_key(|(turn, _, place)| (Reverse(shares[&place.source].saturating_sub(fair)), *turn))
+    }
+
+    /// Whether some of what is held becomes free without the clients' doing: it is being worked on, or its connection was closed.
+    fn is_room_coming(&self) -> bool {
+        self.taken.values().any(|place| place.held > 0 && place.link.look().is_none())
     }
 
     /// What all would hold if this one held `bytes`.
@@ -104,10 +120,10 @@ impl Visit {
         holds
     }
 
-    /// Notes that the connection holds that many bytes now. If that is more than there is room for, one that keeps us waiting
-    /// has to go.
-    pub fn hold_anyway(&self, bytes: usize) {
-        let bytes = count(bytes);
+    /// Notes that the connection holds an answer of that many bytes now, or nothing. If that is more than there is room for,
+    /// one that keeps us waiting has to go.
+    pub fn hold_answer(&self, bytes: usize) {
+        let bytes = count(bytes.min(self.seat.registry.max_held / ANSWER_PART));
         if bytes != self.held.replace(bytes) {
             self.seat.registry.hold_anyway(self.seat.number, bytes);
         }
@@ -179,11 +195,12 @@ impl Registry {
 
     fn evict_one_of(&self, seats: &Seats, newcomer: Option<Source>) -> bool {
         let count = |source| seats.count(source) + usize::from(newcomer == Some(source));
-        let greedy = newcomer.filter(|source| count(*source) > self.capacity / 2);
+        let greedy = newcomer.filter(|source| count(*source) > self.capacity.div_ceil(2));
         // The turn of the one that was picked may end meanwhile; then it is not the one any more.
         loop {
             let candidates = seats.waiting().filter(|(_, _, place)| greedy.is_none_or(|source| source == place.source));
-            let first = candidates.min_by_key(|(turn, _, place)| (Reverse(count(place.source)), *turn));
+            let excess = |source| count(source).saturating_sub(self.capacity / FAIR_PART);
+            let first = candidates.min_by_key(|(turn, _, place)| (Reverse(excess(place.source)), *turn));
             let Some((turn, _, place)) = first else { return false };
             if self.close_during(turn, place) {
                 return true;
@@ -209,8 +226,9 @@ impl Registry {
                 seats.set_held(number, bytes);
                 return true;
             }
-            match seats.slowest() {
-                Some((_, slowest, _)) if slowest == number => return false,
+            match seats.slowest(number, bytes, self.max_held / FAIR_PART) {
+                Some((_, slowest, _)) if slowest == number && !seats.is_room_coming() => return false,
+                Some((_, slowest, _)) if slowest == number => {}
                 Some((turn, _, place)) if !self.close_during(turn, place) => continue,
                 _ => {}
             }
@@ -222,7 +240,7 @@ impl Registry {
         }
     }
 
-    /// See [`Visit::hold_anyway`].
+    /// See [`Visit::hold_answer`].
     fn hold_anyway(&self, number: u64, bytes: usize) {
         let mut seats = lock(&self.seats);
         let before = seats.held;
@@ -230,7 +248,7 @@ impl Registry {
         if seats.held < before {
             self.left.notify_all();
         } else if seats.held > self.max_held
-            && let Some((turn, _, place)) = seats.slowest()
+            && let Some((turn, _, place)) = seats.slowest(number, bytes, self.max_held / FAIR_PART)
         {
             self.close_during(turn, place);
         }

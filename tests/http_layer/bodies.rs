@@ -118,13 +118,33 @@ fn tight() -> Site {
     Site::with(|limits| (limits.max_body, limits.max_held) = (40_000, 79_999))
 }
 
+/// Has a client send all of a large body but its last byte.
+fn send_most_of_a_body(client: &mut Client) {
+    client.send("POST /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 40000\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(client.head(), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("x".repeat(39_999));
+}
+
+#[test]
+fn a_large_body_makes_no_room_for_those_of_a_source_that_has_more() {
+    let site = Site::with(|limits| (limits.max_body, limits.max_held) = (40_000, 400_000));
+    let mut slow = site.connect();
+    send_most_of_a_body(&mut slow);
+    let mut crowd = Vec::new();
+    eventually("the crowd makes room for itself", || {
+        crowd.push(site.connect_from([127, 0, 0, 2]));
+        send_most_of_a_body(crowd.last_mut().unwrap());
+        site.stats.evicted() >= 3
+    });
+    slow.send("x");
+    assert_eq!(slow.answer().status, 200);
+}
+
 #[test]
 fn a_large_body_that_comes_slowly_makes_room_for_one_that_is_there() {
     let site = tight();
     let mut slow = site.connect();
-    slow.send("POST /slow HTTP/1.1\r\nHost: h\r\nContent-Length: 40000\r\nExpect: 100-continue\r\n\r\n");
-    assert_eq!(slow.head(), "HTTP/1.1 100 Continue\r\n\r\n");
-    slow.send("x".repeat(39_999));
+    send_most_of_a_body(&mut slow);
     eventually("the slow one makes room", || {
         let mut quick = site.connect();
         post(&mut quick, &"x".repeat(40_000));

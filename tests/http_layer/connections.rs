@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
 
-use crate::support::{Site, eventually};
+use crate::support::{Client, Site, eventually};
 
 fn crowded(max_connections: usize) -> Site {
     Site::with(|limits| limits.max_connections = max_connections)
@@ -91,16 +91,62 @@ fn over_the_limit_a_client_that_does_not_take_its_answer_makes_room() {
     assert!(site.stats.evicted() >= 1);
 }
 
+/// A client that has begun to read a large answer.
+fn reader(site: &Site) -> Client {
+    let mut client = site.connect();
+    client.send("GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+    client
+}
+
 #[test]
-fn a_large_answer_that_nobody_reads_makes_room_for_another() {
+fn large_answers_that_nobody_reads_make_room_for_another() {
     let site = Site::with(|limits| limits.max_held = 1 << 20);
-    let mut deaf = site.connect();
-    deaf.send("GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
-    deaf.head();
-    eventually("the client that does not read has to go", || {
+    let mut deaf: Vec<_> = (0..40).map(|_| reader(&site)).collect();
+    for client in &mut deaf {
+        client.head();
+    }
+    eventually("a client that does not read has to go", || {
         assert_eq!(site.connect().get("/large").status, 200);
-        site.stats.evicted() == 1
+        site.stats.evicted() >= 1
     });
+}
+
+#[test]
+fn an_answer_that_is_larger_than_all_that_may_be_held_is_not_cut_off_for_another() {
+    let site = Site::with(|limits| limits.max_held = 1 << 20);
+    let mut slow = reader(&site);
+    for _ in 0..10 {
+        assert_eq!(site.connect().get("/large").status, 200);
+    }
+    assert_eq!(slow.answer().status, 200);
+    assert_eq!(site.stats.evicted(), 0);
+}
+
+#[test]
+fn of_many_sources_with_few_connections_each_the_one_that_was_silent_for_the_longest_time_makes_room() {
+    let site = crowded(16);
+    let crowd: Vec<_> = (2..16).map(|host| site.connect_from([127, 0, 0, host])).collect();
+    eventually("the crowd is there", || site.stats.open() == crowd.len() as u64);
+    let mut two = [site.connect(), site.connect()];
+    for client in &mut two {
+        assert_eq!(client.get("/").status, 200);
+    }
+    for host in 20..30 {
+        assert_eq!(site.connect_from([127, 0, 0, host]).get("/").status, 200);
+    }
+    for client in &mut two {
+        assert_eq!(client.get("/").status, 200, "one with two connections is no crowd");
+    }
+}
+
+#[test]
+fn where_there_is_one_place_everybody_can_have_it() {
+    let site = crowded(1);
+    let mut idle = site.connect_from([127, 0, 0, 2]);
+    assert_eq!(idle.get("/").status, 200);
+    // For a moment it may still be our turn.
+    eventually("another one is served", || site.connect().get("/").status == 200);
+    idle.sees_the_end();
 }
 
 #[test]
