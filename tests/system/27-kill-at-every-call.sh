@@ -2,7 +2,7 @@
 # The daemon, killed at each call that changes a file or answers, before it and in the middle of a write: whoever starts it
 # again finds all that was acknowledged, nothing in part, and an audit line for each answer that was given.
 source "$(dirname "$0")/lib.sh"
-need cc python3
+need cc python3 setpriv
 
 DIR=$(mktemp -d)
 trap clean_up EXIT

@@ -20,7 +20,8 @@ def check(binary, place, history, acknowledged, audited, durable_log=b""):
     `acknowledged`: the ids of the answers that were given. `audited`: those of them that must have their audit line, besides
     the changes. `durable_log`: how the audit log must begin.
     """
-    daemon = Daemon(binary, place)
+    # A comparison that nobody waits for any more is ended, and the daemon must not outlive it.
+    daemon = Daemon(binary, place, ("setpriv", "--pdeathsig", "KILL"))
     try:
         daemon.await_start()
         connection = daemon.connect()
