@@ -213,8 +213,9 @@ fn a_bit_of_everything_for_a_long_time_leaves_nothing_behind() {
         let (early, late) = (&samples[2 * tenth..3 * tenth], &samples[samples.len() - tenth..]);
         let [before, after] = [early, late].map(|part| median(part, |sample| sample.resident));
         println!("resident: {before} KiB, then {after} KiB");
-        // The kids of versions that are gone stay, with 16 bytes each; some 15 a second are made here.
-        assert!(after <= before + before / 10 + 256, "{before} KiB became {after} KiB");
+        // Of audit lines that wait for a sync there is a mebibyte at most, in a vector that doubles. And the kids of versions
+        // that are gone stay, with 16 bytes each; some 15 a second are made here. A leak of 80 bytes a step would be more.
+        assert!(after <= before + before / 10 + 2048, "{before} KiB became {after} KiB");
         let [before, after] = [early, late].map(|part| median(part, |sample| sample.files));
         assert_eq!(before, after, "open files");
         assert!(compactions > 0);
