@@ -1,5 +1,6 @@
 //! Private files: made whole and durable or not at all, and read only if nobody else could have read them.
 
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -158,22 +159,34 @@ impl Drop for Fresh {
     }
 }
 
-/// Takes away the names that `file`, which stands at `path`, has besides because a process was killed when it had put it there.
-pub fn forget_unfinished(file: &File, path: &Path) -> io::Result<()> {
-    let ours = file.metadata()?;
-    if ours.nlink() < 2 {
+/// Whether a file with these metadata stands at `path`, whatever other names it has.
+pub fn stands_at(file: &Metadata, path: &Path) -> io::Result<bool> {
+    match path.symlink_metadata() {
+        Ok(there) => Ok((there.dev(), there.ino()) == (file.dev(), file.ino())),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(why) => Err(why),
+    }
+}
+
+/// Takes away those other names that `file`, which stands at `path`, has in its directory and `goes` says yes to.
+pub fn forget_names(file: &File, path: &Path, goes: impl Fn(&OsStr) -> bool) -> io::Result<()> {
+    let file = file.metadata()?;
+    if file.nlink() < 2 {
         return Ok(());
     }
-    let unfinished = sibling(path, NEW);
-    let start = unfinished.file_name().unwrap_or_default().as_bytes();
     for entry in parent(path).read_dir()? {
         let entry = entry?;
-        let there = entry.metadata()?;
-        if entry.file_name().as_bytes().starts_with(start) && (there.dev(), there.ino()) == (ours.dev(), ours.ino()) {
+        if goes(&entry.file_name()) && stands_at(&file, &entry.path())? {
             std::fs::remove_file(entry.path())?;
         }
     }
     Ok(())
+}
+
+/// Whether `name` is one under which a file for `path` is being written, or was when a process was killed.
+pub fn is_unfinished(path: &Path, name: &OsStr) -> bool {
+    let start = sibling(path, NEW);
+    name.as_bytes().starts_with(start.file_name().unwrap_or_default().as_bytes())
 }
 
 /// Gives `file` to whom the file at `path` belongs to, or else the directory that it would be in.

@@ -87,23 +87,16 @@ impl LogFile {
 
     /// Whether it is this file that stands at its path.
     pub fn is_in_place(&self) -> io::Result<bool> {
-        self.is_at_path(&self.opened.file)
-    }
-
-    fn is_at_path(&self, file: &File) -> io::Result<bool> {
-        let ours = file.metadata()?;
-        match self.path.symlink_metadata() {
-            Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
-            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(why) => Err(why),
-        }
+        files::stands_at(&self.opened.file.metadata()?, &self.path)
     }
 
     /// Takes away other names of the file, which a rotation that came to nothing or a kill has left. While it has one, nobody
     /// would notice its deletion.
     pub fn forget_other_names(&self) -> io::Result<()> {
-        files::forget_unfinished(&self.opened.file, &self.path)?;
-        segment::forget_names_of(&self.opened.file, &self.path)
+        let log = &self.path;
+        files::forget_names(&self.opened.file, log, |name| {
+            segment::last_line(log, name).is_some() || files::is_unfinished(log, name)
+        })
     }
 
     /// Writes `batch` behind what is there.
@@ -169,7 +162,7 @@ impl LogFile {
         // Once it stands there it is the log's next file, or its line and what the old one would go on with were two logs.
         let is_durable = match created {
             Ok(()) => true,
-            Err(_) if self.is_at_path(&file)? => false,
+            Err(_) if files::stands_at(&file.metadata()?, &self.path)? => false,
             Err(why) => return Err(why),
         };
         self.opened = Opened::new(file);

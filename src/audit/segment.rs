@@ -1,10 +1,9 @@
 //! Closed segments: the files of a log before the present one. Each is named for its last line.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::files;
@@ -28,17 +27,6 @@ pub struct Segment {
     pub last: u64,
     /// Where it is.
     pub path: PathBuf,
-}
-
-impl Segment {
-    /// Whether it is this file, which may have another name as well.
-    fn is(&self, file: &Metadata) -> io::Result<bool> {
-        match self.path.symlink_metadata() {
-            Ok(ours) => Ok((ours.dev(), ours.ino()) == (file.dev(), file.ino())),
-            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(why) => Err(why),
-        }
-    }
 }
 
 /// Where the segment of the log at `log` that ends with line number `last` is kept: `audit.000000001200.jsonl` for
@@ -75,7 +63,7 @@ pub fn list(log: &Path) -> io::Result<Vec<Segment>> {
 }
 
 /// The number in `name`, if that is the name of a segment.
-fn last_line(log: &Path, name: &OsStr) -> Option<u64> {
+pub fn last_line(log: &Path, name: &OsStr) -> Option<u64> {
     let rest = name.as_bytes().strip_prefix(log.file_stem()?.as_bytes())?.strip_prefix(b".")?;
     let digits = &rest[..rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len())];
     let last = std::str::from_utf8(digits).ok()?.parse().ok()?;
@@ -92,29 +80,12 @@ pub fn before(file: &File, log: &Path) -> io::Result<Vec<Segment>> {
     let mut segments = list(log)?;
     let meta = file.metadata()?;
     for at in (0..segments.len()).rev() {
-        if segments[at].is(&meta)? {
+        if files::stands_at(&meta, &segments[at].path)? {
             segments.truncate(at);
             break;
         }
     }
     Ok(segments)
-}
-
-/// Takes away the name of a segment that a rotation which came to nothing has given to `file`, which stands at `log`.
-///
-/// # Errors
-/// If the disk refuses.
-pub fn forget_names_of(file: &File, log: &Path) -> io::Result<()> {
-    let meta = file.metadata()?;
-    if meta.nlink() < 2 {
-        return Ok(());
-    }
-    for segment in list(log)? {
-        if segment.is(&meta)? {
-            std::fs::remove_file(&segment.path)?;
-        }
-    }
-    Ok(())
 }
 
 /// Those of `segments` that are one too many when the file that ends with line `last` becomes one of them, and `keep` are
