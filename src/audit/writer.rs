@@ -310,10 +310,7 @@ impl Writer {
         if !self.file.is_in_place()? {
             return Err(io::Error::other("it does not stand in its place any more; SIGHUP begins a new one there"));
         }
-        if let Err(why) = self.file.handle().sync() {
-            self.suspect = true;
-            return Err(why);
-        }
+        self.sync()?;
         let (log, last) = (self.file.path(), self.tip.seq);
         let closed = segment::path(log, last);
         let surplus = match self.segmenting.keep {
