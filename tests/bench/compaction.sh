@@ -7,7 +7,7 @@ add_ballast() {
     local live
     live=$(metric vault_size_bytes)
     until [ "$(metric vault_size_bytes)" -gt $((live * 21 / 10)) ]; do
-        load 1 4 write "$URL" "${AS[@]}" -- ballast_ 65536 1
+        load 1 4 write "$URL" "${AS[@]}" -- ours ballast_ 65536 1
     done
 }
 
@@ -46,9 +46,9 @@ compact() {
         sample "p99 quiet $SIZE" "$P99"
         compact_beside load_until_finished 4 pace "$URL/secret/s_1" "${AS[@]}"
         sample "p99 compaction $SIZE" "$P99"
-        load "$SECONDS_EACH" 1 write "$URL" "${AS[@]}" -- w_ "$SIZE" 1000
+        load "$SECONDS_EACH" 1 write "$URL" "${AS[@]}" -- ours w_ "$SIZE" 1000
         sample "stall quiet $SIZE" "$(calc "$MAX / 1000")"
-        compact_beside load_until_finished 1 write "$URL" "${AS[@]}" -- w_ "$SIZE" 1000
+        compact_beside load_until_finished 1 write "$URL" "${AS[@]}" -- ours w_ "$SIZE" 1000
         sample "stall compaction $SIZE" "$(calc "$MAX / 1000")"
         write_plainly
     done

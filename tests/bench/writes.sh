@@ -12,11 +12,11 @@ measure_writes() {
         echo "writes, round $round of $ROUNDS" >&2
         for connections in 1 16; do
             before=$(syncs)
-            load "$SECONDS_EACH" "$connections" write "$URL" "${AS[@]}" -- bench_ 64 1000
+            load "$SECONDS_EACH" "$connections" write "$URL" "${AS[@]}" -- ours bench_ 64 1000
             sample "write ours $connections" "$RATE"
             sample "syncs $connections" "$(calc "($(syncs) - $before) / 2")"
             sample "written $connections" "$(calc "int($RATE * $TOOK / 1e6)")"
-            load "$SECONDS_EACH" "$connections" write_rustyvault "$RV_URL" "${RV_AS[@]}" -- bench_ 64 1000
+            load "$SECONDS_EACH" "$connections" write "$RV_URL" "${RV_AS[@]}" -- rustyvault bench_ 64 1000
             sample "write rustyvault $connections" "$RATE"
         done
     done
@@ -28,7 +28,7 @@ measure_reads_beside_writes() {
     for ((round = 1; round <= ROUNDS; round++)); do
         echo "reads beside writes, round $round of $ROUNDS" >&2
         read_at_a_pace alone
-        load_until_finished 16 write "$URL" "${AS[@]}" -- bench_ 64 1000
+        load_until_finished 16 write "$URL" "${AS[@]}" -- ours bench_ 64 1000
         read_at_a_pace beside
         finish
     done
