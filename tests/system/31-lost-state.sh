@@ -146,15 +146,17 @@ serves first
 end first
 echo "the audit log is cut: nothing is served before the rest is moved away; if nothing is left, a new one goes on at once"
 
-# An ext4 in a sparse file: when the file system below is full, writes are accepted and their syncs fail.
+# ext4 SIZE OPTIONS [MKFS_OPTION...]: the state is on one, in a sparse file on a file system of that size.
 ext4() {
     mkdir "$DIR/disk"
-    mount -t tmpfs -o size=1M jarvis-secretsd-test "$DIR/disk"
+    mount -t tmpfs -o "size=$1" jarvis-secretsd-test "$DIR/disk"
     truncate -s 16M "$DIR/disk/image"
-    mkfs.ext4 -q -O ^has_journal -E lazy_itable_init=1,nodiscard "$DIR/disk/image"
-    mount -o loop,mb_optimize_scan=0 "$DIR/disk/image" "$DIR/state"
+    mkfs.ext4 -q "${@:3}" "$DIR/disk/image"
+    mount -o "$2" "$DIR/disk/image" "$DIR/state"
 }
-begin ext4
+
+# When the file system below is full, writes are accepted and their syncs fail.
+begin ext4 1M loop,mb_optimize_scan=0 -O ^has_journal -E lazy_itable_init=1,nodiscard
 head -c 1M /dev/zero >"$DIR/disk/filler" 2>/dev/null || true
 stored=first
 for ((number = 1; number <= 200; number++)); do
@@ -172,14 +174,7 @@ end after
 echo "a disk that accepts writes and fails to sync them: changes are refused, and it heals when the disk has done so"
 
 # What Linux does with an ext4 in which it finds an error, and what an operator can do only so with files in use.
-on_a_disk() {
-    mkdir "$DIR/disk"
-    mount -t tmpfs jarvis-secretsd-test "$DIR/disk"
-    truncate -s 16M "$DIR/disk/image"
-    mkfs.ext4 -q "$DIR/disk/image"
-    mount -o loop "$DIR/disk/image" "$DIR/state"
-}
-begin on_a_disk
+begin ext4 32M loop
 mount -o remount,abort "$DIR/state"
 for _ in 1 2; do
     refuses second
