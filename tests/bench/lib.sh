@@ -112,11 +112,6 @@ metric() {
     "${CURL[@]}" -fsS "$URL/metrics" | awk -v name="jarvis_secretsd_$1" '$1 == name { print $2 }'
 }
 
-# resident_kib PID
-resident_kib() {
-    awk '/^VmRSS:/ { print $2 }' "/proc/$1/status"
-}
-
 # calc EXPRESSION
 calc() {
     awk "BEGIN { print $1 }"

@@ -7,13 +7,10 @@ SECRETS=10000 BATCH=250 VALUE_BYTES=64
 MAX_IDLE_KIB=4096 MAX_BYTES_A_SECRET=1024
 IDLE_SECONDS=5
 
-# resident_kib: what it holds in RAM.
-resident_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$PID/status"; }
-
 # expect_small WHEN: the memory for each secret, its value apart, is within the limit.
 expect_small() {
     local kib bytes
-    kib=$(resident_kib)
+    kib=$(resident_kib "$PID")
     bytes=$(((kib - idle) * 1024 / SECRETS - VALUE_BYTES))
     [ "$bytes" -le "$MAX_BYTES_A_SECRET" ] || fail "$1: $kib KiB for $SECRETS secrets are $bytes bytes a secret and its value"
     echo "$1: $kib KiB for $SECRETS secrets, $bytes bytes a secret besides its value"
@@ -42,7 +39,7 @@ BINARY=$PWD/dist/jarvis-secretsd-$(uname -m)-unknown-linux-musl
 rm "$DIR/log"
 start_daemon
 await "the daemon has nothing to do" is_still
-idle=$(resident_kib)
+idle=$(resident_kib "$PID")
 [ "$idle" -le "$MAX_IDLE_KIB" ] || fail "idle, it holds $idle KiB"
 echo "idle: $idle KiB"
 

@@ -31,6 +31,9 @@ await() {
     fail "waited too long until $what"
 }
 
+# resident_kib PID: what a process holds in RAM.
+resident_kib() { awk '/^VmRSS:/ { print $2 }' "/proc/$1/status"; }
+
 # need PROGRAM...: ends the test as one that cannot be run here, if one of them is not installed.
 need() {
     local program missing=()
