@@ -1,4 +1,4 @@
-"""Kills a daemon at each of its calls that change a file or answer, and looks at what is left."""
+"""Kills a daemon at each of its calls that change or sync a file, and looks at what is left."""
 
 import os
 import shutil
