@@ -4,9 +4,9 @@
 //! queue and flushes it in one go. Those who are ready to come are let in first (see [`Courtesy`]). Alone, nobody waits: the
 //! flush starts at once.
 
-use std::sync::{Arc, Mutex};
-use std::thread::{self, Thread};
-use std::time::Instant;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use super::courtesy::Courtesy;
 use super::lock;
@@ -17,15 +17,32 @@ pub struct GroupCommit<T, R> {
 }
 
 struct Queue<T, R> {
-    waiting: Vec<(T, Ticket<R>)>,
+    waiting: Vec<T>,
+    /// Where those in `waiting` get their answers.
+    batch: Arc<Batch<R>>,
     /// Somebody leads.
     flushing: bool,
     courtesy: Courtesy,
 }
 
+/// What those wait for whose items are flushed together. All are woken by one call of the system.
+struct Batch<R> {
+    /// The flush is for the first of them to make.
+    turn: OnceLock<()>,
+    /// In the order of the items; none: the flush panicked.
+    answers: OnceLock<Option<Vec<Mutex<Option<R>>>>>,
+}
+
+impl<R> Default for Batch<R> {
+    fn default() -> Self {
+        Self { turn: OnceLock::new(), answers: OnceLock::new() }
+    }
+}
+
 impl<T, R> Default for GroupCommit<T, R> {
     fn default() -> Self {
-        let queue = Queue { waiting: Vec::new(), flushing: false, courtesy: Courtesy::default() };
+        let queue =
+            Queue { waiting: Vec::new(), batch: Arc::default(), flushing: false, courtesy: Courtesy::default() };
         Self { queue: Mutex::new(queue) }
     }
 }
@@ -39,40 +56,44 @@ impl<T, R> GroupCommit<T, R> {
     /// # Panics
     /// If the flush that the item was in panicked.
     pub fn submit(&self, item: T, flush: impl FnOnce(Vec<T>) -> Vec<R>) -> R {
-        let seat = Arc::new(Seat { thread: thread::current(), call: Mutex::new(None) });
         let mut queue = lock(&self.queue);
-        queue.waiting.push((item, Ticket(Some(seat.clone()))));
-        let leads = !std::mem::replace(&mut queue.flushing, true);
+        let place = queue.waiting.len();
+        queue.waiting.push(item);
+        let batch = queue.batch.clone();
+        let leads = place == 0;
+        let must_wait = leads && std::mem::replace(&mut queue.flushing, true);
         drop(queue);
-        if !leads {
-            match seat.wait() {
-                Call::Lead => {}
-                Call::Answer(answer) => return answer,
-                Call::Lost => lost(),
-            }
+        if must_wait {
+            batch.turn.wait();
         }
-        self.lead(flush);
-        match seat.wait() {
-            Call::Answer(answer) => answer,
-            Call::Lead | Call::Lost => lost(),
+        if leads {
+            self.lead(&batch, flush);
         }
+        batch.answer(place)
     }
 
     /// Flushes all who wait, and then has the next one lead if there is one.
-    fn lead(&self, flush: impl FnOnce(Vec<T>) -> Vec<R>) {
-        let _turn = Turn(self);
-        let batch = self.gather();
-        let (items, tickets): (Vec<T>, Vec<Ticket<R>>) = batch.into_iter().unzip();
+    fn lead(&self, batch: &Batch<R>, flush: impl FnOnce(Vec<T>) -> Vec<R>) {
+        let items = self.gather();
+        let count = items.len();
         let begun = Instant::now();
-        let answers = flush(items);
-        lock(&self.queue).courtesy.flushed(begun.elapsed());
-        assert_eq!(answers.len(), tickets.len(), "a flush answers every item once");
-        for (ticket, answer) in tickets.into_iter().zip(answers) {
-            ticket.call(Call::Answer(answer));
+        // Whoever waits must not wait for ever, and whoever came meanwhile neither.
+        let flushed = catch_unwind(AssertUnwindSafe(|| {
+            let answers = flush(items);
+            assert_eq!(answers.len(), count, "a flush answers every item once");
+            answers.into_iter().map(|answer| Mutex::new(Some(answer))).collect()
+        }));
+        let took = begun.elapsed();
+        let (answers, panic) = flushed.map_or_else(|panic| (None, Some(panic)), |answers| (Some(answers), None));
+        let _ = batch.answers.set(answers);
+        self.pass_on(took);
+        if let Some(panic) = panic {
+            resume_unwind(panic);
         }
     }
 
-    fn gather(&self) -> Vec<(T, Ticket<R>)> {
+    /// Takes all who wait. Who comes from now on is in another batch.
+    fn gather(&self) -> Vec<T> {
         let mut queue = lock(&self.queue);
         let now = Instant::now();
         if queue.courtesy.is_due(now) {
@@ -83,77 +104,26 @@ impl<T, R> GroupCommit<T, R> {
             let came = queue.waiting.len() - before;
             queue.courtesy.paused(now, took, came);
         }
+        queue.batch = Arc::default();
         std::mem::take(&mut queue.waiting)
     }
-}
 
-fn lost() -> ! {
-    panic!("the flush that this item was in panicked")
-}
-
-/// Ends the lead, also of a flush that panicked: whoever came meanwhile must not wait for ever.
-struct Turn<'a, T, R>(&'a GroupCommit<T, R>);
-
-impl<T, R> Drop for Turn<'_, T, R> {
-    fn drop(&mut self) {
-        let mut queue = lock(&self.0.queue);
-        let next = queue.waiting.first().and_then(|(_, ticket)| ticket.0.clone());
-        queue.flushing = next.is_some();
+    fn pass_on(&self, took: Duration) {
+        let mut queue = lock(&self.queue);
+        queue.courtesy.flushed(took);
+        queue.flushing = !queue.waiting.is_empty();
+        let next = queue.flushing.then(|| queue.batch.clone());
         drop(queue);
         if let Some(next) = next {
-            next.call(Call::Lead);
+            let _ = next.turn.set(());
         }
     }
 }
 
-/// Where one waits for the answer to its item.
-struct Seat<R> {
-    thread: Thread,
-    call: Mutex<Option<Call<R>>>,
-}
-
-/// What somebody who waits is told.
-enum Call<R> {
-    /// The flush is theirs to make.
-    Lead,
-    /// The item was flushed.
-    Answer(R),
-    /// The flush panicked.
-    Lost,
-}
-
-impl<R> Seat<R> {
-    fn call(&self, call: Call<R>) {
-        *lock(&self.call) = Some(call);
-        self.thread.unpark();
-    }
-
-    fn wait(&self) -> Call<R> {
-        loop {
-            if let Some(call) = lock(&self.call).take() {
-                return call;
-            }
-            thread::park();
-        }
-    }
-}
-
-/// The duty to answer somebody who waits. They are told when it is dropped instead.
-struct Ticket<R>(Option<Arc<Seat<R>>>);
-
-impl<R> Ticket<R> {
-    fn call(mut self, call: Call<R>) {
-        if let Some(seat) = self.0.take() {
-            seat.call(call);
-        }
-    }
-}
-
-impl<R> Drop for Ticket<R> {
-    fn drop(&mut self) {
-        if let Some(seat) = self.0.take() {
-            seat.call(Call::Lost);
-        }
+impl<R> Batch<R> {
+    fn answer(&self, place: usize) -> R {
+        let answers = self.answers.wait().as_ref().expect("the flush that this item was in panicked");
+        lock(&answers[place]).take().expect("each takes its own answer")
     }
 }
 
