@@ -8,7 +8,7 @@ use crate::vault::Condition;
 
 /// A kid as an entity tag.
 pub fn etag(kid: &str) -> String {
-    format!("\"{kid}\"")
+    ["\"", kid, "\""].concat()
 }
 
 /// What must hold for a change, by the request's headers.

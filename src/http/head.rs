@@ -25,7 +25,9 @@ pub struct Head {
 
 /// Takes apart the bytes in which a [`Scanner`](super::scanner::Scanner) found a head.
 pub fn parse_head(bytes: &[u8], limits: &Limits) -> Result<Head, Refusal> {
-    let mut lines = vec![httparse::EMPTY_HEADER; limits.max_headers];
+    // As many as there are, and not as there may be: memory for 64 would be by far the largest piece that a request needs.
+    let count = bytes.iter().filter(|byte| **byte == b'\n').count().min(limits.max_headers);
+    let mut lines = vec![httparse::EMPTY_HEADER; count];
     let mut request = httparse::Request::new(&mut lines);
     match request.parse(bytes) {
         Ok(httparse::Status::Complete(_)) => {}

@@ -1,6 +1,7 @@
 //! An answer as bytes.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::io::{self, Read};
 
 use rouille::Response;
@@ -22,6 +23,9 @@ const OURS: [&str; 9] = [
     "X-Content-Type-Options",
     "X-Request-Id",
 ];
+
+/// What most heads fit into.
+const MOST_HEADS: usize = 512;
 
 /// How much is read at a time of a body whose size is not known before.
 const STEP: usize = 8 * 1024;
@@ -70,7 +74,9 @@ impl Reply {
     /// The status line and the header lines, up to the empty line and with it.
     pub fn head(&self, request_id: &str, date: &str, connection: Option<&str>) -> String {
         let (status, reason) = (self.status, reason(self.status));
-        let mut head = format!(
+        let mut head = String::with_capacity(MOST_HEADS);
+        let _ = write!(
+            head,
             "HTTP/1.1 {status} {reason}\r\n\
              Date: {date}\r\n\
              X-Request-Id: {request_id}\r\n\

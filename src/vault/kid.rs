@@ -36,7 +36,7 @@ impl Kid {
     pub fn of(self, name: &str) -> String {
         let stamp = Timestamp::from_nanos(self.second.saturating_mul(1_000_000_000)).compact();
         match self.ordinal {
-            1 => format!("{name}-{stamp}"),
+            1 => [name, "-", &stamp].concat(),
             n => format!("{name}-{stamp}-{n}"),
         }
     }
