@@ -1,10 +1,12 @@
-//! Locks that outlive a panic, and the group commit that the vault and the audit log share.
+//! Locks that outlive a panic, the group commit that the vault and the audit log share, and breaks in long work.
 
+mod breaks;
 mod courtesy;
 mod group_commit;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use breaks::Breaks;
 pub use group_commit::GroupCommit;
 
 /// Locks `mutex` even after a thread panicked while it held it.

@@ -4,6 +4,7 @@
 //! are, because the snapshot's first record says what the line behind it is chained to. Only the hand-over of the last few
 //! lines holds up a writer, for as long as one commit takes.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
@@ -15,7 +16,7 @@ use super::record::{NO_LINK, Sealed};
 use super::store::Successor;
 use super::{Log, Vault};
 use crate::failure::Failure;
-use crate::sync::lock;
+use crate::sync::{Breaks, lock};
 
 /// Below this size a file is compacted only by the daily round: rewriting it more often would gain nothing.
 const SMALL: u64 = 64 * 1024;
@@ -82,11 +83,13 @@ impl Vault {
         end.length += length - start.length;
         end.records += log.end.records - start.records;
         (end.seq, end.link) = (log.end.seq, log.end.link);
-        log.store.replace(successor).map_err(fail)?;
+        let retired = log.store.replace(successor).map_err(fail)?;
         log.end = end;
         self.stats.compactions.fetch_add(1, Ordering::Relaxed);
         self.stats.publish(&log.end, &lock(&self.state));
         log::info!("Vault compacted: {} bytes became {}", length, log.end.length);
+        drop(log);
+        drop(retired);
         Ok(())
     }
 
@@ -111,18 +114,21 @@ impl Vault {
 
     /// Writes the header and, sealed anew, all versions that change number `start.seq` left.
     fn write_snapshot(&self, header: &Header, start: &End, successor: &mut Successor) -> Result<End, Failure> {
-        let mut live = Vec::new();
+        // In the order of their numbers. Sorting them at the end would keep a processor busy for long.
+        let mut live = BTreeMap::new();
         self.walk(
             |_, versions, items| items.extend(versions.iter().map(|kept| kept.record.clone())),
             // What was made after the start is copied with the old file's tail.
-            |records| live.extend(records.into_iter().filter(|record| record.seq <= start.seq)),
+            |records| {
+                live.extend(records.into_iter().map(|record| (record.seq, record)).filter(|(seq, _)| *seq <= start.seq))
+            },
         );
-        live.sort_unstable_by_key(|record| record.seq);
         let spent = self.spent();
 
         let overhead_records = spent.len() as u64 + 1;
         let records = (live.len() + spent.len()) as u64;
-        let mut writer = SnapshotWriter { successor, end: End { link: NO_LINK, ..*start } };
+        let end = End { link: NO_LINK, ..*start };
+        let mut writer = SnapshotWriter { successor, end, breaks: Breaks::begin() };
         (writer.end.length, writer.end.records) = (0, 0);
         writer.put(&header.line())?;
         let snapshot = Change::Snapshot { through: start.seq, link: start.link, records };
@@ -134,7 +140,7 @@ impl Vault {
         }
         writer.end.overhead_bytes = writer.end.length;
         writer.end.overhead_records = overhead_records;
-        for record in live {
+        for record in live.into_values() {
             let record = record.reseal(&self.key, writer.end.link)?;
             writer.record(&record)?;
         }
@@ -166,6 +172,7 @@ pub(super) fn copy(from: impl Read, length: u64, to: &mut Successor) -> io::Resu
 struct SnapshotWriter<'a> {
     successor: &'a mut Successor,
     end: End,
+    breaks: Breaks,
 }
 
 impl SnapshotWriter<'_> {
@@ -179,6 +186,7 @@ impl SnapshotWriter<'_> {
 
     fn put(&mut self, line: &[u8]) -> Result<(), Failure> {
         self.end.length += line.len() as u64;
+        self.breaks.take_if_due();
         self.successor.write_all(line).map_err(|why| Failure::new("compaction", why))
     }
 }

@@ -43,15 +43,17 @@ impl Vault {
         if let Err(AuditFailure::NotWritten(why)) = audited {
             return Err(Refused::Audit { applied: false, why });
         }
-        if let Err(why) = log.store.replace(successor) {
+        let retired = log.store.replace(successor).map_err(|why| {
             let why = why.to_string();
             let took_back = self.audit.write_synced(vec![entry.ended(Outcome::Error, format!("not done: {why}"))]);
             if took_back.is_err() {
                 log::error!("The audit log says that the master key was changed, and it was not: {why}");
             }
-            return Err(Refused::Storage(why));
-        }
+            Refused::Storage(why)
+        })?;
         log.end.length = log.store.length();
+        drop(log);
+        drop(retired);
         *header = rewrapped;
         log::info!("Vault put under another master key");
         match audited {

@@ -31,7 +31,7 @@ pub trait Store: Send {
     fn begin_successor(&self) -> io::Result<Successor>;
 
     /// Puts another content in place of the present one: after a crash there is the one or the other, whole.
-    fn replace(&mut self, successor: Successor) -> io::Result<()>;
+    fn replace(&mut self, successor: Successor) -> io::Result<Retired>;
 }
 
 /// How many bytes of a successor are written before they are synced. All at once would hold up those who sync a change
@@ -44,6 +44,13 @@ pub struct Successor {
     file: io::BufWriter<File>,
     length: u64,
     synced: u64,
+}
+
+/// Content whose place another one has taken. Dropping it gives its space back, which takes the longer the more it is: nobody
+/// should have to wait for that.
+#[must_use = "it is to be dropped where no lock is held"]
+pub struct Retired {
+    _file: File,
 }
 
 impl Successor {
@@ -219,19 +226,19 @@ impl Store for FileStore {
         Ok(Successor { path, file: io::BufWriter::with_capacity(1 << 16, file), length: 0, synced: 0 })
     }
 
-    fn replace(&mut self, mut successor: Successor) -> io::Result<()> {
+    fn replace(&mut self, mut successor: Successor) -> io::Result<Retired> {
         successor.sync()?;
         let file = successor.file.get_ref().try_clone()?;
         self.is_in_place(&self.file.metadata()?)?;
         std::fs::rename(&successor.path, &self.path)?;
-        self.file = file;
+        let retired = Retired { _file: std::mem::replace(&mut self.file, file) };
         self.length = successor.length;
         self.suspect = false;
         // Until the rename is durable a crash brings back the old file, which says the same up to now but will not get
         // what is appended later. If it cannot be made durable now, it is before anything is appended.
         self.name_pending = true;
         let _ = self.sync_name();
-        Ok(())
+        Ok(retired)
     }
 }
 
@@ -280,7 +287,7 @@ mod tests {
         let mut successor = store.begin_successor().unwrap();
         successor.write_all(b"new head\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\n");
-        store.replace(successor).unwrap();
+        drop(store.replace(successor).unwrap());
         store.append(b"one\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "new head\none\n");
         assert_eq!(store.length(), 13);
@@ -293,7 +300,7 @@ mod tests {
         assert!(store.append(b"lost\n").unwrap_err().to_string().contains("deleted"));
         let mut successor = store.begin_successor().unwrap();
         io::copy(&mut store.reader(0), &mut successor).unwrap();
-        store.replace(successor).unwrap();
+        drop(store.replace(successor).unwrap());
         store.append(b"one\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\none\n");
     }

@@ -6,7 +6,7 @@ use super::Vault;
 use super::change::{Rotation, Version};
 use super::state::Kept;
 use crate::clock::Timestamp;
-use crate::sync::lock;
+use crate::sync::{Breaks, lock};
 
 /// A secret in a list.
 pub struct Listed {
@@ -152,9 +152,11 @@ impl Vault {
         mut take: impl FnMut(Vec<T>),
     ) {
         let mut from = Some(String::new());
+        let mut breaks = Breaks::begin();
         while let Some(start) = from {
             let page = lock(&self.state).page(&start, usize::MAX, &mut look);
             take(page.items);
+            breaks.take_if_due();
             from = page.next;
         }
     }

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::thread;
 
 use super::super::compaction::copy;
-use super::super::store::Successor;
+use super::super::store::{Retired, Successor};
 use super::*;
 
 /// How many of the next calls fail.
@@ -58,7 +58,7 @@ impl Store for Faulty {
         self.file.begin_successor()
     }
 
-    fn replace(&mut self, successor: Successor) -> io::Result<()> {
+    fn replace(&mut self, successor: Successor) -> io::Result<Retired> {
         strike(&self.faults.replacements)?;
         self.file.replace(successor)
     }
