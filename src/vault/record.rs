@@ -90,14 +90,16 @@ impl Sealed {
     /// How many bytes [`write_line`](Self::write_line) writes.
     pub fn line_length(&self) -> u64 {
         let digits = self.seq.checked_ilog10().unwrap_or(0) as usize + 1;
-        let base64 = self.bytes.len().div_ceil(3) * 4;
-        (LINE_START.len() + digits + LINE_MIDDLE.len() + base64 + LINE_END.len() + 1) as u64
+        let sealed = seal::encoded_length(&self.bytes);
+        (LINE_START.len() + digits + LINE_MIDDLE.len() + sealed + LINE_END.len() + 1) as u64
     }
 
     /// Appends the record's line, newline included.
     pub fn write_line(&self, out: &mut Vec<u8>) {
-        let sealed = seal::encode(&self.bytes);
-        out.extend_from_slice(format!("{LINE_START}{}{LINE_MIDDLE}{sealed}{LINE_END}\n", self.seq).as_bytes());
+        out.extend_from_slice(format!("{LINE_START}{}{LINE_MIDDLE}", self.seq).as_bytes());
+        seal::encode_to(out, &self.bytes);
+        out.extend_from_slice(LINE_END.as_bytes());
+        out.push(b'\n');
     }
 
     /// Reads a record's line (without its newline); none if it is not exactly what [`write_line`](Self::write_line)

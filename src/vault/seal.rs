@@ -112,6 +112,18 @@ pub fn encode(sealed: &[u8]) -> String {
     base64::encode(sealed)
 }
 
+/// Appends to `out` what [`encode`] returns.
+pub fn encode_to(out: &mut Vec<u8>, sealed: &[u8]) {
+    let start = out.len();
+    out.resize(start + encoded_length(sealed), 0);
+    base64::encode_config_slice(sealed, base64::STANDARD, &mut out[start..]);
+}
+
+/// How long the text is that [`encode`] returns.
+pub fn encoded_length(sealed: &[u8]) -> usize {
+    sealed.len().div_ceil(3) * 4
+}
+
 /// Reads what [`encode`] wrote; none if it is anything else. (`base64` takes a text without its padding too.)
 pub fn decode(text: &str) -> Option<Box<[u8]>> {
     let text = text.as_bytes();
