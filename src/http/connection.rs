@@ -26,11 +26,9 @@ const LINGER_BYTES: usize = 256 * 1024;
 pub fn serve(visit: &Visit, context: &Context) {
     let link = &visit.link;
     let limits = &context.limits;
-    // It fails only if the client has gone already.
-    let Ok(wire) = Wire::open(link, limits.idle_timeout, limits.request_timeout) else { return };
     let mut connection = Connection {
         visit,
-        wire,
+        wire: Wire::new(link),
         session: None,
         peer: link.peer.clone(),
         context,

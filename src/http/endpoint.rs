@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::net::listen;
+use rustix::net::sockopt::set_tcp_nodelay;
 
 use super::link::Link;
 use super::socket::Socket;
@@ -39,6 +40,8 @@ impl Endpoint {
     /// A TCP socket that listens already.
     pub fn tcp(socket: TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
+        // So that what is written is sent at once. The connections inherit it.
+        set_tcp_nodelay(&socket, true)?;
         let addr = socket.local_addr()?;
         Ok(Self { kind: Kind::Tcp(socket, addr) })
     }
@@ -87,5 +90,23 @@ impl fmt::Display for Endpoint {
             Kind::Tcp(_, addr) => addr.fmt(f),
             Kind::Unix(socket) => socket.fmt(f),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+    use std::time::Instant;
+
+    use rustix::net::sockopt::tcp_nodelay;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_in_two_pieces_does_not_wait_for_the_clients_acknowledgement() {
+        let endpoint = Endpoint::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let _client = TcpStream::connect(endpoint.tcp_addr().unwrap()).unwrap();
+        let link = endpoint.accept(Instant::now()).unwrap();
+        assert!(tcp_nodelay(&link.stream).unwrap());
     }
 }

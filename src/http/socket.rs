@@ -26,14 +26,6 @@ macro_rules! either {
 }
 
 impl Socket {
-    /// Has what is written sent at once. Over a Unix socket everything is.
-    pub fn set_nodelay(&self) -> io::Result<()> {
-        match self {
-            Self::Tcp(socket) => socket.set_nodelay(true),
-            Self::Unix(_) => Ok(()),
-        }
-    }
-
     /// As for [`TcpStream`].
     pub fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
         either!(self, socket => socket.set_read_timeout(Some(timeout)))

@@ -15,17 +15,15 @@ use super::link::Link;
 pub struct Wire<'a> {
     /// The connection's socket.
     pub link: &'a Link,
-    read_timeout: Duration,
-    write_timeout: Duration,
+    /// As the socket has it; none: as it was accepted.
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
 }
 
 impl<'a> Wire<'a> {
-    /// Prepares the socket for reads that wait for `read_timeout` and writes that wait for `write_timeout`.
-    pub fn open(link: &'a Link, read_timeout: Duration, write_timeout: Duration) -> io::Result<Self> {
-        link.stream.set_nodelay()?;
-        link.stream.set_read_timeout(read_timeout)?;
-        link.stream.set_write_timeout(write_timeout)?;
-        Ok(Self { link, read_timeout, write_timeout })
+    /// Both ends of a new connection.
+    pub fn new(link: &'a Link) -> Self {
+        Self { link, read_timeout: None, write_timeout: None }
     }
 
     /// Waits for the first byte, which stays where it is; none means that the client sends nothing. Nothing within
@@ -81,9 +79,9 @@ impl<'a> Wire<'a> {
             self.link.receive(Instant::now());
         }
         while !rest.is_empty() {
-            if wait != self.write_timeout {
+            if self.write_timeout != Some(wait) {
                 self.link.stream.set_write_timeout(wait)?;
-                self.write_timeout = wait;
+                self.write_timeout = Some(wait);
             }
             match (&self.link.stream).write_vectored(rest) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -104,9 +102,9 @@ impl<'a> Wire<'a> {
     }
 
     fn wait_for(&mut self, timeout: Duration) -> io::Result<()> {
-        if timeout != self.read_timeout {
+        if self.read_timeout != Some(timeout) {
             self.link.stream.set_read_timeout(timeout)?;
-            self.read_timeout = timeout;
+            self.read_timeout = Some(timeout);
         }
         Ok(())
     }
