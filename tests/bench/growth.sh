@@ -33,11 +33,6 @@ grow() {
     done
 }
 
-# pages: whether the list is given in pages.
-pages() {
-    curl -fs -o "$STATE/answer" "${AS[@]}" "$URL/secrets?limit=1"
-}
-
 # compare_few_and_many BYTES: 2,000 new secrets by 16 writers, and pages of the list, at a daemon of few secrets and at one
 # of many in turn; samples of the microseconds, and of the processor's, that one takes. The few are put back each time.
 compare_few_and_many() {
@@ -50,10 +45,8 @@ compare_few_and_many() {
         start "$few"
         for daemon in "$few" "$many"; do
             at "$daemon"
-            if pages; then
-                load 1 1 report "$URL/secrets?limit=100" "${AS[@]}"
-                sample "list $daemon" "$P50"
-            fi
+            load 1 1 report "$URL/secrets?limit=100" "${AS[@]}"
+            sample "list $daemon" "$P50"
             before=$(metric process_cpu_seconds_total)
             load 60 16 fill "$URL" "${AS[@]}" -- "new${round}_" "$size" "$writes" 1
             sample "write $daemon" "$(calc "$TOOK / $writes")"
@@ -77,9 +70,8 @@ growth_rows() {
     row "New secret, 16 writers, with $(many "$MANY") secrets" µs "$(median "write $many")" "with $FEW" \
         "$(median "write $few")" '<= 1.3'
     row "Processor time of that" µs "$(median "cpu $many")" "with $FEW" "$(median "cpu $few")"
-    [ -z "${SAMPLES[list $many]:-}" ] ||
-        row "Page of 100 of the list, with $(many "$MANY") secrets" µs "$(median "list $many")" "with $FEW" \
-            "$(median "list $few")" '<= 1.3'
+    row "Page of 100 of the list, with $(many "$MANY") secrets" µs "$(median "list $many")" "with $FEW" \
+        "$(median "list $few")" '<= 1.3'
     for count in "${COUNTS[@]:1}"; do
         row "First healthy answer after the start, with $(many "$count") secrets" ms "$(median "start $size-$count")" \
             "with $FEW" "$(median "start $few")" "$([ "$size-$count" != 64-10000 ] || echo 'value <= 30')"
