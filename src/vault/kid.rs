@@ -37,7 +37,7 @@ impl Kid {
         let stamp = Timestamp::from_nanos(self.second.saturating_mul(1_000_000_000)).compact();
         match self.ordinal {
             1 => [name, "-", &stamp].concat(),
-            n => format!("{name}-{stamp}-{n}"),
+            n => [name, "-", &stamp, "-", &n.to_string()].concat(),
         }
     }
 
