@@ -21,8 +21,8 @@ pub struct Found {
     key: Option<SigningKey>,
     has_public_key: bool,
     tail: Option<Tail>,
-    /// The end of the newest closed segment, where the log's own file is missing or has no line.
-    closed: Option<Tip>,
+    /// The newest closed segment and its end, where the log's own file is missing or has no line.
+    closed: Option<(PathBuf, Tip)>,
     unfinished_bytes: u64,
 }
 
@@ -67,14 +67,20 @@ impl Found {
         if let Some(newest) = segments.last()
             && found.tail.is_none_or(|tail| tail.tip.seq == 0)
         {
-            found.closed = Some(closed_tip(newest, key)?);
+            found.closed = Some((newest.path.clone(), closed_tip(newest, key)?));
         }
         Ok(found)
     }
 
     /// The newest line; none if there is no log yet.
     pub fn tip(&self) -> Option<&Tip> {
-        self.closed.as_ref().or(self.tail.as_ref().map(|tail| &tail.tip)).filter(|tip| tip.seq > 0)
+        let closed = self.closed.as_ref().map(|(_, tip)| tip);
+        closed.or(self.tail.as_ref().map(|tail| &tail.tip)).filter(|tip| tip.seq > 0)
+    }
+
+    /// The file that the newest line is in, if there is one: the log's own, or its newest closed segment.
+    pub fn newest_file(&self) -> &Path {
+        self.closed.as_ref().map_or(&self.path, |(path, _)| path)
     }
 
     /// Bytes that an interrupted write left at the end; [`open`](Self::open) cuts them off.
@@ -101,11 +107,12 @@ impl Found {
             files::create(&self.path, 0o600, b"").map_err(fail)?;
         }
         let Tail { tip, length } = self.tail.unwrap_or(Tail { tip: Tip::START, length: 0 });
-        let tail = Tail { tip: self.closed.unwrap_or(tip), length };
+        let is_missing = self.closed.is_some();
+        let tail = Tail { tip: self.closed.map_or(tip, |(_, tip)| tip), length };
         let file = LogFile::open(&self.path, length).map_err(fail)?;
         file.cut_rest().and_then(|()| file.handle().sync()).and_then(|()| file.forget_other_names()).map_err(fail)?;
         let mut writer = Writer::new(file, key, tail);
-        if self.closed.is_some() {
+        if is_missing {
             log::warn!("The audit log had no file but closed segments; a new file goes on from the newest of them");
             writer.begin_anew("the log goes on from its newest closed segment", clock.now()).map_err(fail)?;
         }

@@ -47,11 +47,11 @@ pub fn loss(backup: &Verified, config: &Config, master: &KeyBytes) -> Result<Opt
     }))
 }
 
-/// Whether the log at `path` is good and goes on from the backup's: it holds that one's last line, or is a later file of the
-/// same log, which only the key can tell if there were others in between.
+/// Whether the log at `path` is good and goes on from the backup's: the file that a start would go on from holds that one's
+/// last line, or is a later file of the same log, which only the key can tell if there were others in between.
 pub(super) fn log_continues(backup: &Verified, path: &Path) -> Result<bool, Failure> {
-    let Ok(Some(tip)) = audit::Found::look(path).map(|found| found.tip().copied()) else { return Ok(false) };
-    let Ok(log) = File::open(path) else { return Ok(false) };
+    let Ok(found) = audit::Found::look(path) else { return Ok(false) };
+    let (Some(tip), Ok(log)) = (found.tip(), File::open(found.newest_file())) else { return Ok(false) };
     let key = audit::public_key_from_pem(&backup.archive.text(PUBLIC_KEY)?).expect("it was verified");
     // Lines that a daemon at work is just writing are not looked at.
     let whole = audit::prefix_through(BufReader::new(&log), u64::MAX).ok().flatten();

@@ -75,10 +75,19 @@ pub fn restore(backup: &Verified, config: &Config, keep_policy: bool, clock: &Cl
     }
     vault.map_or(Ok(()), Place::put)?;
     if log_stays {
-        let fail = |why| Failure::new(paths.audit_path.display(), why);
-        audit::Found::look(&paths.audit_path)?.open(clock.clone())?.write_synced(vec![entry]).map_err(fail)?;
+        go_on_with(&paths.audit_path, entry, clock)?;
     }
     Ok(kept)
+}
+
+/// Writes `entry` to the log, as the next start would: in a new file, if all that there is are closed segments.
+fn go_on_with(path: &Path, entry: Entry, clock: &Clock) -> Result<(), Failure> {
+    let found = audit::Found::look(path)?;
+    let newest = found.newest_file().to_owned();
+    let log = found.open(clock.clone())?;
+    let owned = File::open(path).and_then(|file| files::give_to_the_owner_of(&newest, &file));
+    owned.map_err(|why| Failure::new(path.display(), why))?;
+    log.write_synced(vec![entry]).map_err(|why| Failure::new(path.display(), why))
 }
 
 /// Puts aside the closed segments that do not end before the backup's log begins, or that another key has signed.

@@ -1,15 +1,18 @@
 //! An audit log that is closed by size: while clients come, over restarts, and with old segments deleted.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use jarvis_secretsd::audit;
 use rustix::process::Signal;
 
 use crate::client::Client;
+use crate::needs;
 use crate::running::Daemon;
-use crate::site::{AUDIT, MASTER_KEY, PUBLIC_KEY, Site, eventually, mode, run, said};
+use crate::site::{AUDIT, MASTER_KEY, NOBODY, PUBLIC_KEY, Site, eventually, mode, run, said};
 
 /// A site whose audit log is closed at 64 KiB.
 fn site(keep: &str) -> Site {
@@ -185,6 +188,49 @@ fn backups_are_made_while_the_log_is_closed_again_and_again() {
 }
 
 #[test]
+fn a_restore_without_the_newest_file_goes_on_from_the_newest_segment_too() {
+    for left in [None, Some(""), Some("{\"seq\":")] {
+        let site = site("");
+        let daemon = site.start();
+        work(&daemon, 60);
+        let backup = backup(&site, "b.tar");
+        work(&daemon, 200);
+        daemon.stop();
+        match left {
+            None => fs::remove_file(site.path(AUDIT)).unwrap(),
+            Some(left) => fs::write(site.path(AUDIT), left).unwrap(),
+        }
+        let closed = site.audit_files().len() - 1;
+        assert_eq!(restore(&site, &backup), 0, "no segment is put aside");
+        let restored: Vec<_> = fs::read_to_string(site.path(AUDIT)).unwrap().lines().map(str::to_owned).collect();
+        assert!(restored.len() == 2 && restored[0].contains("from its newest closed segment"), "{restored:?}");
+        assert!(restored[1].contains(r#""event":"restore""#), "{restored:?}");
+        site.start().stop();
+        site.verify_audit();
+        assert_eq!((site.audit_files().len() - 1, &site.audit(1)[0]["seq"]), (closed, &1.into()));
+    }
+}
+
+#[test]
+fn the_file_in_which_a_restore_goes_on_belongs_to_whom_the_segments_belong() {
+    if !needs::to_be_root() {
+        return;
+    }
+    let site = site("");
+    let daemon = site.start();
+    work(&daemon, 60);
+    let backup = backup(&site, "b.tar");
+    work(&daemon, 60);
+    daemon.stop();
+    fs::remove_file(site.path(AUDIT)).unwrap();
+    let segments = audit::segments(&site.path(AUDIT)).unwrap();
+    segments.iter().for_each(|segment| chown(&segment.path, Some(NOBODY), Some(NOBODY)).unwrap());
+    assert_eq!(restore(&site, &backup), 0);
+    let log = fs::metadata(site.path(AUDIT)).unwrap();
+    assert_eq!((log.uid(), log.gid()), (NOBODY, NOBODY));
+}
+
+#[test]
 fn a_restored_log_has_the_segments_before_it_and_no_others() {
     let site = site("");
     let daemon = site.start();
@@ -195,7 +241,8 @@ fn a_restored_log_has_the_segments_before_it_and_no_others() {
     daemon.stop();
     let since = site.audit_files().len() - 1 - before;
     assert!(before > 0 && since > 0);
-    fs::remove_file(site.path(AUDIT)).unwrap();
+    // A log that cannot be gone on with does not stay.
+    fs::write(site.path(AUDIT), "no line\n").unwrap();
     assert_eq!(restore(&site, &backup), since);
     site.start().stop();
     site.verify_audit();
