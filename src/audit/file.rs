@@ -170,13 +170,13 @@ impl LogFile {
         Ok(is_durable)
     }
 
-    /// Gives the file, which must be synced, the name `closed`, and begins a new one with `first` in it at the path. A file
-    /// stands there at any moment, and a crash leaves the one or the other; [`sync_place`](Self::sync_place) settles which.
+    /// Gives the file, which must be synced and have no other name, the name `closed`, and begins a new one with `first` in it
+    /// at the path. A file stands there at any moment, and a crash leaves the one or the other;
+    /// [`sync_place`](Self::sync_place) settles which.
     ///
     /// # Errors
     /// If something of that name is there already, or the disk refuses; the file is then gone on with.
     pub fn rotate(&mut self, closed: &Path, first: &[u8]) -> io::Result<()> {
-        self.forget_other_names()?;
         #[cfg(test)]
         self.faults.step()?;
         // Unlike a rename, a link never replaces what is there.

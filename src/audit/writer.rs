@@ -311,6 +311,8 @@ impl Writer {
             return Err(io::Error::other("it does not stand in its place any more; SIGHUP begins a new one there"));
         }
         self.sync()?;
+        // Or one of them would be counted as a segment.
+        self.file.forget_other_names()?;
         let (log, last) = (self.file.path(), self.tip.seq);
         let closed = segment::path(log, last);
         let surplus = match self.segmenting.keep {

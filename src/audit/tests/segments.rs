@@ -157,6 +157,21 @@ fn only_so_many_segments_are_kept_and_each_that_goes_is_written_down_before() {
 }
 
 #[test]
+fn a_name_that_a_rotation_left_to_the_present_file_does_not_count_as_a_segment() {
+    let scratch = Scratch::new("left-over");
+    let log = scratch.segmented(Some(2));
+    fill(&log, 2);
+    let old = scratch.closed();
+    let left_over = segment::path(&scratch.path(), log.tip().seq);
+    std::fs::hard_link(scratch.path(), &left_over).unwrap();
+    fill(&log, 1);
+    assert_eq!(scratch.told("delete_segment").len(), 1);
+    assert!(!old[0].exists() && old[1].exists() && !left_over.exists());
+    assert_eq!(scratch.closed().len(), 2);
+    assert_eq!(scratch.verify_all().last_seq, log.tip().seq);
+}
+
+#[test]
 fn a_start_goes_on_from_the_newest_segment_where_the_file_is_missing_or_has_no_line() {
     for left in [None, Some(""), Some("{\"seq\":")] {
         let scratch = Scratch::new("missing");
