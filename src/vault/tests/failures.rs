@@ -308,6 +308,19 @@ fn a_vault_file_that_somebody_shortened_is_not_made_the_base_of_a_compaction() {
 }
 
 #[test]
+fn a_vault_file_that_somebody_shortened_is_not_put_under_another_key() {
+    let (site, vault, _) = faulty("rekey-shortened");
+    put(&vault, "db", "x");
+    let length = site.bytes().len() as u64 - 1;
+    std::fs::OpenOptions::new().write(true).open(site.path()).unwrap().set_len(length).unwrap();
+    let (shortened, audited) = (site.bytes(), site.audit_lines().len());
+    let next = seal::random().unwrap();
+    let refused = vault.rekey(&site.master, &next, Entry::new(Event::Rekey)).unwrap_err();
+    assert!(matches!(&refused, Refused::Storage(why) if why.contains("became shorter")), "{refused:?}");
+    assert_eq!((site.bytes(), site.audit_lines().len()), (shortened, audited));
+}
+
+#[test]
 fn a_value_that_memory_lost_is_not_served_and_stays_a_trouble() {
     let (_site, vault, _) = faulty("memory");
     let mut sight = vault.find("db", None).unwrap();
