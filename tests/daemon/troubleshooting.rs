@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::asking::{fed, program};
 use crate::client::{Answer, Client};
 use crate::running::Daemon;
-use crate::site::{AUDIT, MASTER_KEY, NEXT_KEY, POLICY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, run};
+use crate::site::{AUDIT, MASTER_KEY, NEXT_KEY, POLICY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, eventually, run};
 use crate::tls_client::ServerFiles;
 
 /// Produces a symptom, and returns what is said then.
@@ -47,6 +47,8 @@ const CASES: &[Case] = &[
     ("The certificate was not reloaded", certificate_not_reloaded),
     ("Clients are believed on their header alone", || Daemon::start().log()),
     ("What a crash left was cut off", torn_vault),
+    ("The audit log could not be rotated", log_that_is_not_in_its_place),
+    ("The audit log's newest file is missing", only_closed_segments),
     ("A rekey was interrupted", interrupted_rekey),
     ("The audit log does not verify", changed_log),
     ("Lines of the audit log are missing", cut_log),
@@ -295,6 +297,36 @@ fn torn_vault() -> String {
     let site = used();
     let torn = site.read(VAULT) + "{\"seq\":6,\"seal";
     site.write(VAULT, &torn);
+    site.start().log()
+}
+
+/// A daemon whose audit log is closed at 64 KiB, and a client that reads a secret of it.
+fn with_segments() -> (Daemon, Client) {
+    let site = Site::new();
+    site.edit("config.toml", "[security]\n", "[audit]\nsegment_bytes = 65536\n[security]\n");
+    let daemon = site.start();
+    let mut client = daemon.client("admin");
+    client.store("n0", "value");
+    (daemon, client)
+}
+
+fn log_that_is_not_in_its_place() -> String {
+    let (daemon, mut client) = with_segments();
+    fs::rename(daemon.site.path(AUDIT), daemon.site.path("renamed")).unwrap();
+    eventually("the log is full", || {
+        client.get("/secret/n0");
+        Some(daemon.log()).filter(|log| log.contains("Audit log could not be"))
+    })
+}
+
+fn only_closed_segments() -> String {
+    let (daemon, mut client) = with_segments();
+    eventually("the log has a segment", || {
+        client.get("/secret/n0");
+        (daemon.site.audit_files().len() > 1).then_some(())
+    });
+    let site = daemon.stop();
+    fs::remove_file(site.path(AUDIT)).unwrap();
     site.start().log()
 }
 
