@@ -75,6 +75,11 @@ impl Link {
         }
     }
 
+    /// Whether the connection was closed from outside, during the client's turn.
+    pub fn is_closed(&self) -> bool {
+        self.turn.load(Ordering::SeqCst) == CLOSED
+    }
+
     /// Closes the connection if `turn` still lasts; the thread that serves it wakes up. False if it has ended.
     pub fn close_during(&self, turn: ClientsTurn) -> bool {
         let closed = self.turn.compare_exchange(turn.0, CLOSED, Ordering::SeqCst, Ordering::SeqCst).is_ok();

@@ -11,6 +11,9 @@ use super::link::{ClientsTurn, Link};
 use super::{Source, Stats};
 use crate::sync::lock;
 
+#[cfg(test)]
+mod tests;
+
 /// How long a thread may take to leave a connection that was closed under it. It only has to wake up.
 const LEAVING: Duration = Duration::from_secs(1);
 /// Bytes that a request or an answer may have without asking for room.
@@ -27,6 +30,8 @@ pub struct Registry {
     pub capacity: usize,
     /// How many bytes those may hold together that hold more than a few.
     max_held: usize,
+    /// [`LEAVING`], except in tests.
+    leaving: Duration,
     stats: Arc<Stats>,
     seats: Mutex<Seats>,
     left: Condvar,
@@ -110,10 +115,10 @@ pub struct Visit {
 impl Visit {
     /// Lets the connection hold a request of that many bytes. If there is no room, the client that has kept us waiting for
     /// the longest time, of those that hold something, has to make it; false if that is this one, or we keep all of them
-    /// waiting.
+    /// waiting, or it was closed.
     pub fn hold(&self, bytes: usize) -> bool {
         let bytes = count(bytes);
-        let holds = bytes == self.held.get() || self.seat.registry.hold(self.seat.number, bytes);
+        let holds = bytes == self.held.get() || self.seat.registry.hold(self, bytes);
         if holds {
             self.held.set(bytes);
         }
@@ -158,7 +163,7 @@ impl Registry {
     /// keeps `stats` up to date.
     pub fn new(capacity: usize, max_held: usize, stats: Arc<Stats>) -> Self {
         let (seats, left, closing) = (Mutex::default(), Condvar::new(), AtomicBool::new(false));
-        Self { capacity, max_held, stats, seats, left, closing }
+        Self { capacity, max_held, leaving: LEAVING, stats, seats, left, closing }
     }
 
     /// Lets a connection in. If all places are taken, one whose client keeps us waiting has to make room: of the source
@@ -171,7 +176,8 @@ impl Registry {
             if !self.evict_one_of(&seats, Some(source)) {
                 return Err(link);
             }
-            seats = self.wait_while(seats, LEAVING, |seats| seats.taken.len() >= self.capacity && !self.is_closing());
+            seats =
+                self.wait_while(seats, self.leaving, |seats| seats.taken.len() >= self.capacity && !self.is_closing());
             if seats.taken.len() >= self.capacity {
                 return Err(link);
             }
@@ -212,15 +218,18 @@ impl Registry {
         let is_closed = place.link.close_during(turn);
         if is_closed {
             self.stats.count_evicted();
+            // It may be waiting for room itself.
+            self.left.notify_all();
         }
         is_closed
     }
 
     /// See [`Visit::hold`].
-    fn hold(&self, number: u64, bytes: usize) -> bool {
-        let deadline = Instant::now() + LEAVING;
+    fn hold(&self, visit: &Visit, bytes: usize) -> bool {
+        let (link, number) = (&visit.link, visit.seat.number);
+        let deadline = Instant::now() + self.leaving;
         let mut seats = lock(&self.seats);
-        loop {
+        while !link.is_closed() {
             let (held, then) = (seats.held, seats.held_if(number, bytes));
             if then < held || then <= self.max_held {
                 seats.set_held(number, bytes);
@@ -233,11 +242,13 @@ impl Registry {
                 _ => {}
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            seats = self.wait_while(seats, left, |seats| seats.held >= held && !self.is_closing());
+            let is_to_wait = |seats: &Seats| seats.held >= held && !self.is_closing() && !link.is_closed();
+            seats = self.wait_while(seats, left, is_to_wait);
             if seats.held >= held {
                 return false;
             }
         }
+        false
     }
 
     /// See [`Visit::hold_answer`].
