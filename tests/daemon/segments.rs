@@ -244,10 +244,10 @@ fn a_restored_log_has_the_segments_before_it_and_no_others() {
     // A log that cannot be gone on with does not stay.
     fs::write(site.path(AUDIT), "no line\n").unwrap();
     assert_eq!(restore(&site, &backup), since);
+    assert_eq!(site.audit_files().len() - 1, before);
     site.start().stop();
     site.verify_audit();
     assert_eq!(site.audit(1)[0]["seq"], 1);
-    assert_eq!(site.audit_files().len() - 1, before);
 
     // Elsewhere there are segments of another log.
     let other = self::site("");
