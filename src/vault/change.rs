@@ -77,13 +77,28 @@ pub enum Change {
     },
 }
 
-/// What a record's metadata say, whatever kind of change it is.
+/// What a record holds besides a value: `C` is a [`Change`] that was read, or a reference to one that is to be written.
+#[derive(Serialize)]
+pub struct Metadata<C> {
+    /// The newest audit line that was surely on the disk when the change was made.
+    pub audited: u64,
+    /// The next record carries out the same order. It says nothing in a snapshot, where another one may stand there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
+    /// The change.
+    #[serde(flatten)]
+    pub change: C,
+}
+
+/// The fields of [`Metadata`], whatever kind of change it is.
 ///
 /// Serde's own reading of a `tag` and of what is flattened puts everything aside first: that takes several times as long,
 /// and every record is read at the start.
 #[derive(Deserialize)]
 pub struct Fields {
     audited: u64,
+    #[serde(default)]
+    more: bool,
     change: Kind,
     name: Option<String>,
     version: Option<Version>,
@@ -106,11 +121,11 @@ enum Kind {
 }
 
 impl Fields {
-    /// The audit line that was surely on the disk when the change was made, and the change.
+    /// What they say.
     ///
     /// # Errors
     /// If a field is missing that this kind of change has.
-    pub fn read<E: Error>(self) -> Result<(u64, Change), E> {
+    pub fn read<E: Error>(self) -> Result<Metadata<Change>, E> {
         fn there<T, E: Error>(field: Option<T>, name: &'static str) -> Result<T, E> {
             field.ok_or_else(|| E::missing_field(name))
         }
@@ -130,7 +145,7 @@ impl Fields {
                 records: there(self.records, "records")?,
             },
         };
-        Ok((self.audited, change))
+        Ok(Metadata { audited: self.audited, more: self.more, change })
     }
 }
 

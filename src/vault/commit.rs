@@ -1,13 +1,14 @@
 //! Changing the vault: planned under the lock, durable outside of it, audited, then visible and acknowledged.
 //!
 //! One append and one sync of the vault, and one of the audit log, serve all changes that wait ([`GroupCommit`]).
-//! A crash in between leaves records that the audit log does not know; the next start audits them as recovered.
+//! A crash in between leaves records that the audit log does not know; the next start audits them as recovered, unless the
+//! last one of their order is missing.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::change::Change;
+use super::change::{Change, Metadata};
 use super::order::{Answer, Done, Order, Refused};
 use super::plan::{Plan, Planned, Value};
 use super::record::{Link, Sealed};
@@ -116,13 +117,16 @@ impl Vault {
         }
         let audited = self.audit.synced_seq();
         let mut batch = Batch { link: log.end.link, ..Batch::default() };
-        for (seq, Planned { order, change, value, destroys }) in (log.end.seq + 1..).zip(changes) {
+        let mut changes = (log.end.seq + 1..).zip(changes).peekable();
+        while let Some((seq, Planned { order, change, value, destroys })) = changes.next() {
             let value = match value {
                 Value::None => Plaintext::new(String::new()),
                 Value::Given(value) => value,
                 Value::Generated(generator) => generator.generate()?,
             };
-            let record = Sealed::seal(&self.key, (seq, batch.link), audited, &change, value.expose())?;
+            let more = changes.peek().is_some_and(|(_, next)| next.order == order);
+            let metadata = Metadata { audited, more, change: &change };
+            let record = Sealed::seal(&self.key, (seq, batch.link), &metadata, value.expose())?;
             let (name, kid) = change.subject();
             let kid = kid.map(|kid| kid.of(name));
             batch.entries.push(Entry {

@@ -9,10 +9,10 @@ use std::io::{self, Read, Write};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 
-use super::change::Change;
+use super::change::{Change, Metadata};
 use super::header::Header;
 use super::load::End;
-use super::record::{NO_LINK, Sealed};
+use super::record::{Link, NO_LINK, Sealed};
 use super::store::Successor;
 use super::{Log, Vault};
 use crate::failure::Failure;
@@ -133,9 +133,12 @@ impl Vault {
         writer.put(&header.line())?;
         let snapshot = Change::Snapshot { through: start.seq, link: start.link, records };
         let audited = self.audit.synced_seq();
-        writer.record(&Sealed::seal(&self.key, (start.seq, NO_LINK), audited, &snapshot, "")?)?;
+        let seal = |after: Link, change: &Change| {
+            Sealed::seal(&self.key, (start.seq, after), &Metadata { audited, more: false, change }, "")
+        };
+        writer.record(&seal(NO_LINK, &snapshot)?)?;
         for change in spent {
-            let record = Sealed::seal(&self.key, (start.seq, writer.end.link), audited, &change, "")?;
+            let record = seal(writer.end.link, &change)?;
             writer.record(&record)?;
         }
         writer.end.overhead_bytes = writer.end.length;

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::panic::resume_unwind;
 use std::{iter, thread};
 
-use super::change::Change;
+use super::change::{Change, Metadata};
 use super::header::{Header, VaultKey};
 use super::load::LoadError;
 use super::record::{Link, NO_LINK, Sealed};
@@ -105,10 +105,8 @@ impl<R: Read> Lines<R> {
 pub struct Record {
     /// The record.
     pub sealed: Sealed,
-    /// The newest audit line that was surely on the disk when the change was made.
-    pub audited: u64,
-    /// The change.
-    pub change: Change,
+    /// What it holds besides a value.
+    pub metadata: Metadata<Change>,
 }
 
 impl Record {
@@ -118,10 +116,10 @@ impl Record {
         let opened = sealed.open(key).map_err(|NotAuthentic| {
             format!("record {} was changed, or does not belong behind the record before it", sealed.seq)
         })?;
-        let (audited, change) = opened.change().map_err(|why| {
+        let metadata = opened.metadata().map_err(|why| {
             format!("record {} is authentic but unknown to this version of the program ({why})", sealed.seq)
         })?;
-        Ok(Self { sealed, audited, change })
+        Ok(Self { sealed, metadata })
     }
 }
 

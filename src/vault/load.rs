@@ -3,11 +3,12 @@
 //! What an interrupted write leaves is told apart from damage: the end of the file lacks its newline, or, behind the last
 //! change that the audit log knows, there are bytes that were never written (zeros). Anything else that does not open is
 //! damage, and the vault is not used. A copy that was torn while the audit log went on is an older vault, no damaged one.
+//! An order of several changes that the audit log does not know is taken whole or, if the file ends in it, not at all.
 
 use std::io::Read;
 use std::sync::Arc;
 
-use super::change::Change;
+use super::change::{Change, Metadata};
 use super::header::{Header, VaultKey};
 use super::lines::{LONGEST_LINE, Lines, PORTION, Portion, Record, open_both};
 use super::record::{Link, NO_LINK, Sealed};
@@ -104,22 +105,16 @@ pub fn load(vault: impl Read, size: u64, master: &SealingKey, known: u64) -> Res
     let mut lines = Lines::of(vault);
     let (header, length) = lines.header()?;
     let key = header.unwrap_key(master).map_err(|NotAuthentic| LoadError::WrongKey)?;
-    let mut loaded = Loaded {
-        header,
-        key,
-        state: State::default(),
-        end: End { seq: 0, link: NO_LINK, length, records: 0, overhead_bytes: length, overhead_records: 0 },
-        unaudited: Vec::new(),
-        audited: 0,
-        unfinished_bytes: 0,
-    };
-    let mut snapshot = None;
+    let end = End { seq: 0, link: NO_LINK, length, records: 0, overhead_bytes: length, overhead_records: 0 };
+    let loaded =
+        Loaded { header, key, state: State::default(), end, unaudited: Vec::new(), audited: 0, unfinished_bytes: 0 };
+    let mut loading = Loading { loaded, known, end, snapshot: None, order: Vec::new() };
     let mut portions = [Portion::default(), Portion::default()];
     loop {
         // The first record says where a snapshot ends. No portion goes beyond: what follows is chained to something else.
-        let wanted = if loaded.end.records == 0 { [1, 0] } else { [PORTION; 2] };
-        let mut after = Some(loaded.end.link);
-        let mut left = snapshot.as_ref().map_or(u64::MAX, |snapshot: &Snapshot| snapshot.remaining);
+        let wanted = if loading.end.records == 0 { [1, 0] } else { [PORTION; 2] };
+        let mut after = Some(loading.end.link);
+        let mut left = loading.snapshot.as_ref().map_or(u64::MAX, |snapshot| snapshot.remaining);
         for (portion, wanted) in portions.iter_mut().zip(wanted) {
             // What stands behind no record does not open, and would be counted as if somebody had changed it.
             let (after_it, wanted) = after.map_or((NO_LINK, 0), |link| (link, wanted));
@@ -130,24 +125,33 @@ pub fn load(vault: impl Read, size: u64, master: &SealingKey, known: u64) -> Res
         if portions[0].count() == 0 {
             break;
         }
-        for (portion, opened) in portions.iter().zip(open_both(&portions, &loaded.key)) {
+        for (portion, opened) in portions.iter().zip(open_both(&portions, &loading.loaded.key)) {
             for (line, opened) in portion.lines().zip(opened) {
-                let taken = opened.and_then(|record| loaded.take(record, line.len() as u64, &mut snapshot, known));
-                let Err(why) = taken else { continue };
-                if snapshot.is_none() && loaded.was_never_finished(line, known) {
-                    loaded.unfinished_bytes = size - loaded.end.length;
-                    return Ok(loaded);
+                let Err(why) = opened.and_then(|record| loading.take(record, line.len() as u64)) else { continue };
+                if loading.was_never_finished(line) {
+                    return Ok(loading.finish(size));
                 }
-                return Err(LoadError::Damaged { line: loaded.next_line(), why });
+                return Err(loading.damaged(why));
             }
         }
     }
-    match snapshot {
-        None => Ok(loaded),
-        Some(_) => {
-            Err(LoadError::Damaged { line: loaded.next_line(), why: "the file ends inside of its snapshot".to_owned() })
-        }
+    match loading.snapshot {
+        None => Ok(loading.finish(size)),
+        Some(_) => Err(loading.damaged("the file ends inside of its snapshot".to_owned())),
     }
+}
+
+/// A vault while it is read.
+struct Loading {
+    /// What was read, up to the end of the last order that is taken.
+    loaded: Loaded,
+    /// The number of the last change that the audit log knows.
+    known: u64,
+    /// The end of all that was read.
+    end: End,
+    snapshot: Option<Snapshot>,
+    /// The records behind `loaded.end`: of an order whose last one was not read yet.
+    order: Vec<Record>,
 }
 
 /// How much of a snapshot is still to come, and what follows it.
@@ -157,25 +161,19 @@ struct Snapshot {
     remaining: u64,
 }
 
-impl Loaded {
-    fn take(
-        &mut self,
-        Record { sealed, audited, change }: Record,
-        length: u64,
-        snapshot: &mut Option<Snapshot>,
-        known: u64,
-    ) -> Result<(), String> {
-        let first = self.end.records == 0;
-        match (&change, &snapshot) {
-            (Change::Snapshot { .. }, _) if !first => return Err("a snapshot stands only at the top".to_owned()),
-            (Change::Snapshot { .. }, _) | (_, Some(_)) => {}
+impl Loading {
+    fn take(&mut self, record: Record, length: u64) -> Result<(), String> {
+        let Record { sealed, metadata: Metadata { change, more, .. } } = &record;
+        let unaudited = match (change, &self.snapshot) {
+            (Change::Snapshot { .. }, _) if self.end.records > 0 => {
+                return Err("a snapshot stands only at the top".to_owned());
+            }
+            (Change::Snapshot { .. }, _) | (_, Some(_)) => false,
             (_, None) if sealed.seq != self.end.seq + 1 => {
                 return Err(format!("record {} stands where record {} belongs", sealed.seq, self.end.seq + 1));
             }
-            (_, None) if sealed.seq > known => self.unaudited.push(Unaudited::of(sealed.seq, &change)),
-            _ => {}
-        }
-        self.audited = self.audited.max(audited);
+            (_, None) => sealed.seq > self.known,
+        };
         self.end.link = sealed.link();
         self.end.length += length;
         self.end.records += 1;
@@ -183,40 +181,64 @@ impl Loaded {
             self.end.overhead_bytes += length;
             self.end.overhead_records += 1;
         }
-        if let Change::Snapshot { through, link, records } = change {
-            *snapshot = Some(Snapshot { through, link, remaining: records });
+        if let Change::Snapshot { through, link, records } = *change {
+            self.snapshot = Some(Snapshot { through, link, remaining: records });
         } else {
             self.end.seq = sealed.seq;
-            if let Some(snapshot) = snapshot {
+            if let Some(snapshot) = &mut self.snapshot {
                 snapshot.remaining = snapshot.remaining.saturating_sub(1);
             }
-            self.state.apply(change, Arc::new(sealed));
         }
-        if let Some(Snapshot { through, link, remaining: 0 }) = *snapshot {
+        if let Some(Snapshot { through, link, remaining: 0 }) = self.snapshot {
             self.end.seq = through;
             self.end.link = link;
-            self.state.seq = through;
-            *snapshot = None;
+            self.snapshot = None;
+        }
+        // What the audit log knows is in force, also if a rollback has left part of its order.
+        let is_held_back = unaudited && *more;
+        self.order.push(record);
+        if !is_held_back {
+            self.apply(unaudited);
         }
         Ok(())
     }
 
-    /// The line behind those that were taken, from 1.
-    fn next_line(&self) -> u64 {
-        self.end.records + 2
+    /// Makes the changes that were held back.
+    fn apply(&mut self, unaudited: bool) {
+        let loaded = &mut self.loaded;
+        for Record { sealed, metadata: Metadata { audited, change, .. } } in self.order.drain(..) {
+            if unaudited {
+                loaded.unaudited.push(Unaudited::of(sealed.seq, &change));
+            }
+            loaded.audited = loaded.audited.max(audited);
+            loaded.state.apply(change, Arc::new(sealed));
+        }
+        loaded.state.seq = self.end.seq;
+        loaded.end = self.end;
+    }
+
+    /// What was read of a file of `size` bytes, the rest of which an interrupted write left.
+    fn finish(mut self, size: u64) -> Loaded {
+        self.loaded.unfinished_bytes = size - self.loaded.end.length;
+        self.loaded
+    }
+
+    /// What is wrong with the line behind those that were taken.
+    fn damaged(&self, why: String) -> LoadError {
+        LoadError::Damaged { line: self.end.records + 2, why }
     }
 
     /// Whether `line`, which is no good record, is what an interrupted write leaves behind the good ones.
-    fn was_never_finished(&self, line: &[u8], known: u64) -> bool {
+    fn was_never_finished(&self, line: &[u8]) -> bool {
         let torn = !line.ends_with(b"\n") && (line.len() as u64) < LONGEST_LINE;
         // A newline that was changed leaves a whole record and one byte more; a torn write never does.
         let whole_and_more = || {
             line.split_last().is_some_and(|(_, record)| {
-                Sealed::parse(record, self.end.link).is_some_and(|sealed| sealed.open(&self.key).is_ok())
+                Sealed::parse(record, self.end.link).is_some_and(|sealed| sealed.open(&self.loaded.key).is_ok())
             })
         };
-        let never_written = line.contains(&0) && self.end.seq >= known;
-        never_written || (torn && !whole_and_more())
+        let never_written = line.contains(&0) && self.end.seq >= self.known;
+        self.snapshot.is_none() && (never_written || (torn && !whole_and_more()))
     }
 }
 

@@ -10,9 +10,7 @@
 //! the first), so that none can be changed, moved, dropped from the middle or brought in from another vault. Each line
 //! has exactly one valid form; another spelling of the same JSON is refused like any other change.
 
-use serde::Serialize;
-
-use super::change::{Change, Fields};
+use super::change::{Change, Fields, Metadata};
 use super::header::VaultKey;
 use super::seal::{self, NotAuthentic, Tag};
 use crate::failure::Failure;
@@ -23,14 +21,6 @@ pub type Link = Tag;
 
 /// What the first record is chained to.
 pub const NO_LINK: Link = [0; 16];
-
-#[derive(Serialize)]
-struct Metadata<'a> {
-    /// The newest audit line that was surely on the disk when the change was made.
-    audited: u64,
-    #[serde(flatten)]
-    change: &'a Change,
-}
 
 /// A record, sealed: as it stands in the file, and as it is kept in memory.
 pub struct Sealed {
@@ -44,15 +34,14 @@ pub struct Sealed {
 pub struct Opened(Wiped);
 
 impl Sealed {
-    /// Seals `change` and `value` (empty where there is none) as number `seq`, chained to `after`.
+    /// Seals a change and its `value` (empty where there is none) as number `seq`, chained to `after`.
     pub fn seal(
         key: &VaultKey,
         (seq, after): (u64, Link),
-        audited: u64,
-        change: &Change,
+        metadata: &Metadata<&Change>,
         value: &str,
     ) -> Result<Self, Failure> {
-        let metadata = serde_json::to_vec(&Metadata { audited, change }).expect("a change is plain data");
+        let metadata = serde_json::to_vec(metadata).expect("a change is plain data");
         let length = u32::try_from(metadata.len()).expect("metadata is bounded by what a snapshot record holds");
         let mut plaintext = Wiped::new(Vec::with_capacity(4 + metadata.len() + value.len()));
         plaintext.extend_from_slice(&length.to_be_bytes());
@@ -125,11 +114,11 @@ const LINE_MIDDLE: &str = r#","sealed":""#;
 const LINE_END: &str = r#""}"#;
 
 impl Opened {
-    /// The change, and the audit line that was surely on the disk when it was made.
+    /// The change, and what is kept with it.
     ///
     /// # Errors
     /// If a later version of this program wrote something that this one does not know.
-    pub fn change(&self) -> Result<(u64, Change), serde_json::Error> {
+    pub fn metadata(&self) -> Result<Metadata<Change>, serde_json::Error> {
         let (metadata, _) = self.split().expect("checked when it was opened");
         serde_json::from_slice(metadata).and_then(Fields::read)
     }
@@ -160,14 +149,15 @@ mod tests {
         Header::generate(&SealingKey::new(&seal::random().unwrap())).unwrap().1
     }
 
-    fn delete(name: &str) -> Change {
-        Change::Delete { name: name.to_owned() }
+    fn seal(key: &VaultKey, (seq, after): (u64, Link), value: &str) -> Sealed {
+        let change = &Change::Delete { name: "db".to_owned() };
+        Sealed::seal(key, (seq, after), &Metadata { audited: 3, more: false, change }, value).unwrap()
     }
 
     #[test]
     fn a_record_opens_in_its_own_place_only() {
         let key = key();
-        let sealed = Sealed::seal(&key, (7, [1; 16]), 3, &delete("db"), "value").unwrap();
+        let sealed = seal(&key, (7, [1; 16]), "value");
         let mut line = Vec::new();
         sealed.write_line(&mut line);
         assert_eq!(line.len() as u64, sealed.line_length());
@@ -176,8 +166,8 @@ mod tests {
         let read = Sealed::parse(&line, [1; 16]).unwrap();
         let opened = read.open(&key).unwrap();
         assert_eq!(opened.value(), "value");
-        let (audited, change) = opened.change().unwrap();
-        assert!(audited == 3 && matches!(change, Change::Delete { name } if name == "db"));
+        let metadata = opened.metadata().unwrap();
+        assert!(metadata.audited == 3 && matches!(metadata.change, Change::Delete { name } if name == "db"));
 
         assert!(Sealed::parse(&line, [2; 16]).unwrap().open(&key).is_err(), "behind another record");
         assert!(Sealed { seq: 8, ..read }.open(&key).is_err(), "under another number");
@@ -187,7 +177,7 @@ mod tests {
     #[test]
     fn a_resealed_record_says_the_same_elsewhere() {
         let key = key();
-        let sealed = Sealed::seal(&key, (7, NO_LINK), 3, &delete("db"), "value").unwrap();
+        let sealed = seal(&key, (7, NO_LINK), "value");
         let moved = sealed.reseal(&key, [9; 16]).unwrap();
         assert_eq!(moved.open(&key).unwrap().value(), "value");
         assert_ne!(moved.link(), sealed.link());
@@ -197,7 +187,7 @@ mod tests {
     fn a_line_has_one_spelling() {
         let key = key();
         let mut line = Vec::new();
-        Sealed::seal(&key, (7, NO_LINK), 0, &delete("db"), "").unwrap().write_line(&mut line);
+        seal(&key, (7, NO_LINK), "").write_line(&mut line);
         let line = String::from_utf8(line).unwrap();
         let line = line.trim_end();
         assert!(Sealed::parse(line.as_bytes(), NO_LINK).is_some());

@@ -235,7 +235,7 @@ impl Secret {
 
 #[cfg(test)]
 mod tests {
-    use super::super::change::Rotation;
+    use super::super::change::{Metadata, Rotation};
     use super::super::header::Header;
     use super::super::record::NO_LINK;
     use super::super::seal::{self, SealingKey};
@@ -254,7 +254,8 @@ mod tests {
 
     fn apply(state: &mut State, change: Change) {
         let key = Header::generate(&SealingKey::new(&seal::random().unwrap())).unwrap().1;
-        let record = Sealed::seal(&key, (state.seq + 1, NO_LINK), 0, &change, "v").unwrap();
+        let metadata = Metadata { audited: 0, more: false, change: &change };
+        let record = Sealed::seal(&key, (state.seq + 1, NO_LINK), &metadata, "v").unwrap();
         state.apply(change, Arc::new(record));
     }
 

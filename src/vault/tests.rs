@@ -15,7 +15,7 @@ mod versions;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::change::Change;
+use super::change::{Change, Metadata};
 use super::*;
 use crate::audit::{self, Entry, Event};
 use crate::clock::Dial;

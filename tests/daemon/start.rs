@@ -470,6 +470,27 @@ fn a_change_that_a_crash_left_without_its_line_is_audited_as_recovered() {
     assert_is_whole(&site);
 }
 
+#[test]
+fn what_a_crash_left_of_an_order_of_several_is_cut_off_and_not_recovered() {
+    let site = used(1);
+    let daemon = site.start();
+    let secret = |number| json!({ "name": format!("n{number}"), "value": "v" });
+    let body = json!({ "secrets": [secret(1), secret(2), secret(3)] }).to_string();
+    assert_eq!(daemon.client("admin").post("/secrets", &body).status, 200);
+    daemon.stop();
+    // Kept are start, change, stop, start; and the header, the first change and two of the next three.
+    edit_lines(&site.path(AUDIT), |lines| lines.truncate(4));
+    edit_lines(&site.path(VAULT), |lines| lines.truncate(4));
+    let mut daemon = site.start();
+    assert!(daemon.log().contains("bytes of an interrupted write off the vault"), "{}", daemon.log());
+    assert_eq!([0, 1, 2, 3].map(|number| get(&mut daemon, number).is_some()), [true, false, false, false]);
+    daemon.stop();
+    let started = &site.audit(5)[0];
+    assert_eq!((&started["event"], &started["vault_seq"]), (&json!("server_start"), &json!(1)));
+    assert!(started["detail"].as_str().unwrap().ends_with("bytes of an interrupted write cut off the vault"));
+    assert_is_whole(&site);
+}
+
 /// The audit log verifies, and its numbers have no gap.
 fn assert_is_whole(site: &Site) {
     site.verify_audit();

@@ -76,7 +76,8 @@ fn the_ids_of_thousands_of_former_versions_survive() {
     let vault = site.open();
     let kids: Vec<Kid> = (0..2500).map(|n| Kid::from((1_000_000_000 + n / 2, 1 + n as u32 % 2))).collect();
     let spent = Change::Spent { name: "a".to_owned(), kids: kids.clone() };
-    let record = Sealed::seal(&vault.key, (0, record::NO_LINK), 0, &spent, "").unwrap();
+    let metadata = Metadata { audited: 0, more: false, change: &spent };
+    let record = Sealed::seal(&vault.key, (0, record::NO_LINK), &metadata, "").unwrap();
     lock(&vault.state).apply(spent, Arc::new(record));
     put(&vault, "a", "v");
     put(&vault, "b", "v");

@@ -152,3 +152,155 @@ fn a_vault_tells_how_far_the_audit_log_had_surely_come() {
     put(&vault, "a", "two");
     assert_eq!(site.look(2).unwrap().audited(), 1);
 }
+
+/// Makes the secrets `x`, `y` and `z` in one order, each with this value.
+fn three_at_once(value: &str) -> Order {
+    let new = |name: &str| New {
+        name: name.to_owned(),
+        value: Plaintext::new(value.to_owned()),
+        rotation: Rotation::Manual,
+        generator: None,
+    };
+    order(put_all(["x", "y", "z"].map(new).into()))
+}
+
+/// Expects of a file that ends behind any byte of an order which begins behind byte `before`, and of which the audit log
+/// knows nothing, that nothing of the order is taken and all of it is cut off.
+#[track_caller]
+fn expect_none_of_it(site: &Site, before: usize, known: u64) {
+    let bytes = site.bytes();
+    for length in before + 1..bytes.len() {
+        site.write(&bytes[..length]);
+        let found = site.look(known).unwrap();
+        assert_eq!(extent(&found), (known, (length - before) as u64), "ends behind byte {length}");
+        assert!(found.unaudited().is_empty(), "nobody is told of what is not there");
+        drop(site.open_found(found));
+        assert_eq!(site.bytes(), bytes[..before]);
+    }
+    site.write(&bytes);
+}
+
+#[test]
+fn an_order_of_several_is_there_as_a_whole_or_not_at_all_wherever_the_file_ends() {
+    let site = Site::new("whole-orders");
+    let mut vault = site.open();
+    put(&vault, "a", "from before");
+    for wish in [three_at_once("v"), order(rotate_wish(&["z", "a", "x"]))] {
+        let (seq, before, without) = (vault.seq(), site.bytes().len(), picture(&vault));
+        vault.commit(wish).unwrap();
+        let with = picture(&vault);
+        drop(vault);
+        expect_none_of_it(&site, before, seq);
+        let whole = site.bytes();
+
+        site.write(&whole[..whole.len() - 1]);
+        assert_eq!(picture(&site.open_found(site.look(seq).unwrap())), without);
+
+        site.write(&whole);
+        let found = site.look(seq).unwrap();
+        assert_eq!((extent(&found), found.unaudited().len()), ((seq + 3, 0), 3));
+        vault = site.open_found(found);
+        assert_eq!(picture(&vault), with);
+    }
+}
+
+#[test]
+fn an_order_of_several_that_lost_a_page_in_its_middle_is_not_there() {
+    let site = Site::new("order-lost-page");
+    let vault = site.open();
+    vault.commit(three_at_once("v")).unwrap();
+    let (lines, bytes) = (site.lines(), site.bytes());
+    let ends = [0, 1, 2].map(|record| lines[..=record].concat().len());
+    for record in ends {
+        let mut lost = bytes.clone();
+        lost[record + 5..record + 50].fill(0);
+        site.write(&lost);
+        assert_eq!(extent(&site.look(0).unwrap()), (0, (bytes.len() - ends[0]) as u64));
+    }
+}
+
+#[test]
+fn of_several_orders_in_one_write_those_that_are_whole_are_there() {
+    let site = Site::new("orders");
+    let vault = site.open();
+    let orders = vec![three_at_once("v"), order(put_wish("a", "v")), order(rotate_wish(&["x", "y"]))];
+    assert!(vault.commit_batch(orders).iter().all(Result::is_ok));
+    let lines = site.lines();
+    for (records, taken) in [(0, 0), (1, 0), (2, 0), (3, 3), (4, 4), (5, 4), (6, 6)] {
+        site.write(&lines[..=records].concat());
+        let found = site.look(0).unwrap();
+        assert_eq!((found.seq(), found.unaudited().len()), (taken, taken as usize), "{records} records");
+        assert_eq!(found.unfinished_bytes() as usize, lines[taken as usize + 1..=records].concat().len());
+    }
+}
+
+#[test]
+fn an_order_that_is_larger_than_what_is_opened_at_a_time_is_one_all_the_same() {
+    let site = Site::new("large-order");
+    let vault = site.open();
+    put(&vault, "a", "from before");
+    let names = (0..12).map(|n| format!("large-{n}"));
+    let value = "v".repeat(MAX_VALUE);
+    let new = |name| New { name, value: Plaintext::new(value.clone()), rotation: Rotation::Manual, generator: None };
+    vault.commit(order(put_all(names.map(new).collect()))).unwrap();
+    let lines = site.lines();
+    for records in 1..=13 {
+        site.write(&lines[..=records].concat());
+        let found = site.look(1).unwrap();
+        assert_eq!(extent(&found), if records < 13 { (1, lines[2..=records].concat().len() as u64) } else { (13, 0) });
+    }
+}
+
+#[test]
+fn part_of_an_order_that_the_audit_log_knows_stays() {
+    let site = Site::new("known-order");
+    let vault = site.open();
+    vault.commit(three_at_once("v")).unwrap();
+    put(&vault, "a", "v");
+    let lines = site.lines();
+    for records in 1..=4 {
+        site.write(&lines[..=records].concat());
+        assert_eq!(extent(&site.look(4).unwrap()), (records as u64, 0), "a rollback is told by its number");
+    }
+    // One that was accepted; the next crash takes what came after it, and nothing before.
+    site.write(&lines[..=2].concat());
+    let vault = site.open_found(site.look(4).unwrap());
+    let before = site.bytes().len();
+    vault.commit(three_at_once("w")).unwrap();
+    drop(vault);
+    expect_none_of_it(&site, before, 2);
+}
+
+#[test]
+fn damage_in_an_order_of_several_is_no_tear() {
+    let site = Site::new("damaged-order");
+    let vault = site.open();
+    vault.commit(three_at_once("v")).unwrap();
+    let lines = site.lines();
+    for record in 1..=3 {
+        let mut changed = lines.clone();
+        let middle = changed[record].len() / 2;
+        changed[record][middle] ^= 1;
+        site.write(&changed.concat());
+        assert!(site.refusal(0).contains(&format!("damaged at line {}: ", record + 1)));
+    }
+}
+
+#[test]
+fn what_a_snapshot_has_of_an_order_is_whole() {
+    let site = Site::new("order-in-snapshot");
+    let vault = site.open();
+    vault.commit(three_at_once("v")).unwrap();
+    delete(&vault, "z");
+    vault.compact_dead().unwrap();
+    assert_eq!(extent(&site.look(0).unwrap()), (4, 0), "it ends with the second of three");
+    let before = site.bytes().len();
+    put(&vault, "a", "v");
+    let found = site.look(0).unwrap();
+    assert_eq!((extent(&found), found.unaudited().len()), ((5, 0), 1));
+    site.write(&site.bytes()[..before]);
+    let vault = site.open_found(site.look(4).unwrap());
+    vault.commit(three_at_once("w")).unwrap();
+    drop(vault);
+    expect_none_of_it(&site, before, 4);
+}
