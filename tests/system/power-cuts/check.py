@@ -25,8 +25,8 @@ def check(binary, place, history, acknowledged, audited, durable_log=b""):
     try:
         daemon.await_start()
         connection = daemon.connect()
-        for name in history.names():
-            check_secret(connection, name, history.allowed(name, acknowledged))
+        made = [check_secret(connection, name, history.allowed(name, acknowledged)) for name in history.names()]
+        check_are_whole(made)
         check_it_works(connection)
         daemon.stop()
     except Died as why:
@@ -37,16 +37,28 @@ def check(binary, place, history, acknowledged, audited, durable_log=b""):
 
 
 def check_secret(connection, name, allowed):
+    """Returns the operation that was made of it though it was not acknowledged, if one was."""
     listed, current = connection.ask_all([("GET", f"/secret/{name}/versions", None), ("GET", f"/secret/{name}", None)])
     kids = [version["kid"] for version in listed.body["versions"]] if listed.status == 200 else []
     answers = connection.ask_all([("GET", f"/secret/{name}?kid={kid}", None) for kid in kids])
     there = [(kid, answer.body.get("value")) for kid, answer in zip(kids, answers)]
-    if not any(matches(there, versions) for versions in allowed):
-        raise Broken(f"{name} has {shortened(there)} instead of {' or '.join(shortened(versions) for versions in allowed)}")
+    found = [operation for versions, operation in allowed if matches(there, versions)]
+    if not found:
+        expected = " or ".join(shortened(versions) for versions, _ in allowed)
+        raise Broken(f"{name} has {shortened(there)} instead of {expected}")
     if current.status != (200 if there else 404):
         raise Broken(f"{name} is answered {current.status}")
     if there and (current.body["kid"], current.body["value"]) != there[0]:
         raise Broken(f"{name} has another current version than its newest")
+    return found[0]
+
+
+def check_are_whole(made):
+    """Of operations, one for each of the secrets of which it was made: that it was made of all of its secrets."""
+    for operation in filter(None, made):
+        count, names = made.count(operation), [change.name for change in operation.changes]
+        if count < len(names):
+            raise Broken(f"{operation.what} of {', '.join(names)} was made of {count} of them")
 
 
 def matches(there, versions):

@@ -41,13 +41,14 @@ class History:
 
     def allowed(self, name, acknowledged):
         """What may be there of a secret once the answers with these ids were given: lists of (kid, value), the newest
-        first, where None stands for anything. A change that was not acknowledged may have been made or not."""
+        first, where None stands for anything; each with the operation that was made for it though it was not acknowledged,
+        if one was. Such an operation may have been made or not, but not in part."""
         versions, outcomes = [], []
         for operation in self.operations:
             for change in operation.changes:
                 if change.name == name:
                     after = [] if change.deletes else [(change.kid, change.value), *versions]
                     if operation.request_id not in acknowledged:
-                        return [versions, after]
+                        return [(versions, None), (after, operation)]
                     versions = after
-        return [versions]
+        return [(versions, None)]
