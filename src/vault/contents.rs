@@ -17,8 +17,8 @@ impl Contents {
     /// # Errors
     /// If the key is another one, or anything in it is not as it was written. What an interrupted write left at its end
     /// is no error.
-    pub fn read(vault: impl Read, size: u64, master: &KeyBytes) -> Result<Self, LoadError> {
-        load::load(vault, size, &SealingKey::new(master), u64::MAX).map(Self)
+    pub fn read(mut vault: impl Read, size: u64, master: &KeyBytes) -> Result<Self, LoadError> {
+        load::load(&mut vault, size, &SealingKey::new(master), u64::MAX).map(Self)
     }
 
     /// The vault's id, 32 hex digits.

@@ -29,8 +29,8 @@ impl Found {
     pub fn look(path: &Path, master: &KeyBytes, known: u64) -> Result<Self, Failure> {
         let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
         let store = FileStore::open(path).map_err(|why| fail(&why))?;
-        let loaded =
-            load::load(store.reader(0), store.length(), &SealingKey::new(master), known).map_err(|why| fail(&why))?;
+        let loaded = load::load(&mut store.reader(0), store.length(), &SealingKey::new(master), known)
+            .map_err(|why| fail(&why))?;
         Ok(Self { loaded, store: Box::new(store) })
     }
 

@@ -101,7 +101,7 @@ pub fn header(vault: impl Read) -> Result<Header, LoadError> {
 }
 
 /// Reads a whole vault of `size` bytes, which the audit log knows up to change number `known`.
-pub fn load(vault: impl Read, size: u64, master: &SealingKey, known: u64) -> Result<Loaded, LoadError> {
+pub fn load(vault: &mut dyn Read, size: u64, master: &SealingKey, known: u64) -> Result<Loaded, LoadError> {
     let mut lines = Lines::of(vault);
     let (header, length) = lines.header()?;
     let key = header.unwrap_key(master).map_err(|NotAuthentic| LoadError::WrongKey)?;
