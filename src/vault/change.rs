@@ -62,7 +62,7 @@ pub enum Change {
     Spent {
         /// The secret.
         name: String,
-        /// Its former versions.
+        /// Of each second the last id whose version is destroyed, which stands for all of that second before it.
         kids: Vec<Kid>,
     },
     /// In a compacted file, its first record: the next `records` records stand for all changes up to number `through`;

@@ -27,6 +27,11 @@ impl Kid {
         Self { ordinal: self.ordinal + 1, ..self }
     }
 
+    /// The second in which it was made, since the Unix epoch.
+    pub fn second(self) -> u64 {
+        self.second
+    }
+
     /// Whether both were made in the same second.
     pub fn same_second(self, other: Self) -> bool {
         self.second == other.second
@@ -46,7 +51,7 @@ impl Kid {
         let rest = text.strip_prefix(name)?.strip_prefix('-')?;
         let (stamp, ordinal) = match rest.get(..15)? {
             stamp if rest.len() == 15 => (stamp, 1),
-            stamp => (stamp, rest[15..].strip_prefix('-')?.parse().ok()?),
+            stamp => (stamp, rest[15..].strip_prefix('-')?.parse().ok().filter(|ordinal| *ordinal > 1)?),
         };
         if !stamp.is_ascii() {
             return None;
@@ -99,6 +104,7 @@ mod tests {
         let second = Kid::first(NOW).next();
         assert_eq!(Kid::parse("db", "db-20251027-113644-2"), Some(second));
         for text in [
+            "db-20251027-113644-0",
             "db-20251027-113644-1",
             "db-20251027-113644-02",
             "db-20251027-113644-+2",

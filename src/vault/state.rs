@@ -48,7 +48,8 @@ pub fn destroyable(versions: &VecDeque<Kept>, now: Timestamp) -> impl Iterator<I
 struct Secret {
     /// In the order in which they were made; the last one is current.
     versions: VecDeque<Kept>,
-    /// The ids of versions that are destroyed, sorted. They must not come again.
+    /// Of each second, in order, the last id whose version is destroyed; none of that second up to it must come again. The
+    /// ids of a second are given out without a gap, so those before it are destroyed too, or among the versions.
     spent: Vec<Kid>,
     newest: Option<Kid>,
 }
@@ -173,7 +174,7 @@ impl State {
         match secret.versions.iter().rev().find(|kept| kept.version.kid == kid) {
             Some(kept) if kept.is_gone(now) => Err(Missing::Gone),
             Some(kept) => Ok(kept),
-            None if secret.spent.binary_search(&kid).is_ok() => Err(Missing::Gone),
+            None if secret.has_spent(kid) => Err(Missing::Gone),
             None => Err(Missing::NotFound),
         }
     }
@@ -215,7 +216,7 @@ impl State {
         Page { items, next: rest.next().map(|(name, _)| name.clone()) }
     }
 
-    /// Like [`page`](Self::page), but shows the ids that were used up, also of deleted secrets.
+    /// Like [`page`](Self::page), but shows the ids that were used up, of each second the last, also of deleted secrets.
     pub fn page_of_spent(&self, from: &str) -> Page<(String, Vec<Kid>)> {
         let mut rest = self.secrets.range::<str, _>((Bound::Included(from), Bound::Unbounded));
         let spent = rest.by_ref().take(PAGE).filter(|(_, secret)| !secret.spent.is_empty());
@@ -227,9 +228,19 @@ impl State {
 impl Secret {
     fn spend(&mut self, kid: Kid) {
         self.newest = self.newest.max(Some(kid));
-        if let Err(place) = self.spent.binary_search(&kid) {
-            self.spent.insert(place, kid);
+        match self.last_spent(kid) {
+            Ok(place) => self.spent[place] = self.spent[place].max(kid),
+            Err(place) => self.spent.insert(place, kid),
         }
+    }
+
+    fn has_spent(&self, kid: Kid) -> bool {
+        self.last_spent(kid).is_ok_and(|place| kid <= self.spent[place])
+    }
+
+    /// Where the one of the same second as `kid` is, or else would be.
+    fn last_spent(&self, kid: Kid) -> Result<usize, usize> {
+        self.spent.binary_search_by_key(&kid.second(), |spent| spent.second())
     }
 }
 
@@ -298,6 +309,21 @@ mod tests {
         delete(&mut state);
         assert_eq!(state.find("db", Some(&old.of("db")), NOW).err(), Some(Missing::NotFound));
         assert_eq!((state.secret_count, state.version_count, state.live_bytes), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_destroyed_costs_memory_by_the_second_and_not_by_the_version() {
+        let mut state = State::default();
+        let kids: Vec<String> = (0..100).map(|_| put(&mut state, NOW).of("db")).collect();
+        delete(&mut state);
+        let survivor = put(&mut state, NOW).of("db");
+        assert_eq!(state.secrets["db"].spent.len(), 1);
+        for kid in kids {
+            assert_eq!(state.find("db", Some(&kid), NOW).err(), Some(Missing::Gone));
+        }
+        assert!(state.find("db", Some(&survivor), NOW).is_ok());
+        let never = state.unused_kid("db", NOW).of("db");
+        assert_eq!(state.find("db", Some(&never), NOW).err(), Some(Missing::NotFound));
     }
 
     #[test]
