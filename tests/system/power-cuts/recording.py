@@ -47,6 +47,9 @@ class Recording:
         disk.lay(self.left)
         disk.acknowledged.update(self.acknowledged)
         for trace in self.traces:
+            # As `put_back` did it.
+            if disk.find(AUDIT) is None and disk.find(AUDIT + ".1"):
+                disk.move(AUDIT + ".1", AUDIT)
             disk.forget_descriptors()
             for ended, call in moments(trace):
                 if disk.end(call) if ended else disk.begin(call):
@@ -55,8 +58,6 @@ class Recording:
                         is_moved = True
                         disk.move(AUDIT, AUDIT + ".1")
                         yield disk
-            if disk.find(AUDIT) is None and disk.find(AUDIT + ".1"):
-                disk.move(AUDIT + ".1", AUDIT)
 
     def cases(self, seed, lies=(), only_at_the_end=False):
         """All that may be left, each once, with what must be true of it at the last moment at which it may be; and how many
