@@ -42,7 +42,10 @@ fn started() -> Daemon {
     );
     site.configure("127.0.0.1:0", &policy);
     site.edit("config.toml", "request_timeout_secs = 3600", &format!("unix_socket = {:?}", site.path("sock")));
-    site.start()
+    // As the units for systemd and OpenRC do.
+    let mut serve = site.command("serve");
+    serve.env("MALLOC_ARENA_MAX", "4");
+    site.started(serve)
 }
 
 /// Lets something go on for a while.
