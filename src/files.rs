@@ -159,10 +159,15 @@ impl Drop for Fresh {
     }
 }
 
+/// Whether both are of the same file.
+pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
 /// Whether a file with these metadata stands at `path`, whatever other names it has.
 pub fn stands_at(file: &Metadata, path: &Path) -> io::Result<bool> {
     match path.symlink_metadata() {
-        Ok(there) => Ok((there.dev(), there.ino()) == (file.dev(), file.ino())),
+        Ok(there) => Ok(is_same(&there, file)),
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(why) => Err(why),
     }

@@ -5,7 +5,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -96,10 +95,8 @@ impl KeyFile {
             Err(Errno::WOULDBLOCK) => return Err(fail(&"another process is just changing this key")),
             Err(why) => return Err(fail(&why)),
         }
-        let identity = |meta: fs::Metadata| (meta.dev(), meta.ino());
-        let (locked, there) = (file.metadata().map(identity), fs::symlink_metadata(&self.path).map(identity));
-        match (locked, there) {
-            (Ok(locked), Ok(there)) if locked == there => Ok(file),
+        match file.metadata().and_then(|locked| files::stands_at(&locked, &self.path)) {
+            Ok(true) => Ok(file),
             _ => Err(fail(&"was just changed by another process; do it again if that was not what you wanted")),
         }
     }

@@ -139,7 +139,7 @@ impl FileStore {
     /// If another file does, which is somebody else's to move.
     fn is_in_place(&self, ours: &Metadata) -> io::Result<bool> {
         match self.path.symlink_metadata() {
-            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => Ok(true),
+            Ok(there) if files::is_same(&there, ours) => Ok(true),
             Ok(_) => Err(exchanged()),
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(why) => Err(why),
@@ -150,7 +150,7 @@ impl FileStore {
     fn repair(&mut self) -> io::Result<()> {
         let file = open(&self.path)?;
         let (there, ours) = (file.metadata()?, self.file.metadata()?);
-        if (there.dev(), there.ino()) != (ours.dev(), ours.ino()) {
+        if !files::is_same(&there, &ours) {
             return Err(exchanged());
         }
         if there.len() < self.length {
