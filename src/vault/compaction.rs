@@ -13,6 +13,7 @@ use super::change::{Change, Metadata};
 use super::header::Header;
 use super::load::End;
 use super::record::{Link, NO_LINK, Sealed};
+use super::state::State;
 use super::store::Successor;
 use super::{Log, Vault};
 use crate::failure::Failure;
@@ -120,7 +121,8 @@ impl Vault {
             |_, versions, items| items.extend(versions.iter().map(|kept| kept.record.clone())),
             // What was made after the start is copied with the old file's tail.
             |records| {
-                live.extend(records.into_iter().map(|record| (record.seq, record)).filter(|(seq, _)| *seq <= start.seq))
+                let made_before = records.into_iter().filter(|record| record.seq <= start.seq);
+                live.extend(made_before.map(|record| (record.seq, record)));
             },
         );
         let spent = self.spent();
@@ -152,15 +154,12 @@ impl Vault {
 
     fn spent(&self) -> Vec<Change> {
         let mut changes = Vec::new();
-        let mut from = Some(String::new());
-        while let Some(start) = from {
-            let page = lock(&self.state).page_of_spent(&start);
-            for (name, kids) in page.items {
+        self.turn_pages(State::page_of_spent, |spent| {
+            for (name, kids) in spent {
                 let chunks = kids.chunks(KIDS_A_RECORD);
                 changes.extend(chunks.map(|kids| Change::Spent { name: name.clone(), kids: kids.to_vec() }));
             }
-            from = page.next;
-        }
+        });
         changes
     }
 }

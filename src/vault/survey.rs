@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::Vault;
 use super::change::{Rotation, Version};
-use super::state::Kept;
+use super::state::{Kept, Page, State};
 use crate::clock::Timestamp;
 use crate::sync::{Breaks, lock};
 
@@ -146,15 +146,16 @@ impl Vault {
 
     /// Walks through all secrets in the order of their names, a page under each short lock: `look` picks what is
     /// needed of each, `take` gets a page's picks outside of the lock.
-    pub(super) fn walk<T>(
-        &self,
-        mut look: impl FnMut(&str, &VecDeque<Kept>, &mut Vec<T>),
-        mut take: impl FnMut(Vec<T>),
-    ) {
+    pub(super) fn walk<T>(&self, mut look: impl FnMut(&str, &VecDeque<Kept>, &mut Vec<T>), take: impl FnMut(Vec<T>)) {
+        self.turn_pages(|state, from| state.page(from, usize::MAX, &mut look), take);
+    }
+
+    /// Gets one page after the other, each under a short lock, and calls `take` with its items outside of it.
+    pub(super) fn turn_pages<T>(&self, mut page: impl FnMut(&State, &str) -> Page<T>, mut take: impl FnMut(Vec<T>)) {
         let mut from = Some(String::new());
         let mut breaks = Breaks::begin();
         while let Some(start) = from {
-            let page = lock(&self.state).page(&start, usize::MAX, &mut look);
+            let page = page(&lock(&self.state), &start);
             take(page.items);
             breaks.take_if_due();
             from = page.next;
