@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 
-use crate::client::Client;
 use crate::crowd::{Crowd, Habit, Tally};
 use crate::figures::{figure, open_files};
 use crate::running::Daemon;
@@ -23,15 +22,6 @@ const MAX_CONNECTIONS: usize = 512;
 const RESTING_THREADS: u64 = 4 + 1 + 16;
 /// How many times the rate that is sustained is offered.
 const TIMES: u64 = 100;
-
-/// A new client, as soon as it is the only one.
-fn alone_with(daemon: &Daemon) -> Client {
-    eventually("all other connections have ended", || {
-        let mut client = daemon.client("admin");
-        let page = client.try_ask("GET", "/metrics", &[], b"").ok()?.body;
-        (page.contains("\njarvis_secretsd_connections_open 1\n")).then_some(client)
-    })
-}
 
 /// A daemon that anybody on this host can be `admin` of, over TCP or its Unix socket.
 fn started() -> Daemon {
@@ -75,14 +65,14 @@ fn under_overload_who_is_let_in_is_served_in_bounded_memory_and_all_is_as_before
 
     let ways = [Way::Tcp(addr), Way::Tcp(addr), Way::Unix(daemon.site.path("sock"))];
     let alone = during(lasting / 10, Visitors::send("alone", &ways), Visitors::recall);
-    let files = open_files(&mut alone_with(&daemon));
+    let files = open_files(&mut daemon.only_client());
 
     // As many as are let in, each with more than it can be given: what overload must not make worse for them.
     let visitors = Visitors::send("full", &ways);
     let house = Crowd::gather(others, addr, &[(Habit::Asks, MAX_CONNECTIONS - 2 * ways.len())], TIMES * sustained);
     let full = during(lasting / 10, visitors, Visitors::recall);
     house.disperse();
-    alone_with(&daemon);
+    daemon.only_client();
 
     let habits = [
         (Habit::Asks, count - count / 5 * 2),
@@ -107,7 +97,7 @@ fn under_overload_who_is_let_in_is_served_in_bounded_memory_and_all_is_as_before
 
     assert_eq!((amid.busy, amid.ended), (0, 0), "no connection of another source makes room for the crowd");
 
-    let mut client = alone_with(&daemon);
+    let mut client = daemon.only_client();
     assert_eq!(open_files(&mut client), files);
     eventually("the threads end that are not kept", || (figure(pid, "Threads") <= RESTING_THREADS).then_some(()));
     for name in [alone, full, amid].iter().flat_map(|seen| &seen.stored) {

@@ -61,6 +61,15 @@ impl Daemon {
         Client::named(name, self.addr())
     }
 
+    /// Connects as `admin`, again and again until no other connection is left.
+    pub fn only_client(&self) -> Client {
+        eventually("all other connections have ended", || {
+            let mut client = self.client("admin");
+            let page = client.try_ask("GET", "/metrics", &[], b"").ok()?.body;
+            (page.contains("\njarvis_secretsd_connections_open 1\n")).then_some(client)
+        })
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
