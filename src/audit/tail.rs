@@ -69,13 +69,26 @@ fn find_unwritten(file: &File, size: u64) -> io::Result<u64> {
         if bytes.contains(&0) {
             found = start + bytes.iter().take_while(|byte| **byte != 0).count() as u64;
         }
-        // A batch that begins farther ahead may be unsynced from its first line on.
-        let is_signed = |line: &[u8]| chain::read(line).is_ok_and(|line| line.signature.is_some());
-        if start == 0 || bytes.split(|byte| *byte == b'\n').nth(1).is_some_and(is_signed) {
+        // If no batch ends in there, all of it may be of one that is unsynced from its first line on.
+        if start == 0 || ends_a_batch(&bytes) {
             return Ok(found);
         }
         end = start;
     }
+}
+
+/// Whether one of the lines in `bytes` is signed, and something stands behind it.
+fn ends_a_batch(bytes: &[u8]) -> bool {
+    let mut lines = bytes.split(|byte| *byte == b'\n').skip(1).peekable();
+    while let Some(line) = lines.next() {
+        if lines.peek().is_none_or(|rest| rest.is_empty()) {
+            break;
+        }
+        if chain::read(line).is_ok_and(|line| line.signature.is_some()) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Finds the end in `chunk`, which begins at byte `start` of the log; none if no signed line is in it.

@@ -12,12 +12,13 @@ direct=$BINARY traced=$DIR/traced
 printf '#!/bin/sh\nexec strace -D -f -q -o "%s" -P "%s" "%s" "$@"\n' "$DIR/trace" "$log" "$direct" >"$traced"
 chmod 755 "$traced"
 
-# lengthen LINES: asks in vain, one request after the other, until the log has so many lines.
+# lengthen LINES: asks in vain, many at a time, until the log has so many lines, of which some share a signature.
 lengthen() {
     BINARY=$direct
     start_daemon
-    curl -sS -o /dev/null -H 'X-Jarvis-Client: db' "$URL/secret/none[1-$(($1 - $(wc -l <"$log")))]"
+    curl -sS --no-progress-meter --parallel --parallel-max 16 -o /dev/null -H 'X-Jarvis-Client: db' "$URL/secret/none[1-$(($1 - $(wc -l <"$log")))]"
     stop_daemon
+    grep -qv '"signature":' "$log" || fail "each line has a signature of its own"
     [ "$(wc -l <"$log")" -ge "$1" ] || fail "the log has only $(wc -l <"$log") lines"
 }
 

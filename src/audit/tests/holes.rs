@@ -49,6 +49,21 @@ fn a_lost_part_of_a_batch_takes_all_of_it_however_large_it_is() {
 }
 
 #[test]
+fn a_start_looks_no_farther_than_what_may_be_unsynced() {
+    let scratch = Scratch::new("looked-through");
+    let log = scratch.open();
+    for _ in 0..200 {
+        log.write_synced((0..50).map(|_| entry("of a batch")).collect()).unwrap();
+    }
+    drop(log);
+    let mut bytes = std::fs::read(scratch.path()).unwrap();
+    let early = bytes.len() - MOST_UNSYNCED as usize - 1;
+    bytes[early] = 0;
+    std::fs::write(scratch.path(), &bytes).unwrap();
+    assert_eq!(Found::look(&scratch.path()).unwrap().tip().unwrap().seq, 10_000);
+}
+
+#[test]
 fn no_more_is_ever_unsynced_than_a_start_looks_through() {
     let most_unsynced = |write: fn(&AuditLog)| {
         let scratch = Scratch::new("bounded");
