@@ -14,16 +14,18 @@ add_ballast() {
 # compact_beside COMMAND...: deletes the ballast, with whose answer a compaction begins, and lets the load that the command
 # starts run until the compaction has ended; a sample of the milliseconds.
 compact_beside() {
-    local begin from
+    local begin end from
     add_ballast
     from=$(($(wc -l <"$DIR/log") + 1))
     begin=${EPOCHREALTIME/./}
     "${CURL[@]}" -fsS -o "$STATE/answer" -X DELETE "${AS[@]}" "$URL/secret/ballast_0"
     "$@"
     grep -q 'Vault compacted' <(tail -n "+$from" -f --pid="$PID" "$DIR/log")
-    sample "compaction $SIZE" "$(((${EPOCHREALTIME/./} - begin) / 1000))"
-    sample "record $SIZE" "$(calc "$(metric vault_size_bytes) / $(metric 'vault_records{state="live"}')")"
+    end=${EPOCHREALTIME/./}
+    # Before anything else is started, which would be measured too.
     finish
+    sample "compaction $SIZE" "$(((end - begin) / 1000))"
+    sample "record $SIZE" "$(calc "$(metric vault_size_bytes) / $(metric 'vault_records{state="live"}')")"
 }
 
 # write_plainly: a sample of the milliseconds in which dd writes and syncs as many bytes.
@@ -37,7 +39,7 @@ write_plainly() {
 
 # compact BYTES: samples of it with MANY secrets of that size.
 compact() {
-    local SIZE=$1 round rounds=3
+    local SIZE=$1 round rounds=5
     [ "$SIZE" -lt 4096 ] || rounds=1
     start "$SIZE-$MANY"
     for ((round = 1; round <= rounds; round++)); do

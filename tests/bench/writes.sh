@@ -22,21 +22,30 @@ measure_writes() {
     done
 }
 
-# Reads at a pace, alone and while 16 writers write as fast as they can.
+# Reads at a pace, alone and while 16 writers write as fast as they can; and what that does to a daemon that they do not touch,
+# with which the first has nothing in common but the processors.
 measure_reads_beside_writes() {
-    local round
+    local round read bystander
+    read=$URL/secret/bench_1
+    start bystander
+    bystander=$URL/healthz
+    at writes
     for ((round = 1; round <= ROUNDS; round++)); do
         echo "reads beside writes, round $round of $ROUNDS" >&2
-        read_at_a_pace alone
+        ask_at_a_pace alone "$read"
+        ask_at_a_pace "bystander alone" "$bystander"
         load_until_finished 16 write "$URL" "${AS[@]}" -- ours bench_ 64 1000
-        read_at_a_pace beside
+        ask_at_a_pace beside "$read"
+        ask_at_a_pace "bystander beside" "$bystander"
         finish
     done
+    stop bystander
+    at writes
 }
 
-# read_at_a_pace KEY: samples of a read's median and 99th percentile, in microseconds.
-read_at_a_pace() {
-    load "$SECONDS_EACH" 4 pace "$URL/secret/bench_1" "${AS[@]}"
+# ask_at_a_pace KEY URL: samples of an answer's median and 99th percentile, in microseconds.
+ask_at_a_pace() {
+    load "$SECONDS_EACH" 4 pace "$2" "${AS[@]}"
     sample "p50 $1" "$P50"
     sample "p99 $1" "$P99"
 }
@@ -52,5 +61,7 @@ writes() {
     row "A read's median while 16 writers write" µs "$(median 'p50 beside')" "while nobody writes" "$(median 'p50 alone')"
     row "A read's 99th percentile while 16 writers write" µs "$(median 'p99 beside')" "while nobody writes" \
         "$(median 'p99 alone')" '<= 2'
+    row "The same of \`/healthz\` of a second daemon, which nobody writes to" µs "$(median 'p99 bystander beside')" \
+        "while nobody writes to the first" "$(median 'p99 bystander alone')"
     stop writes
 }
