@@ -34,7 +34,7 @@ fn started() -> Daemon {
     site.edit("config.toml", "request_timeout_secs = 3600", &format!("unix_socket = {:?}", site.path("sock")));
     // As the units for systemd and OpenRC do.
     let mut serve = site.command("serve");
-    serve.env("MALLOC_ARENA_MAX", "4");
+    serve.env("MALLOC_ARENA_MAX", "4").env("MALLOC_MMAP_THRESHOLD_", "131072");
     site.started(serve)
 }
 
