@@ -85,8 +85,9 @@ impl<T, R> GroupCommit<T, R> {
         }));
         let took = begun.elapsed();
         let (answers, panic) = flushed.map_or_else(|panic| (None, Some(panic)), |answers| (Some(answers), None));
-        let _ = batch.answers.set(answers);
+        // The next one first: while this thread wakes all of its batch, another processor can be at work.
         self.pass_on(took);
+        let _ = batch.answers.set(answers);
         if let Some(panic) = panic {
             resume_unwind(panic);
         }
