@@ -7,6 +7,7 @@ mod credentials;
 mod identity;
 mod pattern;
 mod policy;
+mod ruling;
 mod throttle;
 mod token;
 
@@ -20,6 +21,7 @@ use crate::sync::lock;
 
 pub use identity::{ANONYMOUS, CLIENT_HEADER, IdentityError, IdentityErrorKind, Principal, identify, identify_unit};
 pub use policy::{COMMENTED, Policy};
+pub use ruling::Ruling;
 pub use throttle::{Throttle, Throttled};
 pub use token::{NoToken, Token, TokenHash};
 

@@ -1,5 +1,7 @@
 //! Which names a rule of the policy is about.
 
+use std::fmt;
+
 use crate::name::is_name_byte;
 
 /// A pattern of names: a name's characters stand for themselves, `*` for any run of characters, also an empty one.
@@ -58,6 +60,13 @@ impl Pattern {
             }
         }
         pattern[p..].iter().all(|byte| *byte == b'*')
+    }
+}
+
+impl fmt::Display for Pattern {
+    /// As it stands in the policy.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::credentials::{Credentials, Evidence};
 use super::identity::{CLIENT_HEADER, Principal};
 use super::pattern::Pattern;
+use super::ruling::{Grounds, Ruling};
 use crate::clock::Timestamp;
 use crate::failure::Failure;
 use crate::name::is_name;
@@ -99,35 +100,55 @@ impl Policy {
     }
 
     /// Whether `who` may read the secret called `secret`, and see it in a list.
+    pub fn may_read(&self, who: &Principal, secret: &str) -> bool {
+        self.on_reading(who.name(), secret).permits()
+    }
+
+    /// Whether a client of that name may read the secret called `secret`, and why.
     ///
     /// Its `deny` wins over its `allow`. With `default_deny = false`, a name that neither of them matches may be read
     /// too if no rule of any client mentions it. A bare `*` mentions no name: it would mention all, and
     /// `default_deny` mean nothing beside an administrator who may read everything.
-    pub fn may_read(&self, who: &Principal, secret: &str) -> bool {
-        self.rules_for(who).is_some_and(|client| {
-            !client.denies(secret) && (client.allows(secret) || !self.default_deny && !self.mentions(secret))
+    pub fn on_reading<'a>(&'a self, client: &'a str, secret: &str) -> Ruling<'a> {
+        self.rule(client, |rules| match rules.matching(secret) {
+            Grounds::Unmatched if !self.default_deny => self.mention(secret),
+            grounds => grounds,
         })
     }
 
     /// Where, from the name `from` on, there may be one that `who` may read, as far as the fixed beginnings of its
     /// patterns tell; none: nowhere.
     pub fn seek_readable(&self, who: &Principal, from: &str) -> Option<String> {
-        let client = self.rules_for(who)?;
+        let client = self.clients.get(who.name())?;
         if !self.default_deny {
             return Some(from.to_owned());
         }
         client.allow.iter().filter_map(|pattern| pattern.seek(from)).min().map(str::to_owned)
     }
 
-    /// Whether `who` may create, delete and rotate the secret called `secret`: an administrator, where a rule of its
-    /// own allows the name and none denies it.
+    /// Whether `who` may create, delete and rotate the secret called `secret`.
     pub fn may_change(&self, who: &Principal, secret: &str) -> bool {
-        self.rules_for(who).is_some_and(|client| client.admin && client.allows(secret) && !client.denies(secret))
+        self.on_changing(who.name(), secret).permits()
+    }
+
+    /// Whether a client of that name may create, delete and rotate the secret called `secret`, and why: an administrator
+    /// may, where a rule of its own allows the name and none denies it.
+    pub fn on_changing<'a>(&'a self, client: &'a str, secret: &str) -> Ruling<'a> {
+        self.rule(client, |rules| if rules.admin { rules.matching(secret) } else { Grounds::NoAdministrator })
     }
 
     /// Whether `who` is an administrator.
     pub fn is_admin(&self, who: &Principal) -> bool {
-        self.rules_for(who).is_some_and(|client| client.admin)
+        self.on_administering(who.name()).permits()
+    }
+
+    /// Whether a client of that name is an administrator, and why.
+    pub fn on_administering<'a>(&'a self, client: &'a str) -> Ruling<'a> {
+        self.rule(client, |rules| if rules.admin { Grounds::Administrator } else { Grounds::NoAdministrator })
+    }
+
+    fn rule<'a>(&'a self, client: &'a str, grounds: impl FnOnce(&'a Client) -> Grounds<'a>) -> Ruling<'a> {
+        Ruling { client, grounds: self.clients.get(client).map_or(Grounds::Unknown, grounds) }
     }
 
     /// The clients that are believed on their header alone, in alphabetical order: those without a credential.
@@ -191,13 +212,14 @@ impl Policy {
         &self.sha256
     }
 
-    fn rules_for(&self, who: &Principal) -> Option<&Client> {
-        self.clients.get(who.name())
-    }
-
-    fn mentions(&self, secret: &str) -> bool {
-        let mut rules = self.clients.values().flat_map(|client| client.allow.iter().chain(&client.deny));
-        rules.any(|rule| !rule.is_everything() && rule.matches(secret))
+    fn mention(&self, secret: &str) -> Grounds<'_> {
+        for (name, client) in &self.clients {
+            let mut patterns = client.allow.iter().chain(&client.deny);
+            if let Some(pattern) = patterns.find(|pattern| !pattern.is_everything() && pattern.matches(secret)) {
+                return Grounds::MentionedBy(name, pattern);
+            }
+        }
+        Grounds::Unmentioned
     }
 }
 
@@ -215,12 +237,12 @@ impl Client {
         Ok(client)
     }
 
-    fn allows(&self, secret: &str) -> bool {
-        self.allow.iter().any(|pattern| pattern.matches(secret))
-    }
-
-    fn denies(&self, secret: &str) -> bool {
-        self.deny.iter().any(|pattern| pattern.matches(secret))
+    fn matching(&self, secret: &str) -> Grounds<'_> {
+        let matches = |pattern: &&Pattern| pattern.matches(secret);
+        if let Some(pattern) = self.deny.iter().find(matches) {
+            return Grounds::Denied(pattern);
+        }
+        self.allow.iter().find(matches).map_or(Grounds::Unmatched, Grounds::Allowed)
     }
 }
 
