@@ -25,6 +25,7 @@ pub mod logging;
 pub mod metrics;
 pub mod name;
 pub mod process;
+pub mod rehearsal;
 pub mod rotation;
 pub mod secret;
 pub mod source;

@@ -110,25 +110,30 @@ impl Entry {
 /// A line as it stands in the file. The order of the fields is the order in the file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Line {
-    pub seq: u64,
+pub struct Line {
+    pub(super) seq: u64,
+    /// When it was written.
     pub timestamp: Timestamp,
-    event: Event,
-    client: Option<String>,
-    secret_name: Option<String>,
+    /// What happened.
+    pub event: Event,
+    /// Who asked.
+    pub client: Option<String>,
+    /// Which secret it was about.
+    pub secret_name: Option<String>,
     kid: Option<String>,
     remote: Option<String>,
     request_id: Option<String>,
-    result: Outcome,
+    /// How it ended.
+    pub result: Outcome,
     detail: Option<String>,
-    pub vault_seq: u64,
-    pub prev: String,
+    pub(super) vault_seq: u64,
+    pub(super) prev: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signature: Option<String>,
+    pub(super) signature: Option<String>,
 }
 
 impl Line {
-    pub fn new(entry: Entry, seq: u64, timestamp: Timestamp, vault_seq: u64, prev: String) -> Self {
+    pub(super) fn new(entry: Entry, seq: u64, timestamp: Timestamp, vault_seq: u64, prev: String) -> Self {
         let Entry { event, client, secret_name, kid, remote, request_id, result, detail, .. } = entry;
         Self {
             seq,

@@ -21,12 +21,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub use chain::{Fault, Tip, hex, sha256_hex};
 pub use checkpoint::Checkpoint;
-pub use entry::{Entry, Event, Outcome};
+pub use entry::{Entry, Event, Line, Outcome};
 pub use found::Found;
 pub use keys::{public_key_from_pem, public_key_path, signing_key_from_pem, signing_key_path};
 pub use prefix::{Prefix, prefix_through};
 pub use segment::{Segment, Segmenting, list as segments};
-pub use verify::{Report, check, verify};
+pub use verify::{Report, check, verify, verify_watched};
 
 use crate::clock::Clock;
 use crate::sync::{GroupCommit, lock};

@@ -10,6 +10,7 @@ use ed25519_dalek::VerifyingKey;
 
 use super::chain::{self, Fault, Tip};
 use super::checkpoint::Checkpoint;
+use super::entry::Line;
 use super::keys;
 use super::segment::{self, Segment};
 use super::signatures::{Checks, FirstWrong};
@@ -72,12 +73,25 @@ impl fmt::Display for Report {
 /// # Errors
 /// Names the file, the first line at which something is wrong, and what.
 pub fn verify(files: &[PathBuf], public_key: Option<&Path>, checkpoint: Option<&Path>) -> Result<Report, Failure> {
+    verify_watched(files, public_key, checkpoint, &|_| {})
+}
+
+/// The same, while `watch` is shown line after line. Whether they are good is known only when all were seen.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_watched(
+    files: &[PathBuf],
+    public_key: Option<&Path>,
+    checkpoint: Option<&Path>,
+    watch: &(dyn Fn(&Line) + Sync),
+) -> Result<Report, Failure> {
     let first = files.first().ok_or_else(|| Failure::new("audit verify", "no file was given"))?;
     let key_path = public_key.map_or_else(|| keys::public_key_path(first), Path::to_owned);
     let key = keys::read_public_key(&key_path)?
         .ok_or_else(|| Failure::new(key_path.display(), "there is no public key; name one with --public-key FILE"))?;
     let checkpoint = checkpoint.map(|path| Checkpoint::read(path, &key)).transpose()?;
-    let mut verifier = Verifier::new(&key, checkpoint);
+    let mut verifier = Verifier { watch, ..Verifier::new(&key, checkpoint) };
     // It is opened before its segments are looked for: a daemon at work may close it at any moment.
     let (last, earlier) = files.split_last().expect("there is a first one");
     let in_file = |path: &Path, why: std::io::Error| Failure::new(path.display(), why);
@@ -124,6 +138,7 @@ pub struct Wrong {
 pub struct Verifier<'a> {
     key: &'a VerifyingKey,
     checkpoint: Option<Checkpoint>,
+    watch: &'a (dyn Fn(&Line) + Sync),
     tip: Option<Tip>,
     /// The first line behind the last signed one: which it is, and where.
     unsigned: Option<(u64, u64)>,
@@ -134,7 +149,7 @@ impl<'a> Verifier<'a> {
     pub fn new(key: &'a VerifyingKey, checkpoint: Option<Checkpoint>) -> Self {
         let start = Tip::START.timestamp;
         let report = Report { lines: 0, files: 0, first_seq: 0, last_seq: 0, from: start, to: start, torn_bytes: 0 };
-        Self { key, checkpoint, tip: None, unsigned: None, report }
+        Self { key, checkpoint, watch: &|_| {}, tip: None, unsigned: None, report }
     }
 
     fn read_file(&mut self, file: &File, path: &Path, is_last: bool) -> Result<(), Failure> {
@@ -221,6 +236,7 @@ impl<'a> Verifier<'a> {
             self.report.first_seq = line.seq;
             self.report.from = line.timestamp;
         }
+        (self.watch)(&line);
         self.report.lines += 1;
         self.report.last_seq = line.seq;
         self.report.to = line.timestamp;
@@ -229,7 +245,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// The first line that was given: the log's first, or the first of a later file.
-    fn first(&self, text: &[u8]) -> Result<(super::entry::Line, Tip), Fault> {
+    fn first(&self, text: &[u8]) -> Result<(Line, Tip), Fault> {
         let line = chain::read(text)?;
         if line.seq <= 1 {
             let mut tip = Tip::START;

@@ -14,7 +14,7 @@ pub const COMMAND: Command = Command {
     run: verify,
 };
 
-const PUBLIC_KEY: Opt = Opt {
+pub const PUBLIC_KEY: Opt = Opt {
     name: "public-key",
     value: Some("FILE"),
     summary: "the log's public key (default: audit.sign.pub beside the first FILE)",

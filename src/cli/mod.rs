@@ -17,6 +17,7 @@ mod input;
 mod key;
 mod list;
 mod output;
+mod policy;
 mod prompt;
 mod protection;
 mod rekey;
@@ -57,6 +58,8 @@ const COMMANDS: &[Command] = &[
     exec::COMMAND,
     render::COMMAND,
     audit::COMMAND,
+    policy::EXPLAIN,
+    policy::REPLAY,
     backup::BACKUP,
     backup::VERIFY,
     backup::RESTORE,

@@ -31,6 +31,7 @@ mod needs;
 mod notify;
 mod openapi;
 mod overload;
+mod policy;
 mod process;
 mod refusals;
 mod rekey;

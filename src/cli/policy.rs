@@ -1,0 +1,98 @@
+//! `policy explain` and `policy replay`: what a policy says, and what it would have said in the past.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use super::audit::PUBLIC_KEY;
+use super::command::{Arguments, CONFIG, Command, Operands, Opt};
+use super::{Exit, load_config, output};
+use crate::access::{Policy, Ruling};
+use crate::audit;
+use crate::name::is_name;
+use crate::rehearsal::{Access, Act, Change, Rehearsal};
+use crate::sync::lock;
+
+pub const EXPLAIN: Command = Command {
+    name: "policy explain",
+    operands: Operands { least: 2, most: 2, ..Operands::some("CLIENT NAME") },
+    options: &[POLICY, CONFIG],
+    summary: "say whether CLIENT may read and change the secret NAME, and which rule decides that",
+    run: explain,
+};
+
+pub const REPLAY: Command = Command {
+    name: "policy replay",
+    operands: Operands::some("POLICY [FILE...]").with(&AUDIT),
+    options: &[AUDIT, PUBLIC_KEY],
+    summary: "say who would have lost or gained what, if POLICY had been in force; more FILEs go on from --audit's",
+    run: replay,
+};
+
+const POLICY: Opt =
+    Opt { name: "policy", value: Some("FILE"), summary: "the policy (default: the one that the configuration names)" };
+
+const AUDIT: Opt = Opt {
+    name: "audit",
+    value: Some("FILE"),
+    summary: "the audit log: one file and the closed segments beside it, or the oldest of several",
+};
+
+fn explain(arguments: &Arguments) -> Result<(), Exit> {
+    let [client, name] = [0, 1].map(|at| arguments.operands()[at].to_string_lossy());
+    if !is_name(&client) || !is_name(&name) {
+        return Err(Exit::usage("policy explain takes names: 1 to 128 of A-Z a-z 0-9 _ . -"));
+    }
+    let policy = match arguments.path(&POLICY) {
+        Some(path) => load(path)?,
+        None => load(&load_config(arguments.config_path())?.security.rbac_policy_path)?,
+    };
+    let say = |ruling: Ruling, act| {
+        let not = if ruling.permits() { "" } else { " not" };
+        println!("{client} may{not} {act} {name}: {ruling}");
+    };
+    say(policy.on_reading(&client, &name), "read");
+    say(policy.on_changing(&client, &name), "change");
+    Ok(())
+}
+
+fn replay(arguments: &Arguments) -> Result<(), Exit> {
+    let (policy, more) = arguments.operands().split_first().expect("there is at least one");
+    let policy = load(Path::new(policy))?;
+    let files: Vec<PathBuf> =
+        arguments.path(&AUDIT).into_iter().chain(more.iter().map(Path::new)).map(PathBuf::from).collect();
+    let rehearsal = Mutex::new(Rehearsal::default());
+    let watch = |line: &audit::Line| lock(&rehearsal).watch(line);
+    let report = audit::verify_watched(&files, arguments.path(&PUBLIC_KEY), None, &watch)?;
+    let rehearsal = lock(&rehearsal);
+
+    let changes: Vec<Change> = rehearsal.changes(&policy).collect();
+    if !changes.is_empty() {
+        let heading = ["", "CLIENT", "ACT", "SECRET", "TIMES", "LAST", "BECAUSE"];
+        output::print_table(heading, changes.iter().map(row))?;
+        println!();
+    }
+    let lost = changes.iter().filter(|change| change.past.permitted).count();
+    let (all, gained) = (rehearsal.count(), changes.len() - lost);
+    println!("of {all} accesses {lost} would have been lost and {gained} gained");
+    println!("{report}");
+    match lost {
+        0 => Ok(()),
+        _ => Err(Exit { status: 1, why: format!("this policy takes away what was in use: {lost} of {all} accesses") }),
+    }
+}
+
+fn row(change: &Change) -> [String; 7] {
+    let Change { access: Access { client, act }, past, ruling } = change;
+    let verb = if past.permitted { "loses" } else { "gains" };
+    let (act, secret) = match act {
+        Act::Read(secret) => ("read", secret.as_str()),
+        Act::Change(secret) => ("change", secret.as_str()),
+        Act::Administer => ("administer", "-"),
+    };
+    let (times, last) = (past.times.to_string(), past.last.to_the_second());
+    [verb.to_owned(), client.clone(), act.to_owned(), secret.to_owned(), times, last, ruling.to_string()]
+}
+
+fn load(path: &Path) -> Result<Policy, Exit> {
+    Policy::load(path).map_err(Exit::config)
+}
