@@ -7,7 +7,7 @@ lengthen() {
     while lines=$(wc -l <"$DIR/audit/audit.jsonl") && [ "$lines" -lt "$LINES" ]; do
         echo "audit log: $(many "$lines") of $(many "$LINES") lines" >&2
         # What the rate of the last run takes for the rest; a minute at most, to say how far it is.
-        load "$(calc "s = int(($LINES - $lines) / ${RATE:-20000}) + 1; s > 60 ? 60 : s")" 16 report \
+        load "$(calc "((s = int(($LINES - $lines) / ${RATE:-20000}) + 1) > 60) ? 60 : s")" 16 report \
             "$URL/secret/postgres_password" "${AS[@]}"
     done
 }
