@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::pattern::Pattern;
+use crate::strict_toml::written;
 
 /// The policy's answer, and what it rests on. Prints as that reason.
 #[derive(Clone, Copy, Debug)]
@@ -41,16 +42,17 @@ impl Ruling<'_> {
 
 impl fmt::Display for Ruling<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let client = self.client;
+        let entry = |client| format!("[clients.{}]", written(client));
+        let client = entry(self.client);
         match self.grounds {
-            Grounds::Unknown => write!(f, "there is no [clients.{client}]"),
-            Grounds::NoAdministrator => write!(f, "[clients.{client}] is no administrator"),
-            Grounds::Administrator => write!(f, "[clients.{client}] is an administrator"),
-            Grounds::Denied(pattern) => write!(f, "[clients.{client}] denies {pattern}"),
-            Grounds::Allowed(pattern) => write!(f, "[clients.{client}] allows {pattern}"),
-            Grounds::Unmatched => write!(f, "[clients.{client}] allows no such name"),
+            Grounds::Unknown => write!(f, "there is no {client}"),
+            Grounds::NoAdministrator => write!(f, "{client} is no administrator"),
+            Grounds::Administrator => write!(f, "{client} is an administrator"),
+            Grounds::Denied(pattern) => write!(f, "{client} denies {pattern}"),
+            Grounds::Allowed(pattern) => write!(f, "{client} allows {pattern}"),
+            Grounds::Unmatched => write!(f, "{client} allows no such name"),
             Grounds::MentionedBy(other, pattern) => {
-                write!(f, "[clients.{client}] allows no such name, and [clients.{other}] mentions it as {pattern}")
+                write!(f, "{client} allows no such name, and {} mentions it as {pattern}", entry(other))
             }
             Grounds::Unmentioned => f.write_str("default_deny = false, and no rule mentions it"),
         }

@@ -4,6 +4,7 @@ use super::Exit;
 use super::command::{Arguments, Command, Operands};
 use crate::access::Token;
 use crate::name::is_name;
+use crate::strict_toml::written;
 
 pub const COMMAND: Command = Command {
     name: "token",
@@ -19,7 +20,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         return Err(Exit::usage("token takes a client's name: 1 to 128 of A-Z a-z 0-9 _ . -"));
     }
     let token = Token::generate()?;
-    let table = if client.contains('.') { format!("\"{client}\"") } else { client.to_string() };
+    let table = written(&client);
     println!("{}", token.expose());
     println!("{}", policy_line(&token));
     eprintln!(

@@ -18,7 +18,7 @@ use toml::de::DeTable;
 
 use crate::failure::Failure;
 
-pub use table::Table;
+pub use table::{Table, written};
 pub use value::Value;
 
 const MAX_FILE_SIZE: u64 = 1 << 20;

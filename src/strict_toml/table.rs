@@ -138,13 +138,18 @@ impl<'d> Table<'d> {
 
     /// How messages call the table `key`: as its header would be written.
     fn path_of(&self, key: &str) -> String {
-        let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
-        let key = if bare { key.to_owned() } else { format!("\"{}\"", printable(key)) };
+        let key = written(key);
         match self.name.strip_suffix(']') {
             None => format!("[{key}]"),
             Some(parent) => format!("{parent}.{key}]"),
         }
     }
+}
+
+/// `key` as it is written in a file, for messages: within quotes, unless it can do without.
+pub fn written(key: &str) -> String {
+    let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    if bare { key.to_owned() } else { format!("\"{}\"", printable(key)) }
 }
 
 #[cfg(test)]

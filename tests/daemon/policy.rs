@@ -15,6 +15,7 @@ allow = ["*"]
 deny = ["ceo_*"]
 [clients.backend]
 allow = ["jwt_*", "jwt_key"]
+[clients."web.1"]
 [clients.deploy]
 allow = ["staging_*"]
 deny = ["staging_root"]
@@ -43,6 +44,7 @@ fn explain_names_the_rule_that_decides() {
         ),
         ("admin", "ceo_pin", "may not read ceo_pin: [clients.admin] denies ceo_*", "denies ceo_*"),
         ("admin", "db", "may read db: [clients.admin] allows *", "allows *"),
+        ("web.1", "db", "may not read db: [clients.\"web.1\"] allows no such name", "no administrator"),
         ("nobody", "db", "may not read db: there is no [clients.nobody]", "there is no [clients.nobody]"),
     ] {
         let [first, second] = &explain(&site, client, name)[..] else { panic!("two lines for {client} and {name}") };
