@@ -32,9 +32,10 @@ fn started() -> Daemon {
     );
     site.configure("127.0.0.1:0", &policy);
     site.edit("config.toml", "request_timeout_secs = 3600", &format!("unix_socket = {:?}", site.path("sock")));
-    // As the units for systemd and OpenRC do.
+    let unit = include_str!("../../contrib/systemd/jarvis-secretsd.service");
+    let settings = unit.lines().filter_map(|line| line.strip_prefix("Environment=")).flat_map(str::split_whitespace);
     let mut serve = site.command("serve");
-    serve.env("MALLOC_ARENA_MAX", "4").env("MALLOC_MMAP_THRESHOLD_", "131072");
+    serve.envs(settings.map(|setting| setting.split_once('=').unwrap()));
     site.started(serve)
 }
 

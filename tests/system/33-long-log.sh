@@ -16,7 +16,8 @@ chmod 755 "$traced"
 lengthen() {
     BINARY=$direct
     start_daemon
-    curl -sS --no-progress-meter --parallel --parallel-max 16 -o /dev/null -H 'X-Jarvis-Client: db' "$URL/secret/none[1-$(($1 - $(wc -l <"$log")))]"
+    curl -sS --no-progress-meter --parallel --parallel-max 16 -o /dev/null -H 'X-Jarvis-Client: db' \
+        "$URL/secret/none[1-$(($1 - $(wc -l <"$log")))]"
     stop_daemon
     grep -qv '"signature":' "$log" || fail "each line has a signature of its own"
     [ "$(wc -l <"$log")" -ge "$1" ] || fail "the log has only $(wc -l <"$log") lines"
