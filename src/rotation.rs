@@ -35,10 +35,11 @@ pub struct Due {
 pub fn due(vault: &Vault) -> Due {
     let now = vault.now();
     let mut due = Due { auto: Vec::new(), manual: Vec::new() };
-    for listed in vault.list(|_, version| version.expires_at <= now) {
+    for listed in vault.list(|_, version| version.is_due(now)) {
         match listed.version.rotation {
             Rotation::Auto => due.auto.push(listed.name),
             Rotation::Manual => due.manual.push(listed.name),
+            Rotation::Off => {}
         }
     }
     due

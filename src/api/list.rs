@@ -38,7 +38,7 @@ pub fn list(call: &mut Call, request: &Request) -> Result<Response, Problem> {
     call.remark(format!("{} names", listed.len()));
     let next = listed.last().filter(|_| are_more).map(|last| last.name.clone());
     let item = |listed: Listed| Item {
-        is_expired: listed.version.expires_at <= now,
+        is_expired: listed.version.is_due(now),
         metadata: Metadata::of(&listed.name, &listed.version),
     };
     Ok(Response::json(&Answer { secrets: listed.into_iter().map(item).collect(), next }))

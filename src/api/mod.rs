@@ -14,6 +14,7 @@ mod problem;
 mod rekey;
 mod rotate;
 mod secret;
+mod settings;
 mod versions;
 
 use std::sync::Arc;
@@ -58,7 +59,7 @@ struct Route {
 }
 
 const ROUTES: [Route; 10] = [
-    Route { path: "/secret/{name}", allow: "GET, HEAD, DELETE" },
+    Route { path: "/secret/{name}", allow: "GET, HEAD, PATCH, DELETE" },
     Route { path: "/secret/{name}/versions", allow: "GET, HEAD" },
     Route { path: "/secret", allow: "POST" },
     Route { path: "/secrets", allow: "GET, HEAD, POST" },
@@ -116,6 +117,9 @@ impl Api {
             },
             (POST) ["/secret"] => {
                 self.audited(request, peer, Event::CreateSecret, |call| secret::create(call, request, body))
+            },
+            (PATCH) ["/secret/{name}", name: String] => {
+                self.audited(request, peer, Event::ConfigureSecret, |call| settings::change(call, request, &name, body))
             },
             (DELETE) ["/secret/{name}", name: String] => {
                 self.audited(request, peer, Event::DeleteSecret, |call| secret::delete(call, request, &name))

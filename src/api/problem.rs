@@ -2,6 +2,7 @@
 
 use rouille::Response;
 
+use super::settings;
 use crate::access::{CLIENT_HEADER, IdentityErrorKind};
 use crate::audit::{AuditFailure, Outcome};
 use crate::http::refusal;
@@ -108,6 +109,12 @@ impl From<Refused> for Problem {
                 let message = format!("the current version is not as If-Match or If-None-Match says: {names}");
                 Self::new(412, "precondition_failed", message)
             }
+            Refused::TooManyLabels(name) => settings::too_many_labels(&name),
+            refused @ Refused::Pending(_) => Self {
+                header: Some(("Retry-After", "1".to_owned())),
+                ..Self::new(409, "rotation_pending", format!("{refused}; try again"))
+            },
+            refused @ Refused::NotPending(_) => Self::new(409, "rotation_superseded", refused.to_string()),
             refused @ Refused::WrongKey => Self::internal(format!("{refused}; nothing was changed")),
             Refused::Storage(why) => {
                 let message = format!("the vault cannot be written: {why}; nothing was changed");

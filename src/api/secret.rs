@@ -8,23 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::call::Call;
 use super::json::{self, Object};
 use super::problem::Problem;
+use super::settings::Form;
 use super::{Metadata, Query, conditions};
 use crate::clock::Timestamp;
-use crate::generator::Generator;
-use crate::secret::{Plaintext, Wiped};
+use crate::secret::Wiped;
 use crate::vault::{MAX_VALUE, Missing, New, Opened, Rotation, Sight, Wish};
 
 const FORM: &str =
-    r#"{"name":"…","value":"…"} or {"name":"…","generate":true}, optionally with "rotation":"auto" or "manual""#;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewVersion {
-    name: String,
-    value: Option<Plaintext>,
-    generate: Option<Generator>,
-    rotation: Option<Rotation>,
-}
+    r#"{"name":"…","value":"…"} or {"name":"…","generate":true}, optionally with settings such as "rotation":"auto""#;
 
 /// Several of them.
 const FORM_OF_ALL: &str =
@@ -45,7 +36,7 @@ pub fn create_all(call: &mut Call, request: &Request, body: &[u8]) -> Result<Res
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct All {
-        secrets: Vec<Object<NewVersion>>,
+        secrets: Vec<Object<Form>>,
     }
     #[derive(Serialize)]
     struct Answer {
@@ -56,24 +47,24 @@ pub fn create_all(call: &mut Call, request: &Request, body: &[u8]) -> Result<Res
         return Err(Problem::bad_request(format!("at least one secret is needed: {FORM_OF_ALL}")));
     }
     let mut names = BTreeSet::new();
-    if let Some(Object(twice)) = secrets.iter().find(|Object(new)| !names.insert(&new.name)) {
-        call.require_change(&twice.name)?;
-        return Err(Problem::bad_request(format!("{} stands there more than once", twice.name)));
+    for Object(new) in &secrets {
+        let name = named(new)?;
+        if !names.insert(name) {
+            call.require_change(name)?;
+            return Err(Problem::bad_request(format!("{name} stands there more than once")));
+        }
     }
     let secrets = make(call, request, secrets.into_iter().map(|Object(new)| new))?;
     Ok(Response::json(&Answer { secrets }))
 }
 
 /// Makes these versions, of different secrets, or none of them.
-fn make(
-    call: &mut Call,
-    request: &Request,
-    wanted: impl IntoIterator<Item = NewVersion>,
-) -> Result<Vec<Metadata>, Problem> {
+fn make(call: &mut Call, request: &Request, wanted: impl IntoIterator<Item = Form>) -> Result<Vec<Metadata>, Problem> {
     let mut versions = Vec::new();
     for new in wanted {
-        call.require_change(&new.name)?;
-        versions.push(new.checked()?);
+        let name = named(&new)?;
+        call.require_change(name)?;
+        versions.push(checked(new)?);
     }
     if versions.len() > 1 {
         call.about_several();
@@ -83,30 +74,41 @@ fn make(
     Ok(made.collect())
 }
 
-impl NewVersion {
-    /// Has the value made, if that is what is wanted, and looks whether it can be stored.
-    fn checked(self) -> Result<New, Problem> {
-        let Self { name, value, generate, rotation } = self;
-        let (value, rotation) = match (value, &generate) {
-            // What a person supplied is theirs to replace, unless they say otherwise.
-            (Some(value), None) => (value, rotation.unwrap_or(Rotation::Manual)),
-            (None, Some(generator)) => {
-                let value = generator.generate().map_err(|why| Problem::internal(why.to_string()))?;
-                (value, rotation.unwrap_or(Rotation::Auto))
-            }
-            _ => {
-                let why = format!("{name}: exactly one of value and generate is needed: {FORM}");
-                return Err(Problem::bad_request(why));
-            }
-        };
-        match value.expose().len() {
-            0 => Err(Problem::bad_request(format!("{name}: a value must not be empty"))),
-            length if length > MAX_VALUE => {
-                let why = format!("{name}: a value has at most {MAX_VALUE} bytes, this one has {length}");
-                Err(Problem::too_large(why))
-            }
-            _ => Ok(New { name, value, rotation, generator: generate }),
+fn named(new: &Form) -> Result<&str, Problem> {
+    new.name
+        .as_deref()
+        .ok_or_else(|| Problem::bad_request(format!("a name is missing; what is sent has the form {FORM}")))
+}
+
+/// Has the value made, if that is what is wanted, and looks whether it can be stored.
+fn checked(mut new: Form) -> Result<New, Problem> {
+    let name = named(&new)?.to_owned();
+    let mut patch = new.patch()?;
+    // Which of the two a version is made by, it says itself.
+    let (rotation, generator) = (patch.rotation.take(), patch.generator.take().flatten());
+    let (value, rotation, generator) = match (new.value, new.generate) {
+        // What a person supplied is theirs to replace, unless they say otherwise.
+        (Some(value), None) => (value, rotation.unwrap_or(Rotation::Manual), generator),
+        (None, Some(generate)) if generator.is_none() => {
+            let value = generate.generate().map_err(|why| Problem::internal(why.to_string()))?;
+            (value, rotation.unwrap_or(Rotation::Auto), Some(generate))
         }
+        (None, Some(_)) => {
+            let why = format!("{name}: generate says how the next value is made too, so generator is left out");
+            return Err(Problem::bad_request(why));
+        }
+        _ => {
+            let why = format!("{name}: exactly one of value and generate is needed: {FORM}");
+            return Err(Problem::bad_request(why));
+        }
+    };
+    match value.expose().len() {
+        0 => Err(Problem::bad_request(format!("{name}: a value must not be empty"))),
+        length if length > MAX_VALUE => {
+            let why = format!("{name}: a value has at most {MAX_VALUE} bytes, this one has {length}");
+            Err(Problem::too_large(why))
+        }
+        _ => Ok(New { name, value, rotation, generator, patch }),
     }
 }
 

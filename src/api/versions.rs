@@ -1,4 +1,4 @@
-//! `/secret/{name}/versions`: which versions of a secret can be read.
+//! `/secret/{name}/versions`: a secret's settings, and which of its versions can be read.
 
 use rouille::{Request, Response};
 use serde::Serialize;
@@ -6,17 +6,16 @@ use serde::Serialize;
 use super::Query;
 use super::call::Call;
 use super::problem::Problem;
+use super::settings::InForce;
 use crate::clock::Timestamp;
-use crate::vault::Rotation;
+use crate::vault::{Description, Readable, Rotation};
 
-/// `GET /secret/{name}/versions`: those that can be read, the newest first, without values.
+/// `GET /secret/{name}/versions`: the settings, and the versions that can be read, the newest first, without values.
 pub fn versions(call: &mut Call, request: &Request, name: &str) -> Result<Response, Problem> {
     call.require_read(name)?;
     Query::of(request, &[])?;
-    let readable = call.api.vault.versions(name);
-    if readable.is_empty() {
-        return Err(Problem::not_found(format!("there is no secret {name}")));
-    }
+    let described = call.api.vault.describe(name);
+    let described = described.ok_or_else(|| Problem::not_found(format!("there is no secret {name}")))?;
     #[derive(Serialize)]
     struct Item {
         kid: String,
@@ -27,12 +26,20 @@ pub fn versions(call: &mut Call, request: &Request, name: &str) -> Result<Respon
         readable_until: Option<Timestamp>,
         rotation: Rotation,
     }
+    /// One that was made, and is not yet to be read.
+    #[derive(Serialize)]
+    struct Pending {
+        kid: String,
+        created_at: Timestamp,
+    }
     #[derive(Serialize)]
     struct Answer<'a> {
         name: &'a str,
+        settings: InForce,
         versions: Vec<Item>,
+        pending: Option<Pending>,
     }
-    let item = |readable: crate::vault::Readable| Item {
+    let item = |readable: Readable| Item {
         kid: readable.version.kid.of(name),
         created_at: readable.version.created_at,
         expires_at: readable.version.expires_at,
@@ -40,6 +47,12 @@ pub fn versions(call: &mut Call, request: &Request, name: &str) -> Result<Respon
         readable_until: readable.until,
         rotation: readable.version.rotation,
     };
-    call.remark(format!("{} versions", readable.len()));
-    Ok(Response::json(&Answer { name, versions: readable.into_iter().map(item).collect() }))
+    let Description { current, versions, pending, settings } = described;
+    call.remark(format!("{} versions", versions.len()));
+    Ok(Response::json(&Answer {
+        name,
+        settings: InForce::of(settings, &current, call.api.vault.lifetimes()),
+        versions: versions.into_iter().map(item).collect(),
+        pending: pending.map(|version| Pending { kid: version.kid.of(name), created_at: version.created_at }),
+    }))
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kid::Kid;
 use super::seal::Tag;
+use super::settings::Settings;
 use crate::clock::Timestamp;
 use crate::generator::Generator;
 
@@ -16,10 +17,12 @@ pub enum Rotation {
     Auto,
     /// A person supplied the value: it is reported when due, and never overwritten by the schedule.
     Manual,
+    /// It lives until somebody replaces it: it is never due.
+    Off,
 }
 
 /// What a version is, apart from its value.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
     /// Its id among the secret's versions.
     pub kid: Kid,
@@ -31,6 +34,13 @@ pub struct Version {
     pub rotation: Rotation,
     /// How the next value is made; none: the default way.
     pub generator: Option<Box<Generator>>,
+}
+
+impl Version {
+    /// Whether it is past its day.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.rotation != Rotation::Off && self.expires_at <= now
+    }
 }
 
 /// One change of the vault: what a record holds, besides a value.
@@ -46,12 +56,33 @@ pub enum Change {
         /// Until when the version that was current before stays readable.
         previous_until: Timestamp,
     },
+    /// A secret has these settings from here on; they stand for all of them.
+    Configure {
+        /// The secret.
+        name: String,
+        /// Its settings.
+        settings: Settings,
+        /// Whether the schedule may replace its current version.
+        rotation: Rotation,
+        /// How the next value is made; none: the default way.
+        generator: Option<Box<Generator>>,
+        /// When its current version is due.
+        expires_at: Timestamp,
+    },
+    /// A version is made that nobody can read yet: it becomes the current one by a [`Put`](Self::Put) of the same id, or is
+    /// destroyed.
+    Prepare {
+        /// The secret.
+        name: String,
+        /// The version.
+        version: Version,
+    },
     /// A secret is deleted, with all its versions.
     Delete {
         /// The secret.
         name: String,
     },
-    /// One version, its grace over, is destroyed.
+    /// One version is destroyed: its grace is over, or it never became current.
     Destroy {
         /// The secret.
         name: String,
@@ -103,6 +134,10 @@ pub struct Fields {
     name: Option<String>,
     version: Option<Version>,
     previous_until: Option<Timestamp>,
+    settings: Option<Settings>,
+    rotation: Option<Rotation>,
+    generator: Option<Box<Generator>>,
+    expires_at: Option<Timestamp>,
     kid: Option<Kid>,
     kids: Option<Vec<Kid>>,
     through: Option<u64>,
@@ -114,6 +149,8 @@ pub struct Fields {
 #[serde(rename_all = "snake_case")]
 enum Kind {
     Put,
+    Configure,
+    Prepare,
     Delete,
     Destroy,
     Spent,
@@ -136,6 +173,14 @@ impl Fields {
                 version: there(self.version, "version")?,
                 previous_until: there(self.previous_until, "previous_until")?,
             },
+            Kind::Configure => Change::Configure {
+                name: name?,
+                settings: there(self.settings, "settings")?,
+                rotation: there(self.rotation, "rotation")?,
+                generator: self.generator,
+                expires_at: there(self.expires_at, "expires_at")?,
+            },
+            Kind::Prepare => Change::Prepare { name: name?, version: there(self.version, "version")? },
             Kind::Delete => Change::Delete { name: name? },
             Kind::Destroy => Change::Destroy { name: name?, kid: there(self.kid, "kid")? },
             Kind::Spent => Change::Spent { name: name?, kids: there(self.kids, "kids")? },
@@ -153,9 +198,9 @@ impl Change {
     /// The secret that it is about (empty for a snapshot), and the version, if it is about one.
     pub fn subject(&self) -> (&str, Option<Kid>) {
         match self {
-            Self::Put { name, version, .. } => (name, Some(version.kid)),
+            Self::Put { name, version, .. } | Self::Prepare { name, version } => (name, Some(version.kid)),
             Self::Destroy { name, kid } => (name, Some(*kid)),
-            Self::Delete { name } | Self::Spent { name, .. } => (name, None),
+            Self::Configure { name, .. } | Self::Delete { name } | Self::Spent { name, .. } => (name, None),
             Self::Snapshot { .. } => ("", None),
         }
     }
@@ -164,6 +209,8 @@ impl Change {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Put { .. } => "put",
+            Self::Configure { .. } => "configure",
+            Self::Prepare { .. } => "prepare",
             Self::Delete { .. } => "delete",
             Self::Destroy { .. } => "destroy",
             Self::Spent { .. } => "spent",

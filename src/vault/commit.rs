@@ -14,7 +14,7 @@ use super::plan::{Plan, Planned, Value};
 use super::record::{Link, Sealed};
 use super::seal::MAX_SEALS;
 use super::{Log, Vault};
-use crate::audit::{AuditFailure, Entry};
+use crate::audit::{AuditFailure, Entry, Event};
 use crate::failure::Failure;
 use crate::secret::Plaintext;
 use crate::sync::lock;
@@ -123,20 +123,25 @@ impl Vault {
                 Value::None => Plaintext::new(String::new()),
                 Value::Given(value) => value,
                 Value::Generated(generator) => generator.generate()?,
+                Value::Kept(record) => Plaintext::new(self.record_value(&record)?.value().to_owned()),
             };
             let more = changes.peek().is_some_and(|(_, next)| next.order == order);
             let metadata = Metadata { audited, more, change: &change };
             let record = Sealed::seal(&self.key, (seq, batch.link), &metadata, value.expose())?;
             let (name, kid) = change.subject();
             let kid = kid.map(|kid| kid.of(name));
+            // Settings may come with a new version, and that is what the order's own event is about.
+            let event =
+                if matches!(change, Change::Configure { .. }) { Event::ConfigureSecret } else { entries[order].event };
             batch.entries.push(Entry {
+                event,
                 secret_name: Some(name.to_owned()),
                 kid,
                 vault_seq: Some(seq),
                 ..entries[order].clone()
             });
             let version = match &change {
-                Change::Put { version, .. } => Some(version.clone()),
+                Change::Put { version, .. } | Change::Prepare { version, .. } => Some(version.clone()),
                 _ => None,
             };
             batch.done.push((order, Done { name: name.to_owned(), version, destroyed: destroys }));

@@ -113,12 +113,12 @@ impl Vault {
         }
     }
 
-    /// Writes the header and, sealed anew, all versions that change number `start.seq` left.
+    /// Writes the header and, sealed anew, all versions and settings that change number `start.seq` left.
     fn write_snapshot(&self, header: &Header, start: &End, successor: &mut Successor) -> Result<End, Failure> {
         // In the order of their numbers. Sorting them at the end would keep a processor busy for long.
         let mut live = BTreeMap::new();
         self.walk(
-            |_, versions, items| items.extend(versions.iter().map(|kept| kept.record.clone())),
+            |_, secret, items| items.extend(secret.records().cloned()),
             // What was made after the start is copied with the old file's tail.
             |records| {
                 let made_before = records.into_iter().filter(|record| record.seq <= start.seq);

@@ -56,8 +56,8 @@ impl Contents {
         let mut kids = BTreeSet::new();
         let mut from = Some(String::new());
         while let Some(start) = from {
-            let page = self.0.state.page(&start, usize::MAX, |name, versions, items: &mut Vec<String>| {
-                items.extend(versions.iter().map(|kept| kept.version.kid.of(name)));
+            let page = self.0.state.page(&start, usize::MAX, |name, secret, items: &mut Vec<String>| {
+                items.extend(secret.versions.iter().map(|kept| kept.version.kid.of(name)));
             });
             kids.extend(page.items);
             from = page.next;

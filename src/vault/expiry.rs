@@ -16,8 +16,8 @@ impl Vault {
         let now = self.clock.now();
         let mut expired = Vec::new();
         self.walk(
-            |name, versions, items| {
-                let gone = state::destroyable(versions, now);
+            |name, secret, items| {
+                let gone = state::destroyable(&secret.versions, now);
                 items.extend(gone.map(|kept| (name.to_owned(), kept.version.clone())));
             },
             |items| expired.extend(items),

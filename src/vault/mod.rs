@@ -19,6 +19,7 @@ mod plan;
 mod record;
 mod rekey;
 mod seal;
+mod settings;
 mod state;
 mod store;
 mod survey;
@@ -34,9 +35,10 @@ pub use load::{LoadError, Unaudited};
 pub use master_key::{KeyFile, KeyInForce, MasterKeySource, is_under};
 pub use order::{Answer, Condition, Done, New, Order, Refused, Wish};
 pub use seal::{KeyBytes, SealStats};
+pub use settings::{MAX_LABELS, Patch, Settings};
 pub use state::Missing;
 pub use store::{FileStore, Store};
-pub use survey::{Census, Listed, Place, Readable};
+pub use survey::{Census, Description, Listed, Place, Readable};
 
 use crate::audit::AuditLog;
 use crate::clock::{Clock, Timestamp};
@@ -101,7 +103,7 @@ struct Trouble {
 pub struct Stats {
     /// Bytes of the file.
     pub bytes: AtomicU64,
-    /// Records that hold a version which is still there.
+    /// Records that hold a version which is still there, or a secret's settings.
     pub live_records: AtomicU64,
     /// Records that hold nothing any more.
     pub dead_records: AtomicU64,
@@ -118,7 +120,7 @@ pub struct Stats {
 impl Stats {
     fn publish(&self, end: &End, state: &State) {
         self.bytes.store(end.length, Ordering::Relaxed);
-        self.live_records.store(state.version_count, Ordering::Relaxed);
+        self.live_records.store(state.live_records, Ordering::Relaxed);
         self.dead_records.store(end.dead_records(state), Ordering::Relaxed);
         self.dead_bytes.store(end.dead_bytes(state), Ordering::Relaxed);
     }
@@ -126,7 +128,7 @@ impl Stats {
 
 impl End {
     fn dead_records(&self, state: &State) -> u64 {
-        self.records.saturating_sub(self.overhead_records + state.version_count)
+        self.records.saturating_sub(self.overhead_records + state.live_records)
     }
 
     fn dead_bytes(&self, state: &State) -> u64 {
@@ -153,6 +155,14 @@ impl Vault {
         let record = kept.record.clone();
         drop(state);
         Ok(Sight { kid: kid.of(name), expires_at, record })
+    }
+
+    /// Finds the version of `name` that was prepared, which no client gets.
+    pub fn find_pending(&self, name: &str) -> Option<Sight> {
+        let state = lock(&self.state);
+        let kept = state.secret(name)?.pending()?;
+        let Version { kid, expires_at, .. } = kept.version;
+        Some(Sight { kid: kid.of(name), expires_at, record: kept.record.clone() })
     }
 
     /// Opens a version that was found. What it returns is wiped when it is dropped.
@@ -207,6 +217,11 @@ impl Vault {
     /// What was sealed and opened with the data key.
     pub fn seal_stats(&self) -> &SealStats {
         &self.key.key.stats
+    }
+
+    /// How long versions live whose secret has no settings of its own.
+    pub fn lifetimes(&self) -> Lifetimes {
+        self.lifetimes
     }
 
     /// The time by the clock that this vault goes by.

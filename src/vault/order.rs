@@ -1,6 +1,7 @@
 //! What can be asked of a vault, and what the answer is.
 
 use super::change::{Rotation, Version};
+use super::settings::Patch;
 use crate::audit::Entry;
 use crate::generator::Generator;
 use crate::secret::Plaintext;
@@ -23,6 +24,34 @@ pub enum Wish {
         /// The versions.
         versions: Vec<New>,
     },
+    /// Change the settings of a secret, and leave its value as it is.
+    Configure {
+        /// The secret.
+        name: String,
+        /// What is to be changed.
+        patch: Patch,
+    },
+    /// Store a version that nobody can read yet, beside the current one.
+    Prepare {
+        /// The secret, which must have no such version already.
+        name: String,
+        /// The value.
+        value: Plaintext,
+    },
+    /// Make the version that was [prepared](Self::Prepare) the current one.
+    Promote {
+        /// The secret.
+        name: String,
+        /// The version's id.
+        kid: String,
+    },
+    /// Destroy the version that was [prepared](Self::Prepare).
+    Discard {
+        /// The secret.
+        name: String,
+        /// The version's id.
+        kid: String,
+    },
     /// Destroy a secret with all its versions.
     Delete {
         /// The secret.
@@ -40,6 +69,11 @@ pub enum Wish {
         /// Secret and version, of one secret the oldest first, as [`Vault::expired_versions`] lists them.
         versions: Vec<(String, Version)>,
     },
+    /// Destroy all versions of a secret but the current one, whether or not their grace is over.
+    Retire {
+        /// The secret.
+        name: String,
+    },
 }
 
 /// A version that is to be made.
@@ -52,6 +86,8 @@ pub struct New {
     pub rotation: Rotation,
     /// How the next value is made; none: the default way.
     pub generator: Option<Generator>,
+    /// What is to be changed of the secret's other settings.
+    pub patch: Patch,
 }
 
 /// What must hold when the change is made: `If-Match` and `If-None-Match` of RFC 9110, kids being the entity tags.
@@ -77,7 +113,7 @@ impl Condition {
 pub struct Done {
     /// The secret.
     pub name: String,
-    /// The new version; none if the change was a destruction.
+    /// The version that the change is about; none if it is about all of a secret.
     pub version: Option<Version>,
     /// How many versions were destroyed.
     pub destroyed: usize,
@@ -90,6 +126,12 @@ pub enum Refused {
     NotFound(String),
     /// The condition does not hold for these secrets.
     PreconditionFailed(Vec<String>),
+    /// This secret would have more than [`MAX_LABELS`](super::MAX_LABELS) labels.
+    TooManyLabels(String),
+    /// This secret has a version already that was prepared and is not decided on.
+    Pending(String),
+    /// This secret has no such version that was prepared: somebody has replaced or deleted it meanwhile.
+    NotPending(String),
     /// The vault is not under the master key that was said to be the present one.
     WrongKey,
     /// The vault's file cannot be written; nothing was changed.
@@ -107,6 +149,11 @@ impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NotFound(name) => write!(f, "there is no secret {name}"),
+            Self::TooManyLabels(name) => write!(f, "{name} would have too many labels"),
+            Self::Pending(name) => write!(f, "a rotation of {name} is under way"),
+            Self::NotPending(name) => {
+                write!(f, "the new version of {name} is no longer there: somebody has set another value or deleted it")
+            }
             Self::PreconditionFailed(names) => write!(f, "the condition does not hold for {}", names.join(", ")),
             Self::WrongKey => f.write_str("this is not the master key that the vault is under"),
             Self::Storage(why) | Self::Audit { why, .. } => f.write_str(why),

@@ -3,12 +3,15 @@
 //! Each order sees what the ones before it will have done, so that one batch comes to the same as its orders one by one.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::Lifetimes;
 use super::change::{Change, Rotation, Version};
 use super::kid::Kid;
 use super::order::{Answer, Condition, New, Order, Refused, Wish};
-use super::state::State;
+use super::record::Sealed;
+use super::settings::{Patch, Settings};
+use super::state::{self, Secret, State};
 use crate::audit::Entry;
 use crate::clock::Timestamp;
 use crate::generator::Generator;
@@ -44,15 +47,29 @@ pub enum Value {
     Given(Plaintext),
     /// It is to be made, outside of the lock.
     Generated(Generator),
+    /// It is that of another record.
+    Kept(Arc<Sealed>),
 }
 
 /// What a secret will be once the changes planned so far are made.
+#[derive(Default)]
 struct Outlook {
     current: Option<Version>,
-    versions: usize,
+    settings: Settings,
+    pending: Option<Pending>,
+    /// The versions that are no longer current, the oldest first.
+    old: VecDeque<Kid>,
+    /// How many of those, from the oldest on, may be destroyed.
+    destroyable: usize,
+    /// The last id that was given out in this batch.
     newest: Option<Kid>,
-    /// The versions that may be destroyed, the oldest first; none: nobody asked yet.
-    destroyable: Option<VecDeque<Kid>>,
+}
+
+/// A version that was prepared.
+struct Pending {
+    version: Version,
+    /// None: it is among the changes planned so far.
+    record: Option<Arc<Sealed>>,
 }
 
 impl Plan {
@@ -81,9 +98,27 @@ impl Planner<'_> {
         match wish {
             Wish::Put { versions } => {
                 self.check(versions.iter().map(|new| new.name.as_str()), condition)?;
-                for New { name, value, rotation, generator } in versions {
-                    self.put(order, name, Value::Given(value), rotation, generator.map(Box::new));
+                for New { name, patch, .. } in &versions {
+                    self.check_room(name, patch)?;
                 }
+                for New { name, value, rotation, generator, patch } in versions {
+                    self.put(order, &name, Value::Given(value), rotation, generator.map(Box::new));
+                    self.configure(order, name, patch);
+                }
+            }
+            Wish::Configure { name, patch } => {
+                self.check([name.as_str()], condition)?;
+                if self.outlook(&name).current.is_none() {
+                    return Err(Refused::NotFound(name));
+                }
+                self.check_room(&name, &patch)?;
+                self.configure(order, name, patch);
+            }
+            Wish::Prepare { name, value } => self.prepare(order, name, value)?,
+            Wish::Promote { name, kid } => self.promote(order, name, &kid)?,
+            Wish::Discard { name, kid } => {
+                let Pending { version, .. } = self.take_pending(&name, &kid)?;
+                self.destroy(order, name, version.kid, 0);
             }
             Wish::Delete { name } => {
                 self.check([name.as_str()], condition)?;
@@ -91,8 +126,8 @@ impl Planner<'_> {
                 if outlook.current.take().is_none() {
                     return Err(Refused::NotFound(name));
                 }
-                let destroys = std::mem::take(&mut outlook.versions);
-                outlook.destroyable = Some(VecDeque::new());
+                let destroys = outlook.old.len() + 1;
+                *outlook = Outlook { newest: outlook.newest, ..Outlook::default() };
                 self.changes.push(Planned { order, change: Change::Delete { name }, value: Value::None, destroys });
             }
             Wish::Rotate { names, only_due } => {
@@ -105,7 +140,24 @@ impl Planner<'_> {
             }
             Wish::Destroy { versions } => {
                 for (name, version) in versions {
-                    self.destroy(order, name, version.kid);
+                    let outlook = self.outlook(&name);
+                    // Who came first may have destroyed it already, or the whole secret.
+                    if outlook.destroyable > 0 && outlook.old.front() == Some(&version.kid) {
+                        outlook.destroyable -= 1;
+                        outlook.old.pop_front();
+                        self.destroy(order, name, version.kid, 1);
+                    }
+                }
+            }
+            Wish::Retire { name } => {
+                self.check([name.as_str()], condition)?;
+                let outlook = self.outlook(&name);
+                if outlook.current.is_none() {
+                    return Err(Refused::NotFound(name));
+                }
+                outlook.destroyable = 0;
+                for kid in std::mem::take(&mut outlook.old) {
+                    self.destroy(order, name.clone(), kid, 1);
                 }
             }
         }
@@ -126,54 +178,126 @@ impl Planner<'_> {
     fn rotate(&mut self, order: usize, name: String, only_due: bool) {
         let now = self.now;
         let Some(current) = &self.outlook(&name).current else { return };
-        if only_due && (current.rotation == Rotation::Manual || current.expires_at > now) {
+        if only_due && (current.rotation != Rotation::Auto || current.expires_at > now) {
             return;
         }
         let (rotation, generator) = (current.rotation, current.generator.clone());
         let value = Value::Generated(generator.as_deref().cloned().unwrap_or_default());
-        self.put(order, name, value, rotation, generator);
+        self.put(order, &name, value, rotation, generator);
     }
 
-    fn put(&mut self, order: usize, name: String, value: Value, rotation: Rotation, generator: Option<Box<Generator>>) {
+    fn put(&mut self, order: usize, name: &str, value: Value, rotation: Rotation, generator: Option<Box<Generator>>) {
+        let version = self.version(name, rotation, generator);
+        self.make_current(order, name.to_owned(), version, value);
+    }
+
+    /// A version made now, with an id that was never used.
+    fn version(&mut self, name: &str, rotation: Rotation, generator: Option<Box<Generator>>) -> Version {
         let (now, lifetimes, state) = (self.now, self.lifetimes, self.state);
-        let outlook = self.outlook(&name);
+        let outlook = self.outlook(name);
         let kid = match outlook.newest {
             Some(newest) => newest.next(),
-            None => state.unused_kid(&name, now),
+            None => state.unused_kid(name, now),
         };
-        let expires_at = now.plus_days(lifetimes.rotation_days);
-        let version = Version { kid, created_at: now, expires_at, rotation, generator };
         outlook.newest = Some(kid);
-        outlook.current = Some(version.clone());
-        outlook.versions += 1;
-        let previous_until = now.plus_days(lifetimes.grace_days);
+        let days = outlook.settings.rotation_days.unwrap_or(lifetimes.rotation_days);
+        Version { kid, created_at: now, expires_at: now.plus_days(days), rotation, generator }
+    }
+
+    fn make_current(&mut self, order: usize, name: String, version: Version, value: Value) {
+        let (now, lifetimes) = (self.now, self.lifetimes);
+        let outlook = self.outlook(&name);
+        let previous_until = now.plus_days(outlook.settings.grace_days.unwrap_or(lifetimes.grace_days));
+        outlook.pending = None;
+        outlook.old.extend(outlook.current.replace(version.clone()).map(|previous| previous.kid));
         let change = Change::Put { name, version, previous_until };
         self.changes.push(Planned { order, change, value, destroys: 0 });
     }
 
-    fn destroy(&mut self, order: usize, name: String, kid: Kid) {
-        let (now, state) = (self.now, self.state);
+    fn check_room(&mut self, name: &str, patch: &Patch) -> Result<(), Refused> {
+        let fits = patch.fits(&self.outlook(name).settings);
+        if fits { Ok(()) } else { Err(Refused::TooManyLabels(name.to_owned())) }
+    }
+
+    fn configure(&mut self, order: usize, name: String, patch: Patch) {
+        let lifetimes = self.lifetimes;
         let outlook = self.outlook(&name);
-        let destroyable = outlook.destroyable.get_or_insert_with(|| state.destroyable_of(&name, now).collect());
-        // Who came first may have destroyed it already, or the whole secret.
-        if destroyable.front() == Some(&kid) {
-            destroyable.pop_front();
-            outlook.versions -= 1;
-            self.changes.push(Planned {
-                order,
-                change: Change::Destroy { name, kid },
-                value: Value::None,
-                destroys: 1,
-            });
+        let Some(current) = &mut outlook.current else { return };
+        let (settings_before, version_before) = (outlook.settings.clone(), current.clone());
+        let is_dated_anew = patch.rotation_days.is_some();
+        patch.apply(&mut outlook.settings, current);
+        if is_dated_anew {
+            let days = outlook.settings.rotation_days.unwrap_or(lifetimes.rotation_days);
+            current.expires_at = current.created_at.plus_days(days);
         }
+        if (&outlook.settings, &*current) != (&settings_before, &version_before) {
+            let settings = outlook.settings.clone();
+            let Version { rotation, generator, expires_at, .. } = current.clone();
+            let change = Change::Configure { name, settings, rotation, generator, expires_at };
+            self.changes.push(Planned { order, change, value: Value::None, destroys: 0 });
+        }
+    }
+
+    fn prepare(&mut self, order: usize, name: String, value: Plaintext) -> Result<(), Refused> {
+        let outlook = self.outlook(&name);
+        let Some(current) = &outlook.current else { return Err(Refused::NotFound(name)) };
+        if outlook.pending.is_some() {
+            return Err(Refused::Pending(name));
+        }
+        let (rotation, generator) = (current.rotation, current.generator.clone());
+        let version = self.version(&name, rotation, generator);
+        self.outlook(&name).pending = Some(Pending { version: version.clone(), record: None });
+        let change = Change::Prepare { name, version };
+        self.changes.push(Planned { order, change, value: Value::Given(value), destroys: 0 });
+        Ok(())
+    }
+
+    fn promote(&mut self, order: usize, name: String, kid: &str) -> Result<(), Refused> {
+        let Pending { version, record } = self.take_pending(&name, kid)?;
+        let Some(record) = record else { return Err(Refused::NotPending(name)) };
+        let (lifetimes, outlook) = (self.lifetimes, self.outlook(&name));
+        let days = outlook.settings.rotation_days.unwrap_or(lifetimes.rotation_days);
+        let expires_at = version.created_at.plus_days(days);
+        let current = outlook.current.clone().expect("a version is prepared beside a current one");
+        // The settings may have been changed meanwhile.
+        let version = Version { expires_at, rotation: current.rotation, generator: current.generator, ..version };
+        self.make_current(order, name, version, Value::Kept(record));
+        Ok(())
+    }
+
+    fn take_pending(&mut self, name: &str, kid: &str) -> Result<Pending, Refused> {
+        let pending = &mut self.outlook(name).pending;
+        let taken = pending.take_if(|pending| pending.version.kid.of(name) == kid);
+        taken.ok_or_else(|| Refused::NotPending(name.to_owned()))
+    }
+
+    fn destroy(&mut self, order: usize, name: String, kid: Kid, destroys: usize) {
+        let change = Change::Destroy { name, kid };
+        self.changes.push(Planned { order, change, value: Value::None, destroys });
     }
 
     fn outlook(&mut self, name: &str) -> &mut Outlook {
         if !self.outlooks.contains_key(name) {
-            let current = self.state.current(name).map(|kept| kept.version.clone());
-            let versions = self.state.version_count_of(name);
-            self.outlooks.insert(name.to_owned(), Outlook { current, versions, newest: None, destroyable: None });
+            let outlook = self.state.secret(name).map(|secret| Outlook::of(secret, self.now)).unwrap_or_default();
+            self.outlooks.insert(name.to_owned(), outlook);
         }
         self.outlooks.get_mut(name).expect("inserted above")
+    }
+}
+
+impl Outlook {
+    fn of(secret: &Secret, now: Timestamp) -> Self {
+        let current = secret.current();
+        let pending =
+            secret.pending().map(|kept| Pending { version: kept.version.clone(), record: Some(kept.record.clone()) });
+        let old = secret.versions.iter().take(secret.versions.len() - 1).map(|kept| kept.version.kid);
+        Self {
+            current: Some(current.version.clone()),
+            settings: secret.settings().cloned().unwrap_or_default(),
+            pending,
+            old: old.collect(),
+            destroyable: state::destroyable(&secret.versions, now).count(),
+            newest: None,
+        }
     }
 }

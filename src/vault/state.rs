@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::change::{Change, Version};
 use super::kid::Kid;
 use super::record::Sealed;
+use super::settings::Settings;
 use crate::clock::Timestamp;
 
 /// One version that is still there.
@@ -44,14 +45,25 @@ pub fn destroyable(versions: &VecDeque<Kept>, now: Timestamp) -> impl Iterator<I
     versions.iter().take_while(move |kept| kept.is_gone(now))
 }
 
+/// What is known of one secret. A deleted one stays without versions, for its spent ids.
 #[derive(Default)]
-struct Secret {
-    /// In the order in which they were made; the last one is current.
-    versions: VecDeque<Kept>,
+pub struct Secret {
+    /// In the order in which they became current; the last one is.
+    pub versions: VecDeque<Kept>,
+    /// Boxed, like what follows: most secrets have neither.
+    configured: Option<Box<Configured>>,
+    /// The version that is being made and may become the current one.
+    pending: Option<Box<Kept>>,
     /// Of each second, in order, the last id whose version is destroyed; none of that second up to it must come again. The
     /// ids of a second are given out without a gap, so those before it are destroyed too, or among the versions.
     spent: Vec<Kid>,
     newest: Option<Kid>,
+}
+
+/// Settings, and the record that holds them.
+struct Configured {
+    settings: Settings,
+    record: Arc<Sealed>,
 }
 
 /// All secrets, after change number `seq`.
@@ -59,13 +71,16 @@ struct Secret {
 pub struct State {
     /// The number of the last change.
     pub seq: u64,
-    /// A deleted secret stays here without versions, for its spent ids.
     secrets: BTreeMap<String, Secret>,
     /// Secrets that have a current version.
     pub secret_count: u64,
-    /// Versions of all secrets.
+    /// Versions of all secrets that are or were current.
     pub version_count: u64,
-    /// What the lines of all versions take in the file.
+    /// Versions that are being made.
+    pub pending_count: u64,
+    /// Records that hold a version or settings.
+    pub live_records: u64,
+    /// What their lines take in the file.
     pub live_bytes: u64,
 }
 
@@ -83,27 +98,59 @@ const PAGE: usize = 256;
 impl State {
     /// Makes `change`, which `record` holds, number `record.seq`. Returns what is to be dropped outside of the lock.
     ///
-    /// A change of what is not there does nothing: while a compaction runs, its snapshot may already know of it.
+    /// A change of what is not there does nothing: while a compaction runs, its snapshot may already know of it. Settings
+    /// are the exception, for the version that they were made with may be gone and the next one still to come.
     pub fn apply(&mut self, change: Change, record: Arc<Sealed>) -> Vec<Kept> {
         self.seq = self.seq.max(record.seq);
         match change {
             Change::Put { name, version, previous_until } => {
+                // It becomes this version now, unless somebody was faster: then it has come too late.
+                let garbage = self.drop_pending(&name, |_| true);
+                self.gain(&record);
+                self.version_count += 1;
                 let secret = self.secrets.entry(name).or_default();
                 match secret.versions.back_mut() {
                     Some(previous) => previous.readable_until = Some(previous_until),
                     None => self.secret_count += 1,
                 }
                 secret.newest = secret.newest.max(Some(version.kid));
-                self.version_count += 1;
-                self.live_bytes += record.line_length();
+                if let Some(late) = garbage.iter().find(|late| late.version.kid != version.kid) {
+                    secret.spend(late.version.kid);
+                }
                 if secret.versions.is_empty() {
                     // Most secrets have one version, and by itself the first would take the room of four.
                     secret.versions.reserve_exact(1);
                 }
                 secret.versions.push_back(Kept { version, readable_until: None, record });
+                garbage
+            }
+            Change::Configure { name, settings, rotation, generator, expires_at } => {
+                self.gain(&record);
+                let secret = self.secrets.entry(name).or_default();
+                if let Some(current) = secret.versions.back_mut() {
+                    let version = Version { rotation, generator, expires_at, ..current.version };
+                    current.version = version;
+                }
+                let before = secret.configured.replace(Box::new(Configured { settings, record }));
+                self.lose(before.iter().map(|before| &before.record));
                 Vec::new()
             }
-            Change::Delete { name } => self.remove(&name, |_| true),
+            Change::Prepare { name, version } => {
+                let garbage = self.drop_pending(&name, |_| true);
+                self.gain(&record);
+                self.pending_count += 1;
+                let secret = self.secrets.entry(name).or_default();
+                secret.newest = secret.newest.max(Some(version.kid));
+                secret.pending = Some(Box::new(Kept { version, readable_until: None, record }));
+                garbage
+            }
+            Change::Delete { name } => {
+                if let Some(secret) = self.secrets.get_mut(&name) {
+                    let configured = secret.configured.take();
+                    self.lose(configured.iter().map(|configured| &configured.record));
+                }
+                self.remove(&name, |_| true)
+            }
             Change::Destroy { name, kid } => self.remove(&name, |kept| kept.version.kid == kid),
             Change::Spent { name, kids } => {
                 let secret = self.secrets.entry(name).or_default();
@@ -116,10 +163,32 @@ impl State {
         }
     }
 
+    fn gain(&mut self, record: &Sealed) {
+        self.live_records += 1;
+        self.live_bytes += record.line_length();
+    }
+
+    fn lose<'r>(&mut self, records: impl IntoIterator<Item = &'r Arc<Sealed>>) {
+        for record in records {
+            self.live_records -= 1;
+            self.live_bytes -= record.line_length();
+        }
+    }
+
+    fn drop_pending(&mut self, name: &str, goes: impl Fn(&Kept) -> bool) -> Vec<Kept> {
+        let secret = self.secrets.get_mut(name);
+        let dropped = secret.and_then(|secret| secret.pending.take_if(|pending| goes(pending)));
+        self.pending_count -= u64::from(dropped.is_some());
+        self.lose(dropped.iter().map(|dropped| &dropped.record));
+        dropped.map(|dropped| *dropped).into_iter().collect()
+    }
+
     fn remove(&mut self, name: &str, goes: impl Fn(&Kept) -> bool) -> Vec<Kept> {
-        let Some(secret) = self.secrets.get_mut(name) else { return Vec::new() };
+        let mut removed = self.drop_pending(name, &goes);
+        let Some(secret) = self.secrets.get_mut(name) else { return removed };
+        removed.iter().for_each(|pending| secret.spend(pending.version.kid));
         let existed = !secret.versions.is_empty();
-        let mut removed = Vec::new();
+        let pending = removed.len();
         // From the front: what goes is usually the oldest, or all.
         let mut at = 0;
         while at < secret.versions.len() {
@@ -129,40 +198,19 @@ impl State {
                 at += 1;
             }
         }
-        for kept in &removed {
-            secret.spend(kept.version.kid);
-            self.version_count -= 1;
-            self.live_bytes -= kept.record.line_length();
-        }
+        removed[pending..].iter().for_each(|kept| secret.spend(kept.version.kid));
         if existed && secret.versions.is_empty() {
             secret.versions = VecDeque::new();
             self.secret_count -= 1;
         }
+        self.version_count -= (removed.len() - pending) as u64;
+        self.lose(removed[pending..].iter().map(|kept| &kept.record));
         removed
     }
 
-    /// The current version of `name`.
-    pub fn current(&self, name: &str) -> Option<&Kept> {
-        self.secrets.get(name)?.versions.back()
-    }
-
-    /// The versions of `name`, the current one last.
-    pub fn versions(&self, name: &str) -> impl DoubleEndedIterator<Item = &Kept> {
-        self.secrets.get(name).into_iter().flat_map(|secret| &secret.versions)
-    }
-
-    /// The versions of `name` that may be destroyed, the oldest first.
-    pub fn destroyable_of(&self, name: &str, now: Timestamp) -> impl Iterator<Item = Kid> {
-        self.secrets
-            .get(name)
-            .into_iter()
-            .flat_map(move |secret| destroyable(&secret.versions, now))
-            .map(|kept| kept.version.kid)
-    }
-
-    /// How many versions `name` has.
-    pub fn version_count_of(&self, name: &str) -> usize {
-        self.secrets.get(name).map_or(0, |secret| secret.versions.len())
+    /// What is known of `name`, if it has a current version.
+    pub fn secret(&self, name: &str) -> Option<&Secret> {
+        self.secrets.get(name).filter(|secret| !secret.versions.is_empty())
     }
 
     /// The version of `name` called `kid`, or the current one.
@@ -186,7 +234,8 @@ impl State {
         match secret.newest {
             Some(newest) if newest.same_second(first) => newest.next(),
             Some(newest) if newest > first => {
-                let ever = secret.versions.iter().map(|kept| kept.version.kid).chain(secret.spent.iter().copied());
+                let made = secret.pending.as_deref().into_iter().chain(&secret.versions);
+                let ever = made.map(|kept| kept.version.kid).chain(secret.spent.iter().copied());
                 ever.filter(|kid| kid.same_second(first)).max().map_or(first, Kid::next)
             }
             _ => first,
@@ -196,18 +245,13 @@ impl State {
     /// Looks at the next few secrets from `from` on (empty: from the first), in the order of their names, until it has
     /// `enough` items.
     ///
-    /// `look` gets each one's name and versions, the current one last.
-    pub fn page<T>(
-        &self,
-        from: &str,
-        enough: usize,
-        mut look: impl FnMut(&str, &VecDeque<Kept>, &mut Vec<T>),
-    ) -> Page<T> {
+    /// `look` gets each one's name and what is known of it.
+    pub fn page<T>(&self, from: &str, enough: usize, mut look: impl FnMut(&str, &Secret, &mut Vec<T>)) -> Page<T> {
         let mut rest = self.secrets.range::<str, _>((Bound::Included(from), Bound::Unbounded));
         let mut items = Vec::new();
         for (name, secret) in rest.by_ref().take(PAGE) {
             if !secret.versions.is_empty() {
-                look(name, &secret.versions, &mut items);
+                look(name, secret, &mut items);
             }
             if items.len() >= enough {
                 break;
@@ -226,6 +270,27 @@ impl State {
 }
 
 impl Secret {
+    /// The current version.
+    pub fn current(&self) -> &Kept {
+        self.versions.back().expect("a secret is shown only if it has versions")
+    }
+
+    /// The version that is being made and may become the current one.
+    pub fn pending(&self) -> Option<&Kept> {
+        self.pending.as_deref()
+    }
+
+    /// Its settings; none: all have their defaults.
+    pub fn settings(&self) -> Option<&Settings> {
+        self.configured.as_ref().map(|configured| &configured.settings)
+    }
+
+    /// The records that hold all this, but for the spent ids.
+    pub fn records(&self) -> impl Iterator<Item = &Arc<Sealed>> {
+        let versions = self.versions.iter().chain(self.pending.as_deref()).map(|kept| &kept.record);
+        versions.chain(self.configured.as_ref().map(|configured| &configured.record))
+    }
+
     fn spend(&mut self, kid: Kid) {
         self.newest = self.newest.max(Some(kid));
         match self.last_spent(kid) {

@@ -1,10 +1,9 @@
 //! Looking at all secrets: lists and counts, without holding up anybody who reads or writes one.
 
-use std::collections::VecDeque;
-
 use super::Vault;
 use super::change::{Rotation, Version};
-use super::state::{Kept, Page, State};
+use super::settings::Settings;
+use super::state::{Page, Secret, State};
 use crate::clock::Timestamp;
 use crate::sync::{Breaks, lock};
 
@@ -41,6 +40,18 @@ pub struct Readable {
     pub until: Option<Timestamp>,
 }
 
+/// A secret, apart from its values.
+pub struct Description {
+    /// Its current version.
+    pub current: Version,
+    /// Those of its versions that can be read, the newest first.
+    pub versions: Vec<Readable>,
+    /// The version that was prepared and is not decided on.
+    pub pending: Option<Version>,
+    /// What was set of its settings.
+    pub settings: Settings,
+}
+
 /// How many secrets there are, and in what state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
@@ -63,9 +74,10 @@ impl Vault {
     pub fn list(&self, wanted: impl Fn(&str, &Version) -> bool) -> Vec<Listed> {
         let mut listed = Vec::new();
         self.walk(
-            |name, kept, items| {
-                if let Some(current) = kept.back().filter(|kept| wanted(name, &kept.version)) {
-                    items.push(Listed { name: name.to_owned(), version: current.version.clone() });
+            |name, secret, items| {
+                let version = &secret.current().version;
+                if wanted(name, version) {
+                    items.push(Listed { name: name.to_owned(), version: version.clone() });
                 }
             },
             |items| listed.extend(items),
@@ -93,9 +105,9 @@ impl Vault {
             && listed.len() <= limit
         {
             let enough = limit.saturating_add(1) - listed.len();
-            let page = lock(&self.state).page(&start, enough, |name, versions, items| {
-                if let Some(current) = versions.back().filter(|_| name.starts_with(prefix) && wanted(name)) {
-                    items.push(Listed { name: name.to_owned(), version: current.version.clone() });
+            let page = lock(&self.state).page(&start, enough, |name, secret, items| {
+                if name.starts_with(prefix) && wanted(name) {
+                    items.push(Listed { name: name.to_owned(), version: secret.current().version.clone() });
                 }
             });
             listed.extend(page.items);
@@ -106,12 +118,38 @@ impl Vault {
         (listed, are_more)
     }
 
-    /// The versions of `name` that can be read, the newest first; none at all if there is no such secret.
-    pub fn versions(&self, name: &str) -> Vec<Readable> {
+    /// What is known of `name`, apart from its values; none if there is no such secret.
+    pub fn describe(&self, name: &str) -> Option<Description> {
         let now = self.clock.now();
         let state = lock(&self.state);
-        let kept = state.versions(name).rev().filter(|kept| !kept.is_gone(now));
-        kept.map(|kept| Readable { version: kept.version.clone(), until: kept.readable_until }).collect()
+        let secret = state.secret(name)?;
+        let kept = secret.versions.iter().rev().filter(|kept| !kept.is_gone(now));
+        let versions = kept.map(|kept| Readable { version: kept.version.clone(), until: kept.readable_until });
+        Some(Description {
+            current: secret.current().version.clone(),
+            versions: versions.collect(),
+            pending: secret.pending().map(|kept| kept.version.clone()),
+            settings: secret.settings().cloned().unwrap_or_default(),
+        })
+    }
+
+    /// The versions that were prepared and are not decided on, each with its secret.
+    pub fn pending(&self) -> Vec<(String, Version)> {
+        let mut pending = Vec::new();
+        if self.pending_count() > 0 {
+            self.walk(
+                |name, secret, items| {
+                    items.extend(secret.pending().map(|kept| (name.to_owned(), kept.version.clone())));
+                },
+                |items| pending.extend(items),
+            );
+        }
+        pending
+    }
+
+    /// How many versions were prepared and are not decided on.
+    pub fn pending_count(&self) -> u64 {
+        lock(&self.state).pending_count
     }
 
     /// Counts secrets and versions by their state.
@@ -119,11 +157,11 @@ impl Vault {
         let now = self.clock.now();
         let mut census = Census::default();
         self.walk(
-            |_, versions, items| {
+            |_, secret, items| {
+                let versions = &secret.versions;
                 let expired = versions.iter().filter(|kept| kept.is_gone(now)).count() as u64;
-                if let Some(current) = versions.back() {
-                    items.push((versions.len() as u64, expired, current.version.expires_at, current.version.rotation));
-                }
+                let current = &secret.current().version;
+                items.push((versions.len() as u64, expired, current.expires_at, current.rotation));
             },
             |items| {
                 for (versions, expired, expires_at, rotation) in items {
@@ -131,6 +169,7 @@ impl Vault {
                     census.versions += versions;
                     census.expired_versions += expired;
                     match rotation {
+                        Rotation::Off => {}
                         _ if expires_at > now => {
                             census.next_expiry =
                                 Some(census.next_expiry.map_or(expires_at, |next| next.min(expires_at)));
@@ -146,7 +185,7 @@ impl Vault {
 
     /// Walks through all secrets in the order of their names, a page under each short lock: `look` picks what is
     /// needed of each, `take` gets a page's picks outside of the lock.
-    pub(super) fn walk<T>(&self, mut look: impl FnMut(&str, &VecDeque<Kept>, &mut Vec<T>), take: impl FnMut(Vec<T>)) {
+    pub(super) fn walk<T>(&self, mut look: impl FnMut(&str, &Secret, &mut Vec<T>), take: impl FnMut(Vec<T>)) {
         self.turn_pages(|state, from| state.page(from, usize::MAX, &mut look), take);
     }
 

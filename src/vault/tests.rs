@@ -7,8 +7,10 @@ mod damage;
 mod failures;
 mod listing;
 mod model;
+mod pending;
 mod rekey;
 mod secrecy;
+mod settings;
 mod tears;
 mod versions;
 
@@ -123,14 +125,22 @@ fn order(wish: Wish) -> Order {
         Wish::Put { .. } => Event::CreateSecret,
         Wish::Delete { .. } => Event::DeleteSecret,
         Wish::Rotate { .. } => Event::Rotate,
-        Wish::Destroy { .. } => Event::DestroyVersion,
+        Wish::Configure { .. } => Event::ConfigureSecret,
+        Wish::Prepare { .. } | Wish::Promote { .. } | Wish::Discard { .. } => Event::Rotate,
+        Wish::Destroy { .. } | Wish::Retire { .. } => Event::DestroyVersion,
     };
     Order { wish, condition: Condition::default(), entry: Entry::new(event) }
 }
 
 fn put_wish(name: &str, value: &str) -> Wish {
     let value = Plaintext::new(value.to_owned());
-    put_all(vec![New { name: name.to_owned(), value, rotation: Rotation::Manual, generator: None }])
+    put_all(vec![New {
+        name: name.to_owned(),
+        value,
+        rotation: Rotation::Manual,
+        generator: None,
+        patch: Patch::default(),
+    }])
 }
 
 fn put_all(versions: Vec<New>) -> Wish {
@@ -164,6 +174,35 @@ fn rotate(vault: &Arc<Vault>, name: &str) -> String {
     done[0].version.as_ref().unwrap().kid.of(name)
 }
 
+/// Changes settings.
+#[track_caller]
+fn configure(vault: &Arc<Vault>, name: &str, patch: Patch) {
+    vault.commit(order(Wish::Configure { name: name.to_owned(), patch })).unwrap();
+}
+
+/// Prepares a version, and returns its kid.
+#[track_caller]
+fn prepare(vault: &Arc<Vault>, name: &str, value: &str) -> String {
+    let done = vault.commit(order(prepare_wish(name, value))).unwrap();
+    done[0].version.as_ref().unwrap().kid.of(name)
+}
+
+fn prepare_wish(name: &str, value: &str) -> Wish {
+    Wish::Prepare { name: name.to_owned(), value: Plaintext::new(value.to_owned()) }
+}
+
+fn promote_wish(name: &str, kid: &str) -> Wish {
+    Wish::Promote { name: name.to_owned(), kid: kid.to_owned() }
+}
+
+fn discard_wish(name: &str, kid: &str) -> Wish {
+    Wish::Discard { name: name.to_owned(), kid: kid.to_owned() }
+}
+
+fn retire_wish(name: &str) -> Wish {
+    Wish::Retire { name: name.to_owned() }
+}
+
 /// Does the daily round's part: destroys all versions whose grace is over. Returns how many those were.
 #[track_caller]
 fn destroy_expired(vault: &Arc<Vault>) -> usize {
@@ -185,22 +224,26 @@ fn read_version(vault: &Vault, name: &str, kid: Option<&str>) -> Result<String, 
 struct Picture {
     seq: u64,
     link: record::Link,
-    /// Name, kid, value, until when it is readable, when it is due.
-    versions: Vec<(String, String, String, Option<Timestamp>, Timestamp)>,
+    /// Name, value, until when it is readable, and what else is known of it; behind a secret's versions the one that is
+    /// prepared.
+    versions: Vec<(String, String, Option<Timestamp>, Version)>,
+    settings: Vec<(String, Settings)>,
     spent: Vec<(String, Vec<String>)>,
-    counts: (u64, u64, u64),
+    counts: [u64; 5],
 }
 
 fn picture(vault: &Vault) -> Picture {
     let mut kept = Vec::new();
     vault.walk(
-        |name, versions, items| items.extend(versions.iter().map(|kept| (name.to_owned(), kept.clone()))),
+        |name, secret, items| {
+            let all = secret.versions.iter().chain(secret.pending());
+            items.extend(all.map(|kept| (name.to_owned(), kept.clone())));
+        },
         |items| kept.extend(items),
     );
     let versions = kept.into_iter().map(|(name, kept)| {
         let value = vault.record_value(&kept.record).unwrap().value().to_owned();
-        let kid = kept.version.kid.of(&name);
-        (name, kid, value, kept.readable_until, kept.version.expires_at)
+        (name, value, kept.readable_until, kept.version)
     });
     let versions = versions.collect();
     let spent = lock(&vault.state).page_of_spent("").items;
@@ -209,9 +252,15 @@ fn picture(vault: &Vault) -> Picture {
         (name, kids)
     });
     let link = lock(&vault.log).end.link;
+    let mut settings = Vec::new();
+    vault.walk(
+        |name, secret, items| items.extend(secret.settings().map(|settings| (name.to_owned(), settings.clone()))),
+        |items| settings.extend(items),
+    );
     let state = lock(&vault.state);
-    let counts = (state.secret_count, state.version_count, state.live_bytes);
-    Picture { seq: state.seq, link, versions, spent: spent.collect(), counts }
+    let State { secret_count, version_count, pending_count, live_records, live_bytes, .. } = *state;
+    let counts = [secret_count, version_count, pending_count, live_records, live_bytes];
+    Picture { seq: state.seq, link, versions, settings, spent: spent.collect(), counts }
 }
 
 /// Makes twenty changes of every kind: eleven puts, five rotations, two deletions, two destructions. Returns the number

@@ -38,6 +38,7 @@ mod rekey;
 mod rotation;
 mod running;
 mod segments;
+mod settings;
 mod several;
 mod signals;
 mod site;

@@ -119,7 +119,7 @@ fn a_version_of_a_secret_that_is_deleted_in_the_same_batch_is_not_destroyed_agai
         answers.into_iter().map(|answer| answer.unwrap().iter().map(|done| done.destroyed).collect()).collect();
     assert_eq!(destroyed, [vec![2], vec![], vec![0]]);
     let before = picture(&vault);
-    assert_eq!(before.counts.1, 1);
+    assert_eq!(before.counts[1], 1);
     assert_eq!(picture(&site.reopen(vault)), before);
 }
 

@@ -8,7 +8,13 @@ use super::*;
 fn six_hundred(site: &Site) -> Arc<Vault> {
     let vault = site.open();
     let names = (0..500).map(|n| format!("a{n:03}")).chain((0..100).map(|n| format!("b{n:02}")));
-    let new = |name| New { name, value: Plaintext::new("v".to_owned()), rotation: Rotation::Manual, generator: None };
+    let new = |name| New {
+        name,
+        value: Plaintext::new("v".to_owned()),
+        rotation: Rotation::Manual,
+        generator: None,
+        patch: Patch::default(),
+    };
     vault.commit(order(put_all(names.map(new).collect()))).unwrap();
     vault
 }

@@ -34,8 +34,17 @@ struct ModelVersion {
 }
 
 #[derive(Default)]
+struct ModelSettings {
+    grace_days: Option<u32>,
+    description: Option<String>,
+}
+
+#[derive(Default)]
 struct Model {
     secrets: BTreeMap<String, Vec<ModelVersion>>,
+    settings: BTreeMap<String, ModelSettings>,
+    /// The kid and the value of the version that is prepared.
+    pending: BTreeMap<String, (String, String)>,
     /// Every kid that ever was, with its secret.
     ever: BTreeMap<String, BTreeSet<String>>,
     seq: u64,
@@ -43,18 +52,36 @@ struct Model {
 
 impl Model {
     fn put(&mut self, name: &str, value: String, now: Timestamp) -> String {
+        let kid = self.new_kid(name, now);
+        self.make_current(name, kid.clone(), value, now);
+        kid
+    }
+
+    fn new_kid(&mut self, name: &str, now: Timestamp) -> String {
         let ever = self.ever.entry(name.to_owned()).or_default();
         let first = format!("{name}-{}", now.compact());
         let kids = std::iter::once(first.clone()).chain((2..).map(|n| format!("{first}-{n}")));
         let kid = kids.into_iter().find(|kid| !ever.contains(kid)).unwrap();
         ever.insert(kid.clone());
+        kid
+    }
+
+    fn make_current(&mut self, name: &str, kid: String, value: String, now: Timestamp) {
+        self.pending.remove(name);
+        let grace_days = self.settings.get(name).and_then(|settings| settings.grace_days);
         let versions = self.secrets.entry(name.to_owned()).or_default();
         if let Some(previous) = versions.last_mut() {
-            previous.until = Some(now.plus_days(LIFETIMES.grace_days));
+            previous.until = Some(now.plus_days(grace_days.unwrap_or(LIFETIMES.grace_days)));
         }
-        versions.push(ModelVersion { kid: kid.clone(), value, until: None });
+        versions.push(ModelVersion { kid, value, until: None });
         self.seq += 1;
-        kid
+    }
+
+    fn delete(&mut self, name: &str) {
+        self.secrets.remove(name);
+        self.settings.remove(name);
+        self.pending.remove(name);
+        self.seq += 1;
     }
 
     fn destroy(&mut self, now: Timestamp) -> usize {
@@ -74,6 +101,7 @@ impl Model {
         match versions.iter().find(|version| version.kid == kid) {
             Some(version) if version.until.is_some_and(|until| until <= now) => Err(Missing::Gone),
             Some(version) => Ok(version.value.clone()),
+            None if self.pending.get(name).is_some_and(|(pending, _)| pending == kid) => Err(Missing::NotFound),
             None if self.ever[name].contains(kid) => Err(Missing::Gone),
             None => Err(Missing::NotFound),
         }
@@ -84,6 +112,18 @@ impl Model {
     fn expect(&self, vault: &Vault, name: &str) {
         let current = self.secrets.get(name).map(|versions| versions.last().unwrap().value.clone());
         assert_eq!(read(vault, name).ok(), current, "{name}");
+        let pending = vault.find_pending(name).map(|sight| {
+            let value = vault.open(&sight).unwrap().value().to_owned();
+            (sight.kid, value)
+        });
+        assert_eq!(pending.as_ref(), self.pending.get(name), "{name}");
+        if let Some(Description { settings, .. }) = vault.describe(name) {
+            let (grace_days, description) = match self.settings.get(name) {
+                Some(expected) => (expected.grace_days, expected.description.clone()),
+                None => (None, None),
+            };
+            assert_eq!(settings, Settings { grace_days, description, ..Settings::default() }, "{name}");
+        }
         for kid in self.ever.get(name).into_iter().flatten() {
             assert_eq!(read_version(vault, name, Some(kid)), self.read(name, kid, vault.now()), "{kid}");
         }
@@ -113,15 +153,51 @@ fn run(seed: u64, steps: u32) {
         let exists = model.secrets.contains_key(&name);
         let mut compactions = vault.stats().compactions.load(Ordering::Relaxed);
         match random.below(100) {
-            0..40 => {
+            0..30 => {
                 let value = format!("value {step} {}", "x".repeat(random.below(300) as usize));
                 let kid = put(&vault, &name, &value);
                 assert_eq!(kid, model.put(&name, value, vault.now()));
             }
+            30..33 if exists => {
+                let (grace_days, description) = (random.below(20) as u32, format!("step {step}"));
+                let settings = model.settings.entry(name.clone()).or_default();
+                let mut patch = Patch { description: Some(Some(description.clone())), ..Patch::default() };
+                settings.description = Some(description);
+                if random.below(2) == 0 {
+                    settings.grace_days = Some(grace_days).filter(|days| *days < 14);
+                    patch.grace_days = Some(settings.grace_days);
+                }
+                configure(&vault, &name, patch);
+                model.seq += 1;
+            }
+            33..36 if exists && !model.pending.contains_key(&name) => {
+                let value = format!("prepared {step}");
+                let kid = prepare(&vault, &name, &value);
+                assert_eq!(kid, model.new_kid(&name, vault.now()));
+                model.pending.insert(name.clone(), (kid, value));
+                model.seq += 1;
+            }
+            36..39 if let Some((kid, value)) = model.pending.get(&name).cloned() => {
+                if random.below(3) == 0 {
+                    vault.commit(order(discard_wish(&name, &kid))).unwrap();
+                    model.pending.remove(&name);
+                    model.seq += 1;
+                } else {
+                    vault.commit(order(promote_wish(&name, &kid))).unwrap();
+                    model.make_current(&name, kid, value, vault.now());
+                }
+            }
+            39..40 if exists => {
+                vault.commit(order(retire_wish(&name))).unwrap();
+                let versions = model.secrets.get_mut(&name).unwrap();
+                let retired = versions.len() - 1;
+                versions.drain(..retired);
+                model.seq += retired as u64;
+            }
+            30..40 => {}
             40..50 if exists => {
                 delete(&vault, &name);
-                model.secrets.remove(&name);
-                model.seq += 1;
+                model.delete(&name);
             }
             50..60 if exists => {
                 let kid = rotate(&vault, &name);

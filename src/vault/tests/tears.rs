@@ -160,6 +160,7 @@ fn three_at_once(value: &str) -> Order {
         value: Plaintext::new(value.to_owned()),
         rotation: Rotation::Manual,
         generator: None,
+        patch: Patch::default(),
     };
     order(put_all(["x", "y", "z"].map(new).into()))
 }
@@ -241,7 +242,13 @@ fn an_order_that_is_larger_than_what_is_opened_at_a_time_is_one_all_the_same() {
     put(&vault, "a", "from before");
     let names = (0..12).map(|n| format!("large-{n}"));
     let value = "v".repeat(MAX_VALUE);
-    let new = |name| New { name, value: Plaintext::new(value.clone()), rotation: Rotation::Manual, generator: None };
+    let new = |name| New {
+        name,
+        value: Plaintext::new(value.clone()),
+        rotation: Rotation::Manual,
+        generator: None,
+        patch: Patch::default(),
+    };
     vault.commit(order(put_all(names.map(new).collect()))).unwrap();
     let lines = site.lines();
     for records in 1..=13 {

@@ -140,6 +140,7 @@ fn a_rotation_makes_a_value_the_way_the_last_one_was_made() {
         value: generator.generate().unwrap(),
         rotation: Rotation::Auto,
         generator: Some(generator),
+        patch: Patch::default(),
     }]);
     vault.commit(order(wish)).unwrap();
     put(&vault, "given", "by a person");
@@ -160,7 +161,13 @@ fn the_schedule_replaces_what_is_due_and_generated_and_nothing_else() {
     let vault = site.open();
     let auto = |name: &str| {
         let value = Plaintext::new("generated".to_owned());
-        put_all(vec![New { name: name.to_owned(), value, rotation: Rotation::Auto, generator: None }])
+        put_all(vec![New {
+            name: name.to_owned(),
+            value,
+            rotation: Rotation::Auto,
+            generator: None,
+            patch: Patch::default(),
+        }])
     };
     vault.commit(order(auto("due"))).unwrap();
     put(&vault, "manual", "by a person");

@@ -1,0 +1,162 @@
+//! A secret's settings: how they come in, how they go out, and `PATCH /secret/{name}`, which changes them.
+
+use std::collections::BTreeMap;
+
+use rouille::{Request, Response};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::call::Call;
+use super::json;
+use super::problem::Problem;
+use super::{Metadata, Query, conditions};
+use crate::generator::Generator;
+use crate::name::is_name;
+use crate::secret::Plaintext;
+use crate::vault::{Lifetimes, MAX_LABELS, Patch, Rotation, Settings, Version, Wish};
+
+/// The largest number of days.
+const MAX_DAYS: u32 = 36_500;
+
+/// The longest description, in characters.
+const MAX_DESCRIPTION: usize = 1024;
+
+/// The longest owner and the longest value of a label, in characters.
+const MAX_TEXT: usize = 256;
+
+const FORM: &str = concat!(
+    r#"{"rotation":"auto", "manual" or "off","rotation_days":90,"grace_days":14,"generator":{"type":"hex"},"#,
+    r#""description":"…","owner":"…","labels":{"…":"…"}}, each of which may be left out, or null for its default"#,
+);
+
+/// What `POST /secret` says of a new version, and `PATCH /secret/{name}`, but for the first three, of a secret.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Form {
+    pub name: Option<String>,
+    pub value: Option<Plaintext>,
+    pub generate: Option<Generator>,
+    pub rotation: Option<Rotation>,
+    #[serde(default, deserialize_with = "given")]
+    generator: Given<Generator>,
+    #[serde(default, deserialize_with = "given")]
+    rotation_days: Given<f64>,
+    #[serde(default, deserialize_with = "given")]
+    grace_days: Given<f64>,
+    #[serde(default, deserialize_with = "given")]
+    description: Given<String>,
+    #[serde(default, deserialize_with = "given")]
+    owner: Given<String>,
+    #[serde(default, deserialize_with = "given")]
+    labels: Given<BTreeMap<String, Option<String>>>,
+}
+
+/// None: it was left out. Some of none: it was null.
+type Given<T> = Option<Option<T>>;
+
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Given<T>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl Form {
+    /// The settings among it, looked over.
+    pub fn patch(&mut self) -> Result<Patch, Problem> {
+        let Self { rotation, generator, rotation_days, grace_days, description, owner, labels, .. } = self;
+        text("description", description.iter().flatten(), MAX_DESCRIPTION)?;
+        text("owner", owner.iter().flatten(), MAX_TEXT)?;
+        let named = labels.iter().flatten().flatten();
+        text("a label's value", named.clone().filter_map(|(_, value)| value.as_ref()), MAX_TEXT)?;
+        if named.into_iter().any(|(key, _)| !is_name(key)) {
+            return Err(Problem::bad_request("a label's name is 1 to 128 of A-Z a-z 0-9 _ . -"));
+        }
+        Ok(Patch {
+            rotation: *rotation,
+            generator: generator.take(),
+            rotation_days: days("rotation_days", *rotation_days, 1)?,
+            grace_days: days("grace_days", *grace_days, 0)?,
+            description: description.take(),
+            owner: owner.take(),
+            labels: labels.take(),
+        })
+    }
+}
+
+/// A whole number of days. JSON has one kind of number, and some programs write 30 as `30.0`.
+fn days(field: &str, days: Given<f64>, least: u32) -> Result<Given<u32>, Problem> {
+    let bounds = f64::from(least)..=f64::from(MAX_DAYS);
+    match days.flatten() {
+        Some(days) if days.fract() != 0.0 || !bounds.contains(&days) => {
+            Err(Problem::bad_request(format!("{field} is a number from {least} to {MAX_DAYS}, or null")))
+        }
+        _ => Ok(days.map(|days| days.map(|days| days as u32))),
+    }
+}
+
+fn text<'a>(field: &str, mut texts: impl Iterator<Item = &'a String>, most: usize) -> Result<(), Problem> {
+    match texts.any(|text| text.is_empty() || text.chars().count() > most || text.contains(char::is_control)) {
+        true => Err(Problem::bad_request(format!("{field} has 1 to {most} characters, and no control characters"))),
+        false => Ok(()),
+    }
+}
+
+/// A secret's settings as they are in force.
+#[derive(Serialize)]
+pub struct InForce {
+    rotation: Rotation,
+    rotation_days: u32,
+    grace_days: u32,
+    generator: Generator,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    labels: BTreeMap<String, String>,
+}
+
+impl InForce {
+    /// Those of a secret whose current version is `current`.
+    pub fn of(settings: Settings, current: &Version, defaults: Lifetimes) -> Self {
+        let Settings { rotation_days, grace_days, description, owner, labels } = settings;
+        Self {
+            rotation: current.rotation,
+            rotation_days: rotation_days.unwrap_or(defaults.rotation_days),
+            grace_days: grace_days.unwrap_or(defaults.grace_days),
+            generator: current.generator.as_deref().cloned().unwrap_or_default(),
+            description,
+            owner,
+            labels,
+        }
+    }
+}
+
+/// `PATCH /secret/{name}`: the settings that are named are changed, and no value is touched.
+pub fn change(call: &mut Call, request: &Request, name: &str, body: &[u8]) -> Result<Response, Problem> {
+    call.require_change(name)?;
+    Query::of(request, &[])?;
+    let mut form: Form = json::read(body, FORM)?;
+    if form.name.is_some() || form.value.is_some() || form.generate.is_some() {
+        let why = "a PATCH changes neither the name nor the value; POST /secret makes a version with another value";
+        return Err(Problem::bad_request(why));
+    }
+    let patch = form.patch()?;
+    call.remark(patch.to_string());
+    let wish = Wish::Configure { name: name.to_owned(), patch };
+    if call.commit(wish, conditions::condition(request)?)?.is_empty() {
+        call.remark("no change");
+    }
+    let gone = || Problem::not_found(format!("{name} was changed, and deleted meanwhile"));
+    let described = call.api.vault.describe(name).ok_or_else(gone)?;
+    #[derive(Serialize)]
+    struct Answer {
+        #[serde(flatten)]
+        metadata: Metadata,
+        settings: InForce,
+    }
+    let metadata = Metadata::of(name, &described.current);
+    let settings = InForce::of(described.settings, &described.current, call.api.vault.lifetimes());
+    Ok(Response::json(&Answer { metadata, settings }))
+}
+
+/// What a secret with too many labels is refused with.
+pub fn too_many_labels(name: &str) -> Problem {
+    Problem::bad_request(format!("{name} would have more than {MAX_LABELS} labels; null takes one away"))
+}
