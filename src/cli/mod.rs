@@ -25,6 +25,7 @@ mod render;
 mod rotate;
 mod serve;
 mod set;
+mod settings;
 mod sockets;
 mod token;
 mod versions;
@@ -50,6 +51,7 @@ const COMMANDS: &[Command] = &[
     token::COMMAND,
     get::COMMAND,
     set::COMMAND,
+    settings::COMMAND,
     list::COMMAND,
     versions::COMMAND,
     rotate::COMMAND,

@@ -135,6 +135,33 @@ fn the_daemon_makes_a_value_of_the_wanted_kind() {
 }
 
 #[test]
+fn settings_come_with_a_value_or_without() {
+    let asked = Asked::plain();
+    let run = |arguments: &[&str]| printed(asked.local(arguments).output().unwrap());
+    let settings = || json(asked.local(&["versions", "db_main", "--json"]).output().unwrap())["settings"].clone();
+    printed(fed(
+        asked.local(&["set", "db_main", "--rotation-days", "30", "--generator", "hex", "--labels", "env=prod,a=b=c"]),
+        b"v",
+    ));
+    let configured = run(&["configure", "db_main", "--owner", "ops", "--rotation", "off", "--grace-days=0"]);
+    assert!(configured.starts_with("db_main: configured; db_main-2"), "{configured}");
+    let labels = json!({ "env": "prod", "a": "b=c" });
+    let expected = json!({
+        "rotation": "off", "rotation_days": 30, "grace_days": 0, "generator": { "type": "hex", "bytes": 32 },
+        "owner": "ops", "labels": labels,
+    });
+    assert_eq!(settings(), expected);
+    let all = ["--rotation-days=", "--grace-days=", "--generator=", "--owner=", "--labels", "env=,x=y"];
+    run(&[&["configure", "db_main"][..], &all].concat());
+    let expected = json!({
+        "rotation": "off", "rotation_days": 90, "grace_days": 14, "generator": { "type": "base64", "bytes": 32 },
+        "labels": { "a": "b=c", "x": "y" },
+    });
+    assert_eq!(settings(), expected);
+    assert_eq!(run(&["get", "db_main"]), "v");
+}
+
+#[test]
 fn create_replaces_nothing() {
     let asked = Asked::plain();
     let create = |value: &[u8]| fed(asked.local(&["set", "db_main", "--create"]), value);
@@ -189,6 +216,11 @@ fn wrong_usage_of_the_client_commands_exits_with_2_before_anything_is_sent() {
         &["set", "a", "--generate=rot13"],
         &["set", "a", "--generate={"],
         &["set", "a", "--generate", "hex"],
+        &["configure", "a"],
+        &["configure", "a", "--rotation-days", "soon"],
+        &["configure", "a", "--generator", "rot13"],
+        &["configure", "a", "--labels", "env"],
+        &["configure", "a", "--create", "--owner", "x"],
         &["list", "a"],
         &["list", "--prefix", "a b"],
         &["versions"],

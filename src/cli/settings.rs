@@ -1,0 +1,130 @@
+//! The settings of a secret, as options, and `configure`, which changes them.
+
+use serde_json::{Map, Value, json};
+
+use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
+use super::command::{Arguments, Command, Operands, Opt};
+use super::{Exit, output};
+use crate::client::{Client, Metadata, secret_path};
+use crate::failure::printable;
+use crate::generator::Generator;
+
+pub const COMMAND: Command = Command {
+    name: "configure",
+    operands: Operands::one("NAME"),
+    options: &[
+        ROTATION,
+        ROTATION_DAYS,
+        GRACE_DAYS,
+        GENERATOR,
+        DESCRIPTION,
+        OWNER,
+        LABELS,
+        JSON,
+        ADDR,
+        CLIENT,
+        CLIENT_CONFIG,
+    ],
+    summary: "change the settings of a secret, and leave its value as it is",
+    run,
+};
+
+pub const ROTATION: Opt = Opt {
+    name: "rotation",
+    value: Some("auto|manual|off"),
+    summary: "whether the schedule may replace it (a new one: auto if the daemon makes it, else manual)",
+};
+
+pub const ROTATION_DAYS: Opt = Opt {
+    name: "rotation-days",
+    value: Some("DAYS"),
+    summary: "days until a version is due, or an empty one: as the daemon is configured",
+};
+
+pub const GRACE_DAYS: Opt = Opt {
+    name: "grace-days",
+    value: Some("DAYS"),
+    summary: "days that a replaced version stays readable, or an empty one: as the daemon is configured",
+};
+
+pub const GENERATOR: Opt = Opt {
+    name: "generator",
+    value: Some("WHAT"),
+    summary: "how the next value is made: base64, hex, password, uuid, or what JSON says; empty: base64",
+};
+
+pub const DESCRIPTION: Opt =
+    Opt { name: "description", value: Some("TEXT"), summary: "what the secret is for; empty: nothing" };
+
+pub const OWNER: Opt = Opt { name: "owner", value: Some("TEXT"), summary: "who answers for it; empty: nobody" };
+
+pub const LABELS: Opt = Opt {
+    name: "labels",
+    value: Some("KEY=TEXT,..."),
+    summary: "labels that it has besides those it has already; one without a text is taken away",
+};
+
+fn run(arguments: &Arguments) -> Result<(), Exit> {
+    let name = client::name(arguments)?;
+    let settings = given(arguments)?;
+    if settings.is_empty() {
+        return Err(Exit::usage("configure needs an option that says what is to be changed"));
+    }
+    let client = Client::from_arguments(arguments)?;
+    let body = serde_json::to_vec(&settings).expect("it is JSON");
+    let body = client.ask(name, "PATCH", &secret_path(name, None)?, Some(&body), &[])?;
+    if arguments.has(&JSON) {
+        return output::print_line(&body);
+    }
+    let Metadata { kid, expires_at, .. } = client.read(name, &body)?;
+    let line = format!("{name}: configured; {} due {}", printable(&kid), expires_at.to_the_second());
+    output::print_line(line.as_bytes())
+}
+
+/// The settings that were given, as fields of a request.
+pub fn given(arguments: &Arguments) -> Result<Map<String, Value>, Exit> {
+    let mut fields = Map::new();
+    if let Some(rotation) = arguments.text(&ROTATION)? {
+        if !["auto", "manual", "off"].contains(&rotation) {
+            return Err(Exit::usage("--rotation is auto, manual or off"));
+        }
+        fields.insert("rotation".to_owned(), json!(rotation));
+    }
+    for (option, field) in [(&ROTATION_DAYS, "rotation_days"), (&GRACE_DAYS, "grace_days")] {
+        let Some(text) = arguments.text(option)? else { continue };
+        let days: Option<u32> = match text {
+            "" => None,
+            text => Some(text.parse().map_err(|_| Exit::usage(format_args!("--{} is a number", option.name)))?),
+        };
+        fields.insert(field.to_owned(), json!(days));
+    }
+    if let Some(text) = arguments.text(&GENERATOR)? {
+        let wanted = if text.is_empty() { Value::Null } else { generator(&GENERATOR, text)? };
+        fields.insert("generator".to_owned(), wanted);
+    }
+    for option in [&DESCRIPTION, &OWNER] {
+        if let Some(text) = arguments.text(option)? {
+            fields.insert(option.name.to_owned(), json!(Some(text).filter(|text| !text.is_empty())));
+        }
+    }
+    if let Some(text) = arguments.text(&LABELS)? {
+        let label = |item: &str| match item.split_once('=') {
+            Some((key, "")) => Ok((key.to_owned(), Value::Null)),
+            Some((key, text)) => Ok((key.to_owned(), json!(text))),
+            None => Err(Exit::usage(format_args!("--labels: {item:?} is not of the form KEY=TEXT"))),
+        };
+        let labels: Map<_, _> = text.split(',').map(label).collect::<Result<_, _>>()?;
+        fields.insert("labels".to_owned(), labels.into());
+    }
+    Ok(fields)
+}
+
+/// What the daemon is to be told of how a value is made; `option` is where it was said.
+pub fn generator(option: &Opt, text: &str) -> Result<Value, Exit> {
+    let wanted = match text {
+        text if text.starts_with('{') => serde_json::from_str(text),
+        word => Ok(json!({ "type": word })),
+    };
+    let checked = wanted.and_then(|wanted| serde_json::from_value::<Generator>(wanted.clone()).map(|_| wanted));
+    checked.map_err(|why| Exit::usage(format_args!("--{}={text}: {why}", option.name)))
+}
