@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::files;
 use crate::http::{Limits, Listener, Server, Tls};
 use crate::metrics::Metrics;
-use crate::rotation::Scheduler;
+use crate::rotation::{Schedule, Scheduler};
 use crate::systemd::{CredentialServer, CredentialSocket};
 use crate::vault::{self, KeyFile, KeyInForce, Lifetimes, MasterKeySource, Vault};
 
@@ -139,6 +139,7 @@ impl Prepared {
             vault,
             audit,
             master_key: Box::new(source),
+            schedule: Schedule::default(),
             metrics: Metrics::new(&clock, vault_path, audit_path),
             connections: listener.stats().clone(),
             started,
@@ -162,6 +163,7 @@ impl Prepared {
             log::info!("Starting server on {endpoint}");
         }
         let (vault, audit, access) = (api.vault.clone(), api.audit.clone(), api.access.clone());
+        let schedule = api.schedule.clone();
         let api = Arc::new(api);
         let server = listener.serve(limits, api.clone()).map_err(|why| Failure::new("server", why))?;
         let credentials = match credentials {
@@ -173,7 +175,8 @@ impl Prepared {
             None => None,
         };
         log::info!("Server started successfully");
-        let scheduler = Scheduler::start(vault.clone()).map_err(|why| Failure::new("rotation thread", why))?;
+        let scheduler =
+            Scheduler::start(vault.clone(), schedule).map_err(|why| Failure::new("rotation thread", why))?;
         Ok(Daemon { server, credentials, scheduler, vault, audit, access, policy_path, tls, _locks: locks })
     }
 }

@@ -9,7 +9,7 @@ use super::{Metadata, Query};
 use crate::name::is_name_byte;
 use crate::vault::{Listed, Place};
 
-/// How many names one page may have.
+/// How many items one answer may be limited to.
 const MAX_LIMIT: usize = 1000;
 
 /// `GET /secrets`: the names that the client may read, sorted, without values; all of them, or a page.
@@ -53,7 +53,8 @@ fn beginning<'a>(query: &'a Query, parameter: &str) -> Result<Option<&'a str>, P
     }
 }
 
-fn limit(text: &str) -> Result<usize, Problem> {
+/// A parameter that says how many items are wanted.
+pub fn limit(text: &str) -> Result<usize, Problem> {
     let number = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     let limit = number.and_then(|number| number.parse().ok()).filter(|limit| (1..=MAX_LIMIT).contains(limit));
     limit.ok_or_else(|| Problem::bad_request(format!("limit is a number from 1 to {MAX_LIMIT}")))

@@ -13,6 +13,7 @@ mod openapi;
 mod problem;
 mod rekey;
 mod rotate;
+mod schedule;
 mod secret;
 mod settings;
 mod versions;
@@ -28,6 +29,7 @@ use crate::audit::{AuditLog, Entry, Event};
 use crate::clock::Timestamp;
 use crate::http::{self, Handler, Peer};
 use crate::metrics::Metrics;
+use crate::rotation::Schedule;
 use crate::vault::{MAX_VALUE, MasterKeySource, Rotation, Vault, Version};
 use problem::Problem;
 
@@ -44,6 +46,8 @@ pub struct Api {
     pub audit: Arc<AuditLog>,
     /// Where the vault's master key comes from.
     pub master_key: Box<dyn MasterKeySource + Send + Sync>,
+    /// When values are replaced.
+    pub schedule: Schedule,
     /// What is counted.
     pub metrics: Metrics,
     /// What the connection layer counts.
@@ -58,12 +62,13 @@ struct Route {
     allow: &'static str,
 }
 
-const ROUTES: [Route; 10] = [
+const ROUTES: [Route; 11] = [
     Route { path: "/secret/{name}", allow: "GET, HEAD, PATCH, DELETE" },
     Route { path: "/secret/{name}/versions", allow: "GET, HEAD" },
     Route { path: "/secret", allow: "POST" },
     Route { path: "/secrets", allow: "GET, HEAD, POST" },
     Route { path: "/rotate", allow: "POST" },
+    Route { path: "/rotation/schedule", allow: "GET, HEAD" },
     Route { path: "/rekey", allow: "POST" },
     Route { path: "/audit/checkpoint", allow: "GET, HEAD" },
     Route { path: "/healthz", allow: "GET, HEAD" },
@@ -132,6 +137,9 @@ impl Api {
             },
             (POST) ["/rotate"] => {
                 self.audited(request, peer, Event::Rotate, |call| rotate::rotate(call, request, body))
+            },
+            (GET) ["/rotation/schedule"] => {
+                self.audited(request, peer, Event::ListSchedule, |call| schedule::schedule(call, request))
             },
             (POST) ["/rekey"] => {
                 self.audited(request, peer, Event::Rekey, |call| rekey::rekey(call, request, body))

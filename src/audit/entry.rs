@@ -24,6 +24,8 @@ pub enum Event {
     ListSecrets,
     /// The versions of a secret were listed.
     ListVersions,
+    /// It was listed when secrets are to be rotated.
+    ListSchedule,
     /// A secret got a version with a generated value.
     Rotate,
     /// A version whose grace was over was destroyed.

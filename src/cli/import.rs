@@ -24,8 +24,7 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-const DRY_RUN: Opt =
-    Opt { name: "dry-run", value: None, summary: "print the names, and which exist already; change nothing" };
+pub const DRY_RUN: Opt = Opt { name: "dry-run", value: None, summary: "print what would be done; change nothing" };
 
 const REPLACE: Opt =
     Opt { name: "replace", value: None, summary: "give a secret that exists already a new version with the value" };

@@ -23,6 +23,7 @@ mod protection;
 mod rekey;
 mod render;
 mod rotate;
+mod schedule;
 mod serve;
 mod set;
 mod settings;
@@ -55,6 +56,7 @@ const COMMANDS: &[Command] = &[
     list::COMMAND,
     versions::COMMAND,
     rotate::COMMAND,
+    schedule::COMMAND,
     delete::COMMAND,
     import::COMMAND,
     exec::COMMAND,

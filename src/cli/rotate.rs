@@ -5,14 +5,16 @@ use serde_json::json;
 
 use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
 use super::command::{Arguments, Command, Operands, Opt};
+use super::import::DRY_RUN;
 use super::{Exit, output};
-use crate::client::Client;
+use crate::client::{Client, Metadata};
+use crate::failure::printable;
 use crate::secret::wiped_json;
 
 pub const COMMAND: Command = Command {
     name: "rotate",
     operands: Operands::any("[NAME...]"),
-    options: &[DUE, JSON, ADDR, CLIENT, CLIENT_CONFIG],
+    options: &[DUE, DRY_RUN, JSON, ADDR, CLIENT, CLIENT_CONFIG],
     summary: "have new values made for these secrets, or for none if one is unknown",
     run,
 };
@@ -22,6 +24,8 @@ const DUE: Opt = Opt { name: "due", value: None, summary: "for all that are due,
 #[derive(Deserialize)]
 struct Rotated {
     rotated: Vec<String>,
+    #[serde(default)]
+    would_rotate: Vec<Metadata>,
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
@@ -30,13 +34,20 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         return Err(Exit::usage("rotate takes either names or --due"));
     }
     let client = Client::from_arguments(arguments)?;
-    let body = client.ask("rotate", "POST", "/rotate", Some(&wiped_json(&json!({ "names": names }))), &[])?;
+    let target = if arguments.has(&DRY_RUN) { "/rotate?dry_run=true" } else { "/rotate" };
+    let body = client.ask("rotate", "POST", target, Some(&wiped_json(&json!({ "names": names }))), &[])?;
     if arguments.has(&JSON) {
         return output::print_line(&body);
     }
-    let Rotated { rotated } = client.read("rotate", &body)?;
-    if rotated.is_empty() {
+    let Rotated { rotated, would_rotate } = client.read("rotate", &body)?;
+    if rotated.is_empty() && would_rotate.is_empty() {
         return output::print_line(b"nothing was due");
+    }
+    if !would_rotate.is_empty() {
+        return output::print_rows(would_rotate.into_iter().map(|version| {
+            let due = version.expires_at.to_the_second();
+            [version.name, format!("would become {}, due {due}", printable(&version.kid))]
+        }));
     }
     output::print_rows(rotated.into_iter().map(|name| [name, "rotated".to_owned()]))
 }

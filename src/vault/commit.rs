@@ -8,13 +8,14 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::change::{Change, Metadata};
-use super::order::{Answer, Done, Order, Refused};
+use super::change::{Change, Metadata, Version};
+use super::order::{Answer, Condition, Done, Order, Refused, Wish};
 use super::plan::{Plan, Planned, Value};
 use super::record::{Link, Sealed};
 use super::seal::MAX_SEALS;
 use super::{Log, Vault};
 use crate::audit::{AuditFailure, Entry, Event};
+use crate::clock::Timestamp;
 use crate::failure::Failure;
 use crate::secret::Plaintext;
 use crate::sync::lock;
@@ -31,6 +32,24 @@ impl Vault {
         let answer = self.commits.submit(order, |orders| self.commit_batch(orders));
         self.compact_if_worthwhile();
         answer
+    }
+
+    /// What would be done for a wish if it came now: the versions that it would make, each with its secret, and until when
+    /// the one before would then be readable.
+    ///
+    /// # Errors
+    /// If it would be refused.
+    pub fn foresee(&self, wish: Wish) -> Result<Vec<(String, Version, Timestamp)>, Refused> {
+        // The entry is for nobody: nothing is written.
+        let order = Order { wish, condition: Condition::default(), entry: Entry::new(Event::Rotate) };
+        let Plan { mut answers, changes, .. } =
+            Plan::make(&lock(&self.state), self.clock.now(), self.lifetimes, vec![order]);
+        answers.pop().expect("an order has an answer")?;
+        let made = changes.into_iter().filter_map(|planned| match planned.change {
+            Change::Put { name, version, previous_until } => Some((name, version, previous_until)),
+            _ => None,
+        });
+        Ok(made.collect())
     }
 
     /// Makes the changes of one batch, and answers each.

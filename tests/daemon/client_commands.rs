@@ -186,6 +186,23 @@ fn several_are_rotated_or_none() {
 }
 
 #[test]
+fn what_is_due_and_what_would_be_rotated_is_told() {
+    let asked = Asked::plain();
+    let run = |arguments: &[&str]| printed(asked.local(arguments).output().unwrap());
+    asked.store("db_main", "v");
+    run(&["set", "db_other", "--generate", "--rotation-days", "1"]);
+    let schedule = run(&["schedule"]);
+    let rows: Vec<Vec<&str>> = schedule.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["NAME", "ROTATION", "EXPIRES", "PLANNED", "FOR"]);
+    assert_eq!(rows[1][..2], ["db_other", "auto"]);
+    assert_eq!((&rows[2][..2], &rows[2][3..]), (&["db_main", "manual"][..], &["(by", "a", "person)"][..]));
+    assert_eq!(run(&["rotate", "--due", "--dry-run"]), "nothing was due\n");
+    let kid = asked.kid("db_main");
+    assert!(run(&["rotate", "db_main", "--dry-run"]).starts_with("db_main  would become db_main-2"));
+    assert_eq!(asked.kid("db_main"), kid);
+}
+
+#[test]
 fn an_output_that_takes_nothing_is_a_failure() {
     let asked = Asked::plain();
     asked.store("db_main", "v");

@@ -1,102 +1,13 @@
 //! Rotation and grace by a clock that the test turns.
 
-use std::fs;
-use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jarvis_secretsd::access::{Access, Rules};
-use jarvis_secretsd::clock::{Clock, Dial, Timestamp};
-use jarvis_secretsd::config::Config;
-use jarvis_secretsd::daemon::{self, Prepared};
-use jarvis_secretsd::http;
+use jarvis_secretsd::clock::Clock;
 use jarvis_secretsd::rotation;
 use serde_json::{Value, json};
 
+use crate::calendar::{Calendar, START, start};
 use crate::client::Client;
-use crate::site::{AUDIT, POLICY, Site, eventually};
-
-/// 2025-10-27T11:36:44.549067206Z
-const START: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);
-
-/// A daemon in this process, whose clock stands still until it is turned.
-struct Calendar {
-    daemon: daemon::Daemon,
-    dial: Dial,
-    site: Site,
-}
-
-impl Calendar {
-    /// Starts one, and waits until its own first round is over, so that only the test's rounds are left.
-    fn start() -> Self {
-        let site = Site::new();
-        let config = site.configure("127.0.0.1:0", POLICY);
-        let (clock, dial) = Clock::manual(START);
-        // That round takes what is dead out of the vault's file, which can be seen, unless the one before came late and
-        // has done so already.
-        loop {
-            let before = start(&config, &clock);
-            let vault = before.vault().clone();
-            let mut admin = Client::named("admin", before.local_addr().unwrap());
-            admin.store("leftover", "v");
-            admin.delete("/secret/leftover");
-            drop(admin);
-            before.stop().unwrap();
-            if vault.stats().compactions.load(Ordering::Relaxed) == 0 {
-                break;
-            }
-        }
-        let daemon = start(&config, &clock);
-        eventually("the first round to be over", || {
-            let compactions = &daemon.vault().stats().compactions;
-            (compactions.load(Ordering::Relaxed) > 0).then_some(())
-        });
-        Self { daemon, dial, site }
-    }
-
-    fn client(&self, name: &str) -> Client {
-        Client::named(name, self.daemon.local_addr().unwrap())
-    }
-
-    fn pass_days(&self, days: u64) {
-        self.dial.advance(Duration::from_secs(days * 86_400));
-    }
-
-    /// What the daemon does once a day.
-    fn daily_round(&self) {
-        rotation::round(self.daemon.vault(), || false).unwrap();
-    }
-
-    /// The audit lines of this event: name, kid, detail.
-    fn audited(&self, event: &str) -> Vec<[String; 3]> {
-        let text = fs::read_to_string(self.site.path(AUDIT)).unwrap();
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let told = |line: Value| {
-            ["secret_name", "kid", "detail"].map(|field| line[field].as_str().unwrap_or_default().to_owned())
-        };
-        lines.filter(|line| line["event"] == event).map(told).collect()
-    }
-}
-
-fn start(config: &Path, clock: &Clock) -> daemon::Daemon {
-    let config = Config::load(config).unwrap();
-    let rules = Rules {
-        require_client_id_header: true,
-        trust_client_header: false,
-        certificates: false,
-        auth_failures_per_minute: 0,
-    };
-    let prepared = eventually("no child that another test is starting holds the locks of the last daemon", || {
-        let access = Access::load(config.security.rbac_policy_path.clone(), vec![], rules).unwrap();
-        let listener = http::bind(config.server.bind_addr.unwrap()).unwrap();
-        match Prepared::new(listener, &config, access, clock.clone(), false) {
-            Ok(prepared) => Some(prepared),
-            Err(why) if why.to_string().contains("another jarvis-secretsd is using this directory") => None,
-            Err(why) => panic!("{why}"),
-        }
-    });
-    prepared.serve(None).unwrap()
-}
 
 /// What the list says of the secret called `name`.
 fn listed(client: &mut Client, name: &str) -> Value {

@@ -121,7 +121,8 @@ impl System {
     }
 
     pub fn round(&self) {
-        rotation::round(self.vault(), || false).unwrap();
+        let schedule = Schedule { jitter: Duration::ZERO, ..Schedule::default() };
+        rotation::round(self.vault(), &schedule, || false).unwrap();
     }
 
     /// A value, looked at without asking for it.

@@ -1,0 +1,125 @@
+//! Rotation: what is due, what is done about it, and when.
+//!
+//! A value that a person supplied is never replaced by the schedule; it is reported.
+
+mod schedule;
+mod scheduler;
+mod window;
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+pub use schedule::Schedule;
+pub use scheduler::Scheduler;
+pub use window::Windows;
+
+use crate::audit::{Entry, Event};
+use crate::clock::Timestamp;
+use crate::failure::Failure;
+use crate::vault::{Condition, Listed, Order, Refused, Rotation, Vault, Wish};
+
+/// How many secrets one commit rotates: others' changes go in between.
+const AT_A_TIME: usize = 64;
+
+/// The detail of the audit lines about what a round changes.
+const REASON: &str = "scheduled";
+
+/// The secrets that are past their day.
+pub struct Due {
+    /// Those whose value the schedule replaces.
+    pub auto: Vec<String>,
+    /// Those whose value a person has to replace.
+    pub manual: Vec<String>,
+}
+
+/// Finds what is due now.
+pub fn due(vault: &Vault) -> Due {
+    let now = vault.now();
+    let mut due = Due { auto: Vec::new(), manual: Vec::new() };
+    for listed in vault.list(|_, version| version.is_due(now)) {
+        match listed.version.rotation {
+            Rotation::Auto => due.auto.push(listed.name),
+            Rotation::Manual => due.manual.push(listed.name),
+            Rotation::Off => {}
+        }
+    }
+    due
+}
+
+/// What the schedule is to replace now, and when it is to look again.
+pub struct Agenda {
+    /// The secrets whose value is to be replaced now.
+    pub now: Vec<String>,
+    /// The next moment at which there is something to replace, as far as is known by now.
+    pub next: Option<Timestamp>,
+}
+
+/// Finds what the schedule is to replace now.
+pub fn agenda(vault: &Vault, schedule: &Schedule) -> Agenda {
+    let now = vault.now();
+    let next = Cell::new(None::<Timestamp>);
+    let later = |at: Timestamp| next.set(Some(next.get().map_or(at, |next| next.min(at))));
+    let due = vault.list(|_, version| {
+        let is_due = version.rotation == Rotation::Auto && version.is_due(now);
+        if version.rotation == Rotation::Auto && !is_due {
+            // It is not planned for earlier, and that is all that need be known yet.
+            later(version.expires_at);
+        }
+        is_due
+    });
+    let mut names = Vec::new();
+    for Listed { name, version } in due {
+        match schedule.scheduled_at(&name, &version, now) {
+            at if at <= now => names.push(name),
+            at => later(at),
+        }
+    }
+    Agenda { now: names, next: next.get() }
+}
+
+/// One round: rotates what is scheduled, reports what a person has to replace, destroys versions whose grace is over, and
+/// takes what is dead out of the file. Returns when there is something to replace next.
+///
+/// It ends early when `stopping` says so.
+///
+/// # Errors
+/// If something could not be done; what was done until then stays done.
+pub fn round(
+    vault: &Arc<Vault>,
+    schedule: &Schedule,
+    stopping: impl Fn() -> bool,
+) -> Result<Option<Timestamp>, Failure> {
+    log::info!("Checking for secrets due for rotation...");
+    let manual = due(vault).manual;
+    for name in &manual {
+        log::warn!(
+            "Secret {name} is due for rotation; its value was supplied by a person and has to be replaced by one"
+        );
+    }
+    let agenda = agenda(vault, schedule);
+    if agenda.now.is_empty() && manual.is_empty() {
+        log::info!("No secrets due for rotation");
+    }
+    rotate(vault, &agenda.now, &stopping)?;
+    vault.destroy_expired(REASON, &stopping).map_err(failure)?;
+    if !stopping() {
+        vault.compact_dead()?;
+    }
+    Ok(agenda.next)
+}
+
+/// Replaces the values of those that are due.
+fn rotate(vault: &Arc<Vault>, names: &[String], stopping: impl Fn() -> bool) -> Result<(), Failure> {
+    for names in names.chunks(AT_A_TIME).take_while(|_| !stopping()) {
+        let entry = Entry { detail: Some(REASON.to_owned()), ..Entry::new(Event::Rotate) };
+        let wish = Wish::Rotate { names: names.to_vec(), only_due: true };
+        let order = Order { wish, condition: Condition::default(), entry };
+        let done = vault.commit(order).map_err(failure)?.len();
+        log::info!("Rotated {done} secrets");
+    }
+    Ok(())
+}
+
+fn failure(refused: Refused) -> Failure {
+    Failure::new("rotation", refused)
+}

@@ -1,0 +1,99 @@
+//! The thread that keeps to the schedule: a round a day, and between two of them what is planned for then.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::{Agenda, Schedule, agenda, rotate, round};
+use crate::clock::Timestamp;
+use crate::failure::Failure;
+use crate::sync::lock;
+use crate::vault::Vault;
+
+/// How long from one round to the next.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long until what failed is tried again, and the longest time without a look at what is planned: settings are changed,
+/// and clocks are set.
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// What is planned for one moment and the next is done in one go.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The thread.
+pub struct Scheduler {
+    stopped: Arc<(Mutex<bool>, Condvar)>,
+    thread: JoinHandle<()>,
+}
+
+impl Scheduler {
+    /// Starts it; its first round begins at once.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn start(vault: Arc<Vault>, schedule: Schedule) -> std::io::Result<Self> {
+        let stopped = Arc::new((Mutex::new(false), Condvar::new()));
+        let signal = stopped.clone();
+        let thread = std::thread::Builder::new().name("rotation".to_owned()).spawn(move || {
+            log::info!("Rotation scheduler started (checking daily)");
+            let stopping = || *lock(&signal.0);
+            let mut next_round = Instant::now();
+            while !stopping() {
+                let now = Instant::now();
+                let done = if now >= next_round {
+                    let done = round(&vault, &schedule, stopping);
+                    next_round = now + if done.is_ok() { DAY } else { HOUR };
+                    done
+                } else {
+                    planned(&vault, &schedule, stopping)
+                };
+                let next = done.unwrap_or_else(|why| {
+                    log::error!("Rotation not finished, trying again in an hour: {why}");
+                    None
+                });
+                let pause = pause(next, vault.now()).min(next_round.saturating_duration_since(Instant::now()));
+                let (flag, wake) = &*signal;
+                let waited = wake.wait_timeout_while(lock(flag), pause, |stopped| !*stopped);
+                drop(waited.unwrap_or_else(PoisonError::into_inner));
+            }
+        })?;
+        Ok(Self { stopped, thread })
+    }
+
+    /// Ends it: at once if it sleeps, else after the step that it is at.
+    pub fn stop(self) {
+        let (flag, wake) = &*self.stopped;
+        *lock(flag) = true;
+        wake.notify_all();
+        if self.thread.join().is_err() {
+            log::error!("The rotation thread had panicked");
+        }
+    }
+}
+
+/// Does what is planned for now, and returns when there is something to do next.
+fn planned(vault: &Arc<Vault>, schedule: &Schedule, stopping: impl Fn() -> bool) -> Result<Option<Timestamp>, Failure> {
+    let Agenda { now, next } = agenda(vault, schedule);
+    rotate(vault, &now, stopping)?;
+    Ok(next)
+}
+
+/// How long to sleep until `next`.
+fn pause(next: Option<Timestamp>, now: Timestamp) -> Duration {
+    let left = next.map_or(HOUR, |next| Duration::from_nanos(next.nanos().saturating_sub(now.nanos())));
+    left.clamp(MINUTE, HOUR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_thread_sleeps_until_something_is_planned_but_neither_a_moment_nor_for_more_than_an_hour() {
+        let now = Timestamp::from_nanos(1_761_565_004_549_067_206);
+        assert_eq!(pause(None, now), HOUR);
+        assert_eq!(pause(Some(now), now), MINUTE);
+        assert_eq!(pause(Some(now.plus(MINUTE * 7)), now), MINUTE * 7);
+        assert_eq!(pause(Some(now.plus(DAY)), now), HOUR);
+    }
+}
