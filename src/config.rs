@@ -1,5 +1,7 @@
 //! The configuration: the file, its defaults, its checks.
 
+mod rotation;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,6 +12,8 @@ use crate::failure::Failure;
 use crate::files;
 use crate::http::MAX_PATH;
 use crate::strict_toml::{Document, Table, Value};
+
+pub use rotation::{ApplierConfig, RotationConfig};
 
 /// The commented configuration that `init` writes. It says what [`Config::default`] is.
 pub const COMMENTED: &str = include_str!("../etc/config.toml");
@@ -25,6 +29,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// `[security]`
     pub security: SecurityConfig,
+    /// `[rotation]`
+    pub rotation: RotationConfig,
     /// `[crypto]`
     pub crypto: CryptoConfig,
     /// `[logging]`
@@ -160,6 +166,7 @@ impl Config {
         config.paths.read(root.table("paths")?, document)?;
         config.audit.read(root.table("audit")?)?;
         config.security.read(root.table("security")?)?;
+        config.rotation.read(root.table("rotation")?)?;
         config.crypto.read(root.table("crypto")?)?;
         config.logging.read(root.table("logging")?)?;
         root.finish()?;

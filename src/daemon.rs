@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::access::Access;
 use crate::api::{Api, MAX_BODY};
+use crate::applier::Appliers;
 use crate::audit::{self, AuditLog, Entry, Event, Outcome, Segmenting};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, PathsConfig};
@@ -36,6 +37,7 @@ pub struct Daemon {
     access: Arc<Access>,
     policy_path: PathBuf,
     tls: Option<Arc<Tls>>,
+    appliers: Option<Arc<Appliers>>,
     _locks: DirectoryLocks,
 }
 
@@ -47,6 +49,7 @@ pub struct Prepared {
     policy_path: PathBuf,
     tls: Option<Arc<Tls>>,
     locks: DirectoryLocks,
+    appliers: Option<Arc<Appliers>>,
 }
 
 impl Prepared {
@@ -144,7 +147,13 @@ impl Prepared {
             connections: listener.stats().clone(),
             started,
         };
-        Ok(Self { listener, limits, api, policy_path: config.security.rbac_policy_path.clone(), tls, locks })
+        let policy_path = config.security.rbac_policy_path.clone();
+        Ok(Self { listener, limits, api, policy_path, tls, locks, appliers: None })
+    }
+
+    /// The same, with appliers.
+    pub fn with(self, appliers: Option<Appliers>) -> Self {
+        Self { appliers: appliers.map(Arc::new), ..self }
     }
 
     /// What answers requests, for who asks it without a connection.
@@ -158,7 +167,7 @@ impl Prepared {
     /// # Errors
     /// If a thread cannot be started.
     pub fn serve(self, credentials: Option<CredentialSocket>) -> Result<Daemon, Failure> {
-        let Self { listener, limits, api, policy_path, tls, locks } = self;
+        let Self { listener, limits, api, policy_path, tls, locks, appliers } = self;
         for endpoint in listener.endpoints() {
             log::info!("Starting server on {endpoint}");
         }
@@ -177,7 +186,7 @@ impl Prepared {
         log::info!("Server started successfully");
         let scheduler =
             Scheduler::start(vault.clone(), schedule).map_err(|why| Failure::new("rotation thread", why))?;
-        Ok(Daemon { server, credentials, scheduler, vault, audit, access, policy_path, tls, _locks: locks })
+        Ok(Daemon { server, credentials, scheduler, vault, audit, access, policy_path, tls, appliers, _locks: locks })
     }
 }
 
@@ -224,6 +233,7 @@ impl Daemon {
             log::warn!("{cut_off} requests were cut off, they took longer than {} seconds", GRACE.as_secs());
         }
         self.scheduler.stop();
+        drop(self.appliers);
         let entry = Entry { vault_seq: Some(self.vault.seq()), ..Entry::new(Event::ServerStop) };
         self.audit.write_synced(vec![entry]).map_err(|why| Failure::new("audit log", why))?;
         log::info!("Stopped");

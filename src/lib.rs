@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod api;
+pub mod applier;
 pub mod audit;
 pub mod backup;
 pub mod cli;

@@ -1,9 +1,10 @@
 //! The configuration file: its keys, its defaults, and what is said about a mistake in it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jarvis_secretsd::config::{Aead, COMMENTED, Config, TlsConfig, TlsVersion};
+use jarvis_secretsd::config::{Aead, ApplierConfig, COMMENTED, Config, TlsConfig, TlsVersion};
 use log::LevelFilter;
 
 fn parse(text: &str) -> Config {
@@ -44,6 +45,7 @@ fn an_empty_file_gives_the_defaults() {
     assert!(!config.security.trust_client_header);
     assert_eq!(config.security.auth_failures_per_minute, 10);
     assert_eq!(config.crypto.aead, Aead::AesGcm256);
+    assert_eq!(config.rotation.appliers, BTreeMap::new());
     assert_eq!(config.logging.level, LevelFilter::Info);
     assert!(!config.logging.json);
 }
@@ -199,7 +201,7 @@ fn a_misspelt_key_or_section_is_refused_with_the_right_one() {
     assert_eq!(
         error("bind_addr = \"127.0.0.1:1\""),
         "c.toml:1:1: unknown key `bind_addr` at the top level; \
-         known here: `server`, `paths`, `audit`, `security`, `crypto`, `logging`"
+         known here: `server`, `paths`, `audit`, `security`, `rotation`, `crypto`, `logging`"
     );
 }
 
@@ -246,6 +248,83 @@ fn segments_are_kept_only_where_there_are_any() {
     let alone = error("[audit]\nkeep_segments = 3");
     let why = "is how many segments are kept, and without `segment_bytes` there are none";
     assert_eq!(alone, format!("c.toml:2:17: `keep_segments` in [audit] {why}"));
+}
+
+/// A configuration with these lines for the appliers of `db`, from line 2 on.
+fn appliers(lines: &str) -> String {
+    format!("[rotation.db]\n{lines}\n")
+}
+
+#[test]
+fn a_secret_has_the_appliers_that_are_named_for_it() {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let least = parse(&appliers("apply = ['/a']\nverify = ['/v', '']"));
+    let expected = ApplierConfig {
+        prepare: None,
+        apply: words(&["/a"]),
+        verify: words(&["/v", ""]),
+        retire: None,
+        timeout: Duration::from_secs(30),
+    };
+    assert_eq!(least.rotation.appliers, BTreeMap::from([("db".to_owned(), expected.clone())]));
+    let all = appliers(
+        "prepare = ['/p']\napply = ['/a']\nverify = ['/v', '']\nretire = ['/r', '-x', 'ü']\ntimeout_secs = 3600",
+    );
+    let all = parse(&format!("{all}[rotation.'a.b']\napply = ['/a']\nverify = ['/v', '']"));
+    let expected_all = ApplierConfig {
+        prepare: Some(words(&["/p"])),
+        retire: Some(words(&["/r", "-x", "ü"])),
+        timeout: Duration::from_secs(3600),
+        ..expected.clone()
+    };
+    let expected = [("a.b".to_owned(), expected), ("db".to_owned(), expected_all)];
+    assert_eq!(all.rotation.appliers, BTreeMap::from(expected));
+}
+
+#[test]
+fn appliers_that_make_no_sense_are_refused() {
+    let whole = "apply = ['/a']\nverify = ['/v']\n";
+    for (lines, why) in [
+        ("verify = ['/v']".to_owned(), "1:11: [rotation.db] lacks the key `apply`"),
+        ("apply = ['/a']".to_owned(), "1:11: [rotation.db] lacks the key `verify`"),
+        (
+            "aply = ['/a']\nverify = ['/v']".to_owned(),
+            "2:1: unknown key `aply` in [rotation.db]; did you mean `apply`?",
+        ),
+        (
+            format!("{whole}retire = []"),
+            "4:10: `retire` in [rotation.db] must be a program's absolute path, and its arguments: \
+             [\"/path/to/it\", \"…\"]",
+        ),
+        (
+            "verify = ['/v']\napply = ['bin/a', '/x']".to_owned(),
+            "3:9: `apply` in [rotation.db] must be a program's absolute path, and its arguments: \
+             [\"/path/to/it\", \"…\"]",
+        ),
+        ("apply = '/a'".to_owned(), "2:9: `apply` in [rotation.db] must be an array, found a string"),
+        (
+            "apply = ['/a', 7]".to_owned(),
+            "2:16: an element of `apply` in [rotation.db] must be a string, found an integer",
+        ),
+        (
+            "apply = ['/a', \"a\\u0000b\"]".to_owned(),
+            "2:16: an element of `apply` in [rotation.db] must not hold a NUL character",
+        ),
+        (format!("{whole}timeout_secs = 0"), "4:16: `timeout_secs` in [rotation.db] must be an integer from 1 to 3600"),
+        (
+            format!("{whole}timeout_secs = 3601"),
+            "4:16: `timeout_secs` in [rotation.db] must be an integer from 1 to 3600",
+        ),
+    ] {
+        assert_eq!(error(&appliers(&lines)), format!("c.toml:{why}"), "{lines}");
+    }
+    let no_name = error("[rotation.'no name']\napply = ['/a']\nverify = ['/v']");
+    let why = "[rotation.\"no name\"] is no secret's name: 1 to 128 of A-Z a-z 0-9 _ . -";
+    assert_eq!(no_name, format!("c.toml:1:11: {why}"));
+    assert_eq!(
+        error("[rotation]\nverify = ['/v']"),
+        "c.toml:2:1: `verify` in [rotation] must be a table, found an array"
+    );
 }
 
 #[test]

@@ -3,14 +3,17 @@
 use std::fs::File;
 use std::net::SocketAddr;
 
+use rustix::process::geteuid;
+
 use super::command::{Arguments, CONFIG, Command, Operands};
 use super::{Exit, load_config, protection, sockets};
 use crate::access::{Access, Rules};
+use crate::applier;
 use crate::clock::Clock;
 use crate::config::{Config, PathsConfig};
 use crate::failure::Failure;
 use crate::http::Tls;
-use crate::process::{self, Protection};
+use crate::process::{self, Protection, User};
 use crate::systemd::Passed;
 use crate::vault::{KeyFile, KeyInForce, is_under};
 
@@ -30,6 +33,11 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         Tls::load(tls)?;
         println!("TLS certificate {}: good", tls.cert_path.display());
     }
+    let user = protection::user(&config.server).map_err(Exit::config)?;
+    check_appliers(&config, user.as_ref())?;
+    if !config.rotation.appliers.is_empty() {
+        println!("appliers of {} secrets: good", config.rotation.appliers.len());
+    }
     let access = load_access(&config, sockets::addresses(&config.server, &Passed::default()))?;
     let rules = access.snapshot().client_count();
     println!("policy {}: good, {rules} client rules", config.security.rbac_policy_path.display());
@@ -40,7 +48,6 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         println!("warning: {why}");
     }
     // What the daemon would do to itself is done to this process: nothing else tells as surely whether it works.
-    let user = protection::user(&config.server).map_err(Exit::config)?;
     tell(process::keep_private());
     if let Some(user) = user {
         match protection::give_up_root(&user, &config, &access) {
@@ -67,6 +74,12 @@ fn tell(protection: Protection) {
         Protection::InForce(what) => println!("protection: {what}"),
         Protection::Missing(what) => println!("warning: {what}"),
     }
+}
+
+/// Checks that the programs of the configuration may be run by `user`, or else by whose process this is.
+pub fn check_appliers(config: &Config, user: Option<&User>) -> Result<(), Exit> {
+    let uid = user.map_or_else(|| geteuid().as_raw(), |user| user.ids().0);
+    applier::check(&config.rotation, uid).map_err(Exit::config)
 }
 
 /// The policy, as the daemon would use it that listens at these TCP addresses.

@@ -36,6 +36,7 @@ use std::process::ExitCode;
 
 use command::{Arguments, Asked, Command, MASTER_KEY};
 
+use crate::applier::{self, process::RUNNER};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::vault::{KeyBytes, KeyFile, KeyInForce};
@@ -103,7 +104,13 @@ impl From<lexopt::Error> for Exit {
 
 /// Does what the arguments (without the program's name) ask for. Messages go to standard error.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match command::parse(arguments).and_then(answer) {
+    let mut arguments = arguments.into_iter().peekable();
+    // No command for people, so it is not among those.
+    let done = match arguments.next_if(|first| first == RUNNER) {
+        Some(_) => applier::process::serve().map_err(Exit::from),
+        None => command::parse(arguments).and_then(answer),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Exit { status, why }) => {
             eprintln!("jarvis-secretsd: {why}");

@@ -1,5 +1,6 @@
 //! `serve`: the daemon, until a signal ends it.
 
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use signal_hook::iterator::Signals;
 use super::command::{Arguments, CONFIG, Command, Operands, Opt};
 use super::sockets::{self, Sockets};
 use super::{Exit, check, load_config, protection};
+use crate::applier::Appliers;
 use crate::clock::Clock;
 use crate::daemon::Prepared;
 use crate::failure::Failure;
@@ -41,6 +43,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let config = load_config(config_path)?;
     let access = check::load_access(&config, sockets::addresses(&config.server, &passed))?;
     let user = protection::user(&config.server).map_err(Exit::config)?;
+    check::check_appliers(&config, user.as_ref())?;
     logging::init(config.logging.level, config.logging.json);
     log::info!("Starting jarvis-secretsd v{}", env!("CARGO_PKG_VERSION"));
     log::info!("Config loaded from: {}", config_path.display());
@@ -56,8 +59,9 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     }
     process::lock_memory().log();
     let prepared = Prepared::new(api, &config, access, Clock::system(), arguments.has(&ACCEPT_ROLLBACK))?;
+    let appliers = Appliers::start(Path::new("/proc/self/exe"), &config.rotation, &config.paths.vault_path)?;
     protection::confine(&config).log();
-    let daemon = prepared.serve(credentials)?;
+    let daemon = prepared.with(appliers).serve(credentials)?;
     manager.ready();
     let received = forwarded(signals)?;
     loop {

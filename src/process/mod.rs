@@ -3,10 +3,12 @@
 //! The measures stand alone. One that this system does not offer is reported, with what to do about it, and the daemon
 //! runs all the same. They concern the calling thread and those that it starts later, so they come before any of those.
 
+mod descendants;
 mod landlock;
 mod memory;
 mod user;
 
+pub use descendants::{adopt_orphans, end_all_children};
 pub use landlock::confine;
 pub use memory::{keep_private, lock_memory};
 pub use user::User;

@@ -88,10 +88,10 @@ impl<'d> Table<'d> {
         }
     }
 
-    /// The tables in this one, whatever their names are, in the order of the file.
+    /// The tables that are left in this one, whatever their names are, in the order of the file.
     ///
     /// # Errors
-    /// If something else than a table is among them.
+    /// If something else than a table is among them, which is an unknown key if any was asked for.
     pub fn tables(self) -> Result<Vec<(String, Table<'d>)>, Failure> {
         let document = self.document;
         let mut entries: Vec<_> = self.entries.iter().collect();
@@ -101,6 +101,9 @@ impl<'d> Table<'d> {
             .map(|(key, value)| {
                 let name = key.get_ref();
                 let (offset, value) = (key.span().start, value.get_ref().clone());
+                if !self.known.is_empty() && !value.is_table() {
+                    return Err(self.unknown(name, offset));
+                }
                 let value = Value { document, name: self.name_of(name), offset, value };
                 Ok((name.to_string(), value.into_table(self.path_of(name))?))
             })
@@ -115,12 +118,15 @@ impl<'d> Table<'d> {
         let Some(key) = self.entries.keys().min_by_key(|key| key.span().start) else {
             return Ok(());
         };
-        let hint = match nearest(key.get_ref(), &self.known) {
+        Err(self.unknown(key.get_ref(), key.span().start))
+    }
+
+    fn unknown(&self, key: &str, offset: usize) -> Failure {
+        let hint = match nearest(key, &self.known) {
             Some(known) => format!("did you mean `{known}`?"),
             None => format!("known here: {}", quoted(&self.known)),
         };
-        let unknown = self.name_of(key.get_ref());
-        Err(self.document.fail(key.span().start, format_args!("unknown key {unknown}; {hint}")))
+        self.document.fail(offset, format_args!("unknown key {}; {hint}", self.name_of(key)))
     }
 
     /// The failure of this table for the reason `why`, at the place of its name.

@@ -1,6 +1,7 @@
 //! The daemon from outside: the real binary, asked over HTTP as curl would ask it, and the files that it leaves.
 
 mod activation;
+mod applier_process;
 mod asking;
 mod audited;
 mod backup;
@@ -54,6 +55,8 @@ mod tls;
 mod tls_client;
 mod tokens;
 mod troubleshooting;
+#[path = "../trusted/mod.rs"]
+mod trusted;
 mod unix;
 mod versions;
 mod visitor;

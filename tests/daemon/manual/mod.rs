@@ -139,11 +139,13 @@ fn refusal(text: &str) -> String {
 }
 
 /// Keys that others need, and a value.
-const NEEDED: [(&str, &str, &str); 4] = [
+const NEEDED: [(&str, &str, &str); 6] = [
     ("server", "unix_socket", r#""/x""#),
     ("server.tls", "cert_path", r#""/x""#),
     ("server.tls", "key_path", r#""/x""#),
     ("audit", "segment_bytes", "65536"),
+    ("rotation.NAME", "apply", r#"["/x"]"#),
+    ("rotation.NAME", "verify", r#"["/x"]"#),
 ];
 
 /// A configuration with `line` in `section`, and with all keys that others need, but for `key`.
@@ -153,7 +155,7 @@ fn with(section: &str, key: &str, line: &str) -> String {
         keys.map(|(_, name, value)| format!("{name} = {value}\n")).collect::<String>()
     };
     let line = |of: &str| if of == section { line } else { "" };
-    let sections = ["server", "server.tls", "paths", "audit", "security", "crypto", "logging"];
+    let sections = ["server", "server.tls", "paths", "audit", "security", "rotation.NAME", "crypto", "logging"];
     sections.map(|name| format!("[{name}]\n{}{}\n", needed(name), line(name))).concat()
 }
 
@@ -162,6 +164,7 @@ fn the_manual_has_every_key_of_the_configuration() {
     let mut sections = quoted_behind(&refusal(UNKNOWN), "known here: ");
     let inner = quoted_behind(&refusal(&with("server", "", UNKNOWN)), "known here: ").contains("tls");
     assert!(inner && sections.insert("server.tls".to_owned()));
+    assert!(sections.remove("rotation") && sections.insert("rotation.NAME".to_owned()));
     for section in &sections {
         let mut keys = quoted_behind(&refusal(&with(section, "", UNKNOWN)), "known here: ");
         keys.remove("tls");

@@ -1,0 +1,239 @@
+//! Appliers: the programs of a secret that make the world outside accept its new value.
+//!
+//! Prepare makes of the generated value the one that is stored, apply makes it accepted outside, verify finds out whether a
+//! value is accepted, and retire ends that an old one is. They run one at a time, in a process beside the daemon: the
+//! [runner](process).
+
+mod frame;
+pub mod mask;
+pub mod outcome;
+pub mod process;
+mod run;
+mod runner;
+mod trust;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::config::{ApplierConfig, RotationConfig};
+use crate::failure::Failure;
+use crate::files;
+use crate::secret::{Plaintext, wiped_json};
+use crate::vault::MAX_VALUE;
+use outcome::{End, Outcome};
+use process::{Program, Table};
+pub use runner::Runner;
+pub use trust::check_program;
+
+/// What a program is run for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// To make of the generated value the one that is stored.
+    Prepare,
+    /// To make the world outside accept the new value.
+    Apply,
+    /// To find out whether a value is accepted.
+    Verify,
+    /// To make the world outside accept an old value no more.
+    Retire,
+}
+
+impl Action {
+    /// As the configuration and the log call it.
+    pub fn as_str(self) -> &'static str {
+        ["prepare", "apply", "verify", "retire"][self as usize]
+    }
+}
+
+/// A version as a program is told of it.
+#[derive(Clone, Copy, Serialize)]
+pub struct Told<'a> {
+    /// Its kid; none before it is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kid: Option<&'a str>,
+    /// Its value.
+    pub value: &'a str,
+}
+
+/// What a program finds on its standard input.
+#[derive(Serialize)]
+struct Input<'a> {
+    action: Action,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old: Option<Told<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new: Option<Told<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current: Option<Told<'a>>,
+    /// What is to be verified.
+    #[serde(flatten)]
+    itself: Option<Told<'a>>,
+}
+
+/// Whether a value is accepted outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It works.
+    Works,
+    /// It does not.
+    Refused,
+    /// It cannot be told: why.
+    Unknown(String),
+}
+
+/// All appliers, and the process that runs them.
+pub struct Appliers {
+    secrets: BTreeMap<String, Applier>,
+    runner: Runner,
+}
+
+/// The places of a secret's programs in the runner's table, by action.
+struct Applier {
+    programs: [Option<u16>; 4],
+    timeout: Duration,
+}
+
+/// A secret's programs, by action.
+fn programs(applier: &ApplierConfig) -> [Option<&Vec<String>>; 4] {
+    [applier.prepare.as_ref(), Some(&applier.apply), Some(&applier.verify), applier.retire.as_ref()]
+}
+
+/// Checks that all programs may be run by the user `uid`.
+///
+/// # Errors
+/// Names the first one that may not, why, and the command that helps.
+pub fn check(rotation: &RotationConfig, uid: u32) -> Result<(), Failure> {
+    for (name, applier) in &rotation.appliers {
+        for program in programs(applier).into_iter().flatten() {
+            check_program(Path::new(&program[0]), uid)
+                .map_err(|why| Failure::new(format_args!("[rotation.{}]", crate::strict_toml::written(name)), why))?;
+        }
+    }
+    Ok(())
+}
+
+impl Appliers {
+    /// Starts the process that runs them; none if none are configured. `binary` is this program.
+    ///
+    /// # Errors
+    /// If it cannot be started, or one of the programs may not be run.
+    pub fn start(binary: &Path, rotation: &RotationConfig, vault_path: &Path) -> Result<Option<Self>, Failure> {
+        if rotation.appliers.is_empty() {
+            return Ok(None);
+        }
+        let lock = std::path::absolute(files::sibling(vault_path, ".appliers.lock"));
+        let lock = lock.map_err(|why| Failure::new(vault_path.display(), why))?;
+        let mut table = Table { lock, programs: Vec::new() };
+        let mut secrets = BTreeMap::new();
+        for (name, applier) in &rotation.appliers {
+            let mut place = |words: &Vec<String>| {
+                table.programs.push(Program { words: words.clone(), timeout: applier.timeout });
+                (table.programs.len() - 1) as u16
+            };
+            let programs = programs(applier).map(|program| program.map(&mut place));
+            secrets.insert(name.clone(), Applier { programs, timeout: applier.timeout });
+        }
+        if table.programs.len() > usize::from(u16::MAX) {
+            return Err(Failure::new("[rotation]", "has more appliers than there are numbers for"));
+        }
+        Ok(Some(Self { secrets, runner: Runner::start(binary, &table)? }))
+    }
+
+    /// Whether the secret has any.
+    pub fn has(&self, name: &str) -> bool {
+        self.secrets.contains_key(name)
+    }
+
+    /// Whether the secret has a program for this.
+    pub fn can(&self, action: Action, name: &str) -> bool {
+        self.secrets.get(name).is_some_and(|applier| applier.programs[action as usize].is_some())
+    }
+
+    /// The value that is to be stored, made of the one that was generated; that one itself if there is no program for it.
+    ///
+    /// # Errors
+    /// In a few words, which hold no value: what went wrong.
+    pub fn prepare(&self, name: &str, old: Told, generated: Plaintext) -> Result<Plaintext, String> {
+        if !self.can(Action::Prepare, name) {
+            return Ok(generated);
+        }
+        let new = Told { kid: None, value: generated.expose() };
+        let outcome = self.run(Input { old: Some(old), new: Some(new), ..Input::of(Action::Prepare, name) }, 0)?;
+        let text = String::from_utf8(outcome.stdout.to_vec()).map(Plaintext::new);
+        let text = text.map_err(|_| "prepare: printed what is not UTF-8".to_owned())?;
+        match text.expose().strip_suffix('\n').unwrap_or(text.expose()) {
+            value if (1..=MAX_VALUE).contains(&value.len()) => Ok(Plaintext::new(value.to_owned())),
+            value => Err(format!("prepare: printed a value of {} bytes, it must have 1 to {MAX_VALUE}", value.len())),
+        }
+    }
+
+    /// Makes the world outside accept the new value.
+    ///
+    /// # Errors
+    /// In a few words, which hold no value: what went wrong.
+    pub fn apply(&self, name: &str, old: Told, new: Told) -> Result<(), String> {
+        self.run(Input { old: Some(old), new: Some(new), ..Input::of(Action::Apply, name) }, 0).map(drop)
+    }
+
+    /// Finds out whether the world outside accepts this value.
+    pub fn verify(&self, name: &str, version: Told) -> Verdict {
+        match self.run(Input { itself: Some(version), ..Input::of(Action::Verify, name) }, 1) {
+            Ok(Outcome { end: End::Exited(0), .. }) => Verdict::Works,
+            Ok(_) => Verdict::Refused,
+            Err(why) => Verdict::Unknown(why),
+        }
+    }
+
+    /// Makes the world outside accept an old value no more, if there is a program for it.
+    ///
+    /// # Errors
+    /// In a few words, which hold no value: what went wrong.
+    pub fn retire(&self, name: &str, old: Told, current: Told) -> Result<(), String> {
+        if !self.can(Action::Retire, name) {
+            return Ok(());
+        }
+        self.run(Input { old: Some(old), current: Some(current), ..Input::of(Action::Retire, name) }, 0).map(drop)
+    }
+
+    /// Ends what runs, and lets nothing run any more.
+    pub fn cut_off(&self) {
+        self.runner.cut_off();
+    }
+
+    /// Runs the program for this. What it has printed goes to the log if its exit status is not 0, and is an error if that is
+    /// larger than `most`.
+    fn run(&self, input: Input, most: u8) -> Result<Outcome, String> {
+        let (action, name) = (input.action.as_str(), input.name);
+        let missing = || format!("{action}: no applier is configured for it");
+        let applier = self.secrets.get(name).ok_or_else(missing)?;
+        let program = applier.programs[input.action as usize].ok_or_else(missing)?;
+        let outcome = self.runner.run(program, applier.timeout, &wiped_json(&input));
+        if outcome.end == End::Exited(0) {
+            return Ok(outcome);
+        }
+        let values = [input.old, input.new, input.current, input.itself];
+        let values: Vec<&str> = values.iter().flatten().map(|told| told.value).collect();
+        let streams = [(" on standard output", &outcome.stdout), (" on standard error", &outcome.stderr)];
+        let printed: String = streams
+            .iter()
+            .map(|(place, output)| (place, mask::shown(output, &values)))
+            .filter(|(_, shown)| !shown.is_empty())
+            .map(|(place, shown)| format!("; its last words{place}: {shown}"))
+            .collect();
+        let is_expected = matches!(outcome.end, End::Exited(status) if status <= most);
+        let level = if is_expected { log::Level::Warn } else { log::Level::Error };
+        log::log!(level, "Applier of {name}: {action}: {}{printed}", outcome.end);
+        if is_expected { Ok(outcome) } else { Err(format!("{action}: {}", outcome.end)) }
+    }
+}
+
+impl<'a> Input<'a> {
+    fn of(action: Action, name: &'a str) -> Self {
+        Self { action, name, old: None, new: None, current: None, itself: None }
+    }
+}

@@ -1,0 +1,101 @@
+//! How a program ended.
+
+use std::fmt;
+
+use rustix::process::WaitStatus;
+
+use crate::secret::Wiped;
+
+/// The most that a program may print, on standard output and standard error together.
+pub const MOST_OUTPUT: usize = 1 << 20;
+
+/// How a program ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with this exit status.
+    Exited(u8),
+    /// By this signal.
+    Signalled(u8),
+    /// It was killed when its time was over.
+    TimedOut,
+    /// It was killed because it printed more than [`MOST_OUTPUT`].
+    PrintedTooMuch,
+    /// It, or something that it had started, could not be killed.
+    NotGone,
+    /// It was not started, or how it ended is not known: why.
+    Unknown(String),
+}
+
+/// A program's end, and what it had printed until then.
+pub struct Outcome {
+    /// How it ended.
+    pub end: End,
+    /// Its standard output.
+    pub stdout: Wiped,
+    /// Its standard error.
+    pub stderr: Wiped,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(status) => write!(f, "exit status {status}"),
+            Self::Signalled(signal) => write!(f, "ended by signal {signal}"),
+            Self::TimedOut => f.write_str("took longer than timeout_secs"),
+            Self::PrintedTooMuch => f.write_str("printed more than 1 MiB"),
+            Self::NotGone => f.write_str("left processes that cannot be killed"),
+            Self::Unknown(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<WaitStatus> for End {
+    fn from(status: WaitStatus) -> Self {
+        match (status.exit_status(), status.terminating_signal()) {
+            (Some(status), _) => Self::Exited(status as u8),
+            (_, signal) => Self::Signalled(signal.unwrap_or_default() as u8),
+        }
+    }
+}
+
+impl Outcome {
+    /// One of which no more is known.
+    pub fn unknown(why: impl fmt::Display) -> Self {
+        Self { end: End::Unknown(why.to_string()), stdout: Wiped::default(), stderr: Wiped::default() }
+    }
+
+    /// The form in which the runner tells the daemon: what kind of end it is and its number, how long the standard output
+    /// is, then that, and what else there is.
+    pub fn parts(&self) -> ([u8; 6], [&[u8]; 2]) {
+        let (kind, number) = match &self.end {
+            End::Exited(status) => (0, *status),
+            End::Signalled(signal) => (1, *signal),
+            End::TimedOut => (2, 0),
+            End::PrintedTooMuch => (3, 0),
+            End::NotGone => (4, 0),
+            End::Unknown(_) => (5, 0),
+        };
+        let rest = match &self.end {
+            End::Unknown(why) => why.as_bytes(),
+            _ => &self.stderr,
+        };
+        let [a, b, c, d] = (self.stdout.len() as u32).to_le_bytes();
+        ([kind, number, a, b, c, d], [&self.stdout, rest])
+    }
+
+    /// Reads that form; none if it is not of it.
+    pub fn read(message: &[u8]) -> Option<Self> {
+        let ([kind, number, length @ ..], output) = message.split_first_chunk::<6>()?;
+        let (stdout, rest) = output.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        let end = match kind {
+            0 => End::Exited(*number),
+            1 => End::Signalled(*number),
+            2 => End::TimedOut,
+            3 => End::PrintedTooMuch,
+            4 => End::NotGone,
+            5 => return Some(Self::unknown(String::from_utf8_lossy(rest))),
+            _ => return None,
+        };
+        Some(Self { end, stdout: Wiped::new(stdout.to_vec()), stderr: Wiped::new(rest.to_vec()) })
+    }
+}

@@ -1,0 +1,67 @@
+//! `[rotation]`: how the new value of a secret gets to where it is used.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Failure, Table, Value};
+use crate::name::is_name;
+
+/// The rotation of secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct RotationConfig {
+    /// Of each secret that has any, its appliers: `[rotation.NAME]`.
+    pub appliers: BTreeMap<String, ApplierConfig>,
+}
+
+/// A secret's appliers: the programs that tell the world outside of its new value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplierConfig {
+    /// Makes of the generated value the one that is stored.
+    pub prepare: Option<Vec<String>>,
+    /// Makes the world outside accept the new value.
+    pub apply: Vec<String>,
+    /// Finds out whether a value is accepted.
+    pub verify: Vec<String>,
+    /// Makes the world outside accept an old value no more.
+    pub retire: Option<Vec<String>>,
+    /// How long each of them may run.
+    pub timeout: Duration,
+}
+
+impl RotationConfig {
+    pub(super) fn read(&mut self, table: Table<'_>) -> Result<(), Failure> {
+        for (name, table) in table.tables()? {
+            if !is_name(&name) {
+                return Err(table.refuse("is no secret's name: 1 to 128 of A-Z a-z 0-9 _ . -"));
+            }
+            self.appliers.insert(name, ApplierConfig::read(table)?);
+        }
+        Ok(())
+    }
+}
+
+impl ApplierConfig {
+    fn read(mut table: Table<'_>) -> Result<Self, Failure> {
+        let (mut prepare, mut retire, mut timeout) = (None, None, Duration::from_secs(30));
+        table.set("prepare", &mut prepare, |value| program(value).map(Some))?;
+        let apply = table.required("apply", program);
+        let verify = table.required("verify", program);
+        table.set("retire", &mut retire, |value| program(value).map(Some))?;
+        table.set("timeout_secs", &mut timeout, |value| value.integer(1..=3600).map(Duration::from_secs))?;
+        // A misspelt key is named rather than the one that then is missing.
+        table.finish()?;
+        Ok(Self { prepare, apply: apply?, verify: verify?, retire, timeout })
+    }
+}
+
+/// An absolute path, and the arguments.
+fn program(value: &Value<'_>) -> Result<Vec<String>, Failure> {
+    let words = value.list(|word| match word.string()? {
+        text if text.contains('\0') => Err(word.refuse("must not hold a NUL character")),
+        text => Ok(text.to_owned()),
+    })?;
+    match words.first() {
+        Some(path) if path.starts_with('/') => Ok(words),
+        _ => Err(value.refuse("must be a program's absolute path, and its arguments: [\"/path/to/it\", \"…\"]")),
+    }
+}

@@ -1,0 +1,9 @@
+//! Appliers from outside: the real process that runs them, and programs that behave as badly as programs can.
+
+mod appliers;
+mod bad_programs;
+mod daemon_gone;
+mod stage;
+mod trust;
+#[path = "../trusted/mod.rs"]
+mod trusted;
