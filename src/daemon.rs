@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::files;
 use crate::http::{Limits, Listener, Server, Tls};
 use crate::metrics::Metrics;
-use crate::rotation::{Schedule, Scheduler};
+use crate::rotation::Scheduler;
 use crate::systemd::{CredentialServer, CredentialSocket};
 use crate::vault::{self, KeyFile, KeyInForce, Lifetimes, MasterKeySource, Vault};
 
@@ -142,7 +142,7 @@ impl Prepared {
             vault,
             audit,
             master_key: Box::new(source),
-            schedule: Schedule::default(),
+            schedule: config.rotation.schedule.clone(),
             metrics: Metrics::new(&clock, vault_path, audit_path),
             connections: listener.stats().clone(),
             started,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jarvis_secretsd::config::{Aead, ApplierConfig, COMMENTED, Config, TlsConfig, TlsVersion};
+use jarvis_secretsd::rotation::{Schedule, Windows};
 use log::LevelFilter;
 
 fn parse(text: &str) -> Config {
@@ -46,6 +47,7 @@ fn an_empty_file_gives_the_defaults() {
     assert_eq!(config.security.auth_failures_per_minute, 10);
     assert_eq!(config.crypto.aead, Aead::AesGcm256);
     assert_eq!(config.rotation.appliers, BTreeMap::new());
+    assert_eq!(config.rotation.schedule, Schedule::default());
     assert_eq!(config.logging.level, LevelFilter::Info);
     assert!(!config.logging.json);
 }
@@ -70,6 +72,7 @@ fn the_commented_configuration_says_every_default_and_nothing_else() {
             "rbac_policy_path",
             "trust_client_header",
             "auth_failures_per_minute",
+            "jitter_hours",
             "aead",
             "level",
             "json"
@@ -250,6 +253,26 @@ fn segments_are_kept_only_where_there_are_any() {
     assert_eq!(alone, format!("c.toml:2:17: `keep_segments` in [audit] {why}"));
 }
 
+#[test]
+fn the_schedule_has_windows_and_a_jitter() {
+    let config = parse(
+        "[rotation]\nwindow = 'Sat 02:00-04:00'\njitter_hours = 0\n[rotation.db]\napply = ['/a']\nverify = ['/v']",
+    );
+    let expected = Schedule { windows: Windows::parse("Sat 02:00-04:00"), jitter: Duration::ZERO };
+    assert_eq!((config.rotation.schedule, config.rotation.appliers.len()), (expected, 1));
+    assert_eq!(
+        error("[rotation]\nwindow = 'Saturday night'"),
+        "c.toml:2:10: `window` in [rotation] must be times of the week in UTC, such as \"02:00-04:00\", \"Sat 22:00-02:00\" or \
+         \"Mon-Fri 01:00-05:00, Sun 01:00-09:00\""
+    );
+    let why = "`jitter_hours` in [rotation] must be an integer from 0 to 8760";
+    assert_eq!(error("[rotation]\njitter_hours = -1"), format!("c.toml:2:16: {why}"));
+    assert_eq!(
+        error("[rotation]\nwindows = 1"),
+        "c.toml:2:1: unknown key `windows` in [rotation]; did you mean `window`?"
+    );
+}
+
 /// A configuration with these lines for the appliers of `db`, from line 2 on.
 fn appliers(lines: &str) -> String {
     format!("[rotation.db]\n{lines}\n")
@@ -323,7 +346,7 @@ fn appliers_that_make_no_sense_are_refused() {
     assert_eq!(no_name, format!("c.toml:1:11: {why}"));
     assert_eq!(
         error("[rotation]\nverify = ['/v']"),
-        "c.toml:2:1: `verify` in [rotation] must be a table, found an array"
+        "c.toml:2:1: unknown key `verify` in [rotation]; known here: `window`, `jitter_hours`"
     );
 }
 

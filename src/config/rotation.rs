@@ -1,14 +1,17 @@
-//! `[rotation]`: how the new value of a secret gets to where it is used.
+//! `[rotation]`: when the schedule makes new values, and how one gets to where it is used.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Failure, Table, Value};
 use crate::name::is_name;
+use crate::rotation::{Schedule, Windows};
 
 /// The rotation of secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct RotationConfig {
+    /// When the schedule replaces what is due: `window` and `jitter_hours`.
+    pub schedule: Schedule,
     /// Of each secret that has any, its appliers: `[rotation.NAME]`.
     pub appliers: BTreeMap<String, ApplierConfig>,
 }
@@ -29,7 +32,11 @@ pub struct ApplierConfig {
 }
 
 impl RotationConfig {
-    pub(super) fn read(&mut self, table: Table<'_>) -> Result<(), Failure> {
+    pub(super) fn read(&mut self, mut table: Table<'_>) -> Result<(), Failure> {
+        table.set("window", &mut self.schedule.windows, |value| windows(value).map(Some))?;
+        table.set("jitter_hours", &mut self.schedule.jitter, |value| {
+            value.integer(0..=24 * 365).map(|hours: u64| Duration::from_secs(hours * 3600))
+        })?;
         for (name, table) in table.tables()? {
             if !is_name(&name) {
                 return Err(table.refuse("is no secret's name: 1 to 128 of A-Z a-z 0-9 _ . -"));
@@ -52,6 +59,12 @@ impl ApplierConfig {
         table.finish()?;
         Ok(Self { prepare, apply: apply?, verify: verify?, retire, timeout })
     }
+}
+
+fn windows(value: &Value<'_>) -> Result<Windows, Failure> {
+    let why = "must be times of the week in UTC, such as \"02:00-04:00\", \"Sat 22:00-02:00\" or \"Mon-Fri 01:00-05:00, Sun \
+               01:00-09:00\"";
+    Windows::parse(value.string()?).ok_or_else(|| value.refuse(why))
 }
 
 /// An absolute path, and the arguments.

@@ -26,7 +26,7 @@ fn appliers(stage: &Stage, text: &str) -> Appliers {
         retire: Some(words("retire")),
         timeout: Duration::from_secs(600),
     };
-    let rotation = RotationConfig { appliers: [("db".to_owned(), applier)].into() };
+    let rotation = RotationConfig { appliers: [("db".to_owned(), applier)].into(), ..RotationConfig::default() };
     Appliers::start(Path::new(BINARY), &rotation, &stage.directory.path("vault.json")).unwrap().unwrap()
 }
 
