@@ -7,15 +7,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jarvis_secretsd::access::{Access, Rules};
+use jarvis_secretsd::audit;
 use jarvis_secretsd::clock::{Clock, Dial};
 use jarvis_secretsd::config::Config;
 use jarvis_secretsd::daemon::{self, Prepared};
 use jarvis_secretsd::http::{self, Handler, Peer};
+use jarvis_secretsd::rotation::{self, Schedule};
 use jarvis_secretsd::vault::Vault;
-use jarvis_secretsd::{audit, rotation};
 use serde_json::Value;
 
 use crate::site::eventually;
