@@ -77,6 +77,7 @@ def work(daemon, model):
     secrets = [{"name": name, "value": value} for name, value in several.items()]
     model.change(daemon, "POST", "/secrets", {"secrets": secrets}, several)
     model.change(daemon, "POST", "/secret", {"name": "made", "generate": True}, {"made": ...})
+    model.change(daemon, "PATCH", "/secret/made", {"owner": next(values)}, {})
     model.change(daemon, "POST", "/rotate", {"names": ["made"]}, {"made": ...})
     model.read(daemon, "made")
 

@@ -5,9 +5,10 @@ import os
 import subprocess
 
 from daemon import AUDIT, Daemon, Died
+from history import OWNER
 
 # The events by which an audit line says that the vault was changed.
-CHANGES = {"create_secret", "delete_secret", "rotate", "recovered"}
+CHANGES = {"create_secret", "configure_secret", "delete_secret", "rotate", "recovered"}
 
 
 class Broken(Exception):
@@ -42,6 +43,8 @@ def check_secret(connection, name, allowed):
     kids = [version["kid"] for version in listed.body["versions"]] if listed.status == 200 else []
     answers = connection.ask_all([("GET", f"/secret/{name}?kid={kid}", None) for kid in kids])
     there = [(kid, answer.body.get("value")) for kid, answer in zip(kids, answers)]
+    owner = listed.body["settings"].get("owner") if kids else None
+    there += [(OWNER, owner)] if owner else []
     found = [operation for versions, operation in allowed if matches(there, versions)]
     if not found:
         expected = " or ".join(shortened(versions) for versions, _ in allowed)

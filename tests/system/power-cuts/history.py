@@ -1,11 +1,22 @@
 """What was asked of a daemon and what it answered; and what the vault may therefore hold."""
 
+# Stands in the place of a kid.
+OWNER = "owner"
+
 
 class Change:
-    """One secret's new version, where a value that the daemon makes is not known yet, or that it is deleted."""
+    """One secret's new version, where a value that the daemon makes is not known yet; or another owner, or its end."""
 
-    def __init__(self, name, value=None, deletes=False):
-        self.name, self.value, self.kid, self.deletes = name, value, None, deletes
+    def __init__(self, name, value=None, deletes=False, owner=None):
+        self.name, self.value, self.kid, self.deletes, self.owner = name, value, None, deletes, owner
+
+    def after(self, before):
+        """What is there of the secret when it is made: (kid, value), the newest first, and its owner as the last."""
+        if self.deletes:
+            return []
+        if self.owner:
+            return [*(item for item in before if item[0] != OWNER), (OWNER, self.owner)]
+        return [(self.kid, self.value), *before]
 
 
 class Operation:
@@ -40,14 +51,14 @@ class History:
         return sorted({change.name for operation in self.operations for change in operation.changes})
 
     def allowed(self, name, acknowledged):
-        """What may be there of a secret once the answers with these ids were given: lists of (kid, value), the newest
-        first, where None stands for anything; each with the operation that was made for it though it was not acknowledged,
+        """What may be there of a secret once the answers with these ids were given: lists as `Change.after` makes them,
+        where None stands for anything; each with the operation that was made for it though it was not acknowledged,
         if one was. Such an operation may have been made or not, but not in part."""
         versions, outcomes = [], []
         for operation in self.operations:
             for change in operation.changes:
                 if change.name == name:
-                    after = [] if change.deletes else [(change.kid, change.value), *versions]
+                    after = change.after(versions)
                     if operation.request_id not in acknowledged:
                         return [(versions, None), (after, operation)]
                     versions = after

@@ -53,6 +53,9 @@ class Client:
     def list(self):
         self.do("list_secrets", (), "GET", "/secrets")
 
+    def configure(self, name, owner):
+        self.do("configure_secret", [Change(name, owner=owner)], "PATCH", f"/secret/{name}", {"owner": owner})
+
     def delete(self, name):
         self.do("delete_secret", [Change(name, deletes=True)], "DELETE", f"/secret/{name}")
 
@@ -83,8 +86,11 @@ def changes_of_every_kind(client):
     client.put_all({"one": "1", "two": "2" * 700, "three": "3"})
     client.read("given")
     client.list()
+    client.configure("given", "somebody")
     client.rotate(["made", "given"])
+    client.configure("given", "somebody else")
     client.put("gone", "away")
+    client.configure("gone", "nobody")
     client.delete("gone")
     client.put("gone", "back")
 
@@ -135,6 +141,7 @@ def next_life(daemon, history, reads):
         daemon.await_start()
         client = Client(daemon, history)
         client.put("given", "in the next life")
+        client.configure("one", "its owner")
         client.rotate(["one", "two", "made"])
         client.delete("three")
         for _ in range(reads):
