@@ -102,13 +102,13 @@ audit: ## Check the dependencies against the published vulnerabilities of RustSe
 	$(CARGO) audit $(if $(ADVISORY_DB),--db $(ADVISORY_DB) --no-fetch --stale)
 
 lint: ## Check the formatting, and run clippy with warnings as errors
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	$(CARGO) clippy --manifest-path fuzz/Cargo.toml --target-dir $(TARGET_DIR) --locked -- -D warnings
 
 fmt: ## Format the source
-	$(CARGO) fmt
+	$(CARGO) fmt --all
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 # Builds only what is out of date, so that `sudo make install` after `make build` needs no cargo.

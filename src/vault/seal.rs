@@ -5,8 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aes_gcm::aead::{AeadInOut, KeyInit};
-use aes_gcm::{Aes256Gcm, Nonce};
+use jarvis_secretsd_aes::{Key, NONCE, TAG};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -14,9 +13,6 @@ use crate::secret::Wiped;
 
 /// How many records one data key may seal with random nonces.
 pub const MAX_SEALS: u64 = 1 << 32;
-
-const NONCE: usize = 12;
-const TAG: usize = 16;
 
 /// What shows that a sealed text is authentic, and stands at its end.
 pub type Tag = [u8; TAG];
@@ -43,7 +39,7 @@ pub fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
 
 /// A key that seals and opens, and counts both.
 pub struct SealingKey {
-    cipher: Aes256Gcm,
+    cipher: Key,
     /// Counts of what this key did.
     pub stats: SealStats,
 }
@@ -62,7 +58,7 @@ pub struct SealStats {
 impl SealingKey {
     /// A key from its bytes.
     pub fn new(key: &KeyBytes) -> Self {
-        Self { cipher: Aes256Gcm::new((&**key).into()), stats: SealStats::default() }
+        Self { cipher: Key::new(key), stats: SealStats::default() }
     }
 
     /// Seals `plaintext` (wiped by the caller) and binds it to `associated`: nonce, ciphertext, tag.
@@ -76,7 +72,7 @@ impl SealingKey {
         sealed.extend_from_slice(plaintext);
         let tag = self
             .cipher
-            .encrypt_inout_detached(&Nonce::from(*nonce), associated, (&mut sealed[NONCE..]).into())
+            .encrypt(*nonce, associated, &mut sealed[NONCE..])
             .expect("a record is far shorter than what AES-GCM can seal");
         sealed.extend_from_slice(&tag);
         self.stats.seals.fetch_add(1, Ordering::Relaxed);
@@ -95,10 +91,8 @@ impl SealingKey {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE>().ok_or(NotAuthentic)?;
         let (ciphertext, tag) = rest.split_last_chunk::<TAG>().ok_or(NotAuthentic)?;
         let mut plaintext = Wiped::new(ciphertext.to_vec());
-        self.cipher
-            .decrypt_inout_detached(&Nonce::from(*nonce), associated, plaintext.as_mut_slice().into(), &(*tag).into())
-            .map_err(|_| NotAuthentic)?;
-        Ok(plaintext)
+        let is_authentic = self.cipher.decrypt(*nonce, associated, &mut plaintext, *tag);
+        if is_authentic { Ok(plaintext) } else { Err(NotAuthentic) }
     }
 }
 
