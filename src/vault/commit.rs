@@ -94,6 +94,7 @@ impl Vault {
             garbage
         };
         drop(garbage);
+        self.watchers.wake(answers.iter().flatten().flatten().map(|done| done.name.as_str()));
         match audited {
             Err(AuditFailure::NotSynced(why)) => Err(Refused::Audit { applied: true, why }),
             _ => Ok(answers),

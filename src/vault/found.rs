@@ -8,7 +8,7 @@ use super::header::Header;
 use super::load::{self, Loaded, Unaudited};
 use super::seal::{KeyBytes, SealingKey};
 use super::store::{self, FileStore, Store};
-use super::{Lifetimes, Log, Stats, Vault};
+use super::{Lifetimes, Log, Stats, Vault, Watchers};
 use crate::audit::AuditLog;
 use crate::clock::Clock;
 use crate::failure::Failure;
@@ -101,6 +101,7 @@ impl Found {
             compaction_failed_at: AtomicU64::new(0),
             file_lost: AtomicBool::new(false),
             trouble: Mutex::default(),
+            watchers: Watchers::default(),
         })
     }
 }

@@ -23,6 +23,7 @@ mod settings;
 mod state;
 mod store;
 mod survey;
+mod watchers;
 pub mod wrapped_key;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,6 +40,7 @@ pub use settings::{MAX_LABELS, Patch, Settings};
 pub use state::Missing;
 pub use store::{FileStore, Store};
 pub use survey::{Census, Description, Listed, Place, Readable};
+pub use watchers::{Watch, Watchers};
 
 use crate::audit::AuditLog;
 use crate::clock::{Clock, Timestamp};
@@ -83,6 +85,7 @@ pub struct Vault {
     /// The file was deleted or changed under the daemon, and is to be written anew.
     file_lost: AtomicBool,
     trouble: Mutex<Trouble>,
+    watchers: Watchers,
 }
 
 struct Log {
@@ -207,6 +210,11 @@ impl Vault {
     /// The number of the last change that is visible.
     pub fn seq(&self) -> u64 {
         lock(&self.state).seq
+    }
+
+    /// Who sleeps until a secret changes. They are woken by every change of it that is visible, whatever it is.
+    pub fn watchers(&self) -> &Watchers {
+        &self.watchers
     }
 
     /// Figures of the vault's file.

@@ -13,6 +13,7 @@ mod secrecy;
 mod settings;
 mod tears;
 mod versions;
+mod watching;
 
 use std::path::PathBuf;
 use std::sync::Arc;
