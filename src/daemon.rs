@@ -26,6 +26,8 @@ use crate::vault::{self, KeyFile, KeyInForce, Lifetimes, MasterKeySource, Vault}
 
 /// How long requests in flight may take when the daemon stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// Which part of all connections may wait for a secret to change, each with a thread that sleeps. The others serve who asks.
+const WATCHERS_PART: usize = 4;
 
 /// A daemon at work.
 pub struct Daemon {
@@ -145,6 +147,7 @@ impl Prepared {
             schedule: config.rotation.schedule.clone(),
             metrics: Metrics::new(&clock, vault_path, audit_path),
             connections: listener.stats().clone(),
+            max_watchers: (limits.capacity() / WATCHERS_PART).max(1),
             started,
         };
         let policy_path = config.security.rbac_policy_path.clone();
@@ -225,6 +228,7 @@ impl Daemon {
     /// If the last audit line could not be written.
     pub fn stop(self) -> Result<(), Failure> {
         log::info!("Stopping: no new connections, finishing requests in flight");
+        self.vault.watchers().dismiss();
         let cut_off = self.server.stop(GRACE);
         if let Some(credentials) = self.credentials {
             credentials.stop();

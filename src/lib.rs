@@ -30,6 +30,7 @@ pub mod rehearsal;
 pub mod rotation;
 pub mod secret;
 pub mod source;
+pub mod span;
 pub mod strict_toml;
 pub mod sync;
 pub mod systemd;

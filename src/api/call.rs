@@ -83,6 +83,14 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Finds out anew who asks, by the policy that is in force now. If they are refused, that is audited here.
+    pub fn renew(&mut self, request: &Request, peer: &Peer) -> Result<(), Problem> {
+        let renewed = Self::begin(self.api, request, peer, self.entry.event);
+        self.is_written = renewed.is_err();
+        *self = renewed?;
+        Ok(())
+    }
+
     /// A call of `who`, whom `policy` has identified, that is going to be audited as `entry`.
     pub fn of(api: &'a Api, policy: Arc<Policy>, who: Principal, entry: Entry) -> Self {
         let entry = Entry { client: Some(who.name().to_owned()), ..entry };

@@ -67,6 +67,7 @@ pub fn metrics(api: &Api, request: &Request) -> Result<Response, Problem> {
         connections_refused: api.connections.refused(),
         connections_evicted: api.connections.evicted(),
         connections_timed_out: api.connections.timed_out(),
+        watchers: api.vault.watchers().count() as u64,
         healthy: trouble(api).is_none(),
     });
     let mut response = Response::text("").with_unique_header("Content-Type", metrics::CONTENT_TYPE);

@@ -17,9 +17,11 @@ mod schedule;
 mod secret;
 mod settings;
 mod versions;
+mod wait;
 
+use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rouille::{Request, Response, router};
 use serde::Serialize;
@@ -32,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::rotation::Schedule;
 use crate::vault::{MAX_VALUE, MasterKeySource, Rotation, Vault, Version};
 use problem::Problem;
+use wait::Wait;
 
 /// The largest body: a value of which each byte is escaped (`\u0001`), and what stands around it.
 pub const MAX_BODY: usize = MAX_VALUE * 6 + 4096;
@@ -52,6 +55,8 @@ pub struct Api {
     pub metrics: Metrics,
     /// What the connection layer counts.
     pub connections: Arc<http::Stats>,
+    /// How many requests may wait for a secret to change.
+    pub max_watchers: usize,
     /// When the daemon started.
     pub started: Instant,
 }
@@ -94,9 +99,10 @@ impl Handler for Api {
     fn handle(&self, request: &Request, body: &[u8], peer: &Peer) -> Response {
         let begun = Instant::now();
         let route = Route::of(request);
-        let response = self.answer(request, body, peer, route);
+        let asleep = Cell::default();
+        let response = self.answer(request, body, peer, route, &asleep);
         let path = route.map_or("unknown", |route| route.path);
-        self.metrics.request(path, request.method(), response.status_code, begun.elapsed());
+        self.metrics.request(path, request.method(), response.status_code, begun.elapsed() - asleep.get());
         response
     }
 
@@ -112,10 +118,19 @@ impl Handler for Api {
 }
 
 impl Api {
-    fn answer(&self, request: &Request, body: &[u8], peer: &Peer, route: Option<&Route>) -> Response {
+    /// `asleep` says after how much of the time was spent waiting for a change.
+    fn answer(
+        &self,
+        request: &Request,
+        body: &[u8],
+        peer: &Peer,
+        route: Option<&Route>,
+        asleep: &Cell<Duration>,
+    ) -> Response {
         router!(request,
             (GET) ["/secret/{name}", name: String] => {
-                self.audited(request, peer, Event::GetSecret, |call| secret::read(call, request, &name))
+                let wait = Wait { request, body, peer, asleep };
+                self.audited(request, peer, Event::GetSecret, |call| secret::read(call, &wait, &name))
             },
             (GET) ["/secret/{name}/versions", name: String] => {
                 self.audited(request, peer, Event::ListVersions, |call| versions::versions(call, request, &name))

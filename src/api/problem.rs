@@ -79,6 +79,10 @@ impl Problem {
         Self::new(413, "too_large", message)
     }
 
+    pub fn busy(message: impl Into<String>) -> Self {
+        Self::new(503, "busy", message)
+    }
+
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(500, "internal", message)
     }

@@ -9,6 +9,7 @@ use super::call::Call;
 use super::json::{self, Object};
 use super::problem::Problem;
 use super::settings::Form;
+use super::wait::Wait;
 use super::{Metadata, Query, conditions};
 use crate::clock::Timestamp;
 use crate::secret::Wiped;
@@ -112,11 +113,19 @@ fn checked(mut new: Form) -> Result<New, Problem> {
     }
 }
 
-/// `GET /secret/{name}`: a value, unless the client has it already.
-pub fn read(call: &mut Call, request: &Request, name: &str) -> Result<Response, Problem> {
+/// `GET /secret/{name}`: a value, unless the client has it already. It may want to wait for one that it has not.
+pub fn read(call: &mut Call, wait: &Wait, name: &str) -> Result<Response, Problem> {
+    let request = wait.request;
     call.require_read(name)?;
-    let query = Query::of(request, &["kid"])?;
+    let query = Query::of(request, &["kid", "wait"])?;
     let kid = query.get("kid");
+    match query.get("wait") {
+        Some(_) if kid.is_some() => {
+            return Err(Problem::bad_request("wait is for the current version, and does not go with kid"));
+        }
+        Some(span) => wait.while_known(call, name, span)?,
+        None => {}
+    }
     let sight = find(call, name, kid)?;
     let etag = conditions::etag(&sight.kid);
     if conditions::is_known(request, &sight.kid)? {

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use log::warn;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-use rustix::process::{Resource, getrlimit};
 
 use super::connection;
 use super::context::Context;
@@ -21,8 +20,6 @@ use super::tls::{self, Tls};
 use super::workers::Workers;
 use super::{Handler, Limits, Refusal, Stats};
 
-/// Files that the process may open besides connections.
-const OTHER_FILES: u64 = 32;
 /// How long accepting pauses when it fails and no connection ends meanwhile.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long the log is spared the same warning.
@@ -72,8 +69,7 @@ impl Listener {
     /// # Errors
     /// If the first thread cannot be started, or the system gives no random bytes.
     pub fn serve(self, limits: Limits, handler: Arc<dyn Handler>) -> io::Result<Server> {
-        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX).saturating_sub(OTHER_FILES).max(1);
-        let capacity = usize::try_from(files).unwrap_or(usize::MAX).min(limits.max_connections);
+        let capacity = limits.capacity();
         let context = Arc::new(Context::new(limits, handler, self.stats, capacity, self.tls)?);
         let workers = Workers::new({
             let context = context.clone();

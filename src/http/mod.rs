@@ -27,6 +27,7 @@ mod workers;
 use std::time::Duration;
 
 use rouille::{Request, Response};
+use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
 pub use endpoint::Endpoint;
@@ -35,6 +36,9 @@ pub use peer::{Address, Peer, Source};
 pub use stats::Stats;
 pub use tls::{CertificateName, Tls};
 pub use unix_socket::{MAX_PATH, UnixSocket};
+
+/// Files that the process may open besides connections.
+const OTHER_FILES: u64 = 32;
 
 /// What a client may cost us.
 #[derive(Clone, Debug)]
@@ -53,6 +57,14 @@ pub struct Limits {
     pub max_body: usize,
     /// Bytes that all requests and answers of more than 8 KiB may hold together while they are under way.
     pub max_held: usize,
+}
+
+impl Limits {
+    /// How many connections there are let in at a time: those that may be, if the process may open that many files.
+    pub fn capacity(&self) -> usize {
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX).saturating_sub(OTHER_FILES).max(1);
+        usize::try_from(files).unwrap_or(usize::MAX).min(self.max_connections)
+    }
 }
 
 impl Default for Limits {

@@ -156,6 +156,7 @@ mod tests {
             connections_refused: 19,
             connections_evicted: 20,
             connections_timed_out: 21,
+            watchers: 31,
             healthy: true,
         };
         let vitals = Vitals {

@@ -58,6 +58,8 @@ pub struct Readings {
     pub connections_evicted: u64,
     /// Requests that did not arrive, and answers that were not read, in time.
     pub connections_timed_out: u64,
+    /// Requests that wait for a secret to change.
+    pub watchers: u64,
     /// Whether every secret can be served and audited.
     pub healthy: bool,
 }
@@ -129,5 +131,6 @@ impl Readings {
             .value(self.connections_evicted);
         page.counter("connections_timed_out_total", "Requests that did not arrive, and answers not read, in time.")
             .value(self.connections_timed_out);
+        page.gauge("watchers", "Requests that wait for a secret to change.").value(self.watchers);
     }
 }

@@ -60,3 +60,4 @@ mod trusted;
 mod unix;
 mod versions;
 mod visitor;
+mod waiting;
