@@ -2,6 +2,7 @@
 //!
 //! Every call is a connection of its own, over TCP, TLS or a Unix socket, and ends within a time limit.
 
+mod conditional;
 mod exchange;
 mod file;
 mod place;
@@ -9,6 +10,7 @@ mod problem;
 mod settings;
 mod socket;
 mod transport;
+mod watch;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,11 +26,13 @@ use crate::failure::Failure;
 use crate::name::{is_name, is_name_byte};
 use crate::secret::{Plaintext, Wiped};
 
+pub use conditional::Conditional;
 pub use exchange::Answer;
 pub use place::Place;
 pub use problem::one_line;
 pub use settings::{Options, Said, Settings, read_name};
 pub use transport::Transport;
+pub use watch::{CHANGED, Changes, say, watch};
 
 /// How long a call may take. The daemon gives a request ten seconds, and its disk may be slow.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -78,24 +82,10 @@ impl Client {
         &self.transport.place
     }
 
-    /// The current value of `name`, or that of its version `kid`.
-    ///
-    /// # Errors
-    /// If there is no answer, the daemon refuses, or the answer is about another secret.
-    pub fn get(&self, name: &str, kid: Option<&str>) -> Result<Secret, Failure> {
-        #[derive(Deserialize)]
-        struct Read {
-            name: String,
-            value: Plaintext,
-            kid: String,
-            expires_at: Timestamp,
-        }
-        let body = self.ask(name, "GET", &secret_path(name, kid)?, None, &[])?;
-        let read: Read = self.read(name, &body)?;
-        if read.name != name || kid.is_some_and(|kid| kid != read.kid) {
-            return Err(self.strange(name));
-        }
-        Ok(Secret { value: read.value, kid: read.kid, expires_at: read.expires_at })
+    /// The same client, which gives each call so much more time.
+    pub fn patient(mut self, more: Duration) -> Self {
+        self.transport.time_limit += more;
+        self
     }
 
     /// Calls the daemon, and returns its answer if that is a success. Messages begin with `what`: what it was about.

@@ -1,0 +1,73 @@
+//! Reading a value: the current one, that of a version, or one that is not known yet.
+
+use serde::Deserialize;
+
+use super::{Client, Secret, secret_path};
+use crate::clock::Timestamp;
+use crate::failure::Failure;
+use crate::secret::Plaintext;
+
+/// What came of asking for another version than one that is known.
+pub enum Conditional {
+    /// That one is still the current version.
+    Same,
+    /// Another one is.
+    Other(Secret),
+    /// The daemon refuses.
+    Refused {
+        /// The status of its answer.
+        status: u16,
+        /// Its own words.
+        why: Failure,
+    },
+}
+
+impl Client {
+    /// The current value of `name`, or that of its version `kid`.
+    ///
+    /// # Errors
+    /// If there is no answer, the daemon refuses, or the answer is about another secret.
+    pub fn get(&self, name: &str, kid: Option<&str>) -> Result<Secret, Failure> {
+        let body = self.ask(name, "GET", &secret_path(name, kid)?, None, &[])?;
+        let secret = self.read_secret(name, &body)?;
+        if kid.is_some_and(|kid| kid != secret.kid) {
+            return Err(self.strange(name));
+        }
+        Ok(secret)
+    }
+
+    /// The current value of `name`, if it is not that of the version `kid`. The daemon is to put its answer off for the
+    /// time `wait`, such as `30s`, unless there is another one before; a client that [has the time](Self::patient) hears it.
+    ///
+    /// # Errors
+    /// If there is no answer, or it is about another secret.
+    pub fn get_other(&self, name: &str, kid: &str, wait: Option<&str>) -> Result<Conditional, Failure> {
+        let path = secret_path(name, None)?;
+        let target = wait.map_or_else(|| path.clone(), |wait| [&path, "?wait=", wait].concat());
+        let tag = ["\"", kid, "\""].concat();
+        let answer = self.call("GET", &target, None, &[("If-None-Match", &tag)])?;
+        Ok(match answer.status {
+            304 => Conditional::Same,
+            200 => match self.read_secret(name, &answer.body)? {
+                secret if secret.kid == kid => Conditional::Same,
+                secret => Conditional::Other(secret),
+            },
+            status => Conditional::Refused { status, why: Failure::new(name, self.refusal(&answer)) },
+        })
+    }
+
+    fn read_secret(&self, name: &str, body: &[u8]) -> Result<Secret, Failure> {
+        #[derive(Deserialize)]
+        struct Read {
+            name: String,
+            value: Plaintext,
+            kid: String,
+            expires_at: Timestamp,
+        }
+        let read: Read = self.read(name, body)?;
+        if read.name != name {
+            return Err(self.strange(name));
+        }
+        Ok(Secret { value: read.value, kid: read.kid, expires_at: read.expires_at })
+    }
+}
