@@ -56,7 +56,7 @@ impl<'a> Template<'a> {
     /// If a value cannot be had, with the place where it is wanted first.
     pub fn render(
         &self,
-        mut fetch: impl FnMut(&str) -> Result<Plaintext, Failure>,
+        fetch: &mut dyn FnMut(&str) -> Result<Plaintext, Failure>,
     ) -> Result<Zeroizing<String>, Failure> {
         let mut values = BTreeMap::new();
         for part in &self.parts {
@@ -90,7 +90,7 @@ mod tests {
         let source = Source::new(Path::new("t"), text);
         let mut asked = 0;
         let rendered = Template::parse(&source).and_then(|template| {
-            template.render(|name| {
+            template.render(&mut |name| {
                 asked += 1;
                 if name == "none" {
                     Err(Failure::new(name, "no such"))

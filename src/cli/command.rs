@@ -101,6 +101,10 @@ pub const OUTPUT: Opt = Opt {
     summary: "the file that is made; only render replaces one that is there",
 };
 
+/// To go on when it is done, and do it again when that is needed.
+pub const WATCH: Opt =
+    Opt { name: "watch", value: None, summary: "go on, and do it again when one of the secrets changes" };
+
 /// What a command was given.
 #[derive(Default)]
 pub struct Arguments {
@@ -140,6 +144,11 @@ impl Arguments {
     /// What it was given besides options, as many as its [`Operands`] say.
     pub fn operands(&self) -> &[OsString] {
         &self.operands
+    }
+
+    /// The same, those before `--` and those behind it.
+    pub fn operands_by_hyphens(&self) -> (&[OsString], &[OsString]) {
+        self.operands.split_at(self.operands.len() - self.behind)
     }
 }
 

@@ -1,21 +1,30 @@
-//! `exec`: another program, with secrets in its environment.
+//! `exec`: another program, with secrets in its environment; with `--watch` a new one for new values.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
+use std::ffi::OsString;
+use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt;
 use std::process::Command as Program;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use signal_hook::low_level::signal_name;
 
 use super::Exit;
 use super::client::{ADDR, CLIENT, CLIENT_CONFIG};
-use super::command::{Arguments, Command, Operands, Opt};
-use crate::client::Client;
+use super::command::{Arguments, Command, Operands, Opt, WATCH};
+use super::supervise::{Reaction, shell_status, supervise};
+use crate::client::{Client, say, watch};
 use crate::failure::Failure;
 use crate::name::is_name;
+use crate::secret::Plaintext;
+use crate::span;
 
 pub const COMMAND: Command = Command {
     name: "exec",
     operands: Operands::some("-- COMMAND [ARGUMENT...]").with(&SECRETS),
-    options: &[SECRETS, ADDR, CLIENT, CLIENT_CONFIG],
+    options: &[SECRETS, WATCH, SIGNAL, STOP_TIMEOUT, ADDR, CLIENT, CLIENT_CONFIG],
     summary: "become COMMAND, with secrets in its environment",
     run,
 };
@@ -26,30 +35,133 @@ const SECRETS: Opt = Opt {
     summary: "the secrets, and the variables for them (default: the name in upper case, with _ for . and -)",
 };
 
+const SIGNAL: Opt = Opt {
+    name: "signal",
+    value: Some("SIGNAL"),
+    summary: "what the command is sent when a secret changes, instead of being started again",
+};
+
+const STOP_TIMEOUT: Opt = Opt {
+    name: "stop-timeout",
+    value: Some("TIME"),
+    summary: "how long the command may take to end, to be started again, before it is killed (default: 10s)",
+};
+
+/// The longest of these.
+const MAX_STOP_TIMEOUT: Duration = Duration::from_secs(3600);
+
 /// The variables that hold our own token, or say where it is, which the program has no use for.
 const OURS: [&str; 2] = ["JARVIS_SECRETSD_TOKEN", "JARVIS_SECRETSD_TOKEN_FILE"];
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let wanted = wanted(arguments.text(&SECRETS)?.expect("exec has --secrets"))?;
-    let (command, operands) = arguments.operands().split_first().expect("exec has an operand");
-    let mut program = Program::new(command);
-    program.args(operands);
+    let reaction = reaction(arguments)?;
+    let client = Client::from_arguments(arguments)?;
+    let (mut held, mut known) = (Vec::new(), Vec::new());
+    for (name, variable) in wanted {
+        let secret = client.get(name, None)?;
+        held.push(Held { name, variable, value: fit(name, secret.value)? });
+        known.push((name, secret.kid));
+    }
+    let command = arguments.operands();
+    let Some(reaction) = reaction else {
+        return Err(cannot_run(command, with(command, &held).exec()));
+    };
+    let held = RefCell::new(held);
+    let take = |number: usize, value| {
+        // One that is only sent a signal fetches the value itself.
+        let mut held = held.borrow_mut();
+        let Some(held) = held.get_mut(number) else { return true };
+        match fit(held.name, value) {
+            Ok(value) => held.value = value,
+            Err(why) => {
+                say(format_args!("{why}; the value before stays in use"));
+                return false;
+            }
+        }
+        true
+    };
+    let start = || {
+        let started = with(command, &held.borrow()).spawn().map_err(|why| cannot_run(command, why));
+        if let Reaction::Signal(_) = reaction {
+            held.take();
+        }
+        started
+    };
+    let ended = supervise(reaction, take, start, |news| watch(client, known, news))?;
+    match shell_status(ended) {
+        0 => Ok(()),
+        status => Err(Exit::of_program(status)),
+    }
+}
+
+/// A secret that was fetched.
+struct Held<'a> {
+    name: &'a str,
+    variable: String,
+    value: Plaintext,
+}
+
+/// The value, if it can stand in the environment.
+fn fit(name: &str, value: Plaintext) -> Result<Plaintext, Failure> {
+    match value.expose().contains('\0') {
+        true => Err(Failure::new(name, "has a NUL byte, which the environment cannot hold")),
+        false => Ok(value),
+    }
+}
+
+/// The program, with these values in its environment.
+fn with(command: &[OsString], held: &[Held]) -> Program {
+    let mut program = program(command);
+    program.envs(held.iter().map(|held| (&held.variable, held.value.expose())));
+    program
+}
+
+/// The program that these words call, which has no use for our own token.
+pub fn program(command: &[OsString]) -> Program {
+    let mut program = Program::new(&command[0]);
+    program.args(&command[1..]);
     for variable in OURS {
         program.env_remove(variable);
     }
-    let client = Client::from_arguments(arguments)?;
-    for (name, variable) in wanted {
-        let secret = client.get(name, None)?;
-        let value = secret.value.expose();
-        if value.contains('\0') {
-            return Err(Failure::new(name, "has a NUL byte, which the environment cannot hold").into());
-        }
-        program.env(variable, value);
-    }
-    let why = program.exec();
-    // As a shell says it: there is no such program, or it cannot be run.
+    program
+}
+
+/// As a shell says it: there is no such program, or it cannot be run.
+fn cannot_run(command: &[OsString], why: io::Error) -> Exit {
     let status = if why.kind() == ErrorKind::NotFound { 127 } else { 126 };
-    Err(Exit { status, why: Failure::new(command.to_string_lossy(), why).to_string() })
+    Exit { status, why: Failure::new(command[0].to_string_lossy(), why).to_string() }
+}
+
+/// What is to be done when a secret changes; none: it is not watched.
+fn reaction(arguments: &Arguments) -> Result<Option<Reaction>, Exit> {
+    let (signal, patience) = (arguments.text(&SIGNAL)?, arguments.text(&STOP_TIMEOUT)?);
+    match (signal, patience) {
+        _ if arguments.has(&WATCH) => {}
+        (None, None) => return Ok(None),
+        _ => return Err(Exit::usage("--signal and --stop-timeout are for --watch")),
+    }
+    match (signal, patience) {
+        (Some(_), Some(_)) => {
+            Err(Exit::usage("--stop-timeout is for a command that is started again, not sent a --signal"))
+        }
+        (Some(signal), None) => {
+            let wrong = || Exit::usage(format_args!("--signal: {signal:?} is no signal; HUP is one, or 1"));
+            read_signal(signal).map(Reaction::Signal).map(Some).ok_or_else(wrong)
+        }
+        (None, patience) => {
+            let patience = span::parse(patience.unwrap_or("10s")).filter(|patience| *patience <= MAX_STOP_TIMEOUT);
+            let wrong = || Exit::usage("--stop-timeout takes a time of at most an hour, such as 10s");
+            patience.map(Reaction::Restart).map(Some).ok_or_else(wrong)
+        }
+    }
+}
+
+/// A signal by its number, or by its name with `SIG` or without.
+fn read_signal(text: &str) -> Option<Signal> {
+    let is_called =
+        |number: &i32| signal_name(*number).is_some_and(|name| name == text || name.strip_prefix("SIG") == Some(text));
+    text.parse().ok().or_else(|| (1..32).find(is_called)).and_then(Signal::from_named_raw)
 }
 
 /// The names, and the variable for each.
@@ -94,6 +206,16 @@ mod tests {
         let Ok(wanted) = wanted("a.b-c,db=PGPASSWORD,_x=y_1") else { panic!() };
         let expected = [("a.b-c", "A_B_C"), ("db", "PGPASSWORD"), ("_x", "y_1")];
         assert_eq!(wanted, expected.map(|(name, variable)| (name, variable.to_owned())));
+    }
+
+    #[test]
+    fn a_signal_has_a_name_and_a_number() {
+        for (text, signal) in [("HUP", Signal::HUP), ("SIGUSR1", Signal::USR1), ("15", Signal::TERM)] {
+            assert_eq!(read_signal(text), Some(signal));
+        }
+        for text in ["", "SIG", "hup", "NONE", "0", "-1", "1000", "1.0"] {
+            assert_eq!(read_signal(text), None, "{text}");
+        }
     }
 
     #[test]

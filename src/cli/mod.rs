@@ -28,6 +28,7 @@ mod serve;
 mod set;
 mod settings;
 mod sockets;
+mod supervise;
 mod token;
 mod versions;
 
@@ -85,6 +86,11 @@ impl Exit {
         Self { status: 2, why: format!("usage: {why}; see jarvis-secretsd --help") }
     }
 
+    /// A program that was run has ended with this status, and has said itself what there was to say.
+    fn of_program(status: u8) -> Self {
+        Self { status, why: String::new() }
+    }
+
     fn config(why: Failure) -> Self {
         Self { status: EX_CONFIG, why: why.to_string() }
     }
@@ -113,7 +119,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Exit { status, why }) => {
-            eprintln!("jarvis-secretsd: {why}");
+            if !why.is_empty() {
+                eprintln!("jarvis-secretsd: {why}");
+            }
             ExitCode::from(status)
         }
     }

@@ -1,27 +1,38 @@
-//! `render`: a configuration file out of a template, with secrets in it.
+//! `render`: a configuration file out of a template, with secrets in it; with `--watch` a new one for new values.
 
+use std::ffi::OsString;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
-use super::Exit;
+use zeroize::Zeroizing;
+
 use super::client::{ADDR, CLIENT, CLIENT_CONFIG};
-use super::command::{Arguments, Command, OUTPUT, Operands, Opt};
-use super::output;
-use crate::client::Client;
+use super::command::{Arguments, Command, OUTPUT, Operands, Opt, WATCH};
+use super::supervise::SETTLE;
+use super::{Exit, exec, output, serve};
+use crate::client::{CHANGED, Client, Secret, say, watch};
 use crate::failure::Failure;
 use crate::files::{self, Fresh};
+use crate::secret::Plaintext;
 use crate::source::Source;
 use crate::template::Template;
 
 pub const COMMAND: Command = Command {
     name: "render",
-    operands: Operands::one("TEMPLATE"),
-    options: &[OUTPUT, MODE, ADDR, CLIENT, CLIENT_CONFIG],
+    operands: Operands::some("TEMPLATE [-- COMMAND [ARGUMENT...]]"),
+    options: &[OUTPUT, MODE, WATCH, ADDR, CLIENT, CLIENT_CONFIG],
     summary: "print TEMPLATE (-: standard input) with the value for each {{ name }}, or write it to a file",
     run,
 };
 
 const MODE: Opt = Opt { name: "mode", value: Some("MODE"), summary: "its mode, in octal (default: 0600)" };
+
+/// How long after a failure the file is written again.
+const PAUSE: Duration = Duration::from_secs(30);
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let output = arguments.path(&OUTPUT);
@@ -32,32 +43,140 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
             files::parse_mode(text).ok_or_else(|| Exit::usage("--mode takes a mode in octal, such as 0640"))?
         }
     };
-    let source = Source::read(Path::new(&arguments.operands()[0]))?;
-    let template = Template::parse(&source)?;
-    if let Some(path) = output {
-        refuse_what_is_no_file(path)?;
+    let (template, command) = operands(arguments)?;
+    let is_watching = arguments.has(&WATCH);
+    if !is_watching && !command.is_empty() {
+        return Err(Exit::usage("render runs a COMMAND when it writes the file anew, which needs --watch"));
     }
+    if is_watching && output.is_none() {
+        return Err(Exit::usage("render --watch needs --output FILE, which it writes anew"));
+    }
+    let source = Source::read(Path::new(template))?;
+    let template = Template::parse(&source)?;
+    let file = output.map(|path| Rendered { path, mode });
+    file.as_ref().map_or(Ok(()), Rendered::refuse_what_is_no_file)?;
     let client = Client::from_arguments(arguments)?;
-    let text = template.render(|name| Ok(client.get(name, None)?.value))?;
-    match output {
+    let mut held = Vec::new();
+    let text = template.render(&mut |name| {
+        let secret = client.get(name, None)?;
+        let value = copy(&secret);
+        held.push((name.to_owned(), secret));
+        Ok(value)
+    })?;
+    match file {
         None => output::print(text.as_bytes()),
-        Some(path) => {
-            let write = || {
-                let mut fresh = Fresh::begin(path, mode)?;
-                fresh.file.write_all(text.as_bytes())?;
-                fresh.replace()
-            };
-            write().map_err(|why| Failure::new(path.display(), why).into())
-        }
+        Some(file) if is_watching => follow(client, &template, held, text, &file, command),
+        Some(file) => Ok(file.write(&text)?),
     }
 }
 
-/// A rename would put the file in the place of a link, or of a device such as /dev/stdout.
-fn refuse_what_is_no_file(path: &Path) -> Result<(), Failure> {
-    match path.symlink_metadata() {
-        Ok(there) if !there.is_file() => {
-            Err(Failure::new(path.display(), "is not a regular file, and would be replaced; name the file itself"))
+/// The template, and the command behind `--`.
+fn operands(arguments: &Arguments) -> Result<(&OsString, &[OsString]), Exit> {
+    match arguments.operands_by_hyphens() {
+        ([template], command) | ([], [template, command @ ..]) => Ok((template, command)),
+        _ => Err(Exit::usage(format_args!("render takes {}", COMMAND.operands.usage))),
+    }
+}
+
+/// A secret by its name.
+type Held = (String, Secret);
+
+/// Writes the file, and again whenever one of its secrets changes, for good. Each time that there is something else to
+/// write, `command` is run then. `text` is the template's with what is `held` at first.
+fn follow(
+    client: Client,
+    template: &Template,
+    mut held: Vec<Held>,
+    text: Zeroizing<String>,
+    file: &Rendered,
+    command: &[OsString],
+) -> Result<(), Exit> {
+    if file.update(&text)? {
+        run_once(command);
+    }
+    drop(text);
+    let (sender, news) = mpsc::channel();
+    let changes = watch(client, held.iter().map(|(name, secret)| (name.as_str(), secret.kid.clone())), &sender)?;
+    let mut due: Option<Instant> = None;
+    loop {
+        let patience = due.map(|moment| moment.saturating_duration_since(Instant::now()));
+        if let Some(CHANGED) = serve::next(&news, patience) {
+            while let Some((number, secret)) = changes.take() {
+                held[number].1 = secret;
+            }
+            let soon = Instant::now() + SETTLE;
+            due = Some(due.map_or(soon, |due| due.min(soon)));
+            continue;
         }
-        _ => Ok(()),
+        let text = template.render(&mut |name| {
+            let (_, secret) = held.iter().find(|(known, _)| known == name).expect("all that it needs were fetched");
+            Ok(copy(secret))
+        })?;
+        due = match file.update(&text) {
+            Ok(is_new) => {
+                if is_new {
+                    run_once(command);
+                }
+                None
+            }
+            Err(why) => {
+                say(format_args!("{why}; it is tried again in {} seconds", PAUSE.as_secs()));
+                Some(Instant::now() + PAUSE)
+            }
+        };
+    }
+}
+
+fn copy(secret: &Secret) -> Plaintext {
+    Plaintext::new(secret.value.expose().to_owned())
+}
+
+/// Runs the command, if there is one, to its end. That it fails is told, and changes nothing.
+fn run_once(command: &[OsString]) {
+    let Some(name) = command.first() else { return };
+    let why = match exec::program(command).stdin(Stdio::null()).status() {
+        Ok(status) if status.success() => return,
+        Ok(status) => status.to_string(),
+        Err(why) => why.to_string(),
+    };
+    say(format_args!("{}: {why}; the file is written all the same", name.to_string_lossy()));
+}
+
+/// The file that is written.
+struct Rendered<'a> {
+    path: &'a Path,
+    mode: u32,
+}
+
+impl Rendered<'_> {
+    /// A rename would put the file in the place of a link, or of a device such as /dev/stdout.
+    fn refuse_what_is_no_file(&self) -> Result<(), Failure> {
+        match self.path.symlink_metadata() {
+            Ok(there) if !there.is_file() => {
+                let why = "is not a regular file, and would be replaced; name the file itself";
+                Err(Failure::new(self.path.display(), why))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&self, text: &str) -> Result<(), Failure> {
+        let write = || {
+            let mut fresh = Fresh::begin(self.path, self.mode)?;
+            fresh.file.write_all(text.as_bytes())?;
+            fresh.replace()
+        };
+        write().map_err(|why| Failure::new(self.path.display(), why))
+    }
+
+    /// Writes it, unless it is like that already. Returns whether it was not.
+    fn update(&self, text: &str) -> Result<bool, Failure> {
+        self.refuse_what_is_no_file()?;
+        let is_mode = || self.path.metadata().is_ok_and(|there| there.permissions().mode() & 0o7777 == self.mode);
+        let is_there = files::read(self.path, text.len() as u64).is_ok_and(|there| *there == text.as_bytes());
+        if is_there && is_mode() {
+            return Ok(false);
+        }
+        self.write(text).map(|()| true)
     }
 }

@@ -1,7 +1,7 @@
 //! `serve`: the daemon, until a signal ends it.
 
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     protection::confine(&config).log();
     let daemon = prepared.with(appliers).serve(credentials)?;
     manager.ready();
-    let received = forwarded(signals)?;
+    let (_sender, received) = forwarded(signals)?;
     loop {
         match next(&received, manager.ping_interval()) {
             Some(SIGHUP) => {
@@ -81,19 +81,20 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 }
 
 /// The next signal; none if none has come within `patience`.
-fn next(received: &Receiver<i32>, patience: Option<Duration>) -> Option<i32> {
+pub fn next(received: &Receiver<i32>, patience: Option<Duration>) -> Option<i32> {
     match patience {
         Some(patience) => received.recv_timeout(patience).ok(),
         None => received.recv().ok(),
     }
 }
 
-/// The signals, from a thread that does nothing but to wait for them.
-fn forwarded(mut signals: Signals) -> Result<Receiver<i32>, Failure> {
+/// The signals, from a thread that does nothing but to wait for them, and where else something can be sent.
+pub fn forwarded(mut signals: Signals) -> Result<(Sender<i32>, Receiver<i32>), Failure> {
     let (sender, received) = mpsc::channel();
+    let other = sender.clone();
     let wait = move || _ = signals.forever().try_for_each(|signal| sender.send(signal));
     let started = thread::Builder::new().name("signals".to_owned()).spawn(wait);
-    started.map(|_| received).map_err(|why| Failure::new("signal thread", why))
+    started.map(|_| (other, received)).map_err(|why| Failure::new("signal thread", why))
 }
 
 /// A panic's message may quote anything: only its place is told.

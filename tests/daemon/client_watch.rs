@@ -1,0 +1,341 @@
+//! `exec --watch` and `render --watch`: what a program does about a secret that changes.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::Command;
+use std::thread;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::asking::{Asked, failure, program};
+use crate::client::Client;
+use crate::site::{Site, eventually};
+use crate::watching::Watching;
+
+/// Tells what it has and stays.
+const TELLS: &str = "echo \"$A $B $C\"; exec sleep 1000";
+
+/// `exec --watch`, with more options, of a script that has these secrets.
+fn exec(asked: &Asked, options: &[&str], secrets: &str, script: &str) -> Watching {
+    let command: &[&str] = &["--secrets", secrets, "--", "sh", "-c", script];
+    Watching::start(&asked.daemon.site, asked.local(&[&["exec", "--watch"], options, command].concat()))
+}
+
+/// Stores values of several secrets in one step.
+fn store_all(asked: &Asked, values: &[(&str, &str)]) {
+    let secrets: Vec<_> = values.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    let answer = local(asked).post("/secrets", &json!({ "secrets": secrets }).to_string());
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+fn local(asked: &Asked) -> Client {
+    Client::unix(&[], &asked.daemon.site.path("sock"))
+}
+
+#[test]
+fn a_command_is_started_again_with_the_new_value_and_without_the_token() {
+    let asked = Asked::plain();
+    asked.store("a", "first");
+    let script = "echo \"$A $JARVIS_SECRETSD_TOKEN $OTHER\"; exec sleep 1000";
+    let mut program = asked.admin(&["exec", "--watch", "--secrets", "a", "--", "sh", "-c", script]);
+    program.env("OTHER", "kept");
+    let mut watching = Watching::start(&asked.daemon.site, program);
+    watching.await_written("first  kept\n");
+    asked.store("a", "second");
+    watching.await_written("first  kept\nsecond  kept\n");
+    asked.store("a", "third");
+    watching.await_written("first  kept\nsecond  kept\nthird  kept\n");
+    watching.signal(Signal::TERM);
+    assert_eq!(watching.ended().code(), Some(128 + 15));
+    assert_eq!(watching.said(), "");
+}
+
+#[test]
+fn secrets_that_change_together_start_it_again_once() {
+    let asked = Asked::plain();
+    store_all(&asked, &[("a", "1"), ("b", "1"), ("c", "1")]);
+    let watching = exec(&asked, &[], "a,b,c", TELLS);
+    watching.await_written("1 1 1\n");
+    store_all(&asked, &[("a", "2"), ("b", "2"), ("c", "2")]);
+    watching.await_written("1 1 1\n2 2 2\n");
+    asked.store("c", "3");
+    watching.await_written("1 1 1\n2 2 2\n2 2 3\n");
+}
+
+#[test]
+fn a_command_that_does_not_end_in_time_is_killed() {
+    let asked = Asked::plain();
+    asked.store("a", "1");
+    let watching = exec(&asked, &["--stop-timeout", "100ms"], "a", &format!("trap '' TERM; {TELLS}"));
+    watching.await_written("1  \n");
+    asked.store("a", "2");
+    watching.await_written("1  \n2  \n");
+}
+
+#[test]
+fn a_command_that_fetches_for_itself_is_sent_a_signal() {
+    let asked = Asked::plain();
+    asked.store("a", "1");
+    let script = "trap 'echo told' USR1; echo begun; while :; do sleep 1 & wait $!; done";
+    let mut watching = exec(&asked, &["--signal", "USR1"], "a", script);
+    watching.await_written("begun\n");
+    asked.store("a", "2\0");
+    watching.await_written("begun\ntold\n");
+    asked.store("a", "3");
+    watching.await_written("begun\ntold\ntold\n");
+    assert!(watching.is_running());
+    assert_eq!(watching.said(), "");
+}
+
+#[test]
+fn signals_are_passed_on_and_the_exit_status_is_the_commands() {
+    let asked = Asked::plain();
+    asked.store("a", "1");
+    let traps = "for s in HUP INT QUIT USR1 USR2; do trap \"echo $s\" $s; done; trap 'echo TERM; exit 7' TERM";
+    let mut watching = exec(&asked, &[], "a", &format!("{traps}; echo begun; while :; do sleep 1 & wait $!; done"));
+    let mut expected = "begun\n".to_owned();
+    watching.await_written(&expected);
+    let signals = [
+        ("HUP", Signal::HUP),
+        ("INT", Signal::INT),
+        ("QUIT", Signal::QUIT),
+        ("USR1", Signal::USR1),
+        ("USR2", Signal::USR2),
+        ("TERM", Signal::TERM),
+    ];
+    for (name, signal) in signals {
+        watching.signal(signal);
+        expected.extend([name, "\n"]);
+        watching.await_written(&expected);
+    }
+    assert_eq!(watching.ended().code(), Some(7));
+
+    for (script, status) in [("exit 42", 42), ("exit 0", 0), ("kill -9 $$", 137)] {
+        assert_eq!(exec(&asked, &[], "a", script).ended().code(), Some(status), "{script}");
+    }
+    let mut missing = asked.local(&["exec", "--watch", "--secrets", "a", "--", "no-such-program"]);
+    assert!(failure(&missing.output().unwrap(), 127).starts_with("no-such-program: "));
+}
+
+#[test]
+fn a_command_that_is_to_end_is_not_started_again() {
+    let asked = Asked::plain();
+    asked.store("a", "1");
+    let script = "trap 'echo ending' TERM; echo begun; while [ ! -e \"$0\" ]; do sleep 1 & wait $!; done; exit 3";
+    let go = asked.daemon.site.path("go");
+    let arguments = ["exec", "--watch", "--secrets", "a", "--", "sh", "-c", script, go.to_str().unwrap()];
+    let mut watching = Watching::start(&asked.daemon.site, asked.local(&arguments));
+    watching.await_written("begun\n");
+    // It is being ended, to be started again.
+    asked.store("a", "2");
+    watching.await_written("begun\nending\n");
+    watching.signal(Signal::TERM);
+    watching.await_written("begun\nending\nending\n");
+    fs::write(go, "").unwrap();
+    assert_eq!(watching.ended().code(), Some(3));
+    assert_eq!(asked.daemon.site.read("stdout"), "begun\nending\nending\n");
+}
+
+#[test]
+fn if_one_secret_cannot_be_had_at_first_nothing_is_run() {
+    let asked = Asked::plain();
+    asked.store("a", "1");
+    let ran = asked.daemon.site.path("ran");
+    let arguments = ["exec", "--watch", "--secrets", "a,none", "--", "touch", ran.to_str().unwrap()];
+    assert_eq!(failure(&asked.local(&arguments).output().unwrap(), 1), "none: there is no secret none");
+    assert!(!ran.exists());
+}
+
+#[test]
+fn a_secret_that_is_deleted_is_told_and_watched_on_and_what_cannot_be_used_is_left_out() {
+    let asked = Asked::plain();
+    asked.store("a", "1");
+    let mut watching = exec(&asked, &[], "a", TELLS);
+    watching.await_written("1  \n");
+    assert_eq!(local(&asked).delete("/secret/a").status, 200);
+    watching.await_words("jarvis-secretsd: a: there is no secret a; what was had before stays in use");
+    asked.store("a", "x\0");
+    watching.await_words("jarvis-secretsd: a: has a NUL byte");
+    assert!(watching.is_running());
+    asked.store("a", "2");
+    watching.await_written("1  \n2  \n");
+    assert_eq!(watching.said().matches("there is no secret").count(), 1, "{}", watching.said());
+    watching.await_words("a: can be read again");
+}
+
+#[test]
+fn a_daemon_that_is_started_again_is_asked_again() {
+    let asked = Asked::plain();
+    store_all(&asked, &[("a", "1"), ("b", "1")]);
+    let mut watching = exec(&asked, &[], "a,b", TELLS);
+    watching.await_written("1 1 \n");
+    let site = asked.daemon.site.clone();
+    asked.daemon.stop();
+    watching.await_words("what was had before stays in use");
+    assert!(watching.is_running());
+    let daemon = site.start();
+    watching.await_words("answers again");
+    Client::unix(&[], &site.path("sock")).store("b", "2");
+    watching.await_written("1 1 \n1 2 \n");
+    let said = watching.said();
+    assert_eq!(said.lines().count(), 2, "once for both secrets: {said}");
+    drop(daemon);
+}
+
+/// A daemon at whose Unix socket only one request may wait.
+fn crowded() -> Asked {
+    let mut asked = Asked::plain();
+    let site = asked.daemon.site.clone();
+    asked.daemon.stop();
+    site.edit("config.toml", "[paths]", "max_connections = 7\n[paths]");
+    asked.daemon = site.start();
+    asked
+}
+
+#[test]
+fn where_no_more_may_wait_it_is_asked_again_and_again() {
+    let asked = crowded();
+    store_all(&asked, &[("a", "1"), ("b", "1")]);
+    let watching = exec(&asked, &[], "a,b", TELLS);
+    watching.await_written("1 1 \n");
+    watching.await_words("too many requests wait for a change");
+    store_all(&asked, &[("a", "2"), ("b", "2")]);
+    eventually("both new values have come", || asked.daemon.site.read("stdout").ends_with("2 2 \n").then_some(()));
+}
+
+/// Stands for a daemon that does not know `wait`: the first value is `1`, and from the second request for it on `2`.
+fn old_daemon() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let mut reads = 0;
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut room = [0; 4096];
+            let count = stream.read(&mut room).unwrap();
+            let request = String::from_utf8_lossy(&room[..count]);
+            let (status, body) = if request.starts_with("GET /secret/a HTTP") {
+                reads += 1;
+                let value = reads.min(2);
+                let body = format!(
+                    r#"{{"name":"a","value":"{value}","kid":"a-{value}","expires_at":"2027-02-21T11:36:44Z"}}"#
+                );
+                if request.contains("If-None-Match: \"a-2\"") {
+                    ("304 Not Modified", String::new())
+                } else {
+                    ("200 OK", body)
+                }
+            } else {
+                ("400 Bad Request", r#"{"error":"bad_request","message":"what is wait?"}"#.to_owned())
+            };
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    addr
+}
+
+#[test]
+fn a_daemon_that_cannot_put_its_answer_off_is_asked_now_and_then() {
+    let site = Site::empty();
+    let mut program = program(&site, &["exec", "--watch", "--secrets", "a", "--", "sh", "-c", TELLS]);
+    program.env("JARVIS_SECRETSD_ADDR", old_daemon()).env("PATH", "/usr/bin:/bin");
+    let watching = Watching::start(&site, program);
+    watching.await_written("1  \n2  \n");
+    assert_eq!(watching.said(), "");
+}
+
+/// `render --watch` of the site's file `t` into `out`, with a command that adds what it finds there to the file `ran`.
+fn render(asked: &Asked, template: &str, script: &str) -> Watching {
+    let site = &asked.daemon.site;
+    let (template, out) = (site.write("t", template), site.path("out"));
+    let (template, out) = (template.to_str().unwrap(), out.to_str().unwrap());
+    let arguments = ["render", "--watch", template, "--output", out, "--", "sh", "-c", script, out];
+    let mut program: Command = asked.local(&arguments);
+    program.current_dir(site.path(""));
+    Watching::start(site, program)
+}
+
+const COPIES: &str = "cat \"$0\" >>ran; printf '|' >>ran";
+
+#[test]
+fn a_file_is_written_anew_and_the_command_run_once_for_secrets_that_change_together() {
+    let asked = Asked::plain();
+    store_all(&asked, &[("a", "1"), ("b", "1")]);
+    let watching = render(&asked, "{{ a }} {{ b }} {{ a }}", COPIES);
+    watching.await_file("ran", "1 1 1|");
+    store_all(&asked, &[("a", "2"), ("b", "2")]);
+    watching.await_file("ran", "1 1 1|2 2 2|");
+    asked.store("b", "3");
+    watching.await_file("ran", "1 1 1|2 2 2|2 3 2|");
+    assert_eq!(fs::metadata(asked.daemon.site.path("out")).unwrap().mode() & 0o7777, 0o600);
+    assert_eq!(watching.said(), "");
+}
+
+#[test]
+fn a_file_that_is_as_it_should_be_is_left_alone() {
+    let asked = Asked::plain();
+    store_all(&asked, &[("a", "1"), ("b", "1")]);
+    let site = &asked.daemon.site;
+    let out = site.write("out", "1 1");
+    fs::set_permissions(&out, PermissionsExt::from_mode(0o600)).unwrap();
+    let before = fs::metadata(&out).unwrap().ino();
+    let watching = render(&asked, "{{ a }} {{ b }}", COPIES);
+    // It has another version now, but the same value.
+    let kid = asked.store("a", "1");
+    let seen = |line: &serde_json::Value| line["kid"] == json!(kid) && line["event"] == "get_secret";
+    eventually("the new version was read", || site.audit(1).iter().any(seen).then_some(()));
+    assert_eq!(fs::metadata(&out).unwrap().ino(), before);
+    asked.store("b", "2");
+    watching.await_file("ran", "1 2|");
+}
+
+#[test]
+fn a_command_or_a_write_that_fails_is_told_and_the_watching_goes_on() {
+    let asked = Asked::plain();
+    asked.store("a", "1");
+    let site = &asked.daemon.site;
+    let watching = render(&asked, "{{ a }}", &format!("{COPIES}; exit 9"));
+    watching.await_file("ran", "1|");
+    watching.await_words("jarvis-secretsd: sh: exit status: 9; the file is written all the same");
+    fs::remove_file(site.path("out")).unwrap();
+    fs::create_dir(site.path("out")).unwrap();
+    asked.store("a", "2");
+    watching.await_words("out: is not a regular file");
+    fs::remove_dir(site.path("out")).unwrap();
+    asked.store("a", "3");
+    watching.await_file("ran", "1|3|");
+}
+
+#[test]
+fn what_is_only_for_watching_or_cannot_be_watched_is_wrong_usage() {
+    let asked = Asked::plain();
+    asked.store("a", "1");
+    let template = asked.daemon.site.write("t", "{{ a }}");
+    let template = template.to_str().unwrap();
+    let exec = ["exec", "--secrets", "a"];
+    for options in [
+        &["--signal", "HUP"][..],
+        &["--stop-timeout", "1s"],
+        &["--watch", "--signal", "NONE"],
+        &["--watch", "--signal", "HUP", "--stop-timeout", "1s"],
+        &["--watch", "--stop-timeout", "10"],
+        &["--watch", "--stop-timeout", "2h"],
+    ] {
+        let arguments = [&exec[..], options, &["--", "true"]].concat();
+        assert!(failure(&asked.local(&arguments).output().unwrap(), 2).starts_with("usage: --"), "{options:?}");
+    }
+    for arguments in [
+        &["render", "--watch", template][..],
+        &["render", template, "--output", "o", "--", "true"],
+        &["render", "--watch", template, "true", "--output", "o"],
+        &["render", "--watch", "--output", "o", template, "x", "--", "true"],
+        &["render", "--watch", "--output", "o", "--"],
+    ] {
+        assert!(failure(&asked.local(arguments).output().unwrap(), 2).starts_with("usage: render"), "{arguments:?}");
+    }
+    assert!(!asked.daemon.site.path("o").exists());
+}
