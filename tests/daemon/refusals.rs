@@ -83,7 +83,7 @@ fn a_method_that_a_path_does_not_have_is_told_which_it_has() {
     let mut admin = daemon.client("admin");
     admin.store("db_main", "v");
     let paths = [
-        ("/secret/db_main", "GET, HEAD, DELETE"),
+        ("/secret/db_main", "GET, HEAD, PATCH, DELETE"),
         ("/secret", "POST"),
         ("/secret/db_main/versions", "GET, HEAD"),
         ("/secrets", "GET, HEAD, POST"),
