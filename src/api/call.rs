@@ -58,7 +58,7 @@ impl Api {
         }
         let entry = Entry { event: Event::AuthFailure, ..entry };
         match self.audit.write(entry.ended(Outcome::Denied, reason)) {
-            Ok(()) => Problem::unidentified(kind),
+            Ok(_) => Problem::unidentified(kind),
             Err(failure) => failure.into(),
         }
     }

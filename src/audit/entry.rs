@@ -124,7 +124,8 @@ pub struct Line {
     pub client: Option<String>,
     /// Which secret it was about.
     pub secret_name: Option<String>,
-    kid: Option<String>,
+    /// Which version.
+    pub kid: Option<String>,
     remote: Option<String>,
     request_id: Option<String>,
     /// How it ended.

@@ -10,6 +10,7 @@ mod file;
 mod found;
 mod keys;
 mod prefix;
+mod read_back;
 mod segment;
 mod signatures;
 mod tail;
@@ -25,17 +26,18 @@ pub use entry::{Entry, Event, Line, Outcome};
 pub use found::Found;
 pub use keys::{public_key_from_pem, public_key_path, signing_key_from_pem, signing_key_path};
 pub use prefix::{Prefix, prefix_through};
+pub use read_back::ReadBack;
 pub use segment::{Segment, Segmenting, list as segments};
 pub use verify::{Report, check, verify, verify_watched};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::sync::{GroupCommit, lock};
 use writer::Writer;
 
 /// The log, open.
 pub struct AuditLog {
     writer: Mutex<Writer>,
-    writes: GroupCommit<Vec<Entry>, Result<u64, String>>,
+    writes: GroupCommit<Vec<Entry>, Result<Written, String>>,
     /// An item is whether the file is to be rotated as well.
     syncs: GroupCommit<bool, Result<(), String>>,
     /// The newest line that is surely on the disk.
@@ -47,6 +49,15 @@ pub struct AuditLog {
     full: AtomicBool,
     clock: Clock,
     stats: Stats,
+}
+
+/// What was written in one go.
+#[derive(Clone, Copy)]
+struct Written {
+    /// The number of its last line.
+    seq: u64,
+    /// The time on all its lines.
+    at: Timestamp,
 }
 
 /// Why an entry is not in the log, or not surely.
@@ -97,27 +108,27 @@ impl AuditLog {
         self
     }
 
-    /// Writes `entry`. It is not synced: a killed process does not lose it, a power cut may. One in thousands waits for a
-    /// sync of those before it, so that there are never too many.
+    /// Writes `entry`, and returns the time on its line. It is not synced: a killed process does not lose it, a power cut may.
+    /// One in thousands waits for a sync of those before it, so that there are never too many.
     ///
     /// # Errors
     /// Only [`AuditFailure::NotWritten`].
-    pub fn write(&self, entry: Entry) -> Result<(), AuditFailure> {
-        let seq = self.submit(vec![entry])?;
+    pub fn write(&self, entry: Entry) -> Result<Timestamp, AuditFailure> {
+        let Written { seq, at } = self.submit(vec![entry])?;
         if self.sync_due.load(Ordering::Relaxed) && self.sync_due.swap(false, Ordering::SeqCst) {
             // If it fails, that has its own consequences; the entry is written.
             let _ = self.sync_through(seq);
         }
-        Ok(())
+        Ok(at)
     }
 
     /// Writes `entries` in their order, next to each other, and syncs them.
     pub fn write_synced(&self, entries: Vec<Entry>) -> Result<(), AuditFailure> {
-        let seq = self.submit(entries)?;
+        let Written { seq, .. } = self.submit(entries)?;
         self.sync_through(seq).map_err(AuditFailure::NotSynced)
     }
 
-    fn submit(&self, entries: Vec<Entry>) -> Result<u64, AuditFailure> {
+    fn submit(&self, entries: Vec<Entry>) -> Result<Written, AuditFailure> {
         let flushed = self.writes.submit(entries, |batches| {
             let count = batches.len();
             let flushed = self.flush(batches);
@@ -130,11 +141,12 @@ impl AuditLog {
         flushed.map_err(AuditFailure::NotWritten)
     }
 
-    /// Writes all `batches` in one go, with one signature. Returns the number of the last line.
-    fn flush(&self, batches: Vec<Vec<Entry>>) -> Result<u64, String> {
+    /// Writes all `batches` in one go, with one signature.
+    fn flush(&self, batches: Vec<Vec<Entry>>) -> Result<Written, String> {
         let entries = batches.into_iter().flatten();
         let mut writer = lock(&self.writer);
-        let written = writer.write(entries, self.clock.now());
+        let now = self.clock.now();
+        let written = writer.write(entries, now);
         match written {
             Ok(0) => {}
             Ok(lines) => {
@@ -152,7 +164,7 @@ impl AuditLog {
         if writer.is_full() {
             self.full.store(true, Ordering::SeqCst);
         }
-        written.map(|_| writer.tip().seq)
+        written.map(|_| Written { seq: writer.tip().seq, at: now })
     }
 
     fn sync_through(&self, seq: u64) -> Result<(), String> {

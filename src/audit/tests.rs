@@ -11,6 +11,7 @@ use crate::files;
 
 mod holes;
 mod losses;
+mod read_back;
 mod segments;
 
 const NOW: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);
@@ -368,7 +369,7 @@ fn many_threads_share_writes_and_none_loses_its_order() {
                     let name = |part: &str| entry(&format!("t{thread}-{n:03}{part}"));
                     match n % 5 {
                         0 => log.write_synced(vec![name("a"), name("b")]).unwrap(),
-                        _ => log.write(name("")).unwrap(),
+                        _ => log.write(name("")).map(|_| ()).unwrap(),
                     }
                 }
             });

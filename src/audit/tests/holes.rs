@@ -76,7 +76,9 @@ fn no_more_is_ever_unsynced_than_a_start_looks_through() {
         most
     };
     let half = MOST_UNSYNCED / 2;
-    let most = most_unsynced(|log| log.write(entry("read")).unwrap());
+    let most = most_unsynced(|log| {
+        log.write(entry("read")).unwrap();
+    });
     assert!((half - 1024..=half).contains(&most), "whoever writes the last one syncs: {most}");
     // Where they are too slow, the log itself does.
     let most = most_unsynced(|log| _ = log.submit(vec![entry("read")]).unwrap());

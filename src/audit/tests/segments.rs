@@ -14,7 +14,7 @@ impl Scratch {
     }
 
     /// All files of the log, oldest first.
-    fn files(&self) -> Vec<PathBuf> {
+    pub fn files(&self) -> Vec<PathBuf> {
         self.closed().into_iter().chain([self.path()]).collect()
     }
 
@@ -38,7 +38,7 @@ impl Scratch {
 }
 
 /// Writes lines until `count` more files were closed.
-fn fill(log: &AuditLog, count: u64) {
+pub fn fill(log: &AuditLog, count: u64) {
     let wanted = log.stats().rotations.load(Ordering::SeqCst) + count;
     for _ in 0..100 * count {
         log.write(entry("a")).unwrap();
@@ -295,7 +295,7 @@ fn many_threads_fill_many_segments_and_lose_nothing() {
                 for n in 0..100 {
                     match n % 5 {
                         0 => log.write_synced(vec![entry("a"), entry("b")]).unwrap(),
-                        _ => log.write(entry("c")).unwrap(),
+                        _ => log.write(entry("c")).map(|_| ()).unwrap(),
                     }
                 }
             });
