@@ -26,28 +26,29 @@ pub fn print_line(bytes: &[u8]) -> Result<(), Exit> {
 
 /// Writes rows, with a heading over their columns.
 pub fn print_table<const N: usize>(heading: [&str; N], rows: impl Iterator<Item = [String; N]>) -> Result<(), Exit> {
-    print(table([heading.map(str::to_owned)].into_iter().chain(rows)).as_bytes())
+    let cells = heading.map(str::to_owned).into_iter().chain(rows.flatten()).collect();
+    print(table(N, cells).as_bytes())
 }
 
 /// Writes rows, each column as wide as its widest cell.
 pub fn print_rows<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> Result<(), Exit> {
-    print(table(rows).as_bytes())
+    print(table(N, rows.flatten().collect()).as_bytes())
 }
 
-fn table<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> String {
-    // Whoever answers must not steer the terminal.
-    let rows: Vec<[String; N]> = rows.map(|row| row.map(|cell| printable(&cell))).collect();
-    let mut widths = [0; N];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
+/// The cells, row by row, in so many columns.
+fn table(columns: usize, mut cells: Vec<String>) -> String {
+    let mut widths = vec![0; columns];
+    for (at, cell) in cells.iter_mut().enumerate() {
+        // Whoever answers must not steer the terminal.
+        *cell = printable(cell);
+        let width = &mut widths[at % columns];
+        *width = cell.chars().count().max(*width);
     }
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+    let line = |row: &[String]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
-    rows.iter().map(line).collect()
+    cells.chunks(columns).map(line).collect()
 }
 
 #[cfg(test)]
@@ -56,7 +57,7 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_steer_no_terminal() {
-        let rows = [["a", "\u{1b}[2J", "x"], ["long", "b", ""]].map(|row| row.map(str::to_owned));
-        assert_eq!(table(rows.into_iter()), "a     \\u{1b}[2J  x\nlong  b\n");
+        let cells = ["a", "\u{1b}[2J", "x", "long", "b", ""].map(str::to_owned);
+        assert_eq!(table(3, cells.to_vec()), "a     \\u{1b}[2J  x\nlong  b\n");
     }
 }
