@@ -15,6 +15,7 @@ use crate::applier::Appliers;
 use crate::audit::{self, AuditLog, Entry, Event, Outcome, Segmenting};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, PathsConfig};
+use crate::consumers::{Consumers, Recollection};
 use crate::directory_locks::DirectoryLocks;
 use crate::failure::Failure;
 use crate::files;
@@ -34,6 +35,7 @@ pub struct Daemon {
     server: Server,
     credentials: Option<CredentialServer>,
     scheduler: Scheduler,
+    recollection: Recollection,
     vault: Arc<Vault>,
     audit: Arc<AuditLog>,
     access: Arc<Access>,
@@ -49,6 +51,7 @@ pub struct Prepared {
     limits: Limits,
     api: Api,
     policy_path: PathBuf,
+    audit_path: PathBuf,
     tls: Option<Arc<Tls>>,
     locks: DirectoryLocks,
     appliers: Option<Arc<Appliers>>,
@@ -141,6 +144,7 @@ impl Prepared {
         };
         let api = Api {
             access: Arc::new(access),
+            consumers: Arc::new(Consumers::new(vault.clone())),
             vault,
             audit,
             master_key: Box::new(source),
@@ -150,8 +154,8 @@ impl Prepared {
             max_watchers: (limits.capacity() / WATCHERS_PART).max(1),
             started,
         };
-        let policy_path = config.security.rbac_policy_path.clone();
-        Ok(Self { listener, limits, api, policy_path, tls, locks, appliers: None })
+        let (policy_path, audit_path) = (config.security.rbac_policy_path.clone(), audit_path.clone());
+        Ok(Self { listener, limits, api, policy_path, audit_path, tls, locks, appliers: None })
     }
 
     /// The same, with appliers.
@@ -170,12 +174,12 @@ impl Prepared {
     /// # Errors
     /// If a thread cannot be started.
     pub fn serve(self, credentials: Option<CredentialSocket>) -> Result<Daemon, Failure> {
-        let Self { listener, limits, api, policy_path, tls, locks, appliers } = self;
+        let Self { listener, limits, api, policy_path, audit_path, tls, locks, appliers } = self;
         for endpoint in listener.endpoints() {
             log::info!("Starting server on {endpoint}");
         }
         let (vault, audit, access) = (api.vault.clone(), api.audit.clone(), api.access.clone());
-        let schedule = api.schedule.clone();
+        let (schedule, consumers) = (api.schedule.clone(), api.consumers.clone());
         let api = Arc::new(api);
         let server = listener.serve(limits, api.clone()).map_err(|why| Failure::new("server", why))?;
         let credentials = match credentials {
@@ -189,7 +193,21 @@ impl Prepared {
         log::info!("Server started successfully");
         let scheduler =
             Scheduler::start(vault.clone(), schedule).map_err(|why| Failure::new("rotation thread", why))?;
-        Ok(Daemon { server, credentials, scheduler, vault, audit, access, policy_path, tls, appliers, _locks: locks })
+        let recollection = Recollection::start(consumers, audit_path);
+        let recollection = recollection.map_err(|why| Failure::new("thread that reads the audit log back", why))?;
+        Ok(Daemon {
+            server,
+            credentials,
+            scheduler,
+            recollection,
+            vault,
+            audit,
+            access,
+            policy_path,
+            tls,
+            appliers,
+            _locks: locks,
+        })
     }
 }
 
@@ -236,6 +254,7 @@ impl Daemon {
         if cut_off > 0 {
             log::warn!("{cut_off} requests were cut off, they took longer than {} seconds", GRACE.as_secs());
         }
+        self.recollection.stop();
         self.scheduler.stop();
         drop(self.appliers);
         let entry = Entry { vault_seq: Some(self.vault.seq()), ..Entry::new(Event::ServerStop) };

@@ -15,6 +15,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod consumers;
 pub mod daemon;
 pub mod directory_locks;
 pub mod dotenv;

@@ -29,7 +29,7 @@ pub struct Access {
 pub enum Act {
     /// To read this secret, or what versions it has.
     Read(String),
-    /// To create, delete or rotate this secret.
+    /// To create, delete, rotate or retire this secret, or to see who uses it.
     Change(String),
     /// What only administrators may, and is about no single secret.
     Administer,
@@ -87,7 +87,7 @@ impl Access {
         let secret = || line.secret_name.clone();
         let act = match line.event {
             Event::GetSecret | Event::ListVersions => Act::Read(secret()?),
-            Event::CreateSecret | Event::DeleteSecret => Act::Change(secret()?),
+            Event::CreateSecret | Event::DeleteSecret | Event::ListConsumers | Event::Retire => Act::Change(secret()?),
             // Without a secret it is about all that are due.
             Event::Rotate => secret().map_or(Act::Administer, Act::Change),
             Event::Rekey | Event::AuditCheckpoint => Act::Administer,

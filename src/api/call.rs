@@ -10,7 +10,7 @@ use crate::access::{IdentityErrorKind, Policy, Principal, Throttled, identify};
 use crate::audit::{Entry, Event, Outcome};
 use crate::http::Peer;
 use crate::name::is_name;
-use crate::vault::{Condition, Done, KeyBytes, Order, Refused, Wish};
+use crate::vault::{Condition, Done, KeyBytes, Order, Refused, Sight, Wish};
 
 /// A call of a client that was identified.
 pub struct Call<'a> {
@@ -21,6 +21,8 @@ pub struct Call<'a> {
     entry: Entry,
     /// The vault has written it, together with the change.
     is_written: bool,
+    /// The version that the client gets, or has already.
+    read: Option<Sight>,
 }
 
 impl Api {
@@ -94,7 +96,7 @@ impl<'a> Call<'a> {
     /// A call of `who`, whom `policy` has identified, that is going to be audited as `entry`.
     pub fn of(api: &'a Api, policy: Arc<Policy>, who: Principal, entry: Entry) -> Self {
         let entry = Entry { client: Some(who.name().to_owned()), ..entry };
-        Self { api, policy, who, entry, is_written: false }
+        Self { api, policy, who, entry, is_written: false, read: None }
     }
 
     /// Writes the audit line; only then is what `worked` has brought let go.
@@ -104,7 +106,11 @@ impl<'a> Call<'a> {
                 Ok(_) => self.entry,
                 Err(problem) => self.entry.ended(problem.outcome(), problem.code()),
             };
-            self.api.audit.write(entry)?;
+            let at = self.api.audit.write(entry)?;
+            if let (Ok(_), Some(sight)) = (&worked, &self.read) {
+                let (name, kid) = sight.subject();
+                self.api.consumers.note(name, self.who.name(), kid, at);
+            }
         }
         worked
     }
@@ -147,6 +153,11 @@ impl<'a> Call<'a> {
     /// The version that the audit line is about.
     pub fn about_version(&mut self, kid: &str) {
         self.entry.kid = Some(kid.to_owned());
+    }
+
+    /// The client is going to have this version, if the call succeeds.
+    pub fn has_read(&mut self, sight: Sight) {
+        self.read = Some(sight);
     }
 
     /// The audit line is about several secrets, unless the change that it comes with says which.

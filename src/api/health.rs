@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use super::{Api, Query};
+use crate::consumers::Stale;
 use crate::metrics::{self, Readings};
 
 /// `GET /healthz`: 200, or 503 with a reason when a secret could not be served or audited.
@@ -38,8 +39,9 @@ pub fn healthz(api: &Api, request: &Request) -> Result<Response, Problem> {
 pub fn metrics(api: &Api, request: &Request) -> Result<Response, Problem> {
     Query::of(request, &[])?;
     let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
-    let (census, vault, seals, audit) =
-        (api.vault.census(), api.vault.stats(), api.vault.seal_stats(), api.audit.stats());
+    let (now, mut stale) = (api.vault.now(), Stale::default());
+    let census = api.vault.census_with(&mut |replaced| api.consumers.count_stale(&replaced, now, &mut stale));
+    let (vault, seals, audit) = (api.vault.stats(), api.vault.seal_stats(), api.audit.stats());
     let text = api.metrics.render(&Readings {
         secrets: census.secrets,
         versions: census.versions,
@@ -47,6 +49,7 @@ pub fn metrics(api: &Api, request: &Request) -> Result<Response, Problem> {
         due_manual: census.due_manual,
         expired_versions: census.expired_versions,
         next_expiry: census.next_expiry,
+        stale_consumers: api.consumers.is_recollected().then_some(stale),
         seals: get(&seals.seals),
         unseals: get(&seals.unseals),
         unseal_errors: get(&seals.unseal_errors),

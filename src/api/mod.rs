@@ -5,6 +5,7 @@
 mod call;
 mod checkpoint;
 mod conditions;
+mod consumers;
 mod credential;
 mod health;
 mod json;
@@ -12,6 +13,7 @@ mod list;
 mod openapi;
 mod problem;
 mod rekey;
+mod retire;
 mod rotate;
 mod schedule;
 mod secret;
@@ -29,6 +31,7 @@ use serde::Serialize;
 use crate::access::{Access, IdentityErrorKind};
 use crate::audit::{AuditLog, Entry, Event};
 use crate::clock::Timestamp;
+use crate::consumers::Consumers;
 use crate::http::{self, Handler, Peer};
 use crate::metrics::Metrics;
 use crate::rotation::Schedule;
@@ -47,6 +50,8 @@ pub struct Api {
     pub vault: Arc<Vault>,
     /// Where every access is written down.
     pub audit: Arc<AuditLog>,
+    /// Who has read what.
+    pub consumers: Arc<Consumers>,
     /// Where the vault's master key comes from.
     pub master_key: Box<dyn MasterKeySource + Send + Sync>,
     /// When values are replaced.
@@ -67,9 +72,11 @@ struct Route {
     allow: &'static str,
 }
 
-const ROUTES: [Route; 11] = [
+const ROUTES: [Route; 13] = [
     Route { path: "/secret/{name}", allow: "GET, HEAD, PATCH, DELETE" },
     Route { path: "/secret/{name}/versions", allow: "GET, HEAD" },
+    Route { path: "/secret/{name}/consumers", allow: "GET, HEAD" },
+    Route { path: "/secret/{name}/retire", allow: "POST" },
     Route { path: "/secret", allow: "POST" },
     Route { path: "/secrets", allow: "GET, HEAD, POST" },
     Route { path: "/rotate", allow: "POST" },
@@ -134,6 +141,12 @@ impl Api {
             },
             (GET) ["/secret/{name}/versions", name: String] => {
                 self.audited(request, peer, Event::ListVersions, |call| versions::versions(call, request, &name))
+            },
+            (GET) ["/secret/{name}/consumers", name: String] => {
+                self.audited(request, peer, Event::ListConsumers, |call| consumers::consumers(call, request, &name))
+            },
+            (POST) ["/secret/{name}/retire", name: String] => {
+                self.audited(request, peer, Event::Retire, |call| retire::retire(call, request, body, &name))
             },
             (POST) ["/secret"] => {
                 self.audited(request, peer, Event::CreateSecret, |call| secret::create(call, request, body))

@@ -1,7 +1,9 @@
 //! Every way in which the API says no: the one place that knows which status and code that is.
 
 use rouille::Response;
+use serde::Serialize;
 
+use super::consumers::Item;
 use super::settings;
 use crate::access::{CLIENT_HEADER, IdentityErrorKind};
 use crate::audit::{AuditFailure, Outcome};
@@ -16,11 +18,13 @@ pub struct Problem {
     message: String,
     /// A header that belongs to the status.
     header: Option<(&'static str, String)>,
+    /// The clients that it is about, if it is about any.
+    consumers: Option<Vec<Item>>,
 }
 
 impl Problem {
     fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), header: None }
+        Self { status, code, message: message.into(), header: None, consumers: None }
     }
 
     pub fn bad_request(message: impl Into<String>) -> Self {
@@ -69,6 +73,17 @@ impl Problem {
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let message = format!("this resource has the methods {allow}");
         Self { header: Some(("Allow", allow.to_owned())), ..Self::new(405, "method_not_allowed", message) }
+    }
+
+    /// The clients for whose sake nothing was changed are in the answer; none if it is for those who are not known.
+    pub fn consumers_behind(message: String, consumers: Vec<Item>) -> Self {
+        let message = format!("{message}; nothing was changed, and with {{\"force\":true}} it is done all the same");
+        Self { consumers: Some(consumers), ..Self::new(409, "consumers_behind", message) }
+    }
+
+    /// What is known of consumers is not all yet.
+    pub fn still_reading() -> Self {
+        Self::new(503, "busy", "the audit log is still being read to know who has read what; try again in a moment")
     }
 
     pub fn gone(message: impl Into<String>) -> Self {
@@ -137,7 +152,17 @@ impl From<Refused> for Problem {
 
 impl From<Problem> for Response {
     fn from(problem: Problem) -> Self {
-        let response = refusal(problem.status, problem.code, &problem.message);
+        #[derive(Serialize)]
+        struct Form<'a> {
+            error: &'a str,
+            message: &'a str,
+            consumers: &'a [Item],
+        }
+        let Problem { status, code, message, .. } = &problem;
+        let response = match &problem.consumers {
+            None => refusal(*status, code, message),
+            Some(consumers) => Response::json(&Form { error: code, message, consumers }).with_status_code(*status),
+        };
         let response = match problem.header {
             Some((name, value)) => response.with_additional_header(name, value),
             None => response,

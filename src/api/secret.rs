@@ -130,6 +130,7 @@ pub fn read(call: &mut Call, wait: &Wait, name: &str) -> Result<Response, Proble
     let etag = conditions::etag(&sight.kid);
     if conditions::is_known(request, &sight.kid)? {
         call.remark("not modified");
+        call.has_read(sight);
         return Ok(Response::text("").with_status_code(304).with_unique_header("ETag", etag));
     }
     let opened = open(call, &sight)?;
@@ -141,14 +142,18 @@ pub fn read(call: &mut Call, wait: &Wait, name: &str) -> Result<Response, Proble
         expires_at: Timestamp,
     }
     let answer = Answer { name, value: opened.value(), kid: &sight.kid, expires_at: sight.expires_at };
-    Ok(json::answer_wiped(&answer).with_unique_header("ETag", etag))
+    let response = json::answer_wiped(&answer).with_unique_header("ETag", etag);
+    call.has_read(sight);
+    Ok(response)
 }
 
 /// The bytes of the current value of `name`, for who does not speak JSON.
 pub fn current(call: &mut Call, name: &str) -> Result<Wiped, Problem> {
     call.require_read(name)?;
     let sight = find(call, name, None)?;
-    Ok(Wiped::new(open(call, &sight)?.value().as_bytes().to_vec()))
+    let value = Wiped::new(open(call, &sight)?.value().as_bytes().to_vec());
+    call.has_read(sight);
+    Ok(value)
 }
 
 fn find(call: &mut Call, name: &str, kid: Option<&str>) -> Result<Sight, Problem> {
@@ -172,7 +177,10 @@ pub fn delete(call: &mut Call, request: &Request, name: &str) -> Result<Response
     call.require_change(name)?;
     Query::of(request, &[])?;
     let condition = conditions::condition(request)?;
-    let done = call.commit(Wish::Delete { name: name.to_owned() }, condition)?;
+    let done = call.commit(Wish::Delete { name: name.to_owned() }, condition);
+    // Where it was applied and could not be confirmed, too.
+    call.api.consumers.forget_deleted(name);
+    let done = done?;
     #[derive(Serialize)]
     struct Answer<'a> {
         name: &'a str,

@@ -24,12 +24,16 @@ pub enum Event {
     ListSecrets,
     /// The versions of a secret were listed.
     ListVersions,
+    /// The clients were listed that have read a secret.
+    ListConsumers,
     /// It was listed when secrets are to be rotated.
     ListSchedule,
     /// A secret got a version with a generated value.
     Rotate,
     /// A version whose grace was over was destroyed.
     DestroyVersion,
+    /// A version was destroyed whose grace an administrator has ended, or somebody tried.
+    Retire,
     /// The policy was read again.
     PolicyReload,
     /// Somebody could not prove to be a client.

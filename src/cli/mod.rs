@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod command;
 mod completions;
+mod consumers;
 mod delete;
 mod exec;
 mod get;
@@ -22,6 +23,7 @@ mod prompt;
 mod protection;
 mod rekey;
 mod render;
+mod retire;
 mod rotate;
 mod schedule;
 mod serve;
@@ -57,8 +59,10 @@ const COMMANDS: &[Command] = &[
     settings::COMMAND,
     list::COMMAND,
     versions::COMMAND,
+    consumers::COMMAND,
     rotate::COMMAND,
     schedule::COMMAND,
+    retire::COMMAND,
     delete::COMMAND,
     import::COMMAND,
     exec::COMMAND,

@@ -21,9 +21,11 @@ pub const COMMAND: Command = Command {
 
 const DUE: Opt = Opt { name: "due", value: None, summary: "for all that are due, instead of those that are named" };
 
+/// What an answer says was done, by name or by kid.
 #[derive(Deserialize)]
-struct Rotated {
-    rotated: Vec<String>,
+pub struct Rotated {
+    #[serde(alias = "retired")]
+    pub rotated: Vec<String>,
     #[serde(default)]
     would_rotate: Vec<Metadata>,
 }

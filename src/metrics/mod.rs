@@ -112,6 +112,7 @@ impl Metrics {
 mod tests {
     use super::system::Disk;
     use super::*;
+    use crate::consumers::Stale;
 
     const STARTED: Timestamp = Timestamp::from_nanos(1_761_565_004_500_000_000);
 
@@ -136,6 +137,7 @@ mod tests {
             due_manual: 4,
             expired_versions: 5,
             next_expiry: Some(STARTED.plus_days(90)),
+            stale_consumers: Some(Stale { last_day: 31, longer: 32 }),
             seals: 6,
             unseals: 7,
             unseal_errors: 8,
@@ -173,7 +175,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_left_out() {
         let page = metrics().page(&Readings::default(), &Vitals::default());
-        assert!(!page.contains("next_expiry"), "{page}");
+        assert!(!page.contains("next_expiry") && !page.contains("stale_consumers"), "{page}");
         assert!(!page.contains("_process_resident") && !page.contains("_filesystem_"), "{page}");
         assert!(page.contains("\njarvis_secretsd_healthy 0\n"), "{page}");
     }

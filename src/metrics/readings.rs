@@ -2,6 +2,7 @@
 
 use super::text::{Page, unix_seconds};
 use crate::clock::Timestamp;
+use crate::consumers::Stale;
 
 /// What other parts count or know themselves, read when the metrics are asked for.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,8 @@ pub struct Readings {
     pub expired_versions: u64,
     /// When the next version expires; `None` if there is none that will.
     pub next_expiry: Option<Timestamp>,
+    /// Clients that are behind, counted once for each secret; `None` while that is not known yet.
+    pub stale_consumers: Option<Stale>,
     /// Times that something was sealed.
     pub seals: u64,
     /// Times that something sealed was to be opened.
@@ -87,6 +90,14 @@ impl Readings {
                 "When the next version expires, in seconds since the Unix epoch.",
             )
             .value(unix_seconds(moment));
+        }
+        if let Some(stale) = self.stale_consumers {
+            page.gauge(
+                "stale_consumers",
+                "Clients, once for each secret, that have read an older version and not the current one, by how long it lasts.",
+            )
+            .sample(&[("grace", "last_day")], stale.last_day)
+            .sample(&[("grace", "longer")], stale.longer);
         }
     }
 

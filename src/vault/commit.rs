@@ -148,8 +148,8 @@ impl Vault {
             let more = changes.peek().is_some_and(|(_, next)| next.order == order);
             let metadata = Metadata { audited, more, change: &change };
             let record = Sealed::seal(&self.key, (seq, batch.link), &metadata, value.expose())?;
-            let (name, kid) = change.subject();
-            let kid = kid.map(|kid| kid.of(name));
+            let (name, id) = change.subject();
+            let kid = id.map(|kid| kid.of(name));
             // Settings may come with a new version, and that is what the order's own event is about.
             let event =
                 if matches!(change, Change::Configure { .. }) { Event::ConfigureSecret } else { entries[order].event };
@@ -164,7 +164,7 @@ impl Vault {
                 Change::Put { version, .. } | Change::Prepare { version, .. } => Some(version.clone()),
                 _ => None,
             };
-            batch.done.push((order, Done { name: name.to_owned(), version, destroyed: destroys }));
+            batch.done.push((order, Done { name: name.to_owned(), kid: id, version, destroyed: destroys }));
             batch.link = record.link();
             batch.records.push((change, Arc::new(record)));
         }

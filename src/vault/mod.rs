@@ -32,6 +32,7 @@ use std::sync::{Arc, Mutex};
 pub use change::{Rotation, Version};
 pub use contents::Contents;
 pub use found::Found;
+pub use kid::Kid;
 pub use load::{LoadError, Unaudited};
 pub use master_key::{KeyFile, KeyInForce, MasterKeySource, is_under};
 pub use order::{Answer, Condition, Done, New, Order, Refused, Wish};
@@ -39,7 +40,7 @@ pub use seal::{KeyBytes, SealStats};
 pub use settings::{MAX_LABELS, Patch, Settings};
 pub use state::Missing;
 pub use store::{FileStore, Store};
-pub use survey::{Census, Description, Listed, Place, Readable};
+pub use survey::{Census, Description, Listed, Place, Readable, Replaced};
 pub use watchers::{Watch, Watchers};
 
 use crate::audit::AuditLog;
@@ -143,9 +144,19 @@ impl End {
 pub struct Sight {
     /// Its kid.
     pub kid: String,
+    /// The same without the secret's name, which is so long.
+    id: Kid,
+    name_length: usize,
     /// Until when it is good: the day it is due, or, for a version that is no longer current, the end of its grace.
     pub expires_at: Timestamp,
     record: Arc<Sealed>,
+}
+
+impl Sight {
+    /// Which secret and which version of it that is.
+    pub fn subject(&self) -> (&str, Kid) {
+        (&self.kid[..self.name_length], self.id)
+    }
 }
 
 impl Vault {
@@ -154,18 +165,18 @@ impl Vault {
         let now = self.clock.now();
         let state = lock(&self.state);
         let kept = state.find(name, kid, now)?;
-        let (kid, expires_at) = (kept.version.kid, kept.readable_until.unwrap_or(kept.version.expires_at));
+        let (id, expires_at) = (kept.version.kid, kept.readable_until.unwrap_or(kept.version.expires_at));
         let record = kept.record.clone();
         drop(state);
-        Ok(Sight { kid: kid.of(name), expires_at, record })
+        Ok(Sight { kid: id.of(name), id, name_length: name.len(), expires_at, record })
     }
 
     /// Finds the version of `name` that was prepared, which no client gets.
     pub fn find_pending(&self, name: &str) -> Option<Sight> {
         let state = lock(&self.state);
         let kept = state.secret(name)?.pending()?;
-        let Version { kid, expires_at, .. } = kept.version;
-        Some(Sight { kid: kid.of(name), expires_at, record: kept.record.clone() })
+        let Version { kid: id, expires_at, .. } = kept.version;
+        Some(Sight { kid: id.of(name), id, name_length: name.len(), expires_at, record: kept.record.clone() })
     }
 
     /// Opens a version that was found. What it returns is wiped when it is dropped.

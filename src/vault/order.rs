@@ -1,6 +1,7 @@
 //! What can be asked of a vault, and what the answer is.
 
 use super::change::{Rotation, Version};
+use super::kid::Kid;
 use super::settings::Patch;
 use crate::audit::Entry;
 use crate::generator::Generator;
@@ -114,6 +115,8 @@ pub struct Done {
     /// The secret.
     pub name: String,
     /// The version that the change is about; none if it is about all of a secret.
+    pub kid: Option<Kid>,
+    /// The same of one that was made; none if the change was a destruction.
     pub version: Option<Version>,
     /// How many versions were destroyed.
     pub destroyed: usize,

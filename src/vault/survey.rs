@@ -2,6 +2,7 @@
 
 use super::Vault;
 use super::change::{Rotation, Version};
+use super::kid::Kid;
 use super::settings::Settings;
 use super::state::{Page, Secret, State};
 use crate::clock::Timestamp;
@@ -50,6 +51,14 @@ pub struct Description {
     pub pending: Option<Version>,
     /// What was set of its settings.
     pub settings: Settings,
+}
+
+/// A secret of which older versions can be read besides the current one.
+pub struct Replaced {
+    /// The secret.
+    pub name: String,
+    /// Its versions that can be read, the current one first, each with the end of its grace if it has one.
+    pub versions: Vec<(Kid, Option<Timestamp>)>,
 }
 
 /// How many secrets there are, and in what state.
@@ -152,19 +161,41 @@ impl Vault {
         lock(&self.state).pending_count
     }
 
+    /// Shows `see` each version that can be read, with its secret's name, and holds no lock meanwhile.
+    pub fn each_readable(&self, mut see: impl FnMut(&str, Kid)) {
+        let now = self.clock.now();
+        self.walk(
+            |name, secret, items| {
+                let readable = secret.versions.iter().filter(|kept| !kept.is_gone(now));
+                items.extend(readable.map(|kept| (name.to_owned(), kept.version.kid)));
+            },
+            |items| items.iter().for_each(|(name, kid)| see(name, *kid)),
+        );
+    }
+
     /// Counts secrets and versions by their state.
     pub fn census(&self) -> Census {
+        self.census_with(&mut |_| {})
+    }
+
+    /// The same, and shows `see` the secrets that have more than one version which can be read. No lock is held meanwhile.
+    pub fn census_with(&self, see: &mut dyn FnMut(Replaced)) -> Census {
         let now = self.clock.now();
         let mut census = Census::default();
         self.walk(
-            |_, secret, items| {
-                let versions = &secret.versions;
-                let expired = versions.iter().filter(|kept| kept.is_gone(now)).count() as u64;
-                let current = &secret.current().version;
-                items.push((versions.len() as u64, expired, current.expires_at, current.rotation));
+            |name, secret, items| {
+                let (versions, current) = (&secret.versions, &secret.current().version);
+                let readable = || versions.iter().rev().filter(|kept| !kept.is_gone(now));
+                let expired = versions.len() - readable().count();
+                let replaced = (versions.len() - expired > 1).then(|| Replaced {
+                    name: name.to_owned(),
+                    versions: readable().map(|kept| (kept.version.kid, kept.readable_until)).collect(),
+                });
+                items.push((versions.len() as u64, expired as u64, current.expires_at, current.rotation, replaced));
             },
             |items| {
-                for (versions, expired, expires_at, rotation) in items {
+                for (versions, expired, expires_at, rotation, replaced) in items {
+                    replaced.into_iter().for_each(&mut *see);
                     census.secrets += 1;
                     census.versions += versions;
                     census.expired_versions += expired;

@@ -86,6 +86,11 @@ impl Calendar {
 
 /// Starts one by the configuration there, once no other holds its directories.
 pub fn start(config: &Path, clock: &Clock) -> daemon::Daemon {
+    prepared(config, clock).serve(None).unwrap()
+}
+
+/// The same, which serves nobody yet.
+pub fn prepared(config: &Path, clock: &Clock) -> Prepared {
     let config = Config::load(config).unwrap();
     let rules = Rules {
         require_client_id_header: true,
@@ -93,7 +98,7 @@ pub fn start(config: &Path, clock: &Clock) -> daemon::Daemon {
         certificates: false,
         auth_failures_per_minute: 0,
     };
-    let prepared = eventually("no child that another test is starting holds the locks of the last daemon", || {
+    eventually("no child that another test is starting holds the locks of the last daemon", || {
         let access = Access::load(config.security.rbac_policy_path.clone(), vec![], rules).unwrap();
         let listener = http::bind(config.server.bind_addr.unwrap()).unwrap();
         match Prepared::new(listener, &config, access, clock.clone(), false) {
@@ -101,6 +106,5 @@ pub fn start(config: &Path, clock: &Clock) -> daemon::Daemon {
             Err(why) if why.to_string().contains("another jarvis-secretsd is using this directory") => None,
             Err(why) => panic!("{why}"),
         }
-    });
-    prepared.serve(None).unwrap()
+    })
 }

@@ -21,7 +21,7 @@ use crate::site::{NOBODY, PATIENCE, Site, told};
 const TAKEN: usize = 1024 * 1024;
 
 /// A daemon with credentials at the socket `cred`, for two units of the client `web`.
-fn start() -> Daemon {
+pub fn start() -> Daemon {
     let site = Site::new();
     let policy = "[clients.admin]\nallow = [\"*\"]\n[clients.web]\nallow = [\"web_*\"]\n\
                   systemd_unit = [\"web.service\", \"web@1.service\"]\n";

@@ -20,6 +20,7 @@ mod client_render;
 mod client_servers;
 mod client_settings;
 mod client_watch;
+mod consumers;
 mod crash;
 mod credentials;
 mod crowd;

@@ -27,6 +27,9 @@ says '^brave_api_key +brave_api_key-[0-9-]+ +manual '
 says '^postgres_password +rotated$'
 says '^nothing was due$'
 says '^postgres_password-[0-9-]+ .*\(current\)$'
+says '^CLIENT +LAST READ +AT +STATE$'
+says '^db +postgres_password-[0-9-]+ .* behind$'
+says '^postgres_password-[0-9-]+ +retired$'
 says '^brave_api_key: destroyed, with its versions: 1$'
 ! grep -q 'no password' <<<"$output" || fail "get did not print the value alone"
 

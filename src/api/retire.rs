@@ -1,0 +1,104 @@
+//! `/secret/{name}/retire`: the grace of older versions ends at once.
+
+use rouille::{Request, Response};
+use serde::{Deserialize, Serialize};
+
+use super::call::Call;
+use super::consumers::Item;
+use super::problem::Problem;
+use super::{Query, conditions, json};
+use crate::consumers::Standing;
+use crate::vault::{Condition, Refused, Wish};
+
+/// How many clients a message or an audit line names.
+const NAMED: usize = 20;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    #[serde(default)]
+    force: bool,
+}
+
+/// `POST /secret/{name}/retire`: all versions but the current one are destroyed; none, if a client may still need one, unless
+/// that is forced.
+pub fn retire(call: &mut Call, request: &Request, body: &[u8], name: &str) -> Result<Response, Problem> {
+    call.require_change(name)?;
+    Query::of(request, &[])?;
+    let Wanted { force } = match body {
+        [] => Wanted::default(),
+        body => json::read(body, r#"{} or {"force":true}"#)?,
+    };
+    let condition = conditions::condition(request)?;
+    loop {
+        let standing = call.api.consumers.of(name);
+        let kid = standing.as_ref().map(|standing| standing.current().of(name));
+        if !condition.holds(kid.as_deref()) {
+            return Err(Refused::PreconditionFailed(vec![name.to_owned()]).into());
+        }
+        let (Some(standing), Some(kid)) = (standing, kid) else {
+            return Err(Problem::not_found(format!("there is no secret {name}")));
+        };
+        if force {
+            call.remark(forced(&standing));
+        } else {
+            nobody_needs_an_older_one(name, &kid, &standing)?;
+        }
+        // A newer version, which nobody has read, must not come in between.
+        let unchanged = Condition { if_match: Some(vec![kid.clone()]), if_none_match: None };
+        let done = match call.commit(Wish::Retire { name: name.to_owned() }, unchanged) {
+            Err(problem) if problem.code() == "precondition_failed" => continue,
+            done => done?,
+        };
+        if done.is_empty() {
+            call.remark("there was no older version");
+        }
+        #[derive(Serialize)]
+        struct Answer<'a> {
+            name: &'a str,
+            kid: String,
+            retired: Vec<String>,
+        }
+        let retired = done.iter().filter_map(|done| Some(done.kid?.of(name))).collect();
+        return Ok(Response::json(&Answer { name, kid, retired }));
+    }
+}
+
+/// Refuses if a client is known, or could be, that has read a version which is to be destroyed, and not the current one.
+fn nobody_needs_an_older_one(name: &str, kid: &str, standing: &Standing) -> Result<(), Problem> {
+    if standing.readable.len() == 1 {
+        return Ok(());
+    }
+    let since = standing.complete_since.ok_or_else(Problem::still_reading)?;
+    let behind: Vec<Item> = standing.behind().map(|consumer| Item::of(name, consumer)).collect();
+    if !behind.is_empty() {
+        let names = named(standing);
+        let message = format!("these clients have read an older version of {name} and not yet {kid}: {names}");
+        return Err(Problem::consumers_behind(message, behind));
+    }
+    if !standing.is_complete() {
+        let message = format!(
+            "the audit log does not tell who read an older version of {name} before {since}; whoever did, and has not read \
+             {kid} since, would be cut off by this"
+        );
+        return Err(Problem::consumers_behind(message, behind));
+    }
+    Ok(())
+}
+
+/// What the audit log says of it that somebody did not want to wait.
+fn forced(standing: &Standing) -> String {
+    let names = named(standing);
+    let names = if names.is_empty() { "nobody" } else { &names };
+    let known = if standing.is_complete() { "" } else { ", as far as known" };
+    format!("forced; behind{known}: {names}")
+}
+
+/// The names of those who are behind, or of the first of them.
+fn named(standing: &Standing) -> String {
+    let names: Vec<&str> = standing.behind().map(|(client, _)| client.as_str()).collect();
+    match names.len().checked_sub(NAMED) {
+        None | Some(0) => names.join(", "),
+        Some(more) => format!("{} and {more} more", names[..NAMED].join(", ")),
+    }
+}

@@ -1,0 +1,52 @@
+//! `consumers`: which clients have read a secret, and who of them still has an older version.
+
+use serde::Deserialize;
+
+use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
+use super::command::{Arguments, Command, Operands};
+use super::{Exit, output};
+use crate::client::Client;
+use crate::clock::Timestamp;
+
+pub const COMMAND: Command = Command {
+    name: "consumers",
+    operands: Operands::one("NAME"),
+    options: &[JSON, ADDR, CLIENT, CLIENT_CONFIG],
+    summary: "list the clients of a secret, and which of them have not read its current version",
+    run,
+};
+
+#[derive(Deserialize)]
+struct List {
+    consumers: Vec<Item>,
+    complete_since: Timestamp,
+    is_complete: bool,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    client: String,
+    kid: String,
+    read_at: Timestamp,
+    up_to_date: bool,
+}
+
+fn run(arguments: &Arguments) -> Result<(), Exit> {
+    let name = client::name(arguments)?;
+    let client = Client::from_arguments(arguments)?;
+    let body = client.ask(name, "GET", &format!("/secret/{name}/consumers"), None, &[])?;
+    if arguments.has(&JSON) {
+        return output::print_line(&body);
+    }
+    let List { consumers, complete_since, is_complete } = client.read(name, &body)?;
+    let rows = consumers.into_iter().map(|item| {
+        let state = if item.up_to_date { "up to date" } else { "behind" };
+        [item.client, item.kid, item.read_at.to_the_second(), state.to_owned()]
+    });
+    output::print_table(["CLIENT", "LAST READ", "AT", "STATE"], rows)?;
+    if !is_complete {
+        let since = complete_since.to_the_second();
+        eprintln!("jarvis-secretsd: {name}: the audit log does not tell who read it before {since}");
+    }
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! `retire`: the grace of a secret's older versions ends at once.
+
+use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
+use super::command::{Arguments, Command, Operands, Opt};
+use super::rotate::Rotated;
+use super::{Exit, output};
+use crate::client::Client;
+
+pub const COMMAND: Command = Command {
+    name: "retire",
+    operands: Operands::one("NAME"),
+    options: &[FORCE, JSON, ADDR, CLIENT, CLIENT_CONFIG],
+    summary: "destroy all versions of a secret but the current one, if no client is behind",
+    run,
+};
+
+const FORCE: Opt = Opt { name: "force", value: None, summary: "also if clients have not read the current version" };
+
+fn run(arguments: &Arguments) -> Result<(), Exit> {
+    let name = client::name(arguments)?;
+    let client = Client::from_arguments(arguments)?;
+    let wanted: &[u8] = if arguments.has(&FORCE) { br#"{"force":true}"# } else { b"{}" };
+    let body = client.ask(name, "POST", &format!("/secret/{name}/retire"), Some(wanted), &[])?;
+    if arguments.has(&JSON) {
+        return output::print_line(&body);
+    }
+    let Rotated { rotated: retired, .. } = client.read(name, &body)?;
+    if retired.is_empty() {
+        return output::print_line(b"there was no older version");
+    }
+    output::print_rows(retired.into_iter().map(|kid| [kid, "retired".to_owned()]))
+}

@@ -1,0 +1,123 @@
+//! Who still uses an older version: which clients have fetched the current version of a secret, and which have not.
+//!
+//! What is known is what the audit log says of the versions that can be read. It is noted as it is served, and after a
+//! start read from the log once more ([`Recollection`]), so that a restart changes nothing.
+
+mod reads;
+mod recollection;
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+pub use reads::Last;
+pub use recollection::Recollection;
+
+use crate::clock::Timestamp;
+use crate::sync::lock;
+use crate::vault::{Kid, Readable, Replaced, Vault};
+use reads::Reads;
+
+/// The clients of all secrets.
+pub struct Consumers {
+    vault: Arc<Vault>,
+    /// Locked before the vault's state where both are; the vault never locks it.
+    reads: Mutex<Reads>,
+    /// Set when the audit log was read: the time since when all is known that it says; none if that is all that matters.
+    recollected: OnceLock<Option<Timestamp>>,
+}
+
+/// What is known of a secret.
+pub struct Standing {
+    /// Its versions that can be read, the current one first.
+    pub readable: Vec<Readable>,
+    /// Its clients, sorted by name, and what each has read last.
+    pub consumers: Vec<(String, Last)>,
+    /// The time since when all reads of them are known; none while the audit log is still being read.
+    pub complete_since: Option<Timestamp>,
+}
+
+/// How many are behind: clients, counted once for each secret, that have read an older version and not the current one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stale {
+    /// Those that cannot read theirs any more in a day or less.
+    pub last_day: u64,
+    /// The others.
+    pub longer: u64,
+}
+
+impl Consumers {
+    /// Those of the secrets in `vault`, none of which is known yet.
+    pub fn new(vault: Arc<Vault>) -> Self {
+        Self { vault, reads: Mutex::default(), recollected: OnceLock::new() }
+    }
+
+    /// Notes that `client` has read the version `kid` of `name`, by an audit line of the time `at`.
+    ///
+    /// It costs two look-ups, and allocates nothing, when that client has read that version before.
+    pub fn note(&self, name: &str, client: &str, kid: Kid, at: Timestamp) {
+        let mut reads = lock(&self.reads);
+        if reads.update(name, client, kid, at) {
+            return;
+        }
+        let readable = self.vault.describe(name).map(|described| kids(&described.versions)).unwrap_or_default();
+        if readable.contains(&kid) {
+            reads.insert(name, client, kid, at, |kid| readable.contains(&kid));
+        }
+    }
+
+    /// Forgets `name`, if that was deleted.
+    pub fn forget_deleted(&self, name: &str) {
+        let mut reads = lock(&self.reads);
+        if self.vault.describe(name).is_none() {
+            reads.forget(name);
+        }
+    }
+
+    /// What is known of `name`; none if there is no such secret.
+    pub fn of(&self, name: &str) -> Option<Standing> {
+        let readable = self.vault.describe(name)?.versions;
+        let oldest = readable.last()?.version.created_at;
+        // In this order: what was not in the log yet is noted when it has been read.
+        let since = self.recollected.get().map(|since| since.map_or(oldest, |since| since.max(oldest)));
+        let consumers = lock(&self.reads).last_by_name(name, &kids(&readable));
+        Some(Standing { readable, consumers, complete_since: since })
+    }
+
+    /// Adds to `stale` those who are behind in the secret `replaced`, at the time `now`.
+    pub fn count_stale(&self, replaced: &Replaced, now: Timestamp, stale: &mut Stale) {
+        let kids: Vec<Kid> = replaced.versions.iter().map(|(kid, _)| *kid).collect();
+        let tomorrow = now.plus_days(1);
+        for last in lock(&self.reads).last(&replaced.name, &kids).filter(|last| !last.up_to_date) {
+            let until = replaced.versions.iter().find(|(kid, _)| *kid == last.kid).and_then(|(_, until)| *until);
+            let count =
+                if until.is_some_and(|until| until <= tomorrow) { &mut stale.last_day } else { &mut stale.longer };
+            *count += 1;
+        }
+    }
+
+    /// Whether all is known that the audit log says.
+    pub fn is_recollected(&self) -> bool {
+        self.recollected.get().is_some()
+    }
+}
+
+impl Standing {
+    /// The current version.
+    pub fn current(&self) -> Kid {
+        self.readable[0].version.kid
+    }
+
+    /// Whether no read of a version that can be read is missing.
+    pub fn is_complete(&self) -> bool {
+        let oldest = self.readable.last().map(|oldest| oldest.version.created_at);
+        self.complete_since.is_some() && self.complete_since == oldest
+    }
+
+    /// The clients that have not read the current version.
+    pub fn behind(&self) -> impl Iterator<Item = &(String, Last)> {
+        self.consumers.iter().filter(|(_, last)| !last.up_to_date)
+    }
+}
+
+fn kids(readable: &[Readable]) -> Vec<Kid> {
+    readable.iter().map(|readable| readable.version.kid).collect()
+}

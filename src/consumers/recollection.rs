@@ -1,0 +1,134 @@
+//! What the audit log says of reads before the start, read in the background: neither the start nor anybody waits for it.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use super::Consumers;
+use crate::audit::{Event, Line, Outcome, ReadBack};
+use crate::sync::Breaks;
+use crate::vault::{Kid, Vault};
+
+/// The thread that reads the log.
+pub struct Recollection {
+    stopping: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Recollection {
+    /// Starts it, for the audit log at `log`.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn start(consumers: Arc<Consumers>, log: PathBuf) -> io::Result<Self> {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let signal = stopping.clone();
+        let thread = thread::Builder::new()
+            .name("consumers".to_owned())
+            .spawn(move || consumers.recollect(&log, &|| signal.load(Ordering::Relaxed)))?;
+        Ok(Self { stopping, thread })
+    }
+
+    /// Ends it, finished or not.
+    pub fn stop(self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        if self.thread.join().is_err() {
+            log::error!("The thread that reads the audit log back had panicked");
+        }
+    }
+}
+
+impl Consumers {
+    /// Notes the reads that the audit log at `log` tells of, as far back as it tells of versions that can be read.
+    ///
+    /// It ends early when `stopping` says so; then it is as if the log was still being read.
+    pub fn recollect(&self, log: &Path, stopping: &dyn Fn() -> bool) {
+        let mut reader =
+            Reader { consumers: self, versions: Versions::of(&self.vault), breaks: Breaks::begin(), stopping };
+        let now = self.vault.now();
+        let mut files = ReadBack::begin(log);
+        while reader.versions.awaited > 0 {
+            match files.read_file(&mut |line| reader.look(line)) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(why) => {
+                    log::info!("Who has read what is not known from the beginning: {why}");
+                    break;
+                }
+            }
+        }
+        if stopping() {
+            return;
+        }
+        let is_complete = reader.versions.awaited == 0 && !files.has_gap();
+        let since = if is_complete { None } else { Some(files.since().unwrap_or(now)) };
+        // There is one thread that does this, and it does it once.
+        let _ = self.recollected.set(since);
+    }
+}
+
+/// Looks at lines.
+struct Reader<'a> {
+    consumers: &'a Consumers,
+    versions: Versions,
+    breaks: Breaks,
+    stopping: &'a dyn Fn() -> bool,
+}
+
+impl Reader<'_> {
+    fn look(&mut self, line: &Line) -> ControlFlow<()> {
+        if let (Some(name), Some(kid)) = (&line.secret_name, &line.kid)
+            && let Some(version) = self.versions.find(kid)
+        {
+            match (line.event, &line.client, line.result) {
+                (Event::GetSecret, Some(client), Outcome::Success) => {
+                    self.consumers.note(name, client, version.kid, line.timestamp);
+                }
+                (Event::GetSecret, ..) => {}
+                // Whatever else is said of a version that can be read: it was made.
+                _ => self.versions.made(kid),
+            }
+        }
+        self.breaks.take_if_due();
+        if (self.stopping)() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// The versions that could be read at the start.
+struct Versions {
+    /// By the hash of the kid, for it would take three times the memory. Should two be the same, one of them is not found.
+    by_hash: HashMap<u64, Version>,
+    hasher: RandomState,
+    /// How many are left whose making was not seen; no line about them stands before that.
+    awaited: usize,
+}
+
+struct Version {
+    kid: Kid,
+    is_awaited: bool,
+}
+
+impl Versions {
+    fn of(vault: &Vault) -> Self {
+        let (hasher, mut by_hash) = (RandomState::new(), HashMap::new());
+        vault.each_readable(|name, kid| {
+            by_hash.insert(hasher.hash_one(kid.of(name)), Version { kid, is_awaited: true });
+        });
+        Self { awaited: by_hash.len(), by_hash, hasher }
+    }
+
+    fn find(&self, kid: &str) -> Option<&Version> {
+        self.by_hash.get(&self.hasher.hash_one(kid))
+    }
+
+    fn made(&mut self, kid: &str) {
+        if let Some(version) = self.by_hash.get_mut(&self.hasher.hash_one(kid)) {
+            self.awaited -= usize::from(std::mem::take(&mut version.is_awaited));
+        }
+    }
+}
