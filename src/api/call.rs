@@ -35,6 +35,18 @@ impl Api {
         event: Event,
         work: impl FnOnce(&mut Call) -> Result<Response, Problem>,
     ) -> Response {
+        let mut work = Some(work);
+        self.do_audited(request, peer, event, &mut |call| work.take().expect("it is called once")(call))
+    }
+
+    /// The same, compiled once and not for each kind of `work`.
+    fn do_audited(
+        &self,
+        request: &Request,
+        peer: &Peer,
+        event: Event,
+        work: &mut dyn FnMut(&mut Call) -> Result<Response, Problem>,
+    ) -> Response {
         let answer = Call::begin(self, request, peer, event).and_then(|mut call| {
             let worked = work(&mut call);
             call.end(worked)
