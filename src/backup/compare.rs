@@ -17,6 +17,8 @@ pub struct Loss {
     pub lost: Vec<String>,
     /// Kids of versions that were destroyed meanwhile and would come back.
     pub revived: Vec<String>,
+    /// Secrets in both that are configured otherwise.
+    pub reconfigured: Vec<String>,
     /// Whether the policy in force is another one.
     pub policy_differs: bool,
     /// Whether the live audit log goes on from the one in the backup, so that a restore keeps it.
@@ -37,11 +39,14 @@ pub fn loss(backup: &Verified, config: &Config, master: &KeyBytes) -> Result<Opt
     };
     let size = vault.metadata().map_err(|why| fail(&why))?.len();
     let live = Contents::read(vault, size, master).map_err(|why| fail(&why))?;
+    let (mut settings, saved_settings) = (live.settings(), backup.contents.settings());
+    settings.retain(|name, live| saved_settings.get(name).is_some_and(|saved| saved != live));
     let (live, saved) = (live.kids(), backup.contents.kids());
     let policy = std::fs::read(&config.security.rbac_policy_path).ok();
     Ok(Some(Loss {
         lost: live.difference(&saved).cloned().collect(),
         revived: saved.difference(&live).cloned().collect(),
+        reconfigured: settings.into_keys().collect(),
         policy_differs: policy != Some(backup.archive.text(POLICY)?),
         log_continues: log_continues(backup, &config.paths.audit_path)?,
     }))
@@ -70,12 +75,14 @@ pub(super) fn log_continues(backup: &Verified, path: &Path) -> Result<bool, Fail
 
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (what, versions, kids) in
-            [("lose", "version", &self.lost), ("bring back", "destroyed version", &self.revived)]
-        {
-            let plural = if kids.len() == 1 { "" } else { "s" };
-            writeln!(f, "a restore would {what} {} {versions}{plural}", kids.len())?;
-            kids.iter().try_for_each(|kid| writeln!(f, "  {kid}"))?;
+        for (what, kind, names) in [
+            ("lose", "version", &self.lost),
+            ("bring back", "destroyed version", &self.revived),
+            ("change the settings of", "secret", &self.reconfigured),
+        ] {
+            let plural = if names.len() == 1 { "" } else { "s" };
+            writeln!(f, "a restore would {what} {} {kind}{plural}", names.len())?;
+            names.iter().try_for_each(|name| writeln!(f, "  {name}"))?;
         }
         let policy =
             if self.policy_differs { "would replace the policy by another one" } else { "has the same policy" };

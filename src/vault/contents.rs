@@ -1,12 +1,24 @@
 //! What a vault holds, read from a copy of its file: to be looked at, not to be served.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
+use super::change::{Rotation, Version};
 use super::load::{self, LoadError, Loaded};
 use super::seal::{KeyBytes, NotAuthentic, SealingKey};
+use super::settings::Settings;
+use super::state::Secret;
 use crate::failure::Failure;
+use crate::generator::Generator;
 use crate::secret::Wiped;
+
+/// How a secret is configured.
+#[derive(PartialEq, Eq)]
+pub struct Configured {
+    rotation: Rotation,
+    generator: Option<Box<Generator>>,
+    settings: Settings,
+}
 
 /// A vault of which every version was opened.
 pub struct Contents(Loaded);
@@ -54,15 +66,27 @@ impl Contents {
     /// The kids of all versions.
     pub fn kids(&self) -> BTreeSet<String> {
         let mut kids = BTreeSet::new();
+        self.each(|name, secret| kids.extend(secret.versions.iter().map(|kept| kept.version.kid.of(name))));
+        kids
+    }
+
+    /// Of each secret what a `PATCH` of it changes.
+    pub fn settings(&self) -> BTreeMap<String, Configured> {
+        let mut settings = BTreeMap::new();
+        self.each(|name, secret| {
+            let Version { rotation, generator, .. } = secret.current().version.clone();
+            let configured =
+                Configured { rotation, generator, settings: secret.settings().cloned().unwrap_or_default() };
+            settings.insert(name.to_owned(), configured);
+        });
+        settings
+    }
+
+    fn each(&self, mut look: impl FnMut(&str, &Secret)) {
         let mut from = Some(String::new());
         while let Some(start) = from {
-            let page = self.0.state.page(&start, usize::MAX, |name, secret, items: &mut Vec<String>| {
-                items.extend(secret.versions.iter().map(|kept| kept.version.kid.of(name)));
-            });
-            kids.extend(page.items);
-            from = page.next;
+            from = self.0.state.page(&start, usize::MAX, |name, secret, _: &mut Vec<()>| look(name, secret)).next;
         }
-        kids
     }
 
     /// Seals what is kept beside the vault with its data key, bound to `associated`, which no record's is equal to.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::asking::refused;
 use crate::running::Daemon;
@@ -216,6 +217,26 @@ fn a_backup_from_before_a_rekey_is_compared_restored_and_served_with_the_key_fro
     assert!(!said(&site.command("check").output().unwrap()).contains("does not open the vault"));
     let daemon = site.start();
     assert_eq!((value(&daemon, "saved").as_deref(), value(&daemon, "later")), (Some("v"), None));
+}
+
+#[test]
+fn settings_are_in_a_backup_and_it_is_told_which_a_restore_would_change() {
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
+    for name in ["a", "b", "c"] {
+        admin.make(&json!({ "name": name, "value": "v", "owner": "before" }));
+    }
+    let backup = backup(&daemon.site, "b.tar");
+    for (name, patch) in [("a", json!({ "owner": "after" })), ("b", json!({ "rotation": "off" }))] {
+        assert_eq!(admin.ask("PATCH", &format!("/secret/{name}"), &[], &patch.to_string()).status, 200);
+    }
+    drop(admin);
+    let site = daemon.stop();
+    done(&verify(&site, &backup), "a restore would change the settings of 2 secrets\n  a\n  b\n");
+    done(&restore(&site, &backup), "");
+    let daemon = site.start();
+    let settings = daemon.client("admin").get("/secret/a/versions").json()["settings"].clone();
+    assert_eq!(settings["owner"], "before");
 }
 
 #[test]
