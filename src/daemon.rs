@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::files;
 use crate::http::{Limits, Listener, Server, Tls};
 use crate::metrics::Metrics;
-use crate::rotation::Scheduler;
+use crate::rotation::{Rotator, Scheduler};
 use crate::systemd::{CredentialServer, CredentialSocket};
 use crate::vault::{self, KeyFile, KeyInForce, Lifetimes, MasterKeySource, Vault};
 
@@ -36,12 +36,12 @@ pub struct Daemon {
     credentials: Option<CredentialServer>,
     scheduler: Scheduler,
     recollection: Recollection,
+    rotator: Arc<Rotator>,
     vault: Arc<Vault>,
     audit: Arc<AuditLog>,
     access: Arc<Access>,
     policy_path: PathBuf,
     tls: Option<Arc<Tls>>,
-    appliers: Option<Arc<Appliers>>,
     _locks: DirectoryLocks,
 }
 
@@ -54,7 +54,6 @@ pub struct Prepared {
     audit_path: PathBuf,
     tls: Option<Arc<Tls>>,
     locks: DirectoryLocks,
-    appliers: Option<Arc<Appliers>>,
 }
 
 impl Prepared {
@@ -145,6 +144,7 @@ impl Prepared {
         let api = Api {
             access: Arc::new(access),
             consumers: Arc::new(Consumers::new(vault.clone())),
+            rotator: Arc::new(Rotator::new(vault.clone(), audit.clone(), None)),
             vault,
             audit,
             master_key: Box::new(source),
@@ -155,12 +155,14 @@ impl Prepared {
             started,
         };
         let (policy_path, audit_path) = (config.security.rbac_policy_path.clone(), audit_path.clone());
-        Ok(Self { listener, limits, api, policy_path, audit_path, tls, locks, appliers: None })
+        Ok(Self { listener, limits, api, policy_path, audit_path, tls, locks })
     }
 
     /// The same, with appliers.
-    pub fn with(self, appliers: Option<Appliers>) -> Self {
-        Self { appliers: appliers.map(Arc::new), ..self }
+    pub fn with(mut self, appliers: Option<Appliers>) -> Self {
+        let Api { vault, audit, .. } = &self.api;
+        self.api.rotator = Arc::new(Rotator::new(vault.clone(), audit.clone(), appliers));
+        self
     }
 
     /// What answers requests, for who asks it without a connection.
@@ -174,12 +176,12 @@ impl Prepared {
     /// # Errors
     /// If a thread cannot be started.
     pub fn serve(self, credentials: Option<CredentialSocket>) -> Result<Daemon, Failure> {
-        let Self { listener, limits, api, policy_path, audit_path, tls, locks, appliers } = self;
+        let Self { listener, limits, api, policy_path, audit_path, tls, locks } = self;
         for endpoint in listener.endpoints() {
             log::info!("Starting server on {endpoint}");
         }
         let (vault, audit, access) = (api.vault.clone(), api.audit.clone(), api.access.clone());
-        let (schedule, consumers) = (api.schedule.clone(), api.consumers.clone());
+        let (rotator, schedule, consumers) = (api.rotator.clone(), api.schedule.clone(), api.consumers.clone());
         let api = Arc::new(api);
         let server = listener.serve(limits, api.clone()).map_err(|why| Failure::new("server", why))?;
         let credentials = match credentials {
@@ -192,7 +194,7 @@ impl Prepared {
         };
         log::info!("Server started successfully");
         let scheduler =
-            Scheduler::start(vault.clone(), schedule).map_err(|why| Failure::new("rotation thread", why))?;
+            Scheduler::start(rotator.clone(), schedule).map_err(|why| Failure::new("rotation thread", why))?;
         let recollection = Recollection::start(consumers, audit_path);
         let recollection = recollection.map_err(|why| Failure::new("thread that reads the audit log back", why))?;
         Ok(Daemon {
@@ -200,12 +202,12 @@ impl Prepared {
             credentials,
             scheduler,
             recollection,
+            rotator,
             vault,
             audit,
             access,
             policy_path,
             tls,
-            appliers,
             _locks: locks,
         })
     }
@@ -220,6 +222,11 @@ impl Daemon {
     /// The vault that it serves.
     pub fn vault(&self) -> &Arc<Vault> {
         &self.vault
+    }
+
+    /// What rotates its secrets.
+    pub fn rotator(&self) -> &Arc<Rotator> {
+        &self.rotator
     }
 
     /// Whether connections are accepted and the vault answers. It waits for the vault, so that whoever asks from a
@@ -247,6 +254,7 @@ impl Daemon {
     pub fn stop(self) -> Result<(), Failure> {
         log::info!("Stopping: no new connections, finishing requests in flight");
         self.vault.watchers().dismiss();
+        let began = Instant::now();
         let cut_off = self.server.stop(GRACE);
         if let Some(credentials) = self.credentials {
             credentials.stop();
@@ -255,8 +263,7 @@ impl Daemon {
             log::warn!("{cut_off} requests were cut off, they took longer than {} seconds", GRACE.as_secs());
         }
         self.recollection.stop();
-        self.scheduler.stop();
-        drop(self.appliers);
+        self.scheduler.stop(GRACE.saturating_sub(began.elapsed()));
         let entry = Entry { vault_seq: Some(self.vault.seq()), ..Entry::new(Event::ServerStop) };
         self.audit.write_synced(vec![entry]).map_err(|why| Failure::new("audit log", why))?;
         log::info!("Stopped");

@@ -193,6 +193,16 @@ impl<'a> Call<'a> {
         Ok(answer?)
     }
 
+    /// The audit line of the call, for what makes more than one.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// Lines were written of what the call has done, or failed to do.
+    pub fn is_written(&mut self) {
+        self.is_written = true;
+    }
+
     /// Puts the vault under another master key; its audit line is then written.
     pub fn rekey(&mut self, old: &KeyBytes, next: &KeyBytes) -> Result<(), Problem> {
         let answer = self.api.vault.rekey(old, next, self.entry.clone());

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use super::{Api, Query};
+use crate::applier::Appliers;
 use crate::consumers::Stale;
 use crate::metrics::{self, Readings};
 
@@ -48,6 +49,8 @@ pub fn metrics(api: &Api, request: &Request) -> Result<Response, Problem> {
         due_auto: census.due_auto,
         due_manual: census.due_manual,
         expired_versions: census.expired_versions,
+        pending_versions: api.vault.pending_count(),
+        applier_runs: api.rotator.appliers().map(Appliers::counts).unwrap_or_default(),
         next_expiry: census.next_expiry,
         stale_consumers: api.consumers.is_recollected().then_some(stale),
         seals: get(&seals.seals),

@@ -34,7 +34,7 @@ use crate::clock::Timestamp;
 use crate::consumers::Consumers;
 use crate::http::{self, Handler, Peer};
 use crate::metrics::Metrics;
-use crate::rotation::Schedule;
+use crate::rotation::{Rotator, Schedule};
 use crate::vault::{MAX_VALUE, MasterKeySource, Rotation, Vault, Version};
 use problem::Problem;
 use wait::Wait;
@@ -48,6 +48,8 @@ pub struct Api {
     pub access: Arc<Access>,
     /// The secrets.
     pub vault: Arc<Vault>,
+    /// What rotates secrets with appliers.
+    pub rotator: Arc<Rotator>,
     /// Where every access is written down.
     pub audit: Arc<AuditLog>,
     /// Who has read what.

@@ -20,11 +20,26 @@ pub struct Problem {
     header: Option<(&'static str, String)>,
     /// The clients that it is about, if it is about any.
     consumers: Option<Vec<Item>>,
+    /// What was done of several things all the same, and what was not.
+    parts: Option<Box<Parts>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Parts {
+    rotated: Vec<String>,
+    failed: Vec<NotApplied>,
+}
+
+/// A secret whose new value did not get to where it is used.
+#[derive(Debug, Serialize)]
+pub struct NotApplied {
+    pub name: String,
+    pub message: String,
 }
 
 impl Problem {
     fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), header: None, consumers: None }
+        Self { status, code, message: message.into(), header: None, consumers: None, parts: None }
     }
 
     pub fn bad_request(message: impl Into<String>) -> Self {
@@ -102,6 +117,13 @@ impl Problem {
         Self::new(500, "internal", message)
     }
 
+    /// Some secrets were rotated, or none, and others were not, or their old versions not retired: `what` says so.
+    pub fn apply_failed(what: &str, rotated: Vec<String>, failed: Vec<NotApplied>) -> Self {
+        let told = failed.iter().map(|NotApplied { name, message }| format!("{name} ({message})"));
+        let message = format!("{what}: {}", told.collect::<Vec<_>>().join(", "));
+        Self { parts: Some(Box::new(Parts { rotated, failed })), ..Self::new(502, "apply_failed", message) }
+    }
+
     /// What the audit log says of it.
     pub fn outcome(&self) -> Outcome {
         if self.status == 403 { Outcome::Denied } else { Outcome::Error }
@@ -156,12 +178,16 @@ impl From<Problem> for Response {
         struct Form<'a> {
             error: &'a str,
             message: &'a str,
-            consumers: &'a [Item],
+            #[serde(skip_serializing_if = "Option::is_none")]
+            consumers: Option<&'a [Item]>,
+            #[serde(flatten)]
+            parts: Option<&'a Parts>,
         }
-        let Problem { status, code, message, .. } = &problem;
-        let response = match &problem.consumers {
-            None => refusal(*status, code, message),
-            Some(consumers) => Response::json(&Form { error: code, message, consumers }).with_status_code(*status),
+        let Problem { status, code, message, consumers, parts, .. } = &problem;
+        let (consumers, parts) = (consumers.as_deref(), parts.as_deref());
+        let response = match (consumers, parts) {
+            (None, None) => refusal(*status, code, message),
+            _ => Self::json(&Form { error: code, message, consumers, parts }).with_status_code(*status),
         };
         let response = match problem.header {
             Some((name, value)) => response.with_additional_header(name, value),

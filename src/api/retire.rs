@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::call::Call;
 use super::consumers::Item;
-use super::problem::Problem;
+use super::problem::{NotApplied, Problem};
 use super::{Query, conditions, json};
 use crate::consumers::Standing;
+use crate::rotation::{Claim, NotRotated};
 use crate::vault::{Condition, Refused, Wish};
 
 /// How many clients a message or an audit line names.
@@ -44,6 +45,7 @@ pub fn retire(call: &mut Call, request: &Request, body: &[u8], name: &str) -> Re
         } else {
             nobody_needs_an_older_one(name, &kid, &standing)?;
         }
+        let _claim = retired_outside(call, name)?;
         // A newer version, which nobody has read, must not come in between.
         let unchanged = Condition { if_match: Some(vec![kid.clone()]), if_none_match: None };
         let done = match call.commit(Wish::Retire { name: name.to_owned() }, unchanged) {
@@ -62,6 +64,20 @@ pub fn retire(call: &mut Call, request: &Request, body: &[u8], name: &str) -> Re
         let retired = done.iter().filter_map(|done| Some(done.kid?.of(name))).collect();
         return Ok(Response::json(&Answer { name, kid, retired }));
     }
+}
+
+/// Makes what lies outside accept the older versions no more, if there is a program for that. Nobody rotates the secret as long
+/// as what is returned lives.
+fn retired_outside<'a>(call: &mut Call<'a>, name: &str) -> Result<Option<Claim<'a>>, Problem> {
+    let rotator = &call.api.rotator;
+    rotator.retire_old(name, call.entry()).map_err(|why| match why {
+        NotRotated::Vault(refused) => refused.into(),
+        NotRotated::Outside(message) => {
+            call.is_written();
+            let failed = vec![NotApplied { name: name.to_owned(), message }];
+            Problem::apply_failed("not retired, the older versions stay", Vec::new(), failed)
+        }
+    })
 }
 
 /// Refuses if a client is known, or could be, that has read a version which is to be destroyed, and not the current one.

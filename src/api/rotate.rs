@@ -6,12 +6,12 @@ use rouille::{Request, Response};
 use serde::{Deserialize, Serialize};
 
 use super::call::Call;
-use super::problem::Problem;
+use super::problem::{NotApplied, Problem};
 use super::{Metadata, Query, json};
 use crate::clock::Timestamp;
 use crate::generator::Generator;
-use crate::rotation;
-use crate::vault::{Condition, Version, Wish};
+use crate::rotation::{self, Claim, NotRotated};
+use crate::vault::{Condition, Refused, Version, Wish};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +21,8 @@ struct Names {
 
 /// `POST /rotate`: a new value for each of the names, or for none if one is unknown; for all that are due if there are no
 /// names. What a person supplied is rotated only by name. With `dry_run=true` it is only told what would be done.
+///
+/// Secrets without appliers come first, all in one change, and then the others one by one. What fails of these is told.
 pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Response, Problem> {
     let query = Query::of(request, &["dry_run"])?;
     let dry_run = match query.get("dry_run") {
@@ -29,10 +31,12 @@ pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
         Some(_) => return Err(Problem::bad_request("dry_run is true or false")),
     };
     let Names { names } = json::read(body, r#"{"names":["…"]}"#)?;
-    let wish = if names.is_empty() {
+    let api = call.api;
+    let only_due = names.is_empty();
+    let names: Vec<String> = if only_due {
         call.require_admin("rotation")?;
-        let due = rotation::due(&call.api.vault).auto;
-        Wish::Rotate { names: due.into_iter().filter(|name| call.may_change(name)).collect(), only_due: true }
+        let is_free = |name: &String| call.may_change(name) && api.vault.find_pending(name).is_none();
+        rotation::due(&api.vault).auto.into_iter().filter(is_free).collect()
     } else {
         for name in &names {
             call.require_change(name)?;
@@ -40,13 +44,38 @@ pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
         if names.len() > 1 {
             call.about_several();
         }
-        Wish::Rotate { names: names.into_iter().collect(), only_due: false }
+        names.into_iter().collect()
     };
     if dry_run {
-        return foresee(call, wish);
+        return foresee(call, Wish::Rotate { names, only_due });
     }
-    let done = call.commit(wish, Condition::default())?;
-    if done.is_empty() {
+    let (outside, names): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| api.rotator.has(name));
+    let claims = claimed(call, &outside, only_due)?;
+    if !only_due && let Some(pending) = names.iter().find(|name| api.vault.find_pending(name).is_some()) {
+        return Err(Refused::Pending(pending.clone()).into());
+    }
+    let mut rotated = Vec::new();
+    if outside.is_empty() || !names.is_empty() {
+        let done = call.commit(Wish::Rotate { names, only_due }, Condition::default())?;
+        rotated.extend(done.into_iter().map(|done| done.name));
+    }
+    let mut failed = Vec::new();
+    for claim in claims {
+        match api.rotator.rotate(&claim, only_due, call.entry()) {
+            Ok(false) => continue,
+            Ok(true) => rotated.push(claim.name().to_owned()),
+            Err(NotRotated::Vault(refused)) if outside.len() == 1 && rotated.is_empty() => {
+                call.is_written();
+                return Err(refused.into());
+            }
+            Err(why) => failed.push(NotApplied { name: claim.name().to_owned(), message: why.to_string() }),
+        }
+        call.is_written();
+    }
+    if !failed.is_empty() {
+        return Err(Problem::apply_failed("not rotated, the value before stays", rotated, failed));
+    }
+    if rotated.is_empty() {
         call.remark("nothing was due");
     }
     #[derive(Serialize)]
@@ -54,8 +83,25 @@ pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
         rotated_count: usize,
         rotated: Vec<String>,
     }
-    let rotated: Vec<String> = done.into_iter().map(|done| done.name).collect();
+    rotated.sort_unstable();
     Ok(Response::json(&Answer { rotated_count: rotated.len(), rotated }))
+}
+
+/// Keeps everybody else from rotating these secrets, which have appliers: all of them, or, where it is about what is due,
+/// those that nobody rotates already.
+fn claimed<'a>(call: &Call<'a>, names: &[String], only_due: bool) -> Result<Vec<Claim<'a>>, Problem> {
+    let (vault, rotator) = (&call.api.vault, &call.api.rotator);
+    let mut claims = Vec::new();
+    for name in names {
+        let claim = rotator.claim(name);
+        match (vault.describe(name), claim) {
+            (Some(described), Some(claim)) if described.pending.is_none() => claims.push(claim),
+            _ if only_due => {}
+            (None, _) => return Err(Refused::NotFound(name.clone()).into()),
+            _ => return Err(Refused::Pending(name.clone()).into()),
+        }
+    }
+    Ok(claims)
 }
 
 /// What would be done, and nothing is.

@@ -55,7 +55,7 @@ fn forms(value: &str) -> Vec<Wiped> {
         value.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_PART).map(|line| bytes(line.as_bytes())),
     );
     for config in [base64::STANDARD, base64::URL_SAFE] {
-        forms.extend((0..3).map(|before| base64_within(value, before, config)));
+        forms.extend((0..3).flat_map(|before| base64_within(value, before, config)));
     }
     for (digits, unreserved) in
         [(b"0123456789ABCDEF", "-._~"), (b"0123456789abcdef", "-._~"), (b"0123456789ABCDEF", "-._~!*'()")]
@@ -77,13 +77,15 @@ fn ascii_json(json: &str) -> Wiped {
     ascii
 }
 
-/// The characters of base64 that are made of `value` alone, where `before` bytes (to a multiple of 3) stand before it.
-fn base64_within(value: &str, before: usize, config: base64::Config) -> Wiped {
+/// The characters of base64 that are made of `value` alone, where `before` bytes (to a multiple of 3) stand before it; and the
+/// same where nothing stands behind it.
+fn base64_within(value: &str, before: usize, config: base64::Config) -> [Wiped; 2] {
     let mut within = Wiped::new(vec![0; before]);
     within.extend(value.as_bytes());
     let encoded = Zeroizing::new(base64::encode_config(&*within, config));
     let (first, end) = ((before * 8).div_ceil(6), within.len() * 8 / 6);
-    Wiped::new(encoded.as_bytes().get(first..end).unwrap_or_default().to_vec())
+    let last = encoded.trim_end_matches('=').len();
+    [end, last].map(|end| Wiped::new(encoded.as_bytes().get(first..end).unwrap_or_default().to_vec()))
 }
 
 fn percent_encoded(value: &str, digits: &[u8; 16], unreserved: &str) -> Wiped {
@@ -139,6 +141,14 @@ mod tests {
                     "{left}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_value_in_base64_that_stands_alone() {
+        for value in ["s3cret-val", "s3cret-valu", "s3cret-value"] {
+            let shown = masked(base64::encode(value), value);
+            assert_eq!(shown.trim_end_matches('='), "***", "{value}");
         }
     }
 

@@ -12,8 +12,9 @@ mod run;
 mod runner;
 mod trust;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -86,10 +87,22 @@ pub enum Verdict {
     Unknown(String),
 }
 
+/// What came of a program, for those who count.
+#[derive(Clone, Copy, PartialEq)]
+enum RunResult {
+    /// It has done it, or said yes.
+    Success,
+    /// It has said no, which only verify may.
+    Refused,
+    /// Anything else.
+    Failure,
+}
+
 /// All appliers, and the process that runs them.
 pub struct Appliers {
     secrets: BTreeMap<String, Applier>,
     runner: Runner,
+    counts: [[AtomicU64; 3]; 4],
 }
 
 /// The places of a secret's programs in the runner's table, by action.
@@ -141,7 +154,7 @@ impl Appliers {
         if table.programs.len() > usize::from(u16::MAX) {
             return Err(Failure::new("[rotation]", "has more appliers than there are numbers for"));
         }
-        Ok(Some(Self { secrets, runner: Runner::start(binary, &table)? }))
+        Ok(Some(Self { secrets, runner: Runner::start(binary, &table)?, counts: Default::default() }))
     }
 
     /// Whether the secret has any.
@@ -200,9 +213,29 @@ impl Appliers {
         self.run(Input { old: Some(old), current: Some(current), ..Input::of(Action::Retire, name) }, 0).map(drop)
     }
 
-    /// Ends what runs, and lets nothing run any more.
+    /// The secrets that have a program to retire an old version.
+    pub fn retiring(&self) -> BTreeSet<String> {
+        self.secrets.keys().filter(|name| self.can(Action::Retire, name)).cloned().collect()
+    }
+
+    /// Kills what runs, and lets nothing run any more.
     pub fn cut_off(&self) {
         self.runner.cut_off();
+    }
+
+    /// Does the same, and waits until nothing is left of it.
+    pub fn end(&self) {
+        self.runner.end();
+    }
+
+    /// How many programs have been run: for what, with what result, how many. Only verify may say no.
+    pub fn counts(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let actions = ["prepare", "apply", "verify", "retire"].into_iter().zip(&self.counts);
+        let all = actions.flat_map(|(action, counts)| {
+            let results = ["success", "refused", "failure"].into_iter().zip(counts);
+            results.map(move |(result, count)| (action, result, count.load(Ordering::Relaxed)))
+        });
+        all.filter(|(action, result, _)| *result != "refused" || *action == "verify").collect()
     }
 
     /// Runs the program for this. What it has printed goes to the log if its exit status is not 0, and is an error if that is
@@ -213,7 +246,13 @@ impl Appliers {
         let applier = self.secrets.get(name).ok_or_else(missing)?;
         let program = applier.programs[input.action as usize].ok_or_else(missing)?;
         let outcome = self.runner.run(program, applier.timeout, &wiped_json(&input));
-        if outcome.end == End::Exited(0) {
+        let result = match outcome.end {
+            End::Exited(0) => RunResult::Success,
+            End::Exited(status) if status <= most => RunResult::Refused,
+            _ => RunResult::Failure,
+        };
+        self.counts[input.action as usize][result as usize].fetch_add(1, Ordering::Relaxed);
+        if result == RunResult::Success {
             return Ok(outcome);
         }
         let values = [input.old, input.new, input.current, input.itself];
@@ -225,10 +264,10 @@ impl Appliers {
             .filter(|(_, shown)| !shown.is_empty())
             .map(|(place, shown)| format!("; its last words{place}: {shown}"))
             .collect();
-        let is_expected = matches!(outcome.end, End::Exited(status) if status <= most);
-        let level = if is_expected { log::Level::Warn } else { log::Level::Error };
+        let is_answer = result == RunResult::Refused;
+        let level = if is_answer { log::Level::Warn } else { log::Level::Error };
         log::log!(level, "Applier of {name}: {action}: {}{printed}", outcome.end);
-        if is_expected { Ok(outcome) } else { Err(format!("{action}: {}", outcome.end)) }
+        if is_answer { Ok(outcome) } else { Err(format!("{action}: {}", outcome.end)) }
     }
 }
 

@@ -68,6 +68,8 @@ pub fn serve() -> Result<(), Failure> {
     let daemon = UnixStream::from(stdin.as_fd().try_clone_to_owned().map_err(fail)?);
     // The daemon has told its log already what of this cannot be had.
     let _ = (keep_private(), lock_memory());
+    // Otherwise it would be called "exe", as it was started by that name.
+    let _ = rustix::thread::set_name(c"jarvis-appliers");
     std::panic::set_hook(Box::new(|_| {}));
     // The daemon ends it, by going away. What a service manager sends to all is for the daemon to heed.
     for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT] {

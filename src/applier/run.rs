@@ -178,6 +178,8 @@ fn read_from(pipe: &mut Option<impl Read>, output: &mut Vec<u8>, room: usize) {
     let Some(reader) = pipe else { return };
     match reader.take((room - output.len()) as u64).read_to_end(output) {
         Err(why) if is_for_later(&why) => {}
+        // Who still prints is to be killed at it, and not to go on to something else because nobody listens.
+        Ok(_) if output.len() == room => {}
         _ => *pipe = None,
     }
 }

@@ -25,7 +25,7 @@ pub struct Runner {
     stream: UnixStream,
     /// Held while a program runs. Whether the runner still does what it is asked.
     is_well: Mutex<bool>,
-    process: Child,
+    process: Mutex<Child>,
 }
 
 impl Runner {
@@ -45,7 +45,7 @@ impl Runner {
         let process = spawned.map_err(|why| {
             Failure::new("runner of appliers", format_args!("{} cannot be started: {why}", binary.display()))
         })?;
-        let runner = Self { stream, is_well: Mutex::new(true), process };
+        let runner = Self { stream, is_well: Mutex::new(true), process: Mutex::new(process) };
         runner.stream.set_read_timeout(Some(PATIENCE)).map_err(fail)?;
         let table = serde_json::to_vec(table).map_err(|why| Failure::new("runner of appliers", why))?;
         frame::send(&runner.stream, &[&table]).map_err(fail)?;
@@ -74,15 +74,20 @@ impl Runner {
     pub fn cut_off(&self) {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
+
+    /// Does the same, and waits until nothing is left of it and of what it runs, as long as that can be waited for.
+    pub fn end(&self) {
+        self.cut_off();
+        let mut process = lock(&self.process);
+        let deadline = Instant::now() + PATIENCE;
+        while matches!(process.try_wait(), Ok(None)) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 impl Drop for Runner {
-    /// Waits until nothing is left of it and of what it runs, as long as that can be waited for.
     fn drop(&mut self) {
-        self.cut_off();
-        let deadline = Instant::now() + PATIENCE;
-        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(1));
-        }
+        self.end();
     }
 }

@@ -28,6 +28,8 @@ pub enum Event {
     ListConsumers,
     /// It was listed when secrets are to be rotated.
     ListSchedule,
+    /// A version was stored that what lies outside is to accept before it is served.
+    PrepareRotation,
     /// A secret got a version with a generated value.
     Rotate,
     /// A version whose grace was over was destroyed.

@@ -1,5 +1,7 @@
 //! `rotate`: new values at once.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::json;
 
@@ -19,6 +21,9 @@ pub const COMMAND: Command = Command {
     run,
 };
 
+/// How much longer it takes where appliers are run, each for up to an hour.
+const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+
 const DUE: Opt = Opt { name: "due", value: None, summary: "for all that are due, instead of those that are named" };
 
 /// What an answer says was done, by name or by kid.
@@ -35,7 +40,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     if names.is_empty() != arguments.has(&DUE) {
         return Err(Exit::usage("rotate takes either names or --due"));
     }
-    let client = Client::from_arguments(arguments)?;
+    let client = Client::from_arguments(arguments)?.patient(PATIENCE);
     let target = if arguments.has(&DRY_RUN) { "/rotate?dry_run=true" } else { "/rotate" };
     let body = client.ask("rotate", "POST", target, Some(&wiped_json(&json!({ "names": names }))), &[])?;
     if arguments.has(&JSON) {

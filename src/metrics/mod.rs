@@ -136,6 +136,8 @@ mod tests {
             due_auto: 3,
             due_manual: 4,
             expired_versions: 5,
+            pending_versions: 31,
+            applier_runs: vec![("apply", "success", 32), ("verify", "refused", 33)],
             next_expiry: Some(STARTED.plus_days(90)),
             stale_consumers: Some(Stale { last_day: 31, longer: 32 }),
             seals: 6,

@@ -17,6 +17,10 @@ pub struct Readings {
     pub due_manual: u64,
     /// Versions whose lifetime is over and that are not destroyed yet.
     pub expired_versions: u64,
+    /// Versions that were prepared and are not decided on.
+    pub pending_versions: u64,
+    /// Programs that were run for secrets: for what, with what result, how many.
+    pub applier_runs: Vec<(&'static str, &'static str, u64)>,
     /// When the next version expires; `None` if there is none that will.
     pub next_expiry: Option<Timestamp>,
     /// Clients that are behind, counted once for each secret; `None` while that is not known yet.
@@ -84,6 +88,12 @@ impl Readings {
             .sample(&[("rotation", "manual")], self.due_manual);
         page.gauge("expired_versions", "Versions whose lifetime is over and that are not destroyed yet.")
             .value(self.expired_versions);
+        page.gauge("pending_versions", "Versions that are being made, which what lies outside is to accept first.")
+            .value(self.pending_versions);
+        let mut runs = page.counter("applier_runs_total", "Appliers that were run, by what for and with what result.");
+        for (action, result, count) in &self.applier_runs {
+            runs = runs.sample(&[("action", action), ("result", result)], *count);
+        }
         if let Some(moment) = self.next_expiry {
             page.gauge(
                 "next_expiry_timestamp_seconds",

@@ -2,13 +2,16 @@
 //!
 //! A value that a person supplied is never replaced by the schedule; it is reported.
 
+mod retirement;
+mod retries;
+mod rotator;
 mod schedule;
 mod scheduler;
 mod window;
 
 use std::cell::Cell;
-use std::sync::Arc;
 
+pub use rotator::{Claim, NotRotated, Rotator};
 pub use schedule::Schedule;
 pub use scheduler::Scheduler;
 pub use window::Windows;
@@ -78,17 +81,15 @@ pub fn agenda(vault: &Vault, schedule: &Schedule) -> Agenda {
 }
 
 /// One round: rotates what is scheduled, reports what a person has to replace, destroys versions whose grace is over, and
-/// takes what is dead out of the file. Returns when there is something to replace next.
+/// takes what is dead out of the file. Returns when there is something to replace next. What fails outside is tried again by
+/// itself, see [`Rotator::tend`].
 ///
-/// It ends early when `stopping` says so.
+/// It ends early when the rotator is stopping.
 ///
 /// # Errors
 /// If something could not be done; what was done until then stays done.
-pub fn round(
-    vault: &Arc<Vault>,
-    schedule: &Schedule,
-    stopping: impl Fn() -> bool,
-) -> Result<Option<Timestamp>, Failure> {
+pub fn round(rotator: &Rotator, schedule: &Schedule) -> Result<Option<Timestamp>, Failure> {
+    let vault = &rotator.vault;
     log::info!("Checking for secrets due for rotation...");
     let manual = due(vault).manual;
     for name in &manual {
@@ -100,23 +101,28 @@ pub fn round(
     if agenda.now.is_empty() && manual.is_empty() {
         log::info!("No secrets due for rotation");
     }
-    rotate(vault, &agenda.now, &stopping)?;
-    vault.destroy_expired(REASON, &stopping).map_err(failure)?;
-    if !stopping() {
+    rotate(rotator, agenda.now)?;
+    rotator.retire_expired();
+    vault.destroy_expired(REASON, || rotator.is_stopping()).map_err(failure)?;
+    if !rotator.is_stopping() {
         vault.compact_dead()?;
     }
     Ok(agenda.next)
 }
 
 /// Replaces the values of those that are due.
-fn rotate(vault: &Arc<Vault>, names: &[String], stopping: impl Fn() -> bool) -> Result<(), Failure> {
-    for names in names.chunks(AT_A_TIME).take_while(|_| !stopping()) {
+fn rotate(rotator: &Rotator, names: Vec<String>) -> Result<(), Failure> {
+    let (outside, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| rotator.has(name));
+    // One that had appliers when its rotation began is for a person to finish.
+    let names: Vec<_> = names.into_iter().filter(|name| rotator.vault.find_pending(name).is_none()).collect();
+    for names in names.chunks(AT_A_TIME).take_while(|_| !rotator.is_stopping()) {
         let entry = Entry { detail: Some(REASON.to_owned()), ..Entry::new(Event::Rotate) };
         let wish = Wish::Rotate { names: names.to_vec(), only_due: true };
         let order = Order { wish, condition: Condition::default(), entry };
-        let done = vault.commit(order).map_err(failure)?.len();
+        let done = rotator.vault.commit(order).map_err(failure)?.len();
         log::info!("Rotated {done} secrets");
     }
+    rotator.rotate_due(&outside);
     Ok(())
 }
 

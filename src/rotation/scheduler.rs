@@ -1,14 +1,12 @@
 //! The thread that keeps to the schedule: a round a day, and between two of them what is planned for then.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Agenda, Schedule, agenda, rotate, round};
+use super::{Agenda, Rotator, Schedule, agenda, rotate, round};
 use crate::clock::Timestamp;
 use crate::failure::Failure;
-use crate::sync::lock;
-use crate::vault::Vault;
 
 /// How long from one round to the next.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -22,49 +20,45 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// The thread.
 pub struct Scheduler {
-    stopped: Arc<(Mutex<bool>, Condvar)>,
+    rotator: Arc<Rotator>,
     thread: JoinHandle<()>,
 }
 
 impl Scheduler {
-    /// Starts it; its first round begins at once.
+    /// Starts it. It goes on with what was not finished, and then its first round begins at once.
     ///
     /// # Errors
     /// If the thread cannot be started.
-    pub fn start(vault: Arc<Vault>, schedule: Schedule) -> std::io::Result<Self> {
-        let stopped = Arc::new((Mutex::new(false), Condvar::new()));
-        let signal = stopped.clone();
+    pub fn start(rotator: Arc<Rotator>, schedule: Schedule) -> std::io::Result<Self> {
+        let stopping = rotator.clone();
         let thread = std::thread::Builder::new().name("rotation".to_owned()).spawn(move || {
             log::info!("Rotation scheduler started (checking daily)");
-            let stopping = || *lock(&signal.0);
             let mut next_round = Instant::now();
-            while !stopping() {
+            while !rotator.is_stopping() {
+                rotator.tend(&schedule);
                 let now = Instant::now();
                 let done = if now >= next_round {
-                    let done = round(&vault, &schedule, stopping);
+                    let done = round(&rotator, &schedule);
                     next_round = now + if done.is_ok() { DAY } else { HOUR };
                     done
                 } else {
-                    planned(&vault, &schedule, stopping)
+                    planned(&rotator, &schedule)
                 };
                 let next = done.unwrap_or_else(|why| {
                     log::error!("Rotation not finished, trying again in an hour: {why}");
                     None
                 });
-                let pause = pause(next, vault.now()).min(next_round.saturating_duration_since(Instant::now()));
-                let (flag, wake) = &*signal;
-                let waited = wake.wait_timeout_while(lock(flag), pause, |stopped| !*stopped);
-                drop(waited.unwrap_or_else(PoisonError::into_inner));
+                let pause = pause(next, rotator.vault.now());
+                rotator.sleep(pause.min(next_round.saturating_duration_since(Instant::now())));
             }
         })?;
-        Ok(Self { stopped, thread })
+        Ok(Self { rotator: stopping, thread })
     }
 
-    /// Ends it: at once if it sleeps, else after the step that it is at.
-    pub fn stop(self) {
-        let (flag, wake) = &*self.stopped;
-        *lock(flag) = true;
-        wake.notify_all();
+    /// Ends it, and all rotations: at once if it sleeps, else after the step that it is at, and a program of a secret after
+    /// `grace` at the latest.
+    pub fn stop(self, grace: Duration) {
+        self.rotator.stop(grace);
         if self.thread.join().is_err() {
             log::error!("The rotation thread had panicked");
         }
@@ -72,9 +66,9 @@ impl Scheduler {
 }
 
 /// Does what is planned for now, and returns when there is something to do next.
-fn planned(vault: &Arc<Vault>, schedule: &Schedule, stopping: impl Fn() -> bool) -> Result<Option<Timestamp>, Failure> {
-    let Agenda { now, next } = agenda(vault, schedule);
-    rotate(vault, &now, stopping)?;
+fn planned(rotator: &Rotator, schedule: &Schedule) -> Result<Option<Timestamp>, Failure> {
+    let Agenda { now, next } = agenda(&rotator.vault, schedule);
+    rotate(rotator, now)?;
     Ok(next)
 }
 

@@ -1,5 +1,6 @@
 //! The versions whose grace is over, and their end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::change::Version;
@@ -25,6 +26,12 @@ impl Vault {
         expired
     }
 
+    /// Leaves the versions of these secrets to whoever calls this, once: [`destroy_expired`](Self::destroy_expired) passes
+    /// them over.
+    pub fn hold_expired(&self, names: BTreeSet<String>) {
+        let _ = self.held.set(names);
+    }
+
     /// Destroys them. Each one's audit line gives `reason` as its detail.
     ///
     /// Ends early when `stopping` says so. Returns how many were destroyed.
@@ -33,7 +40,9 @@ impl Vault {
     /// Says why no more could be destroyed; those before stay so.
     pub fn destroy_expired(self: &Arc<Self>, reason: &str, stopping: impl Fn() -> bool) -> Result<usize, Refused> {
         let mut destroyed = 0;
-        for versions in self.expired_versions().chunks(AT_A_TIME).take_while(|_| !stopping()) {
+        let is_held = |name: &String| self.held.get().is_some_and(|held| held.contains(name));
+        let expired: Vec<_> = self.expired_versions().into_iter().filter(|(name, _)| !is_held(name)).collect();
+        for versions in expired.chunks(AT_A_TIME).take_while(|_| !stopping()) {
             let entry = Entry { detail: Some(reason.to_owned()), ..Entry::new(Event::DestroyVersion) };
             let wish = Wish::Destroy { versions: versions.to_vec() };
             destroyed += self.commit(Order { wish, condition: Condition::default(), entry })?.len();

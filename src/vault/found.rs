@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::header::Header;
 use super::load::{self, Loaded, Unaudited};
@@ -102,6 +102,7 @@ impl Found {
             file_lost: AtomicBool::new(false),
             trouble: Mutex::default(),
             watchers: Watchers::default(),
+            held: OnceLock::new(),
         })
     }
 }

@@ -26,8 +26,9 @@ mod survey;
 mod watchers;
 pub mod wrapped_key;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 pub use change::{Rotation, Version};
 pub use contents::Contents;
@@ -87,6 +88,8 @@ pub struct Vault {
     file_lost: AtomicBool,
     trouble: Mutex<Trouble>,
     watchers: Watchers,
+    /// The secrets whose expired versions somebody else destroys.
+    held: OnceLock<BTreeSet<String>>,
 }
 
 struct Log {
@@ -177,6 +180,19 @@ impl Vault {
         let kept = state.secret(name)?.pending()?;
         let Version { kid: id, expires_at, .. } = kept.version;
         Some(Sight { kid: id.of(name), id, name_length: name.len(), expires_at, record: kept.record.clone() })
+    }
+
+    /// Finds the versions of `name` that are no longer current, the oldest first, also those whose grace is over and which no
+    /// client gets.
+    pub fn find_replaced(&self, name: &str) -> Vec<Sight> {
+        let state = lock(&self.state);
+        let kept = state.secret(name).into_iter().flat_map(|secret| &secret.versions);
+        let replaced = kept.filter_map(|kept| {
+            let expires_at = kept.readable_until?;
+            let id = kept.version.kid;
+            Some(Sight { kid: id.of(name), id, name_length: name.len(), expires_at, record: kept.record.clone() })
+        });
+        replaced.collect()
     }
 
     /// Opens a version that was found. What it returns is wiped when it is dropped.

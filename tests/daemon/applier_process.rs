@@ -5,8 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
+use crate::needs;
+use crate::process::without_root;
 use crate::running::Daemon;
-use crate::site::{Site, eventually, said};
+use crate::site::{NOBODY, Site, eventually, said};
 use crate::trusted::{Trusted, processes_with};
 
 /// A site whose secret `db_main` has this shell program for all its appliers.
@@ -65,6 +67,22 @@ fn what_is_sent_to_the_daemons_group_or_to_all_leaves_it_alone() {
     assert!(is_alive(runner));
     daemon.stop();
     assert!(!is_alive(runner));
+}
+
+#[test]
+fn appliers_run_as_the_user_that_the_daemon_has_become() {
+    if !needs::to_be_root() {
+        return;
+    }
+    let directory = Trusted::new();
+    let site = site(&directory, "cat >/dev/null; id -u >&2; id -g >&2; exit 3");
+    without_root(&site);
+    let mut daemon = site.start();
+    let mut admin = daemon.client("admin");
+    admin.store("db_main", "v");
+    assert_eq!(admin.post("/rotate", r#"{"names":["db_main"]}"#).status, 502);
+    let line = daemon.await_log("Applier of db_main: apply: exit status 3");
+    assert!(line.trim_end().ends_with(&format!("{NOBODY}\\n{NOBODY}")), "{line}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jarvis_secretsd::access::{Access, Rules};
+use jarvis_secretsd::applier::Appliers;
 use jarvis_secretsd::clock::{Clock, Dial, Timestamp};
 use jarvis_secretsd::config::Config;
 use jarvis_secretsd::daemon::{self, Prepared};
@@ -14,7 +15,7 @@ use jarvis_secretsd::rotation::{self, Schedule};
 use serde_json::Value;
 
 use crate::client::Client;
-use crate::site::{AUDIT, POLICY, Site, eventually};
+use crate::site::{AUDIT, BINARY, Site, eventually};
 
 /// 2025-10-27T11:36:44.549067206Z
 pub const START: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);
@@ -29,8 +30,12 @@ pub struct Calendar {
 impl Calendar {
     /// Starts one, and waits until its own first round is over, so that only the test's rounds are left.
     pub fn start() -> Self {
-        let site = Site::new();
-        let config = site.configure("127.0.0.1:0", POLICY);
+        Self::at(Site::new())
+    }
+
+    /// The same on this site.
+    pub fn at(site: Site) -> Self {
+        let config = site.path("config.toml");
         let (clock, dial) = Clock::manual(START);
         // That round takes what is dead out of the vault's file, which can be seen, unless the one before came late and
         // has done so already.
@@ -62,6 +67,11 @@ impl Calendar {
         self.dial.advance(Duration::from_secs(days * 86_400));
     }
 
+    /// What the daemon does between two of these: it goes on with what was not finished.
+    pub fn tend(&self) {
+        self.daemon.rotator().tend(&Schedule { jitter: Duration::ZERO, ..Schedule::default() });
+    }
+
     /// What the daemon does once a day, if nothing is put off.
     pub fn daily_round(&self) {
         let jitter = Duration::ZERO;
@@ -70,7 +80,7 @@ impl Calendar {
 
     /// What the daemon does once a day. Returns when there is something to do next.
     pub fn round(&self, schedule: &Schedule) -> Option<Timestamp> {
-        rotation::round(self.daemon.vault(), schedule, || false).unwrap()
+        rotation::round(self.daemon.rotator(), schedule).unwrap()
     }
 
     /// The audit lines of this event: name, kid, detail.
@@ -98,7 +108,7 @@ pub fn prepared(config: &Path, clock: &Clock) -> Prepared {
         certificates: false,
         auth_failures_per_minute: 0,
     };
-    eventually("no child that another test is starting holds the locks of the last daemon", || {
+    let prepared = eventually("no child that another test is starting holds the locks of the last daemon", || {
         let access = Access::load(config.security.rbac_policy_path.clone(), vec![], rules).unwrap();
         let listener = http::bind(config.server.bind_addr.unwrap()).unwrap();
         match Prepared::new(listener, &config, access, clock.clone(), false) {
@@ -106,5 +116,7 @@ pub fn prepared(config: &Path, clock: &Clock) -> Prepared {
             Err(why) if why.to_string().contains("another jarvis-secretsd is using this directory") => None,
             Err(why) => panic!("{why}"),
         }
-    })
+    });
+    let appliers = Appliers::start(Path::new(BINARY), &config.rotation, &config.paths.vault_path).unwrap();
+    prepared.with(appliers)
 }

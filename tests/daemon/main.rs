@@ -2,6 +2,9 @@
 
 mod activation;
 mod applier_process;
+mod appliers;
+mod appliers_crash;
+mod appliers_schedule;
 mod asking;
 mod audited;
 mod backup;
@@ -34,6 +37,7 @@ mod names_and_values;
 mod needs;
 mod notify;
 mod openapi;
+mod outside;
 mod overload;
 mod policy;
 mod process;

@@ -49,7 +49,7 @@ fn configure(site: &Site, server: &str) {
 }
 
 /// Makes the daemon run as somebody who is not root, whoever runs this test.
-fn without_root(site: &Site) {
+pub fn without_root(site: &Site) {
     if geteuid().is_root() {
         configure(site, &format!("user = \"{NOBODY}\"\ngroup = \"{NOBODY}\""));
         give_state(site);

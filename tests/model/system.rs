@@ -37,6 +37,8 @@ pub struct System {
     dial: Dial,
     /// None: it is dead.
     prepared: Option<Prepared>,
+    /// How many have its vault while nothing goes on in the background.
+    owners: usize,
     /// How many bytes of the audit log were looked at.
     told: usize,
 }
@@ -58,7 +60,7 @@ impl System {
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir(&dir).unwrap();
         let (clock, dial) = Clock::manual(now.into());
-        Self { dir, clock, dial, prepared: None, told: 0 }
+        Self { dir, clock, dial, prepared: None, owners: 0, told: 0 }
     }
 
     pub fn vault_path(&self) -> PathBuf {
@@ -100,6 +102,7 @@ impl System {
                 Err(why) => panic!("{why}"),
             }
         });
+        self.owners = Arc::strong_count(&prepared.api().vault);
         self.prepared = Some(prepared);
     }
 
@@ -123,7 +126,7 @@ impl System {
 
     pub fn round(&self) {
         let schedule = Schedule { jitter: Duration::ZERO, ..Schedule::default() };
-        rotation::round(self.vault(), &schedule, || false).unwrap();
+        rotation::round(&self.prepared().api().rotator, &schedule).unwrap();
     }
 
     /// A value, looked at without asking for it.
@@ -145,7 +148,7 @@ impl System {
 
     /// Waits until nothing goes on in the background. Returns how many compactions there were since the start.
     pub fn settle(&self) -> u64 {
-        while Arc::strong_count(self.vault()) > 1 {
+        while Arc::strong_count(self.vault()) > self.owners {
             std::thread::yield_now();
         }
         self.vault().stats().compactions.load(Ordering::Relaxed)

@@ -1,0 +1,354 @@
+//! A secret whose new value the world outside must accept: what becomes of it, whatever the appliers say.
+
+use std::thread;
+
+use serde_json::json;
+
+use crate::client::Answer;
+use crate::outside::{OLD, World, line, pending, rotate};
+use crate::site::{AUDIT, eventually};
+use crate::trusted::processes_with;
+
+const BOTH: [&str; 2] = ["apply", "verify"];
+
+/// The audit line of a version that is prepared.
+fn prepared() -> [String; 3] {
+    line("prepare_rotation", "success", "")
+}
+
+/// Why `db_main` was not rotated.
+#[track_caller]
+fn not_rotated(answer: &Answer) -> String {
+    assert_eq!(answer.refusal(), (502, "apply_failed".to_owned()), "{}", answer.body);
+    let body = answer.json();
+    assert_eq!(body["failed"][0]["name"], "db_main", "{body}");
+    let why = body["failed"][0]["message"].as_str().unwrap().to_owned();
+    assert_eq!(body["message"], format!("not rotated, the value before stays: db_main ({why})"));
+    why
+}
+
+#[test]
+fn a_value_is_served_when_it_is_accepted_outside() {
+    let world = World::with(&BOTH);
+    let daemon = world.start();
+    let mut admin = daemon.client("admin");
+    // While it is applied, the old one is served.
+    world.on("apply", "echo here >$D/at; while [ ! -f $D/go ]; do sleep 0.01; done");
+    let rotating = thread::spawn({
+        let mut other = daemon.client("admin");
+        move || rotate(&mut other)
+    });
+    world.written("at");
+    assert_eq!(admin.value("db_main"), OLD);
+    let kid = pending(&mut admin).unwrap();
+    assert_eq!(admin.get(&format!("/secret/db_main?kid={kid}")).status, 404, "nobody gets it");
+    world.write("go", "");
+    let answer = rotating.join().unwrap();
+    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"rotated_count":1,"rotated":["db_main"]}"#));
+    let new = admin.get("/secret/db_main");
+    assert_eq!((new.text("value"), new.text("kid")), (world.read("world"), kid));
+    assert_ne!(new.text("value"), OLD);
+    assert_eq!(pending(&mut admin), None);
+    assert_eq!(world.calls(), ["apply", "verify"]);
+    assert_eq!(world.audited(), [prepared(), line("rotate", "success", "")]);
+    assert!(world.site.audit(1).iter().filter(|line| line["event"] == "rotate").all(|line| line["client"] == "admin"));
+    daemon.stop().verify_audit();
+}
+
+#[test]
+fn the_value_that_prepare_makes_is_the_one_that_is_applied_and_stored() {
+    let world = World::with(&["prepare", "apply", "verify"]);
+    let daemon = world.start();
+    let mut admin = daemon.client("admin");
+    assert_eq!(rotate(&mut admin).status, 200);
+    let value = admin.value("db_main");
+    assert!(value.starts_with("user:") && value.len() == "user:".len() + 44, "{value}");
+    assert_eq!(world.read("world"), value);
+    assert_eq!(world.calls(), ["prepare", "apply", "verify"]);
+}
+
+#[test]
+fn without_a_prepared_value_nothing_is_begun() {
+    let world = World::with(&["prepare", "apply", "verify"]);
+    let daemon = world.start();
+    let mut admin = daemon.client("admin");
+    world.on("prepare", "echo half; exit 4");
+    assert_eq!(not_rotated(&rotate(&mut admin)), "prepare: exit status 4");
+    world.on("prepare", "exit 0");
+    assert_eq!(not_rotated(&rotate(&mut admin)), "prepare: printed a value of 0 bytes, it must have 1 to 65536");
+    assert_eq!(admin.value("db_main"), OLD);
+    assert_eq!(world.calls(), ["prepare", "prepare"]);
+    let details = ["prepare: exit status 4", "prepare: printed a value of 0 bytes, it must have 1 to 65536"];
+    assert_eq!(world.audited(), details.map(|detail| line("rotate", "error", detail)));
+}
+
+#[test]
+fn what_was_not_applied_is_discarded_while_the_old_value_works() {
+    for (on_apply, why) in [
+        ("exit 3", "apply: exit status 3"),
+        ("kill -KILL $$", "apply: ended by signal 9"),
+        ("yes", "apply: printed more than 1 MiB"),
+        // It exits with 0 without having done it.
+        ("exit 0", "verify: the new value does not work"),
+    ] {
+        let world = World::with(&BOTH);
+        let daemon = world.start();
+        let mut admin = daemon.client("admin");
+        let kid = admin.get("/secret/db_main").text("kid");
+        world.on("apply", on_apply);
+        assert_eq!(not_rotated(&rotate(&mut admin)), why);
+        let stays = admin.get("/secret/db_main");
+        assert_eq!((stays.text("value"), stays.text("kid")), (OLD.to_owned(), kid));
+        assert_eq!(pending(&mut admin), None);
+        assert_eq!(world.calls(), ["apply", "verify", "verify"], "the new value is asked for, then the old one");
+        assert_eq!(world.audited(), [prepared(), line("rotate", "error", why)]);
+        world.remove("on-apply");
+        assert_eq!(rotate(&mut admin).status, 200, "it can be tried again");
+        assert_eq!(admin.value("db_main"), world.read("world"));
+        daemon.stop().verify_audit();
+    }
+}
+
+#[test]
+fn an_applier_that_hangs_fails_when_its_time_is_over() {
+    let world = World::timed(&BOTH, 1);
+    let daemon = world.start();
+    world.on("apply", "while :; do sleep 1; done");
+    assert_eq!(not_rotated(&rotate(&mut daemon.client("admin"))), "apply: took longer than timeout_secs");
+    assert_eq!(daemon.client("admin").value("db_main"), OLD);
+}
+
+#[test]
+fn what_is_accepted_outside_though_applying_it_failed_becomes_current() {
+    let world = World::with(&BOTH);
+    let daemon = world.start();
+    let mut admin = daemon.client("admin");
+    world.on("apply", "printf %s \"$value\" >$D/world; exit 3");
+    assert_eq!(rotate(&mut admin).status, 200);
+    assert_eq!(admin.value("db_main"), world.read("world"));
+    let detail = "apply: exit status 3; but the new value works, and the old one does not";
+    assert_eq!(world.audited(), [prepared(), line("rotate", "success", detail)]);
+}
+
+#[test]
+fn while_neither_value_is_known_to_work_the_old_one_is_served_and_the_new_one_kept() {
+    for (on_apply, on_verify, why) in [
+        ("echo broken >$D/world; exit 3", "", "apply: exit status 3"),
+        ("echo broken >$D/world; exit 0", "", "verify: the new value does not work"),
+        ("", "exit 2", "verify: exit status 2"),
+        ("", "kill -TERM $$", "verify: ended by signal 15"),
+    ] {
+        let world = World::with(&BOTH);
+        let daemon = world.start();
+        let mut admin = daemon.client("admin");
+        world.on("apply", on_apply);
+        world.on("verify", on_verify);
+        let why = format!("{why}; neither value is known to work, so the new one stays pending");
+        assert_eq!(not_rotated(&rotate(&mut admin)), why);
+        assert_eq!(admin.value("db_main"), OLD);
+        assert!(pending(&mut admin).is_some());
+        let again = rotate(&mut admin);
+        assert_eq!(again.refusal(), (409, "rotation_pending".to_owned()), "{}", again.body);
+        assert!(again.header("Retry-After").is_some());
+        assert_eq!(world.audited()[..2], [prepared(), line("rotate", "error", &why)]);
+        let page = admin.get("/metrics").body;
+        assert!(page.contains("\njarvis_secretsd_pending_versions 1\n"), "{page}");
+        // Whoever knows better says so.
+        admin.store("db_main", "by-hand");
+        assert_eq!((admin.value("db_main"), pending(&mut admin)), ("by-hand".to_owned(), None));
+        daemon.stop().verify_audit();
+    }
+}
+
+#[test]
+fn a_value_that_somebody_sets_while_another_is_applied_wins() {
+    let world = World::with(&BOTH);
+    let mut daemon = world.start();
+    world.on("apply", "echo here >$D/at; while [ ! -f $D/go ]; do sleep 0.01; done");
+    let rotating = thread::spawn({
+        let mut other = daemon.client("admin");
+        move || rotate(&mut other)
+    });
+    world.written("at");
+    let mut admin = daemon.client("admin");
+    admin.store("db_main", "by-hand");
+    world.write("go", "");
+    let answer = rotating.join().unwrap();
+    assert_eq!(answer.refusal(), (409, "rotation_superseded".to_owned()), "{}", answer.body);
+    assert_eq!(admin.value("db_main"), "by-hand");
+    daemon.await_log("db_main was not rotated: the new version of db_main is no longer there");
+    let [.., last] = &world.audited()[..] else { panic!() };
+    assert_eq!(last[..2], ["rotate", "error"]);
+}
+
+#[test]
+fn a_secret_is_rotated_by_one_request_at_a_time() {
+    let world = World::with(&BOTH);
+    let daemon = world.start();
+    world.on("apply", "echo here >$D/at; while [ ! -f $D/go ]; do sleep 0.01; done");
+    let rotating = thread::spawn({
+        let mut other = daemon.client("admin");
+        move || rotate(&mut other)
+    });
+    world.written("at");
+    let second = rotate(&mut daemon.client("admin"));
+    assert_eq!(second.refusal(), (409, "rotation_pending".to_owned()), "{}", second.body);
+    world.write("go", "");
+    assert_eq!(rotating.join().unwrap().status, 200);
+    assert_eq!(world.calls(), ["apply", "verify"]);
+}
+
+#[test]
+fn secrets_without_appliers_are_rotated_first_and_what_failed_is_told_beside_what_did_not() {
+    let world = World::with(&BOTH);
+    let daemon = world.start();
+    let mut admin = daemon.client("admin");
+    ["a", "z"].iter().for_each(|name| _ = admin.store(name, "v"));
+    let both = admin.post("/rotate", r#"{"names":["z","db_main","a"]}"#);
+    assert_eq!(both.body, r#"{"rotated_count":3,"rotated":["a","db_main","z"]}"#);
+
+    world.on("apply", "exit 3");
+    let failed = admin.post("/rotate", r#"{"names":["z","db_main","a"]}"#);
+    let expected = json!({
+        "error": "apply_failed",
+        "message": "not rotated, the value before stays: db_main (apply: exit status 3)",
+        "rotated": ["a", "z"],
+        "failed": [{ "name": "db_main", "message": "apply: exit status 3" }],
+    });
+    assert_eq!((failed.status, failed.json()), (502, expected));
+}
+
+#[test]
+fn with_an_unknown_or_forbidden_name_nothing_happens() {
+    let world = World::with(&BOTH);
+    let daemon = world.start();
+    let mut admin = daemon.client("admin");
+    admin.store("a", "v");
+    assert_eq!(admin.post("/rotate", r#"{"names":["a","db_main","unknown"]}"#).status, 404);
+    assert_eq!(daemon.client("keeper").post("/rotate", r#"{"names":["db_main","a"]}"#).status, 403);
+    admin.delete("/secret/db_main");
+    assert_eq!(admin.post("/rotate", r#"{"names":["a","db_main"]}"#).status, 404);
+    assert_eq!(admin.value("a"), "v");
+    assert!(world.calls().is_empty());
+}
+
+#[test]
+fn storing_a_value_by_hand_runs_no_applier() {
+    let world = World::with(&BOTH);
+    let daemon = world.start();
+    daemon.client("admin").store("db_main", "by-hand");
+    assert!(world.calls().is_empty());
+}
+
+#[test]
+fn programs_are_counted_by_what_came_of_them() {
+    let world = World::with(&BOTH);
+    let daemon = world.start();
+    let mut admin = daemon.client("admin");
+    rotate(&mut admin);
+    world.on("apply", "exit 0");
+    rotate(&mut admin);
+    world.on("apply", "exit 3");
+    rotate(&mut admin);
+    let page = admin.get("/metrics").body;
+    for (action, result, count) in [
+        ("apply", "success", 2),
+        ("apply", "failure", 1),
+        // Of the new value once yes and twice no, of the old one twice yes.
+        ("verify", "success", 3),
+        ("verify", "refused", 2),
+        ("verify", "failure", 0),
+        ("prepare", "success", 0),
+        ("retire", "failure", 0),
+    ] {
+        let sample = format!("\njarvis_secretsd_applier_runs_total{{action={action:?},result={result:?}}} {count}\n");
+        assert!(page.contains(&sample), "{sample} is not in {page}");
+    }
+    assert!(!page.contains("db_main"), "{page}");
+}
+
+#[test]
+fn a_value_is_neither_in_the_log_nor_in_the_audit_log_nor_where_ps_shows_it() {
+    let world = World::with(&BOTH);
+    let mut daemon = world.start();
+    world.on(
+        "apply",
+        "printf %s \"$value\" >$D/seen; echo here >$D/at; while [ ! -f $D/go ]; do sleep 0.01; done
+         echo \"$input\" >&2; echo \"said $value\"; printf %s \"$value\" | base64 -w 0; exit 5",
+    );
+    let rotating = thread::spawn({
+        let mut other = daemon.client("admin");
+        move || rotate(&mut other)
+    });
+    world.written("at");
+    let new = world.read("seen");
+    assert_eq!(new.len(), 44, "it has the value");
+    for value in [OLD, new.as_str()] {
+        assert!(processes_with(value).is_empty(), "nobody has {value} among its arguments");
+        assert!(!environments().contains(value), "nor in its environment");
+    }
+    world.write("go", "");
+    let answer = rotating.join().unwrap();
+    assert_eq!(not_rotated(&answer), "apply: exit status 5");
+    let line = daemon.await_log("Applier of db_main: apply: exit status 5");
+    assert!(line.contains("its last words on standard output: said ***\\n***=;"), "{line}");
+    assert!(line.contains(r#""old":{"kid":"db_main-"#) && line.contains(r#","value":"***"},"new":{"#), "{line}");
+    let page = daemon.client("admin").get("/metrics").body;
+    let in_base64 = base64::encode(&new);
+    for text in [daemon.log(), world.site.read(AUDIT), answer.body, page] {
+        for value in [OLD, new.as_str(), in_base64.as_str()] {
+            assert!(!text.contains(value), "{value} is in {text}");
+        }
+    }
+}
+
+/// The environments of all processes that let us see it.
+fn environments() -> String {
+    let processes = std::fs::read_dir("/proc").unwrap();
+    let read = processes.filter_map(|entry| std::fs::read(entry.ok()?.path().join("environ")).ok());
+    String::from_utf8_lossy(&read.collect::<Vec<_>>().concat()).into_owned()
+}
+
+#[test]
+fn a_rotation_that_ends_in_time_is_finished_when_the_daemon_stops() {
+    let world = World::with(&BOTH);
+    let mut daemon = world.start();
+    world.on("apply", "echo here >$D/at; while [ ! -f $D/go ]; do sleep 0.01; done");
+    let rotating = thread::spawn({
+        let mut other = daemon.client("admin");
+        move || rotate(&mut other)
+    });
+    world.written("at");
+    daemon.signal(rustix::process::Signal::TERM);
+    daemon.await_log("Stopping: ");
+    world.write("go", "");
+    assert_eq!(rotating.join().unwrap().status, 200);
+    assert_eq!(daemon.ended().code(), Some(0));
+    let [.., rotated, stopped] = &world.site.audit(1)[..] else { panic!() };
+    assert_eq!((&rotated["event"], &stopped["event"]), (&json!("rotate"), &json!("server_stop")));
+    let daemon = world.site.start();
+    assert_eq!(daemon.client("admin").value("db_main"), world.read("world"));
+}
+
+#[test]
+fn a_rotation_that_does_not_is_cut_off_and_finished_at_the_next_start() {
+    let world = World::with(&BOTH);
+    let mut daemon = world.start();
+    world.on("apply", "printf %s \"$value\" >$D/world; echo here >$D/at; while :; do sleep 1; done");
+    let rotating = thread::spawn({
+        let mut other = daemon.client("admin");
+        move || other.try_ask("POST", "/rotate", &[], br#"{"names":["db_main"]}"#).is_err()
+    });
+    world.written("at");
+    daemon.signal(rustix::process::Signal::TERM);
+    assert_eq!(daemon.ended().code(), Some(0));
+    assert!(rotating.join().unwrap());
+    assert!(daemon.log().contains("A rotation was cut off, it is gone on with at the next start"), "{}", daemon.log());
+    world.site.verify_audit();
+    world.remove("on-apply");
+    let daemon = world.site.start();
+    let mut admin = daemon.client("admin");
+    eventually("the new value, which is accepted, is served", || {
+        (admin.value("db_main") == world.read("world")).then_some(())
+    });
+}

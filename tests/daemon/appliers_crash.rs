@@ -1,0 +1,137 @@
+//! A daemon that is killed in the middle of a rotation, and what the next one makes of it.
+
+use std::thread;
+
+use crate::client::Client;
+use crate::outside::{OLD, World, line, pending, rotate};
+use crate::running::Daemon;
+use crate::site::eventually;
+use crate::trusted::processes_with;
+
+const ALL: [&str; 3] = ["prepare", "apply", "verify"];
+
+/// What an applier does to be found at what it is at: it ends when it is killed.
+const STAYS: &str = "echo $$ >$D/at; trap '' TERM INT HUP; while :; do sleep 0.01; done";
+
+/// Kills the daemon while the applier is at this, and starts another one.
+fn killed_at(world: &World, action: &str, before: &str) -> Daemon {
+    let daemon = world.start();
+    world.on(action, &format!("{before}\n{STAYS}"));
+    let mut client = daemon.client("admin");
+    let asking = thread::spawn(move || client.try_ask("POST", "/rotate", &[], br#"{"names":["db_main"]}"#).is_err());
+    world.written("at");
+    drop(daemon);
+    assert!(asking.join().unwrap(), "nobody was told that it was rotated");
+    world.remove(&format!("on-{action}"));
+    // Nothing of the old applier may be left when the next one is asked.
+    let pid = world.read("at");
+    world.on("verify", &format!("kill -0 {} 2>/dev/null && echo overlap >>$D/overlap", pid.trim()));
+    world.site.start()
+}
+
+/// Waits until nothing is pending, and returns the value that is served.
+fn settled(admin: &mut Client) -> String {
+    eventually("the rotation is decided on", || pending(admin).is_none().then_some(()));
+    admin.value("db_main")
+}
+
+#[test]
+fn killed_while_it_is_prepared_there_is_nothing_to_decide() {
+    let world = World::with(&ALL);
+    let daemon = killed_at(&world, "prepare", "");
+    let mut admin = daemon.client("admin");
+    assert_eq!((settled(&mut admin).as_str(), world.read("world").as_str()), (OLD, OLD));
+    assert_eq!(world.calls(), ["prepare"]);
+    assert_eq!(rotate(&mut admin).status, 200);
+}
+
+#[test]
+fn killed_before_it_was_applied_the_old_value_stays() {
+    let world = World::with(&ALL);
+    let daemon = killed_at(&world, "apply", "");
+    let mut admin = daemon.client("admin");
+    assert_eq!((settled(&mut admin).as_str(), world.read("world").as_str()), (OLD, OLD));
+    assert_eq!(world.calls(), ["prepare", "apply", "verify", "verify"]);
+    let detail = "unfinished; verify: the new value does not work";
+    assert_eq!(world.audited(), [line("prepare_rotation", "success", ""), line("rotate", "error", detail)]);
+    assert_eq!(world.read("overlap"), "");
+    assert_eq!(rotate(&mut admin).status, 200);
+    daemon.stop().verify_audit();
+}
+
+#[test]
+fn killed_after_it_was_applied_the_new_value_becomes_current() {
+    let world = World::with(&ALL);
+    let daemon = killed_at(&world, "apply", "printf %s \"$value\" >$D/world");
+    let mut admin = daemon.client("admin");
+    let value = settled(&mut admin);
+    assert!(value.starts_with("user:") && value == world.read("world"), "{value}");
+    let audited = [line("prepare_rotation", "success", ""), line("rotate", "success", "unfinished")];
+    assert_eq!(world.audited(), audited);
+    assert_eq!(world.read("overlap"), "");
+    daemon.stop().verify_audit();
+}
+
+#[test]
+fn killed_while_it_is_verified_the_new_value_becomes_current() {
+    let world = World::with(&ALL);
+    let daemon = killed_at(&world, "verify", "");
+    let value = settled(&mut daemon.client("admin"));
+    assert!(value.starts_with("user:") && value == world.read("world"), "{value}");
+    assert_eq!(world.calls(), ["prepare", "apply", "verify", "verify"]);
+    assert_eq!(world.read("overlap"), "");
+}
+
+#[test]
+fn an_applier_does_not_outlive_a_daemon_that_is_killed() {
+    let world = World::with(&ALL);
+    let daemon = world.start();
+    let marker = world.path("orphan").display().to_string();
+    world.on("apply", &format!("setsid sh -c 'while :; do sleep 1; done' {marker} & echo $$ >$D/at; exec sleep 1000"));
+    let mut client = daemon.client("admin");
+    let asking = thread::spawn(move || client.try_ask("POST", "/rotate", &[], br#"{"names":["db_main"]}"#).is_err());
+    world.written("at");
+    eventually("what it has started is there", || (!processes_with(&marker).is_empty()).then_some(()));
+    drop(daemon);
+    eventually("nothing of it is left", || processes_with(&marker).is_empty().then_some(()));
+    asking.join().unwrap();
+}
+
+#[test]
+fn while_nothing_can_be_told_at_the_start_the_old_value_is_served_and_the_new_one_kept() {
+    let world = World::with(&ALL);
+    let daemon = world.start();
+    world.on("verify", "exit 2");
+    assert_eq!(rotate(&mut daemon.client("admin")).status, 502);
+    drop(daemon);
+    let mut daemon = world.site.start();
+    daemon.await_log("The rotation of db_main is not finished: verify: exit status 2; neither value is known to work");
+    let mut admin = daemon.client("admin");
+    assert_eq!(admin.value("db_main"), OLD);
+    assert!(pending(&mut admin).is_some());
+    drop(daemon);
+    world.remove("on-verify");
+    let daemon = world.site.start();
+    assert_eq!(settled(&mut daemon.client("admin")), world.read("world"), "it was applied");
+}
+
+#[test]
+fn without_its_appliers_a_rotation_that_is_not_finished_waits_for_a_person() {
+    let world = World::with(&ALL);
+    let daemon = world.start();
+    world.on("verify", "exit 2");
+    assert_eq!(rotate(&mut daemon.client("admin")).status, 502);
+    let site = daemon.stop();
+    let config = site.read("config.toml");
+    site.write("config.toml", config.split("[rotation.db_main]").next().unwrap());
+    let mut daemon = site.start();
+    let told =
+        daemon.await_log("The rotation of db_main is not finished, and nothing tells which of its two values works");
+    assert!(told.contains("[rotation.db_main] is no longer configured: put it back, or store the value that works"));
+    let mut admin = daemon.client("admin");
+    assert_eq!(rotate(&mut admin).refusal(), (409, "rotation_pending".to_owned()));
+    assert_eq!(admin.value("db_main"), OLD);
+    admin.store("db_main", "by-hand");
+    assert_eq!(pending(&mut admin), None);
+    assert_eq!(rotate(&mut admin).status, 200);
+}

@@ -1,0 +1,204 @@
+//! The schedule and the world outside: what is due, what is tried again, and what is retired, by a clock that the test turns.
+
+use std::time::Duration;
+
+use jarvis_secretsd::audit::{Entry, Event};
+use serde_json::json;
+
+use crate::calendar::Calendar;
+use crate::client::Client;
+use crate::outside::{OLD, World, rotate};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A calendar whose secret `db_main`, of the schedule's to replace, is accepted outside.
+fn calendar(world: &World) -> (Calendar, Client) {
+    let calendar = Calendar::at(world.site.clone());
+    let mut admin = calendar.client("admin");
+    admin.make(&json!({ "name": "db_main", "value": OLD, "rotation": "auto" }));
+    (calendar, admin)
+}
+
+#[test]
+fn when_it_is_due_it_is_rotated_through_its_appliers() {
+    let world = World::with(&["apply", "verify"]);
+    let (calendar, mut admin) = calendar(&world);
+    admin.make(&json!({ "name": "other", "generate": true }));
+    let other = admin.value("other");
+    calendar.daily_round();
+    assert!(world.calls().is_empty(), "not due yet");
+    calendar.pass_days(90);
+    calendar.daily_round();
+    assert_ne!(admin.value("other"), other);
+    assert_ne!(admin.value("db_main"), OLD);
+    assert_eq!(admin.value("db_main"), world.read("world"));
+    assert_eq!(world.calls(), ["apply", "verify"]);
+    let [prepared] = &calendar.audited("prepare_rotation")[..] else { panic!() };
+    assert_eq!((prepared[0].as_str(), prepared[2].as_str()), ("db_main", "scheduled"));
+    assert_eq!(calendar.audited("rotate").iter().filter(|line| line[2] == "scheduled").count(), 2);
+    calendar.daily_round();
+    assert_eq!(world.calls().len(), 2);
+}
+
+#[test]
+fn what_has_failed_is_tried_again_after_a_minute_and_then_after_twice_as_long() {
+    let world = World::with(&["apply", "verify"]);
+    let (calendar, mut admin) = calendar(&world);
+    world.on("apply", "exit 3");
+    calendar.pass_days(90);
+    calendar.daily_round();
+    let tries = || world.calls().iter().filter(|call| *call == "apply").count();
+    assert_eq!(tries(), 1);
+    calendar.tend();
+    calendar.daily_round();
+    assert_eq!(tries(), 1, "too early");
+    calendar.dial.advance(MINUTE);
+    calendar.tend();
+    assert_eq!(tries(), 2);
+    calendar.dial.advance(MINUTE);
+    calendar.tend();
+    assert_eq!(tries(), 2, "too early");
+    calendar.dial.advance(MINUTE);
+    world.remove("on-apply");
+    calendar.tend();
+    assert_eq!(tries(), 3);
+    assert_eq!(admin.value("db_main"), world.read("world"));
+    let ends: Vec<_> = calendar.audited("rotate").into_iter().map(|[_, _, detail]| detail).collect();
+    assert_eq!(ends, ["scheduled; apply: exit status 3", "scheduled; apply: exit status 3", "scheduled"]);
+    calendar.dial.advance(MINUTE * 60);
+    calendar.tend();
+    assert_eq!(tries(), 3, "it is done");
+}
+
+#[test]
+fn what_could_not_be_told_is_asked_again_until_it_can() {
+    let world = World::with(&["apply", "verify"]);
+    let (calendar, mut admin) = calendar(&world);
+    world.on("verify", "exit 2");
+    assert_eq!(rotate(&mut admin).status, 502);
+    for _ in 0..3 {
+        calendar.dial.advance(MINUTE * 60);
+        calendar.tend();
+    }
+    assert_eq!(admin.value("db_main"), OLD);
+    assert_eq!(calendar.audited("rotate").len(), 1, "it is written down once");
+    world.remove("on-verify");
+    calendar.tend();
+    assert_eq!(admin.value("db_main"), OLD, "too early");
+    calendar.dial.advance(MINUTE * 60);
+    calendar.tend();
+    assert_eq!(admin.value("db_main"), world.read("world"));
+    assert_eq!(world.calls().iter().filter(|call| *call == "apply").count(), 1, "it was applied once");
+}
+
+#[test]
+fn a_rotation_by_name_that_failed_is_not_tried_again_by_the_schedule() {
+    let world = World::with(&["apply", "verify"]);
+    let (calendar, mut admin) = calendar(&world);
+    world.on("apply", "exit 3");
+    assert_eq!(rotate(&mut admin).status, 502);
+    let calls = world.calls().len();
+    calendar.dial.advance(MINUTE * 60);
+    calendar.tend();
+    assert_eq!(world.calls().len(), calls, "it is not due");
+}
+
+#[test]
+fn a_secret_that_is_deleted_meanwhile_is_not_tried_again() {
+    let world = World::with(&["apply", "verify"]);
+    let (calendar, mut admin) = calendar(&world);
+    world.on("apply", "exit 3");
+    calendar.pass_days(90);
+    calendar.daily_round();
+    admin.delete("/secret/db_main");
+    let calls = world.calls().len();
+    calendar.dial.advance(MINUTE * 60);
+    calendar.tend();
+    assert_eq!(world.calls().len(), calls);
+    assert_eq!(calendar.audited("rotate").len(), 1);
+}
+
+#[test]
+fn a_version_is_retired_before_it_is_destroyed_and_stays_while_that_fails() {
+    let world = World::with(&["apply", "verify", "retire"]);
+    let (calendar, mut admin) = calendar(&world);
+    let old = admin.get("/secret/db_main").text("kid");
+    assert_eq!(rotate(&mut admin).status, 200);
+    world.on("retire", "exit 3");
+    calendar.pass_days(14);
+    calendar.daily_round();
+    let versions = || calendar.daemon.vault().census().versions;
+    let tries = || world.calls().iter().filter(|call| *call == "retire").count();
+    assert_eq!((versions(), tries()), (2, 1));
+    let gone = (410, "gone".to_owned());
+    assert_eq!(admin.get(&format!("/secret/db_main?kid={old}")).refusal(), gone, "nobody gets it any more");
+    let failed = ["db_main", old.as_str(), "scheduled; retire: exit status 3"];
+    assert_eq!(calendar.audited("destroy_version"), [failed]);
+
+    assert_eq!(calendar.daemon.vault().destroy_expired("compaction", || false), Ok(0), "no other way around it");
+    calendar.tend();
+    assert_eq!((versions(), tries()), (2, 1), "too early");
+    world.remove("on-retire");
+    calendar.dial.advance(MINUTE);
+    calendar.tend();
+    assert_eq!((versions(), tries()), (1, 2));
+    assert_eq!(calendar.audited("destroy_version"), [failed, ["db_main", old.as_str(), "scheduled"]]);
+    let current = admin.get("/secret/db_main");
+    let told = json!({
+        "action": "retire",
+        "name": "db_main",
+        "old": { "kid": old, "value": OLD },
+        "current": { "kid": current.text("kid"), "value": current.text("value") },
+    });
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&world.read("retired")).unwrap(), told);
+    calendar.tend();
+    assert_eq!(tries(), 2);
+}
+
+#[test]
+fn a_value_that_is_the_current_one_too_is_not_retired() {
+    let world = World::with(&["apply", "verify", "retire"]);
+    let (calendar, mut admin) = calendar(&world);
+    admin.store("db_main", OLD);
+    calendar.pass_days(14);
+    calendar.daily_round();
+    assert_eq!(calendar.daemon.vault().census().versions, 1);
+    assert!(world.calls().is_empty());
+}
+
+#[test]
+fn all_old_versions_are_retired_outside_before_somebody_has_them_destroyed() {
+    let world = World::with(&["apply", "verify", "retire"]);
+    let (calendar, mut admin) = calendar(&world);
+    let old = [admin.get("/secret/db_main").text("kid"), admin.store("db_main", "second")];
+    admin.store("db_main", "third");
+    world.on("retire", "echo \"$input\" >>$D/all; grep -q second $D/all && exit 3");
+    let retire = |admin: &mut Client| admin.post("/secret/db_main/retire", r#"{"force":true}"#);
+    let refused = retire(&mut admin);
+    assert_eq!(refused.refusal(), (502, "apply_failed".to_owned()));
+    let message = "not retired, the older versions stay: db_main (retire: exit status 3)";
+    assert_eq!(refused.text("message"), message);
+    let told = world.read("all");
+    assert_eq!(told.lines().count(), 2);
+    assert!(told.lines().next().unwrap().contains(OLD), "the oldest first");
+    assert_eq!(calendar.daemon.vault().census().versions, 3);
+    let [[_, kid, detail]] = &calendar.audited("retire")[..] else { panic!("{:?}", calendar.audited("retire")) };
+    assert_eq!(kid, &old[1]);
+    assert!(detail.ends_with("; retire: exit status 3"), "{detail}");
+
+    world.remove("on-retire");
+    assert_eq!(retire(&mut admin).json()["retired"], json!(old));
+    assert_eq!(calendar.daemon.vault().census().versions, 1);
+}
+
+#[test]
+fn nobody_rotates_a_secret_whose_old_versions_are_being_retired() {
+    let world = World::with(&["apply", "verify", "retire"]);
+    let (calendar, _admin) = calendar(&world);
+    let (rotator, entry) = (calendar.daemon.rotator(), Entry::new(Event::Retire));
+    let claim = rotator.retire_old("db_main", &entry).unwrap().expect("it has appliers");
+    assert!(rotator.claim("db_main").is_none());
+    drop(claim);
+    assert!(rotator.claim("db_main").is_some());
+    assert!(rotator.retire_old("other", &entry).unwrap().is_none());
+}
