@@ -21,12 +21,13 @@ RUSTY_VAULT := 0.2.1
 
 # A compiler's linker, musl for the static binary, and what the system tests and the benchmark call.
 PACKAGES := aardvark-dns binutils bsdutils buildah busybox-static ca-certificates catatonit curl e2fsprogs faketime fish g++ gcc \
-	golang-go iproute2 iptables jq libc6-dev libpcre2-8-0 mandoc musl-tools netavark openssl podman procps \
-	python3-venv runc sslscan strace systemd systemd-container testssl.sh util-linux wrk zsh
+	golang-go iproute2 iptables jq libc6-dev libpcre2-8-0 mandoc musl-tools netavark openssl podman postgresql procps \
+	python3-psycopg2 python3-venv redis-server runc sslscan strace systemd systemd-container testssl.sh util-linux wrk zsh
 UNITS := $(notdir $(wildcard $(addprefix contrib/systemd/*.,service socket timer)))
 # What is installed beside the documentation, as it lies in contrib.
-CONTRIB := $(patsubst contrib/%,%,$(wildcard contrib/*.json contrib/*.yaml contrib/systemd/config.toml \
+CONTRIB := $(patsubst contrib/%,%,$(wildcard contrib/*.json contrib/*.yaml contrib/appliers/README.md contrib/systemd/config.toml \
 	$(foreach directory,examples kubernetes nginx openrc prometheus,contrib/$(directory)/*)))
+APPLIERS := file nginx postgres redis
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
@@ -119,8 +120,9 @@ install: $(BINARY) ## Install binary, units, manual, completions and examples un
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/jarvis-secretsd
 	install -D -m 644 -t $(DOC) etc/config.toml etc/policy.toml
 	for file in $(CONTRIB); do install -D -m 644 contrib/$$file $(DOC)/$$file || exit 1; done
-	install -D -m 755 -t $(LIBEXEC) contrib/*.sh
-	sed -i 's|/usr/local/|$(PREFIX)/|' $(LIBEXEC)/backup-vault.sh
+	install -D -m 755 -t $(LIBEXEC) contrib/*.sh $(addprefix contrib/appliers/,$(APPLIERS))
+	install -m 644 -t $(LIBEXEC) contrib/appliers/*.py
+	sed -i 's|/usr/local/|$(PREFIX)/|' $(addprefix $(LIBEXEC)/,backup-vault.sh $(APPLIERS)) $(DOC)/appliers/README.md
 	sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' $(DOC)/openrc/jarvis-secretsd.initd
 	for unit in $(UNITS); do \
 		install -D -m 644 contrib/systemd/$$unit $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit && \

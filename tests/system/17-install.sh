@@ -18,8 +18,15 @@ sort -k 2 >"$DIR/expected" <<'END'
 644 lib/systemd/system/jarvis-secretsd-credentials.socket
 644 lib/systemd/system/jarvis-secretsd.service
 644 lib/systemd/system/jarvis-secretsd.socket
+644 libexec/jarvis-secretsd/applier.py
 755 libexec/jarvis-secretsd/backup-vault.sh
+755 libexec/jarvis-secretsd/file
 755 libexec/jarvis-secretsd/migrate-env-secrets.sh
+755 libexec/jarvis-secretsd/nginx
+755 libexec/jarvis-secretsd/postgres
+644 libexec/jarvis-secretsd/postgresql.py
+755 libexec/jarvis-secretsd/redis
+644 share/doc/jarvis-secretsd/appliers/README.md
 644 share/bash-completion/completions/jarvis-secretsd
 644 share/doc/jarvis-secretsd/compose.client.yaml
 644 share/doc/jarvis-secretsd/compose.yaml
