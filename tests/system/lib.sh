@@ -76,10 +76,12 @@ is_healthy() {
     [ -n "$URL" ] && "${CURL[@]}" -fs -o "$DIR/answer" "$URL/healthz"
 }
 
-# start_daemon: starts it, on the state that is there or on a new one, and waits until it is healthy. Sets PID and URL.
+# start_daemon: starts it, on the state that is there or on a new one, and waits until it is healthy. Sets PID and URL. What it
+# logs is in $DIR/log, and what those before it have logged in $DIR/logs.
 # The configuration says where it listens; what the kernel chose of that, the log says.
 start_daemon() {
     [ -n "$DIR" ] || new_state
+    [ ! -e "$DIR/log" ] || cat "$DIR/log" >>"$DIR/logs"
     : >"$DIR/log"
     RUST_LOG=info "$BINARY" --config "$DIR/config.toml" 2>"$DIR/log" &
     PID=$!

@@ -108,8 +108,13 @@ CONF
 
 # new_programs: makes PROGRAMS, a directory for programs that the daemon is to call, where nobody else may write.
 new_programs() {
-    PROGRAMS=$(mktemp -d -p "$HOME" jarvis-secretsd-test-XXXXXX)
+    PROGRAMS=$(mktemp -d -p "${HOME:-/root}" jarvis-secretsd-test-XXXXXX)
     chmod 755 "$PROGRAMS"
+}
+
+# is_resolved: whether no version is pending any more: the daemon knows then of each which one works.
+is_resolved() {
+    curl -fsS -o "$DIR/metrics" "$URL/metrics" && grep -qx 'jarvis_secretsd_pending_versions 0' "$DIR/metrics"
 }
 
 # stop PID: as an operator does.
