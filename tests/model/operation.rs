@@ -55,10 +55,20 @@ pub enum Call {
     Read(&'static str, Option<Tag>),
     Versions(&'static str),
     Delete(&'static str),
+    Configure(&'static str, Patch),
     List,
     Rotate(Vec<&'static str>),
     Checkpoint,
     Health,
+}
+
+/// What is to be changed of a secret's settings; some of none: back to its default.
+#[derive(Clone, Debug)]
+pub struct Patch {
+    pub rotation: Option<&'static str>,
+    pub rotation_days: Option<Option<u32>>,
+    pub grace_days: Option<Option<u32>>,
+    pub owner: Option<Option<&'static str>>,
 }
 
 /// A version that is to be made.
@@ -122,6 +132,15 @@ impl Content {
 }
 
 impl Kind {
+    /// What is told of it.
+    pub fn told(self) -> Value {
+        match self {
+            Self::Base64 => json!({ "type": "base64", "bytes": 32 }),
+            Self::Hex => json!({ "type": "hex", "bytes": 20 }),
+            Self::Uuid => json!({ "type": "uuid" }),
+        }
+    }
+
     /// Whether `value` is of this kind.
     pub fn has_made(self, value: &str) -> bool {
         let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
@@ -130,6 +149,19 @@ impl Kind {
             Self::Hex => value.len() == 40 && hex(value),
             Self::Uuid => value.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && value.split('-').all(hex),
         }
+    }
+}
+
+impl Patch {
+    pub fn json(&self) -> Value {
+        let Self { rotation, rotation_days, grace_days, owner } = *self;
+        let mut body = json!({});
+        let mut set = |field: &str, value: Option<Value>| value.into_iter().for_each(|value| body[field] = value);
+        set("rotation", rotation.map(Value::from));
+        set("rotation_days", rotation_days.map(Value::from));
+        set("grace_days", grace_days.map(Value::from));
+        set("owner", owner.map(Value::from));
+        body
     }
 }
 
@@ -163,6 +195,7 @@ impl Call {
             Self::Read(name, Some(tag)) => get(format!("/secret/{name}?kid={}", kid(name, *tag))),
             Self::Versions(name) => get(format!("/secret/{name}/versions")),
             Self::Delete(name) => ("DELETE", format!("/secret/{name}"), String::new()),
+            Self::Configure(name, patch) => ("PATCH", format!("/secret/{name}"), patch.json().to_string()),
             Self::List => get("/secrets".to_owned()),
             Self::Rotate(names) => ("POST", "/rotate".to_owned(), json!({ "names": names }).to_string()),
             Self::Checkpoint => get("/audit/checkpoint".to_owned()),
@@ -175,7 +208,7 @@ impl Call {
         match self {
             Self::Create(new) => Some(new.name),
             Self::CreateAll(all) => all.first().map(|new| new.name),
-            Self::Read(name, _) | Self::Versions(name) | Self::Delete(name) => Some(name),
+            Self::Read(name, _) | Self::Versions(name) | Self::Delete(name) | Self::Configure(name, _) => Some(name),
             _ => None,
         }
     }
@@ -224,6 +257,7 @@ fn change() -> impl Strategy<Value = Call> {
         6 => new().prop_map(Call::Create),
         2 => vec(new(), 1..4).prop_map(Call::CreateAll),
         2 => name().prop_map(Call::Delete),
+        3 => (name(), patch()).prop_map(|(name, patch)| Call::Configure(name, patch)),
         2 => vec(name(), 0..4).prop_map(Call::Rotate),
     ]
 }
@@ -231,6 +265,19 @@ fn change() -> impl Strategy<Value = Call> {
 fn name() -> impl Strategy<Value = &'static str> {
     // Most of it happens to a few, so that those have many versions.
     prop_oneof![30 => select(&NAMES[..2]), 10 => select(&NAMES[2..5]), 1 => Just(NAMES[5])]
+}
+
+fn patch() -> impl Strategy<Value = Patch> {
+    let rotation = option::of(select(vec!["auto", "manual", "off"]));
+    let rotation_days = option::of(option::of(select(vec![1, 14, 76])));
+    let grace_days = option::of(option::of(select(vec![0, 1, 30])));
+    let owner = option::of(option::of(select(vec!["ops", "web"])));
+    (rotation, rotation_days, grace_days, owner).prop_map(|(rotation, rotation_days, grace_days, owner)| Patch {
+        rotation,
+        rotation_days,
+        grace_days,
+        owner,
+    })
 }
 
 fn new() -> impl Strategy<Value = New> {
@@ -241,7 +288,7 @@ fn new() -> impl Strategy<Value = New> {
         4 => (select(vec!['x', 'é']), 10_000..=32_768usize).prop_map(|(c, length)| Content::Long(c, length)),
         2 => select(vec![0, 65_536, 65_537, 65_537]).prop_map(|length| Content::Long('y', length)),
     ];
-    let rotation = prop_oneof![3 => Just(None), 1 => select(vec![Some("auto"), Some("manual")])];
+    let rotation = prop_oneof![3 => Just(None), 1 => select(vec![Some("auto"), Some("manual"), Some("off")])];
     (name(), content, rotation).prop_map(|(name, content, rotation)| New { name, content, rotation })
 }
 

@@ -37,9 +37,18 @@ struct Secret {
     versions: Vec<Version>,
     /// Every kid that ever was.
     ever: Vec<String>,
+    settings: Settings,
 }
 
-#[derive(Clone)]
+/// What is set of a secret; none: the default.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    rotation_days: Option<u32>,
+    grace_days: Option<u32>,
+    owner: Option<&'static str>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
 pub struct Version {
     kid: String,
     /// None: the daemon has made it, and was not yet asked for it.
@@ -56,6 +65,8 @@ pub struct Version {
 #[derive(Clone)]
 pub enum Change {
     Put(&'static str, Version),
+    /// The current version, as it is from then on, and the settings.
+    Configure(&'static str, Version, Settings),
     Delete(&'static str),
     Destroy(&'static str, String),
 }
@@ -112,7 +123,7 @@ impl Model {
 
     /// The secrets that the schedule has to rotate.
     fn due(&self) -> Vec<&'static str> {
-        let is_due = |version: &Version| version.rotation == "auto" && version.due <= self.now;
+        let is_due = |version: &Version| version.rotation == "auto" && version.is_due(self.now);
         self.names().filter(|name| self.current(name).is_some_and(is_due)).collect()
     }
 
@@ -128,7 +139,8 @@ impl Model {
         let used = self.secrets.get(name).map_or(&[][..], |secret| &secret.ever);
         let mut kids = std::iter::once(first.clone()).chain((2..).map(|n| format!("{first}-{n}")));
         let kid = kids.find(|kid| !used.contains(kid)).expect("numbers don't end");
-        let due = self.now + days(self.rotation_days);
+        let settings = self.settings(name);
+        let due = self.now + days(settings.rotation_days.unwrap_or(self.rotation_days));
         let version = Version { kid, value, kind, rotation, made: self.now, due, until: None };
         self.change(Change::Put(name, version), cause);
     }
@@ -142,17 +154,26 @@ impl Model {
 
     fn apply(&mut self, change: Change) {
         self.seq += 1;
-        let until = self.now + days(self.grace_days);
         match change {
             Change::Put(name, version) => {
                 let secret = self.secrets.entry(name).or_default();
+                let until = self.now + days(secret.settings.grace_days.unwrap_or(self.grace_days));
                 if let Some(previous) = secret.versions.last_mut() {
                     previous.until = Some(until);
                 }
                 secret.ever.push(version.kid.clone());
                 secret.versions.push(version);
             }
-            Change::Delete(name) => self.secrets.entry(name).or_default().versions.clear(),
+            Change::Configure(name, version, settings) => {
+                let secret = self.secrets.entry(name).or_default();
+                *secret.versions.last_mut().expect("only what is there is configured") = version;
+                secret.settings = settings;
+            }
+            Change::Delete(name) => {
+                let secret = self.secrets.entry(name).or_default();
+                secret.versions.clear();
+                secret.settings = Settings::default();
+            }
             Change::Destroy(name, kid) => {
                 self.secrets.entry(name).or_default().versions.retain(|version| version.kid != kid);
             }
@@ -191,6 +212,24 @@ impl Model {
         self.secrets.get(name).map_or(&[], |secret| &secret.versions)
     }
 
+    fn settings(&self, name: &str) -> Settings {
+        self.secrets.get(name).map(|secret| secret.settings.clone()).unwrap_or_default()
+    }
+
+    /// What is told of the settings of a secret.
+    fn settings_told(&self, name: &str) -> Option<Value> {
+        let Version { rotation, kind, .. } = self.current(name)?;
+        let Settings { rotation_days, grace_days, owner } = self.settings(name);
+        let mut told = json!({
+            "rotation": rotation, "rotation_days": rotation_days.unwrap_or(self.rotation_days),
+            "grace_days": grace_days.unwrap_or(self.grace_days), "generator": kind.told(), "labels": {},
+        });
+        if let Some(owner) = owner {
+            told["owner"] = owner.into();
+        }
+        Some(told)
+    }
+
     fn current(&self, name: &str) -> Option<&Version> {
         self.versions(name).last()
     }
@@ -211,6 +250,10 @@ impl Model {
 }
 
 impl Version {
+    fn is_due(&self, now: SystemTime) -> bool {
+        self.rotation != "off" && self.due <= now
+    }
+
     fn is_readable(&self, now: SystemTime) -> bool {
         self.until.is_none_or(|until| now < until)
     }
@@ -227,7 +270,7 @@ impl Change {
     fn subject(&self) -> (&'static str, Option<String>) {
         match self {
             Self::Put(name, version) => (name, Some(version.kid.clone())),
-            Self::Delete(name) => (name, None),
+            Self::Delete(name) | Self::Configure(name, ..) => (name, None),
             Self::Destroy(name, kid) => (name, Some(kid.clone())),
         }
     }

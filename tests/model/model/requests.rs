@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::line::Cause;
-use super::{Change, Model, time};
-use crate::operation::{Call, Condition, Content, Kind, New, Request, Tag, Tags};
+use super::{Change, Model, days, time};
+use crate::operation::{Call, Condition, Content, Kind, New, Patch, Request, Tag, Tags};
 
 /// What a request is answered.
 #[derive(Debug)]
@@ -38,6 +38,7 @@ impl Model {
             Call::Read(..) => "get_secret",
             Call::Versions(_) => "list_versions",
             Call::Delete(_) => "delete_secret",
+            Call::Configure(..) => "configure_secret",
             Call::List => "list_secrets",
             Call::Rotate(_) => "rotate",
             Call::Checkpoint => "audit_checkpoint",
@@ -64,6 +65,7 @@ impl Model {
             Call::Read(name, tag) => self.read(client, name, *tag, condition, cause),
             Call::Versions(name) => self.list_versions(client, name, cause),
             Call::Delete(name) => self.delete(client, name, condition, cause),
+            Call::Configure(name, patch) => self.configure(client, name, patch, condition, cause),
             Call::List => Ok(self.list(client, cause)),
             Call::Rotate(names) => self.rotate_all(client, names, cause),
             Call::Checkpoint => self.checkpoint(client, cause),
@@ -161,7 +163,9 @@ impl Model {
             return Err(Refused::new(404, "not_found", Some(name)).saying(name));
         }
         self.line(cause, Some(name), None, "success");
-        Ok(Answer::Good(json!({ "name": name, "versions": versions }), None))
+        let settings = self.settings_told(name);
+        let answer = json!({ "name": name, "settings": settings, "pending": null, "versions": versions });
+        Ok(Answer::Good(answer, None))
     }
 
     fn delete(
@@ -182,12 +186,43 @@ impl Model {
         }
     }
 
+    fn configure(
+        &mut self,
+        client: &str,
+        name: &'static str,
+        patch: &Patch,
+        condition: &Condition,
+        cause: Cause,
+    ) -> Result<Answer, Refused> {
+        self.may_change(client, name)?;
+        self.must_hold(&[name], condition)?;
+        let missing = || Refused::new(404, "not_found", Some(name)).saying(name);
+        let before = self.current(name).cloned().ok_or_else(missing)?;
+        let (mut version, mut settings) = (before.clone(), self.settings(name));
+        let Patch { rotation, rotation_days, grace_days, owner } = *patch;
+        version.rotation = rotation.unwrap_or(version.rotation);
+        settings.grace_days = grace_days.unwrap_or(settings.grace_days);
+        settings.owner = owner.unwrap_or(settings.owner);
+        if let Some(rotation_days) = rotation_days {
+            settings.rotation_days = rotation_days;
+            version.due = version.made + days(rotation_days.unwrap_or(self.rotation_days));
+        }
+        if (&version, &settings) == (&before, &self.settings(name)) {
+            self.line(cause, Some(name), None, "success");
+        } else {
+            self.change(Change::Configure(name, version, settings), cause);
+        }
+        let mut told = self.current(name).expect("it is there").metadata(name);
+        told["settings"] = self.settings_told(name).expect("it is there");
+        Ok(Answer::Good(told, None))
+    }
+
     fn list(&mut self, client: &str, cause: Cause) -> Answer {
         let may_read = self.names().filter(|name| self.policy.may_read(client, name));
         let told = may_read.filter_map(|name| {
             let current = self.current(name)?;
             let mut told = current.metadata(name);
-            told["is_expired"] = (current.due <= self.now).into();
+            told["is_expired"] = current.is_due(self.now).into();
             Some(told)
         });
         let answer = Answer::Good(json!({ "secrets": told.collect::<Vec<_>>() }), None);
