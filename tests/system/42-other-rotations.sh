@@ -102,6 +102,12 @@ for name in postgres_password redis_password mail_password web_login; do
 done
 echo "each is rotated; where two values can work, the one before does"
 
+# Its grace is ended by hand.
+expect 200 admin POST /secret/redis_password/retire '{}'
+! works_redis_password "${before[redis_password]}" || fail "redis_password: the value before works though it was retired"
+works_redis_password "${after[redis_password]}" || fail "redis_password: what is served does not work: $(cat "$DIR/said")"
+echo "a version is retired outside, too"
+
 # Fifteen days later.
 stop_daemon
 library=$(faketime -m now printenv LD_PRELOAD)

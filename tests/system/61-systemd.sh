@@ -58,6 +58,20 @@ backend backend postgres_password
 backend denied redis_password
 backend stranger postgres_password
 
+cat >"$DIR/applier" <<'END'
+#!/bin/sh
+outside=/var/lib/jarvis-secretsd/outside
+case $1 in
+    apply) jq -r .new.value >"$outside" ;;
+    verify) [ "$(jq -r .value)" = "$(cat "$outside")" ] ;;
+esac
+END
+cat >"$DIR/appliers.toml" <<'END'
+[rotation.outside]
+apply = ["/etc/jarvis-secretsd/applier", "apply"]
+verify = ["/etc/jarvis-secretsd/applier", "verify"]
+END
+
 # A container is mostly not let use Landlock.
 boot --system-call-filter='landlock_create_ruleset landlock_add_rule landlock_restrict_self' \
     --bind-ro="$(realpath "$BINARY"):/srv/jarvis-secretsd" --bind-ro="$PWD/contrib/backup-vault.sh:/srv/backup-vault.sh" \
@@ -144,6 +158,22 @@ for want in 'curl -fsS http://127.0.0.1:8081/healthz' \
     is jarvis-secretsd ActiveState active || fail "$want has not started it"
 done
 echo "socket activation works, for TCP, for the Unix socket and for credentials"
+
+# An applier works with the rights of the unit; what it changes here is a file in the state directory.
+inside sh -c 'install -m 755 /srv/test/applier /etc/jarvis-secretsd/ && cat /srv/test/appliers.toml >>/etc/jarvis-secretsd/config.toml'
+inside systemctl reset-failed jarvis-secretsd
+inside systemctl restart jarvis-secretsd
+ask -f -d '{"name":"outside","value":"by hand"}' http://localhost/secret >/dev/null
+ask -f -d '{"names":["outside"]}' http://localhost/rotate >/dev/null || fail "the applier has failed"
+[ "$(value outside)" != "by hand" ] || fail "it was not rotated"
+[ "$(value outside)" = "$(inside cat /var/lib/jarvis-secretsd/outside)" ] || fail "what lies outside has another value"
+killed=$(running)
+inside kill -KILL "$killed"
+is_another() { [ "$(running)" != "$killed" ] && is jarvis-secretsd ActiveState active; }
+await "the process that runs appliers has ended with the daemon, and the next one serves" is_another
+ask -f -d '{"names":["outside"]}' http://localhost/rotate >/dev/null || fail "the applier fails after a restart"
+[ "$(value outside)" = "$(inside cat /var/lib/jarvis-secretsd/outside)" ] || fail "what lies outside has another value"
+echo "an applier works within the unit, also after the daemon was killed"
 
 # Without the daemon nothing starts with an empty password either.
 inside systemctl --quiet stop jarvis-secretsd.socket jarvis-secretsd-credentials.socket jarvis-secretsd backend
