@@ -112,6 +112,7 @@ fn foresee(call: &mut Call, wish: Wish) -> Result<Response, Problem> {
         metadata: Metadata,
         previous_readable_until: Timestamp,
         generator: Generator,
+        has_appliers: bool,
     }
     #[derive(Serialize)]
     struct Answer {
@@ -120,11 +121,12 @@ fn foresee(call: &mut Call, wish: Wish) -> Result<Response, Problem> {
         rotated: [(); 0],
         would_rotate: Vec<Item>,
     }
-    let foreseen = call.api.vault.foresee(wish)?;
+    let (foreseen, rotator) = (call.api.vault.foresee(wish)?, &call.api.rotator);
     let item = |(name, version, until): (String, Version, Timestamp)| Item {
         metadata: Metadata::of(&name, &version),
         previous_readable_until: until,
         generator: version.generator.as_deref().cloned().unwrap_or_default(),
+        has_appliers: rotator.has(&name),
     };
     call.remark(format!("dry run: {} would be rotated", foreseen.len()));
     let would_rotate = foreseen.into_iter().map(item).collect();

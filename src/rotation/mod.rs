@@ -2,6 +2,7 @@
 //!
 //! A value that a person supplied is never replaced by the schedule; it is reported.
 
+mod phases;
 mod retirement;
 mod retries;
 mod rotator;
@@ -11,7 +12,8 @@ mod window;
 
 use std::cell::Cell;
 
-pub use rotator::{Claim, NotRotated, Rotator};
+pub use phases::NotRotated;
+pub use rotator::{Claim, Rotator};
 pub use schedule::Schedule;
 pub use scheduler::Scheduler;
 pub use window::Windows;

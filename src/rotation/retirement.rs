@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::REASON;
+use super::phases::{Known, NotRotated, damaged};
 use super::retries::Work;
-use super::rotator::{Claim, Known, NotRotated, Rotator, damaged};
+use super::rotator::{Claim, Rotator};
 use crate::applier::{Action, Appliers};
 use crate::audit::{Entry, Event};
 use crate::vault::{Refused, Wish};

@@ -56,6 +56,16 @@ fn a_value_is_served_when_it_is_accepted_outside() {
 }
 
 #[test]
+fn a_dry_run_runs_no_program() {
+    let world = World::with(&BOTH);
+    let daemon = world.start();
+    let mut admin = daemon.client("admin");
+    let told = admin.post("/rotate?dry_run=true", r#"{"names":["db_main"]}"#).json();
+    assert_eq!(told["would_rotate"][0]["has_appliers"], true);
+    assert_eq!((world.calls(), admin.value("db_main").as_str()), (Vec::new(), OLD));
+}
+
+#[test]
 fn the_value_that_prepare_makes_is_the_one_that_is_applied_and_stored() {
     let world = World::with(&["prepare", "apply", "verify"]);
     let daemon = world.start();

@@ -119,6 +119,7 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
         "name": "db_main", "kid": "db_main-20251103-113644", "created_at": START.plus_days(7).to_string(),
         "expires_at": START.plus_days(14).to_string(), "rotation": "auto",
         "previous_readable_until": START.plus_days(8).to_string(), "generator": { "type": "uuid" },
+        "has_appliers": false,
     });
     assert_eq!(ask("[]").json()["would_rotate"], json!([expected]));
     assert_eq!(names(&ask(r#"["db_manual","db_main"]"#).json()["would_rotate"]), ["db_main", "db_manual"]);

@@ -1,0 +1,196 @@
+//! The way of a secret with appliers to its new value: prepared, applied outside, verified, and then made current.
+//!
+//! The new value is on the disk before anything outside is told of it. So whatever breaks off in the middle, one of the two
+//! values that are there works outside, and verify tells which.
+
+use super::retries::Work;
+use super::rotator::{Claim, Rotator};
+use crate::applier::{Told, Verdict};
+use crate::audit::{Entry, Event, Outcome};
+use crate::failure::Failure;
+use crate::vault::{Condition, Done, Opened, Order, Refused, Rotation, Wish};
+
+/// Why a secret was not rotated. It is audited and logged.
+#[derive(Debug)]
+pub enum NotRotated {
+    /// What lies outside could not be changed, or would not say what it accepts: why, without any value.
+    Outside(String),
+    /// The vault has refused.
+    Vault(Refused),
+}
+
+impl From<Refused> for NotRotated {
+    fn from(refused: Refused) -> Self {
+        Self::Vault(refused)
+    }
+}
+
+impl std::fmt::Display for NotRotated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Outside(why) => f.write_str(why),
+            Self::Vault(refused) => refused.fmt(f),
+        }
+    }
+}
+
+/// A version with its value.
+pub(super) struct Known {
+    pub kid: String,
+    pub opened: Opened,
+}
+
+impl Known {
+    pub fn told(&self) -> Told<'_> {
+        Told { kid: Some(&self.kid), value: self.opened.value() }
+    }
+}
+
+impl Rotator {
+    /// Gives the secret a new version, which what lies outside accepts. `entry` is the audit line, but for the secret, the
+    /// version and how it ended. With `only_due`, it is passed over if it is not due, or not the schedule's to replace.
+    ///
+    /// Returns whether it was rotated.
+    ///
+    /// # Errors
+    /// Says why not; the version before is then still the current one.
+    pub fn rotate(&self, claim: &Claim, only_due: bool, entry: &Entry) -> Result<bool, NotRotated> {
+        let name = claim.name();
+        let rotated = self.try_rotate(name, only_due, entry);
+        self.note(Work::Rotation, name, rotated.is_ok());
+        match rotated {
+            Ok(true) => log::info!("Rotated {name}, whose new value is accepted outside"),
+            Ok(false) => {}
+            Err(why) => {
+                log::error!("{name} was not rotated: {why}");
+                return Err(self.audited(name, entry, why));
+            }
+        }
+        rotated
+    }
+
+    /// A failure, once it is audited if it was not.
+    fn audited(&self, name: &str, entry: &Entry, why: NotRotated) -> NotRotated {
+        match why {
+            NotRotated::Outside(_) | NotRotated::Vault(Refused::Audit { .. }) => why,
+            NotRotated::Vault(refused) => match self.failed(name, None, entry, refused.to_string()) {
+                NotRotated::Outside(_) => refused.into(),
+                not_audited => not_audited,
+            },
+        }
+    }
+
+    fn try_rotate(&self, name: &str, only_due: bool, entry: &Entry) -> Result<bool, NotRotated> {
+        let Some(appliers) = &self.appliers else { return Ok(false) };
+        let described = match self.vault.describe(name) {
+            None if only_due => return Ok(false),
+            described => described.ok_or_else(|| Refused::NotFound(name.to_owned()))?,
+        };
+        let current = described.current;
+        if only_due && (current.rotation != Rotation::Auto || !current.is_due(self.vault.now())) {
+            return Ok(false);
+        }
+        if described.pending.is_some() {
+            return Err(Refused::Pending(name.to_owned()).into());
+        }
+        let old = self.current(name)?;
+        let generator = current.generator.as_deref().cloned().unwrap_or_default();
+        let prepared = generator.generate().map_err(|why| why.to_string());
+        let prepared = prepared.and_then(|generated| appliers.prepare(name, old.told(), generated));
+        let value = prepared.map_err(|why| self.failed(name, None, entry, why))?;
+        let wish = Wish::Prepare { name: name.to_owned(), value };
+        self.commit(wish, Entry { event: Event::PrepareRotation, ..entry.clone() })?;
+        let new = self.pending(name)?;
+        if self.current(name)?.kid != old.kid {
+            // Nothing outside was told of it.
+            return Err(self.discard(name, &new.kid, entry, "another value was set meanwhile".to_owned()));
+        }
+        let applied = appliers.apply(name, old.told(), new.told());
+        drop((old, new));
+        self.decide(name, applied.map_err(Some), entry)
+    }
+
+    /// Makes the version that is pending the current one, or destroys it, by what is accepted outside. `applied` is what came
+    /// of applying it, or `Err(None)` if that is not known.
+    pub(super) fn decide(
+        &self,
+        name: &str,
+        applied: Result<(), Option<String>>,
+        entry: &Entry,
+    ) -> Result<bool, NotRotated> {
+        let Some(appliers) = &self.appliers else { return Ok(false) };
+        let new = self.pending(name)?;
+        let is_known = applied != Err(None);
+        let verified = appliers.verify(name, new.told());
+        let why = match (applied, &verified) {
+            (Ok(()) | Err(None), Verdict::Works) => return self.promote(name, &new.kid, entry.clone()),
+            (Err(Some(why)), _) => why,
+            (_, Verdict::Unknown(why)) => why.clone(),
+            (_, Verdict::Refused) => "verify: the new value does not work".to_owned(),
+        };
+        match (appliers.verify(name, self.current(name)?.told()), verified) {
+            (Verdict::Works, _) => Err(self.discard(name, &new.kid, entry, why)),
+            (Verdict::Refused, Verdict::Works) => {
+                let detail = format!("{why}; but the new value works, and the old one does not");
+                log::warn!("Rotation of {name}: {detail}");
+                self.promote(name, &new.kid, with(entry, &detail))
+            }
+            _ => {
+                let why = format!("{why}; neither value is known to work, so the new one stays pending");
+                // It is tried again and again, and written down once.
+                if !is_known && self.has_failed(Work::Rotation, name) {
+                    return Err(NotRotated::Outside(why));
+                }
+                Err(self.failed(name, Some(new.kid), entry, why))
+            }
+        }
+    }
+
+    pub(super) fn commit(&self, wish: Wish, entry: Entry) -> Result<Vec<Done>, NotRotated> {
+        Ok(self.vault.commit(Order { wish, condition: Condition::default(), entry })?)
+    }
+
+    fn promote(&self, name: &str, kid: &str, entry: Entry) -> Result<bool, NotRotated> {
+        self.commit(Wish::Promote { name: name.to_owned(), kid: kid.to_owned() }, entry).map(|_| true)
+    }
+
+    fn discard(&self, name: &str, kid: &str, entry: &Entry, why: String) -> NotRotated {
+        let wish = Wish::Discard { name: name.to_owned(), kid: kid.to_owned() };
+        let entry = Entry { result: Outcome::Error, ..with(entry, &why) };
+        self.commit(wish, entry).err().unwrap_or(NotRotated::Outside(why))
+    }
+
+    /// Audits that it failed, where the vault has nothing to change.
+    pub(super) fn failed(&self, name: &str, kid: Option<String>, entry: &Entry, why: String) -> NotRotated {
+        let entry = Entry { secret_name: Some(name.to_owned()), kid, result: Outcome::Error, ..with(entry, &why) };
+        match self.audit.write(entry) {
+            Ok(_) => NotRotated::Outside(why),
+            Err(failure) => Refused::Audit { applied: false, why: failure.to_string() }.into(),
+        }
+    }
+
+    pub(super) fn current(&self, name: &str) -> Result<Known, NotRotated> {
+        let sight = self.vault.find(name, None).map_err(|_| Refused::NotFound(name.to_owned()))?;
+        let opened = self.vault.open(&sight).map_err(damaged)?;
+        Ok(Known { kid: sight.kid, opened })
+    }
+
+    fn pending(&self, name: &str) -> Result<Known, NotRotated> {
+        let sight = self.vault.find_pending(name).ok_or_else(|| Refused::NotPending(name.to_owned()))?;
+        let opened = self.vault.open(&sight).map_err(damaged)?;
+        Ok(Known { kid: sight.kid, opened })
+    }
+}
+
+pub(super) fn damaged(why: Failure) -> NotRotated {
+    NotRotated::Outside(why.to_string())
+}
+
+/// The entry with more words in its detail.
+pub(super) fn with(entry: &Entry, words: &str) -> Entry {
+    let detail = match &entry.detail {
+        Some(detail) => format!("{detail}; {words}"),
+        None => words.to_owned(),
+    };
+    Entry { detail: Some(detail), ..entry.clone() }
+}
