@@ -19,11 +19,17 @@ impl Trusted {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("jarvis-trusted-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let home = std::env::var("HOME").unwrap_or_default();
-        let places = [env!("CARGO_TARGET_TMPDIR").to_owned(), home, format!("/run/user/{}", geteuid().as_raw())];
-        for place in places.iter().chain([&"/run".to_owned()]) {
+        let run = format!("/run/user/{}", geteuid().as_raw());
+        let places = [env!("CARGO_TARGET_TMPDIR"), &home, &run, "/var/lib"];
+        for place in places {
             let directory = Self(Path::new(place).join(&name));
             let is_made = fs::create_dir(&directory.0).is_ok();
-            if is_made && check_program(&directory.program("true", "#!/bin/sh\n"), geteuid().as_raw()).is_ok() {
+            // A daemon that root starts becomes another user, who must get there.
+            let is_open = !geteuid().is_root() || is_open_to_all(Path::new(place));
+            if is_made
+                && is_open
+                && check_program(&directory.program("true", "#!/bin/sh\n"), geteuid().as_raw()).is_ok()
+            {
                 return directory;
             }
         }
@@ -51,6 +57,10 @@ impl Drop for Trusted {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+fn is_open_to_all(directory: &Path) -> bool {
+    directory.ancestors().all(|above| fs::metadata(above).is_ok_and(|meta| meta.permissions().mode() & 0o001 != 0))
 }
 
 /// The processes that were started with `marker` in their arguments and have not ended.
