@@ -36,7 +36,7 @@ END
     # All that cargo puts into the binary is in it.
     jq -r '.components[] | "\(.name) v\(.version)"' "$sbom" | sort -u >"$DIR/named"
     target=${binary#dist/jarvis-secretsd-}
-    cargo tree --locked --edges normal --prefix none --target "$target" | awk 'NR > 1 { print $1, $2 }' | sort -u >"$DIR/used"
+    cargo tree --locked --package jarvis-secretsd --edges normal --prefix none --target "$target" | awk 'NR > 1 { print $1, $2 }' | sort -u >"$DIR/used"
     [ -s "$DIR/used" ] || fail "cargo names no crate"
     missing=$(comm -13 "$DIR/named" "$DIR/used")
     [ -z "$missing" ] || fail "not in $sbom: $missing"
