@@ -8,6 +8,7 @@ use super::call::Call;
 use super::problem::Problem;
 use crate::clock::Timestamp;
 use crate::consumers::Last;
+use crate::vault::Refused;
 
 /// A client, in an answer.
 #[derive(Debug, Serialize)]
@@ -30,7 +31,7 @@ pub fn consumers(call: &mut Call, request: &Request, name: &str) -> Result<Respo
     call.require_change(name)?;
     Query::of(request, &[])?;
     let standing = call.api.consumers.of(name);
-    let standing = standing.ok_or_else(|| Problem::not_found(format!("there is no secret {name}")))?;
+    let standing = standing.ok_or_else(|| Refused::NotFound(name.to_owned()))?;
     let complete_since = standing.complete_since.ok_or_else(Problem::still_reading)?;
     #[derive(Serialize)]
     struct Answer<'a> {

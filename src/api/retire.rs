@@ -38,7 +38,7 @@ pub fn retire(call: &mut Call, request: &Request, body: &[u8], name: &str) -> Re
             return Err(Refused::PreconditionFailed(vec![name.to_owned()]).into());
         }
         let (Some(standing), Some(kid)) = (standing, kid) else {
-            return Err(Problem::not_found(format!("there is no secret {name}")));
+            return Err(Refused::NotFound(name.to_owned()).into());
         };
         if force {
             call.remark(forced(&standing));

@@ -125,7 +125,7 @@ fn foresee(call: &mut Call, wish: Wish) -> Result<Response, Problem> {
     let item = |(name, version, until): (String, Version, Timestamp)| Item {
         metadata: Metadata::of(&name, &version),
         previous_readable_until: until,
-        generator: version.generator.as_deref().cloned().unwrap_or_default(),
+        generator: version.next_generator(),
         has_appliers: rotator.has(&name),
     };
     call.remark(format!("dry run: {} would be rotated", foreseen.len()));

@@ -115,12 +115,13 @@ pub struct InForce {
 impl InForce {
     /// Those of a secret whose current version is `current`.
     pub fn of(settings: Settings, current: &Version, defaults: Lifetimes) -> Self {
-        let Settings { rotation_days, grace_days, description, owner, labels } = settings;
+        let Lifetimes { rotation_days, grace_days } = settings.lifetimes(defaults);
+        let Settings { description, owner, labels, .. } = settings;
         Self {
             rotation: current.rotation,
-            rotation_days: rotation_days.unwrap_or(defaults.rotation_days),
-            grace_days: grace_days.unwrap_or(defaults.grace_days),
-            generator: current.generator.as_deref().cloned().unwrap_or_default(),
+            rotation_days,
+            grace_days,
+            generator: current.next_generator(),
             description,
             owner,
             labels,

@@ -8,14 +8,14 @@ use super::call::Call;
 use super::problem::Problem;
 use super::settings::InForce;
 use crate::clock::Timestamp;
-use crate::vault::{Description, Readable, Rotation};
+use crate::vault::{Description, Readable, Refused, Rotation};
 
 /// `GET /secret/{name}/versions`: the settings, and the versions that can be read, the newest first, without values.
 pub fn versions(call: &mut Call, request: &Request, name: &str) -> Result<Response, Problem> {
     call.require_read(name)?;
     Query::of(request, &[])?;
     let described = call.api.vault.describe(name);
-    let described = described.ok_or_else(|| Problem::not_found(format!("there is no secret {name}")))?;
+    let described = described.ok_or_else(|| Refused::NotFound(name.to_owned()))?;
     #[derive(Serialize)]
     struct Item {
         kid: String,

@@ -44,9 +44,12 @@ pub enum Action {
 }
 
 impl Action {
+    /// Their names, in their order.
+    const NAMES: [&str; 4] = ["prepare", "apply", "verify", "retire"];
+
     /// As the configuration and the log call it.
     pub fn as_str(self) -> &'static str {
-        ["prepare", "apply", "verify", "retire"][self as usize]
+        Self::NAMES[self as usize]
     }
 }
 
@@ -230,7 +233,7 @@ impl Appliers {
 
     /// How many programs have been run: for what, with what result, how many. Only verify may say no.
     pub fn counts(&self) -> Vec<(&'static str, &'static str, u64)> {
-        let actions = ["prepare", "apply", "verify", "retire"].into_iter().zip(&self.counts);
+        let actions = Action::NAMES.into_iter().zip(&self.counts);
         let all = actions.flat_map(|(action, counts)| {
             let results = ["success", "refused", "failure"].into_iter().zip(counts);
             results.map(move |(result, count)| (action, result, count.load(Ordering::Relaxed)))

@@ -94,8 +94,7 @@ impl Rotator {
             return Err(Refused::Pending(name.to_owned()).into());
         }
         let old = self.current(name)?;
-        let generator = current.generator.as_deref().cloned().unwrap_or_default();
-        let prepared = generator.generate().map_err(|why| why.to_string());
+        let prepared = current.next_generator().generate().map_err(|why| why.to_string());
         let prepared = prepared.and_then(|generated| appliers.prepare(name, old.told(), generated));
         let value = prepared.map_err(|why| self.failed(name, None, entry, why))?;
         let wish = Wish::Prepare { name: name.to_owned(), value };

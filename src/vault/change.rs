@@ -41,6 +41,11 @@ impl Version {
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.rotation != Rotation::Off && self.expires_at <= now
     }
+
+    /// How the next value is made.
+    pub fn next_generator(&self) -> Generator {
+        self.generator.as_deref().cloned().unwrap_or_default()
+    }
 }
 
 /// One change of the vault: what a record holds, besides a value.

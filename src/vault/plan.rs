@@ -182,7 +182,7 @@ impl Planner<'_> {
             return;
         }
         let (rotation, generator) = (current.rotation, current.generator.clone());
-        let value = Value::Generated(generator.as_deref().cloned().unwrap_or_default());
+        let value = Value::Generated(current.next_generator());
         self.put(order, &name, value, rotation, generator);
     }
 
@@ -200,14 +200,14 @@ impl Planner<'_> {
             None => state.unused_kid(name, now),
         };
         outlook.newest = Some(kid);
-        let days = outlook.settings.rotation_days.unwrap_or(lifetimes.rotation_days);
-        Version { kid, created_at: now, expires_at: now.plus_days(days), rotation, generator }
+        let expires_at = due(&outlook.settings, now, lifetimes);
+        Version { kid, created_at: now, expires_at, rotation, generator }
     }
 
     fn make_current(&mut self, order: usize, name: String, version: Version, value: Value) {
         let (now, lifetimes) = (self.now, self.lifetimes);
         let outlook = self.outlook(&name);
-        let previous_until = now.plus_days(outlook.settings.grace_days.unwrap_or(lifetimes.grace_days));
+        let previous_until = now.plus_days(outlook.settings.lifetimes(lifetimes).grace_days);
         outlook.pending = None;
         outlook.old.extend(outlook.current.replace(version.clone()).map(|previous| previous.kid));
         let change = Change::Put { name, version, previous_until };
@@ -220,6 +220,10 @@ impl Planner<'_> {
     }
 
     fn configure(&mut self, order: usize, name: String, patch: Patch) {
+        // Most versions come without any settings.
+        if patch == Patch::default() {
+            return;
+        }
         let lifetimes = self.lifetimes;
         let outlook = self.outlook(&name);
         let Some(current) = &mut outlook.current else { return };
@@ -227,8 +231,7 @@ impl Planner<'_> {
         let is_dated_anew = patch.rotation_days.is_some();
         patch.apply(&mut outlook.settings, current);
         if is_dated_anew {
-            let days = outlook.settings.rotation_days.unwrap_or(lifetimes.rotation_days);
-            current.expires_at = current.created_at.plus_days(days);
+            current.expires_at = due(&outlook.settings, current.created_at, lifetimes);
         }
         if (&outlook.settings, &*current) != (&settings_before, &version_before) {
             let settings = outlook.settings.clone();
@@ -256,8 +259,7 @@ impl Planner<'_> {
         let Pending { version, record } = self.take_pending(&name, kid)?;
         let Some(record) = record else { return Err(Refused::NotPending(name)) };
         let (lifetimes, outlook) = (self.lifetimes, self.outlook(&name));
-        let days = outlook.settings.rotation_days.unwrap_or(lifetimes.rotation_days);
-        let expires_at = version.created_at.plus_days(days);
+        let expires_at = due(&outlook.settings, version.created_at, lifetimes);
         let current = outlook.current.clone().expect("a version is prepared beside a current one");
         // The settings may have been changed meanwhile.
         let version = Version { expires_at, rotation: current.rotation, generator: current.generator, ..version };
@@ -283,6 +285,11 @@ impl Planner<'_> {
         }
         self.outlooks.get_mut(name).expect("inserted above")
     }
+}
+
+/// When a version is due that was made at the moment `made`.
+fn due(settings: &Settings, made: Timestamp, defaults: Lifetimes) -> Timestamp {
+    made.plus_days(settings.lifetimes(defaults).rotation_days)
 }
 
 impl Outlook {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Lifetimes;
 use super::change::{Rotation, Version};
 use crate::generator::Generator;
 
@@ -51,23 +52,28 @@ pub struct Patch {
     pub labels: Option<Option<BTreeMap<String, Option<String>>>>,
 }
 
+impl Settings {
+    /// How long this secret's versions live, where `defaults` is as configured.
+    pub fn lifetimes(&self, defaults: Lifetimes) -> Lifetimes {
+        Lifetimes {
+            rotation_days: self.rotation_days.unwrap_or(defaults.rotation_days),
+            grace_days: self.grace_days.unwrap_or(defaults.grace_days),
+        }
+    }
+}
+
 impl Patch {
     /// Whether the settings would still be within bounds.
     pub fn fits(&self, settings: &Settings) -> bool {
+        let Some(Some(labels)) = &self.labels else { return true };
         let mut keys: BTreeSet<_> = settings.labels.keys().collect();
-        match &self.labels {
-            Some(Some(labels)) => {
-                for (key, value) in labels {
-                    if value.is_some() {
-                        keys.insert(key)
-                    } else {
-                        keys.remove(key)
-                    };
-                }
-                keys.len() <= MAX_LABELS
-            }
-            _ => true,
+        for (key, value) in labels {
+            match value {
+                Some(_) => keys.insert(key),
+                None => keys.remove(key),
+            };
         }
+        keys.len() <= MAX_LABELS
     }
 
     /// Changes the settings of a secret, and what its current version says of the next one.
