@@ -5,7 +5,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::client::Answer;
-use crate::outside::{OLD, World, line, pending, rotate};
+use crate::outside::{HOLD, OLD, World, line, pending, rotate};
 use crate::site::{AUDIT, eventually};
 use crate::trusted::processes_with;
 
@@ -33,12 +33,8 @@ fn a_value_is_served_when_it_is_accepted_outside() {
     let daemon = world.start();
     let mut admin = daemon.client("admin");
     // While it is applied, the old one is served.
-    world.on("apply", "echo here >$D/at; while [ ! -f $D/go ]; do sleep 0.01; done");
-    let rotating = thread::spawn({
-        let mut other = daemon.client("admin");
-        move || rotate(&mut other)
-    });
-    world.written("at");
+    world.on("apply", HOLD);
+    let rotating = world.rotating(&daemon);
     assert_eq!(admin.value("db_main"), OLD);
     let kid = pending(&mut admin).unwrap();
     assert_eq!(admin.get(&format!("/secret/db_main?kid={kid}")).status, 404, "nobody gets it");
@@ -174,12 +170,8 @@ fn while_neither_value_is_known_to_work_the_old_one_is_served_and_the_new_one_ke
 fn a_value_that_somebody_sets_while_another_is_applied_wins() {
     let world = World::with(&BOTH);
     let mut daemon = world.start();
-    world.on("apply", "echo here >$D/at; while [ ! -f $D/go ]; do sleep 0.01; done");
-    let rotating = thread::spawn({
-        let mut other = daemon.client("admin");
-        move || rotate(&mut other)
-    });
-    world.written("at");
+    world.on("apply", HOLD);
+    let rotating = world.rotating(&daemon);
     let mut admin = daemon.client("admin");
     admin.store("db_main", "by-hand");
     world.write("go", "");
@@ -195,12 +187,8 @@ fn a_value_that_somebody_sets_while_another_is_applied_wins() {
 fn a_secret_is_rotated_by_one_request_at_a_time() {
     let world = World::with(&BOTH);
     let daemon = world.start();
-    world.on("apply", "echo here >$D/at; while [ ! -f $D/go ]; do sleep 0.01; done");
-    let rotating = thread::spawn({
-        let mut other = daemon.client("admin");
-        move || rotate(&mut other)
-    });
-    world.written("at");
+    world.on("apply", HOLD);
+    let rotating = world.rotating(&daemon);
     let second = rotate(&mut daemon.client("admin"));
     assert_eq!(second.refusal(), (409, "rotation_pending".to_owned()), "{}", second.body);
     world.write("go", "");
@@ -286,11 +274,7 @@ fn a_value_is_neither_in_the_log_nor_in_the_audit_log_nor_where_ps_shows_it() {
         "printf %s \"$value\" >$D/seen; echo here >$D/at; while [ ! -f $D/go ]; do sleep 0.01; done
          echo \"$input\" >&2; echo \"said $value\"; printf %s \"$value\" | base64 -w 0; exit 5",
     );
-    let rotating = thread::spawn({
-        let mut other = daemon.client("admin");
-        move || rotate(&mut other)
-    });
-    world.written("at");
+    let rotating = world.rotating(&daemon);
     let new = world.read("seen");
     assert_eq!(new.len(), 44, "it has the value");
     for value in [OLD, new.as_str()] {
@@ -323,12 +307,8 @@ fn environments() -> String {
 fn a_rotation_that_ends_in_time_is_finished_when_the_daemon_stops() {
     let world = World::with(&BOTH);
     let mut daemon = world.start();
-    world.on("apply", "echo here >$D/at; while [ ! -f $D/go ]; do sleep 0.01; done");
-    let rotating = thread::spawn({
-        let mut other = daemon.client("admin");
-        move || rotate(&mut other)
-    });
-    world.written("at");
+    world.on("apply", HOLD);
+    let rotating = world.rotating(&daemon);
     daemon.signal(rustix::process::Signal::TERM);
     daemon.await_log("Stopping: ");
     world.write("go", "");

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
 
 use serde_json::Value;
 
@@ -28,6 +29,9 @@ esac
 
 /// The value from which each test starts.
 pub const OLD: &str = "the-old-value";
+
+/// For [`World::on`]: says where it is, and goes on when there is a file `go`.
+pub const HOLD: &str = "echo here >$D/at; while [ ! -f $D/go ]; do sleep 0.01; done";
 
 /// A world, and a site for a daemon that rotates what it accepts.
 pub struct World {
@@ -85,6 +89,14 @@ impl World {
     /// Waits until an applier has written this file, and returns what it has written.
     pub fn written(&self, name: &str) -> String {
         eventually(&format!("{name} is written"), || Some(self.read(name)).filter(|text| text.ends_with('\n')))
+    }
+
+    /// Begins a rotation of which [`on`](Self::on) writes the file `at`, and returns when that is written.
+    pub fn rotating(&self, daemon: &Daemon) -> JoinHandle<Answer> {
+        let mut client = daemon.client("admin");
+        let rotating = thread::spawn(move || rotate(&mut client));
+        self.written("at");
+        rotating
     }
 
     /// What the applier was run for until now.
