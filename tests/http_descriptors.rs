@@ -4,12 +4,16 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
 
 use jarvis_secretsd::http::{self, Handler, Limits, Peer};
 use rouille::{Request, Response};
 use rustix::net::{AddressFamily, SocketType, connect, socket};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+#[path = "patience/mod.rs"]
+mod patience;
+
+use patience::{NEVER, PATIENCE};
 
 struct Hello;
 
@@ -22,7 +26,7 @@ impl Handler for Hello {
 }
 
 fn is_greeted(stream: &mut TcpStream) -> bool {
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
     let mut answer = Vec::new();
     let mut room = [0; 1024];
@@ -42,7 +46,8 @@ fn without_a_free_descriptor_an_idle_connection_makes_room() {
 
     let listener = http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let (addr, stats): (SocketAddr, _) = (listener.local_addr().unwrap(), listener.stats().clone());
-    let server = listener.serve(Limits::default(), Arc::new(Hello)).unwrap();
+    let limits = Limits { request_timeout: NEVER, idle_timeout: NEVER, ..Limits::default() };
+    let server = listener.serve(limits, Arc::new(Hello)).unwrap();
 
     let mut idle: Vec<_> = (0..4).map(|_| TcpStream::connect(addr).unwrap()).collect();
     assert!(idle.iter_mut().all(is_greeted));
@@ -62,5 +67,5 @@ fn without_a_free_descriptor_an_idle_connection_makes_room() {
 
     drop(files);
     assert!(is_greeted(&mut TcpStream::connect(addr).unwrap()));
-    server.stop(Duration::from_secs(20));
+    server.stop(PATIENCE);
 }

@@ -3,11 +3,15 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use jarvis_secretsd::http::{self, Handler, Limits, Peer};
 use log::{LevelFilter, Log, Metadata, Record};
 use rouille::{Request, Response};
+
+#[path = "patience/mod.rs"]
+mod patience;
+
+use patience::{NEVER, PATIENCE};
 
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -47,7 +51,8 @@ fn the_log_has_a_line_a_request_and_never_a_value() {
 
     let listener = http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let addr = listener.local_addr().unwrap();
-    let server = listener.serve(Limits { max_body: 100, ..Limits::default() }, Arc::new(Mirror)).unwrap();
+    let limits = Limits { max_body: 100, request_timeout: NEVER, idle_timeout: NEVER, ..Limits::default() };
+    let server = listener.serve(limits, Arc::new(Mirror)).unwrap();
     let mut answers = Vec::new();
     for (request, headers) in [
         ("POST /secret?token=CANARY HTTP/1.1", "Content-Length: 6"),
@@ -63,7 +68,7 @@ fn the_log_has_a_line_a_request_and_never_a_value() {
         client.read_to_string(&mut answer).unwrap();
         answers.push(answer);
     }
-    server.stop(Duration::from_secs(20));
+    server.stop(PATIENCE);
     drop(std::panic::take_hook());
 
     let lines = LINES.lock().unwrap();

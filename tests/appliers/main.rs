@@ -3,6 +3,8 @@
 mod appliers;
 mod bad_programs;
 mod daemon_gone;
+#[path = "../patience/mod.rs"]
+mod patience;
 mod stage;
 mod trust;
 #[path = "../trusted/mod.rs"]

@@ -3,31 +3,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jarvis_secretsd::applier::Runner;
 use jarvis_secretsd::applier::outcome::Outcome;
 use jarvis_secretsd::applier::process::{Program, Table};
 use jarvis_secretsd::failure::Failure;
 
+use crate::patience::eventually;
 use crate::trusted::{Trusted, processes_with};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_jarvis-secretsd");
 
 /// Time enough for whatever ends by itself.
 pub const LONG: Duration = Duration::from_secs(600);
-
-/// Waits until `look` finds something.
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "waited too long until {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
 
 /// A number of seconds that no other test sleeps, by which its processes are found.
 pub fn marker() -> String {

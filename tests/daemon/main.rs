@@ -39,6 +39,8 @@ mod notify;
 mod openapi;
 mod outside;
 mod overload;
+#[path = "../patience/mod.rs"]
+mod patience;
 mod policy;
 mod process;
 mod refusals;

@@ -8,17 +8,14 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use jarvis_secretsd::audit;
 use serde_json::Value;
 
+pub use crate::patience::{PATIENCE, eventually};
 use crate::running::Daemon;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_jarvis-secretsd");
-
-/// How long a test waits for what has to happen.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `admin` may do everything, `reader` read some names, `keeper` change some, and `idle` nothing.
 pub const POLICY: &str = r#"
@@ -62,18 +59,6 @@ pub fn mode(path: &Path) -> u32 {
 /// All that a command has written.
 pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
-/// Waits until `look` finds something.
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "waited too long until {what}");
-        thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// A directory of one test alone. It goes with the last one who knows it, unless the test fails.

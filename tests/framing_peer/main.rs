@@ -9,6 +9,8 @@ mod differences;
 #[path = "../needs/mod.rs"]
 mod needs;
 mod nginx;
+#[path = "../patience/mod.rs"]
+mod patience;
 mod requests;
 mod sight;
 
@@ -22,6 +24,7 @@ use rouille::{Request, Response};
 
 use differences::DIFFERENCES;
 use nginx::Nginx;
+use patience::NEVER;
 use requests::requests;
 use sight::Sight;
 
@@ -58,7 +61,7 @@ fn no_odd_request_is_seen_otherwise_by_nginx() {
     if !needs::is_installed("nginx") {
         return;
     }
-    let limits = Limits { max_body: 1 << 20, ..Limits::default() };
+    let limits = Limits { max_body: 1 << 20, request_timeout: NEVER, idle_timeout: NEVER, ..Limits::default() };
     let listener = http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let server = listener.serve(limits, Arc::new(Witness)).unwrap();
     let nginx = Nginx::start();

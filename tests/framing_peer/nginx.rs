@@ -6,14 +6,10 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
+use crate::patience::{PATIENCE, eventually};
 use crate::sight::Sight;
 use crate::until_closed;
-
-/// How long a test waits for what has to happen.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A proxy and, behind it, what says of each request that it was seen: as the proxy passed it on, so that its body was
 /// read to the end. It ends with the test.
@@ -69,13 +65,11 @@ impl Nginx {
         command.arg("-c").arg(file).arg("-p").arg(&directory).arg("-e").arg(directory.join("log"));
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let mut nginx = Self { process, directory };
-        let deadline = Instant::now() + PATIENCE;
-        while nginx.connect().is_none() {
+        eventually("nginx listens", || {
             let log = fs::read_to_string(nginx.directory.join("log")).unwrap_or_default();
             assert!(nginx.process.try_wait().unwrap().is_none(), "nginx ended: {log}");
-            assert!(Instant::now() < deadline, "nginx does not listen: {log}");
-            thread::sleep(Duration::from_millis(5));
-        }
+            nginx.connect()
+        });
         nginx
     }
 

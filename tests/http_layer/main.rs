@@ -5,6 +5,8 @@ mod bodies;
 mod connections;
 mod framing;
 mod limits;
+#[path = "../patience/mod.rs"]
+mod patience;
 mod stopping;
 mod support;
 mod tls;

@@ -10,6 +10,8 @@ mod concurrent;
 mod linearizability;
 mod model;
 mod operation;
+#[path = "../patience/mod.rs"]
+mod patience;
 mod policy;
 #[path = "../daemon/running.rs"]
 #[allow(dead_code, reason = "shared with the tests of the daemon")]

@@ -8,7 +8,6 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use jarvis_secretsd::config::{TlsConfig, TlsVersion};
 use rustls::pki_types::pem::PemObject;
@@ -16,8 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 
-/// How long an answer may take before a test fails instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::patience::PATIENCE;
 
 /// A file of tests/data/tls.
 pub fn data(name: &str) -> PathBuf {

@@ -7,7 +7,7 @@ use crate::http::Peer;
 use crate::http::socket::Socket;
 
 /// How long a test waits for what has to happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 fn visit(registry: &Arc<Registry>) -> Visit {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
