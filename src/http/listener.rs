@@ -115,6 +115,12 @@ impl Server {
         &self.context.stats
     }
 
+    /// How many connections keep it waiting at this moment: for a request, or until its answer is taken. One of them makes
+    /// room when there is none.
+    pub fn waiting(&self) -> usize {
+        self.context.registry.waiting()
+    }
+
     /// Stops accepting, closes idle connections, and waits for the requests that are under way, for at most `grace`.
     /// Returns how many had to be cut off. The handler may still be at work on those, but nobody hears its answer.
     pub fn stop(self, grace: Duration) -> usize {

@@ -191,6 +191,11 @@ impl Registry {
         Ok(Visit { link, seat: Seat { registry: self.clone(), number }, held: Cell::new(0) })
     }
 
+    /// How many clients keep us waiting at this moment.
+    pub fn waiting(&self) -> usize {
+        lock(&self.seats).waiting().count()
+    }
+
     /// Closes a connection, as if another one had to be let in, and waits until one has ended, for at most `wait`.
     pub fn evict_one(&self, wait: Duration) {
         let seats = lock(&self.seats);

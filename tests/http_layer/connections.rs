@@ -155,10 +155,11 @@ fn over_the_limit_the_source_that_has_most_connections_makes_room() {
     let mut few = site.connect();
     assert_eq!(few.get("/").status, 200);
     let mut many = Vec::new();
-    for _ in 0..20 {
+    for n in 0..20 {
         let mut client = site.connect_from([127, 0, 0, 2]);
         assert_eq!(client.get("/").status, 200);
         many.push(client);
+        site.await_waiting(4.min(n + 2));
     }
     assert_eq!((site.stats.evicted(), site.stats.refused()), (17, 0));
     assert_eq!(few.get("/").status, 200, "it was silent for the longest time of all");
@@ -176,6 +177,7 @@ fn a_source_that_has_more_than_half_of_all_places_gets_none_of_the_others() {
     site.app.gate.await_arrivals(3);
     assert_eq!(site.connect_from([127, 0, 0, 2]).answer().status, 503);
     assert_eq!(few.get("/").status, 200);
+    site.await_waiting(1);
     let mut third = site.connect_from([127, 0, 0, 3]);
     assert_eq!(third.get("/").status, 200, "one of a source that has none makes the idle one go");
     few.sees_the_end();

@@ -4,9 +4,8 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
+use crate::patience::NEVER;
 use crate::support::Site;
-
-const LONG: Duration = Duration::from_secs(20);
 
 #[test]
 fn stopping_closes_idle_connections_and_finishes_what_is_under_way() {
@@ -17,7 +16,7 @@ fn stopping_closes_idle_connections_and_finishes_what_is_under_way() {
     site.app.gate.await_arrivals(1);
 
     let server = site.take_server();
-    let stopping = thread::spawn(move || server.stop(LONG));
+    let stopping = thread::spawn(move || server.stop(NEVER));
     idle.sees_the_end();
     silent.sees_the_end();
     assert!(!stopping.is_finished());
@@ -42,7 +41,7 @@ fn a_request_that_has_begun_to_arrive_is_finished_too() {
     site.serves_others();
 
     let server = site.take_server();
-    let stopping = thread::spawn(move || server.stop(LONG));
+    let stopping = thread::spawn(move || server.stop(NEVER));
     idle.sees_the_end();
     arriving.send("dy");
     assert_eq!(arriving.answer().body, "POST / body");

@@ -3,23 +3,22 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jarvis_secretsd::http::{self, Handler, Limits, Listener, Peer, Server, Stats, Tls};
 use rouille::{Request, Response};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
-/// How long a test waits for what has to happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::patience::{self, NEVER, PATIENCE};
 
 /// Waits until `condition` holds.
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited too long until {what}");
-        thread::sleep(Duration::from_millis(1));
-    }
+    patience::eventually(what, || condition().then_some(()));
+}
+
+/// Limits of a server for tests: nobody is cut off for being slow, for what a busy machine delays is no failure.
+pub fn limits() -> Limits {
+    Limits { max_body: 1000, request_timeout: NEVER, idle_timeout: NEVER, ..Limits::default() }
 }
 
 /// A gate that requests to `/hold` wait at.
@@ -126,13 +125,27 @@ impl Site {
         Self::listening(|listener| listener, change)
     }
 
+    /// One that finds a client with this request already there when it begins to serve: no limit of time can be over before
+    /// the request has come.
+    pub fn asked(request: &str, change: impl FnOnce(&mut Limits)) -> (Self, Client) {
+        let mut early = None;
+        let connect = |listener: Listener| {
+            let mut client = Client::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+            client.send(request);
+            early = Some(client);
+            listener
+        };
+        let site = Self::listening(connect, change);
+        (site, early.unwrap())
+    }
+
     /// One that speaks TLS.
     pub fn secure(tls: &Arc<Tls>, change: impl FnOnce(&mut Limits)) -> Self {
         Self::listening(|listener| listener.secure(tls.clone()), change)
     }
 
     fn listening(prepare: impl FnOnce(Listener) -> Listener, change: impl FnOnce(&mut Limits)) -> Self {
-        let mut limits = Limits { max_body: 1000, ..Limits::default() };
+        let mut limits = limits();
         change(&mut limits);
         let app = Arc::new(App::default());
         let listener = prepare(http::bind("127.0.0.1:0".parse().unwrap()).unwrap());
@@ -151,6 +164,13 @@ impl Site {
         bind(&socket, &SocketAddr::from((address, 0))).unwrap();
         connect(&socket, &self.addr).unwrap();
         Client::new(socket.into())
+    }
+
+    /// Waits until the server waits for so many clients. It begins to do so only after the answer has come, and whom it does
+    /// not wait for need not make room.
+    pub fn await_waiting(&self, count: usize) {
+        let server = self.server.as_ref().unwrap();
+        eventually("the server waits for them", || server.waiting() == count);
     }
 
     /// Takes the server out, to be stopped by the test itself.
@@ -214,6 +234,16 @@ impl Client {
         self.answer()
     }
 
+    /// Whether it is answered, and the connection does not end before.
+    pub fn is_served(&mut self) -> bool {
+        self.send("GET /other HTTP/1.1\r\nHost: h\r\n\r\n");
+        let answers = !self.unread.is_empty() || self.read();
+        if answers {
+            assert_eq!(self.answer().body, "GET /other ");
+        }
+        answers
+    }
+
     /// The next answer, with its body.
     pub fn answer(&mut self) -> Answer {
         let mut answer = self.answer_to_head();
@@ -245,11 +275,13 @@ impl Client {
     /// Sends `piece` again and again, slowly, until the server answers.
     pub fn drip(&mut self, piece: &[u8]) -> Answer {
         self.stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        while self.stream.peek(&mut [0]).is_err() {
-            assert!(Instant::now() < deadline, "the server waits for ever");
-            self.send(piece);
-        }
+        eventually("the server has enough of it", || {
+            let is_answered = self.stream.peek(&mut [0]).is_ok();
+            if !is_answered {
+                self.send(piece);
+            }
+            is_answered
+        });
         self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
         self.answer()
     }

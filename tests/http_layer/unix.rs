@@ -7,11 +7,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use jarvis_secretsd::http::{Endpoint, Limits, Listener, Server, UnixSocket};
 
-use crate::support::{App, Client};
+use crate::patience::PATIENCE;
+use crate::support::{App, Client, limits};
 
 fn directory(test: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("jarvis-unix-{}-{test}", std::process::id()));
@@ -46,7 +46,7 @@ fn ask(path: &Path, target: &str) -> String {
 #[test]
 fn one_server_answers_at_both_sockets_and_knows_who_is_at_the_other_end() {
     let path = directory("both").join("sock");
-    let (app, server) = serve(&path, Limits::default());
+    let (app, server) = serve(&path, limits());
     let answer = ask(&path, "/here");
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("GET /here "), "{answer}");
     let me = format!("unix:uid={},pid={}", rustix::process::geteuid().as_raw(), std::process::id());
@@ -56,30 +56,30 @@ fn one_server_answers_at_both_sockets_and_knows_who_is_at_the_other_end() {
     assert_eq!(Client::new(tcp).get("/there").body, "GET /there ");
     assert_eq!(app.peers().last().unwrap(), &from);
     assert_eq!(server.stats().accepted(), 2);
-    assert_eq!(server.stop(Duration::from_secs(1)), 0);
+    assert_eq!(server.stop(PATIENCE), 0);
 }
 
 #[test]
 fn a_connection_over_the_limit_is_turned_away_at_either_socket() {
     let path = directory("limit").join("sock");
-    let (app, server) = serve(&path, Limits { max_connections: 1, ..Limits::default() });
+    let (app, server) = serve(&path, Limits { max_connections: 1, ..limits() });
     let mut held = Client::new(std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap());
     held.send("GET /hold HTTP/1.1\r\nHost: h\r\n\r\n");
     app.gate.await_arrivals(1);
     assert!(ask(&path, "/more").starts_with("HTTP/1.1 503 "));
     app.gate.open();
     assert_eq!(held.answer().status, 200);
-    server.stop(Duration::from_secs(1));
+    server.stop(PATIENCE);
 }
 
 #[test]
 fn the_file_has_its_mode_and_goes_with_the_server() {
     let path = directory("goes").join("sock");
-    let (_, server) = serve(&path, Limits::default());
+    let (_, server) = serve(&path, limits());
     let meta = fs::symlink_metadata(&path).unwrap();
     assert!(meta.file_type().is_socket());
     assert_eq!(meta.mode() & 0o7777, 0o600);
-    server.stop(Duration::from_secs(1));
+    server.stop(PATIENCE);
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
 }
 
