@@ -19,14 +19,15 @@ use crate::site::{AUDIT, MASTER_KEY, NOBODY, SIGNING_KEY, Site, VAULT, eventuall
 /// The fields `names` of every thread of the process, as `/proc` tells them.
 fn of_threads(pid: Pid, names: &[&str]) -> Vec<Vec<String>> {
     let field = |status: &str, name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        Some(line.split_whitespace().collect::<Vec<_>>().join(" "))
     };
     eventually("main, accept and rotation are there", || {
         let tasks = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).unwrap();
-        let statuses = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("status")).unwrap());
+        // A thread that ends meanwhile has no status any more, or only a part of it.
+        let statuses = tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("status")).ok());
         let threads: Vec<Vec<String>> =
-            statuses.map(|status| names.iter().map(|name| field(&status, name)).collect()).collect();
+            statuses.filter_map(|status| names.iter().map(|name| field(&status, name)).collect()).collect();
         (threads.len() >= 3).then_some(threads)
     })
 }
