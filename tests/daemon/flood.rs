@@ -22,18 +22,22 @@ struct Flooded {
 
 impl Flooded {
     fn new() -> Self {
-        Self::on(Site::new())
+        let site = Site::new();
+        let daemon = site.start();
+        let mut other = daemon.client("admin");
+        // Large, so that a socket's buffers hold only a few of its kind.
+        other.store("large", &"v".repeat(60_000));
+        other.store("small", "served");
+        Self { site, addr: daemon.addr(), daemon, other }
     }
 
-    fn on(site: Site) -> Self {
+    /// The same daemon, started again with a request limit of a second.
+    fn hurried() -> Self {
+        let Self { site, daemon, .. } = Self::new();
+        daemon.stop();
+        site.edit("config.toml", "request_timeout_secs = 3600", "request_timeout_secs = 1");
         let daemon = site.start();
-        let (addr, mut other) = (daemon.addr(), daemon.client("admin"));
-        // Large, so that a socket's buffers hold only a few of its kind.
-        let secret = json!({ "name": "large", "value": "v".repeat(60_000) }).to_string();
-        assert_eq!(other.post("/secret", &secret).status, 200);
-        let secret = json!({ "name": "small", "value": "served" }).to_string();
-        assert_eq!(other.post("/secret", &secret).status, 200);
-        Self { site, daemon, addr, other }
+        Self { site, addr: daemon.addr(), other: daemon.client("admin"), daemon }
     }
 
     /// The other client goes on to be served, and a new one is too.
@@ -115,16 +119,16 @@ fn a_thousand_connections_that_close_at_once_leave_nothing_behind() {
 
 #[test]
 fn a_client_that_never_reads_its_answers_is_given_up() {
-    let site = Site::new();
-    site.edit("config.toml", "request_timeout_secs = 3600", "request_timeout_secs = 1");
-    let mut flooded = Flooded::on(site);
+    let mut flooded = Flooded::hurried();
     let request = "GET /secret/large HTTP/1.1\r\nHost: localhost\r\nX-Jarvis-Client: admin\r\n\r\n";
     let mut deaf = TcpStream::connect(flooded.addr).unwrap();
     deaf.set_write_timeout(Some(Duration::from_millis(50))).unwrap();
+    let requests = request.repeat(100).into_bytes();
+    let mut sent = 0;
     // Until the buffers of both directions are full, and then until the daemon has enough of it.
     let why = loop {
-        match deaf.write_all(&request.repeat(100).into_bytes()) {
-            Ok(()) => {}
+        match deaf.write(&requests[sent..]) {
+            Ok(count) => sent = (sent + count) % requests.len(),
             Err(why) if why.kind() == io::ErrorKind::WouldBlock => flooded.serves_others(),
             Err(why) => break why,
         }
