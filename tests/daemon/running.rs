@@ -61,6 +61,17 @@ impl Daemon {
         Client::named(name, self.addr())
     }
 
+    /// Connects as the client of this name where all places may be taken: again and again until one is free. The daemon goes
+    /// on with a connection for a moment after its answer, and during that it need not make room.
+    pub fn let_in(&self, name: &str) -> Client {
+        eventually("there is room", || {
+            let mut client = self.client(name);
+            let answer = client.try_ask("GET", "/healthz", &[], b"").ok()?;
+            assert!(matches!(answer.status, 200 | 503), "{}", answer.body);
+            (answer.status == 200).then_some(client)
+        })
+    }
+
     /// Connects as `admin`, again and again until no other connection is left.
     pub fn only_client(&self) -> Client {
         eventually("all other connections have ended", || {

@@ -1,6 +1,7 @@
 //! `GET /secret/{name}?wait=…`: an answer when the value changes.
 
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use jarvis_secretsd::access::Token;
 use rustix::process::Signal;
@@ -103,13 +104,15 @@ fn when_the_time_is_over_nothing_was_modified_and_no_answer_counts_as_slow() {
     let daemon = Daemon::start();
     let kid = daemon.client("admin").store("db_main", "v");
     let mut reader = daemon.client("reader");
+    let asked = Instant::now();
     let answer = ask(&mut reader, "?wait=2s", &kid);
+    let took = asked.elapsed().as_secs_f64();
     assert_eq!((answer.status, answer.header("ETag"), answer.body.as_str()), (304, Some(&*format!("\"{kid}\"")), ""));
     assert_eq!(audited(&daemon, &answer), line(["get_secret", "reader", "success", "not modified"]));
     let page = reader.get("/metrics").body;
     let sum = "jarvis_secretsd_http_request_duration_seconds_sum{route=\"/secret/{name}\"} ";
     let seconds: f64 = page.lines().find_map(|line| line.strip_prefix(sum)).unwrap().parse().unwrap();
-    assert!(seconds < 2.0, "the time asleep is no time that an answer took to make: {seconds}");
+    assert!(seconds <= took - 2.0, "the time asleep is no time that an answer took to make: {seconds} of {took}");
     // The connection is good for more.
     assert_eq!(reader.value("db_main"), "v");
 }
@@ -194,11 +197,11 @@ fn who_waits_makes_no_room_for_others_who_come() {
     await_asleep(&daemon, 1);
     // Each of these takes the place of one that is idle.
     let crowd = [(); 12].map(|()| {
-        let mut client = daemon.client("reader");
+        let mut client = daemon.let_in("reader");
         assert_eq!(client.value("db_main"), "v");
         client
     });
-    let kid = daemon.client("admin").store("db_main", "new");
+    let kid = daemon.let_in("admin").store("db_main", "new");
     assert_eq!(waiter.join().unwrap().text("kid"), kid);
     drop(crowd);
 }
