@@ -84,12 +84,17 @@ impl Crowd {
         Self { stop, progress, thread }
     }
 
-    /// Waits until it has made that many connections and got an answer.
+    /// Waits until it has made that many connections and was served.
     pub fn await_connections(&self, count: usize) {
-        let Progress { connected, answered } = &*self.progress;
+        let Progress { connected, served, .. } = &*self.progress;
         eventually("the crowd is there", || {
-            (connected.load(Ordering::Relaxed) >= count && answered.load(Ordering::Relaxed) > 0).then_some(())
+            (connected.load(Ordering::Relaxed) >= count && served.load(Ordering::Relaxed) > 0).then_some(())
         });
+    }
+
+    /// Waits until the daemon has ended one of its connections.
+    pub fn await_end(&self) {
+        eventually("somebody has to go", || (self.progress.ended.load(Ordering::Relaxed) > 0).then_some(()));
     }
 
     /// Ends all its connections.
@@ -102,7 +107,9 @@ impl Crowd {
 #[derive(Default)]
 struct Progress {
     connected: AtomicUsize,
-    answered: AtomicUsize,
+    ended: AtomicUsize,
+    /// Answers with status 200.
+    served: AtomicUsize,
 }
 
 /// What members send.
@@ -255,6 +262,7 @@ impl Crowding {
         member.stream = None;
         member.left = Some(Instant::now());
         self.tally.ended += 1;
+        self.progress.ended.fetch_add(1, Ordering::Relaxed);
     }
 
     fn listen(&mut self, index: usize) {
@@ -273,7 +281,7 @@ impl Crowding {
         while let Some((status, length)) = answer(&member.unread) {
             member.unread.drain(..length);
             member.answered += 1;
-            self.progress.answered.fetch_add(1, Ordering::Relaxed);
+            self.progress.served.fetch_add(usize::from(status == 200), Ordering::Relaxed);
             *self.tally.answers.entry(status).or_default() += 1;
         }
         if has_ended {

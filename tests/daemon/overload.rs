@@ -62,7 +62,7 @@ fn under_overload_who_is_let_in_is_served_in_bounded_memory_and_all_is_as_before
     let few = Crowd::gather(others, addr, &[(Habit::Asks, 16)], 1_000_000);
     few.await_connections(16);
     thread::sleep(lasting / 10);
-    let sustained = (few.disperse().answers[&200] as f64 / begun.elapsed().as_secs_f64()) as u64;
+    let sustained = (few.disperse().answers[&200] as f64 / begun.elapsed().as_secs_f64()).ceil() as u64;
 
     let ways = [Way::Tcp(addr), Way::Tcp(addr), Way::Unix(daemon.site.path("sock"))];
     let alone = during(lasting / 10, Visitors::send("alone", &ways), Visitors::recall);
@@ -84,6 +84,7 @@ fn under_overload_who_is_let_in_is_served_in_bounded_memory_and_all_is_as_before
     let visitors = Visitors::send("amid", &ways);
     let crowd = Crowd::gather(others, addr, &habits, TIMES * sustained);
     crowd.await_connections(count);
+    crowd.await_end();
     let amid = during(lasting, visitors, Visitors::recall);
     let threads = figure(pid, "Threads");
     let tally = crowd.disperse();
