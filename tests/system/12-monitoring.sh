@@ -75,9 +75,9 @@ panels_have_data() {
     done <"$DIR/expressions"
 }
 lacking=''
-for ((tries = 0; ; tries++)); do
-    ! panels_have_data || break
-    [ "$tries" -lt 30 ] || fail "no data, or nothing but zero: $lacking"
+deadline=$((SECONDS + PATIENCE))
+until panels_have_data; do
+    [ "$SECONDS" -lt "$deadline" ] || fail "no data, or nothing but zero: $lacking"
     sleep 0.3
 done
 echo "$(wc -l <"$DIR/expressions") expressions of the dashboard find their data"

@@ -121,11 +121,7 @@ for call in "${CALLS[@]}"; do
         start_daemon
         strace -f -qq -o /dev/null -e "inject=$call:signal=KILL:when=$n" -p "$PID" 2>"$DIR/strace" &
         tracer=$!
-        for ((tries = 0; tries < 100; tries++)); do
-            ! is_traced || break
-            sleep 0.1
-        done
-        is_traced || fail "strace does not trace the daemon: $(cat "$DIR/strace")"
+        await "strace has the daemon" is_traced
         status=0
         jarvis rekey --addr "$URL" --client admin >"$DIR/killed" 2>&1 || status=$?
         if [ "$status" = 0 ]; then

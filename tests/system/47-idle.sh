@@ -24,12 +24,12 @@ switches() {
     done
 }
 
-# is_still: nothing has run for a moment.
+# is_still: nothing has run for a moment, and nothing waits for a processor.
 is_still() {
     local before
     before=$(switches)
     sleep 0.2
-    [ "$(switches)" = "$before" ]
+    [ "$(switches)" = "$before" ] && ! grep -q '^State:\s*R' "/proc/$PID/task"/*/status
 }
 
 # The binary that is shipped. One that is linked dynamically has the C library's pages besides, which others share.

@@ -37,9 +37,9 @@ as db 200 GET /secret/postgres_password
 rotated=$(jq -r .value "$DIR/answer")
 [ "$rotated" != "$(tail -n 1 "$DIR/said" | jq -r .value)" ] || fail "it was not rotated"
 
-# stop: SIGTERM, and after a second SIGKILL. It must not come to that.
+# stop: SIGTERM, and if the daemon does not heed it, SIGKILL. It must not come to that.
 stop() {
-    podman stop --time 1 jarvis-secretsd >"$DIR/said" 2>"$DIR/noise"
+    podman stop --time "$PATIENCE" jarvis-secretsd >"$DIR/said" 2>"$DIR/noise"
     [ "$(inspected .State.ExitCode)" = 0 ] || fail "the daemon ended with status $(inspected .State.ExitCode)"
     podman rm jarvis-secretsd >"$DIR/said" 2>"$DIR/noise"
 }
@@ -48,7 +48,7 @@ paste 3
 await "it is healthy" healthy
 as db 200 GET /secret/postgres_password
 [ "$(jq -r .value "$DIR/answer")" = "$rotated" ] || fail "the volume has not kept it: $(cat "$DIR/answer")"
-echo "stopped within a second and started anew, it keeps what was stored"
+echo "stopped by SIGTERM and started anew, it keeps what was stored"
 
 docker exec jarvis-secretsd /jarvis-secretsd backup --output - >secrets.tar 2>"$DIR/noise"
 as admin 200 DELETE /secret/postgres_password

@@ -184,13 +184,11 @@ is_ready() { [ "$(probe readinessProbe)" = 200 ]; }
 has_ended() { [ "$(podman inspect --format '{{.State.Status}}' "$container")" = exited ]; }
 # await WHAT COMMAND: until the command succeeds.
 await() {
-    local tries
-    for ((tries = 0; tries < 600; tries++)); do
-        ! "$2" || return 0
+    local deadline=$((SECONDS + PATIENCE))
+    until "$2"; do
+        [ "$SECONDS" -lt "$deadline" ] || { log || true; fail "waited too long until the pod $1"; }
         sleep 0.1
     done
-    log || true
-    fail "waited too long until the pod $1"
 }
 # ask STATUS CLIENT METHOD PATH [BODY]: with the client's token.
 ask() { CURL=(curl -H "Authorization: Bearer $(token "$2")") && expect "$@"; }

@@ -37,7 +37,7 @@ running() { run 'pgrep -x jarvis-secretsd'; }
 # answers CLIENT STATUS: what it gets for the password. The answer is then in $DIR/answer.
 answers() {
     local status
-    run "$TOKEN_OF; curl -s --max-time 5 -w '\n%{http_code}' -H 'X-Jarvis-Client: $1' \
+    run "$TOKEN_OF; curl -s --max-time 60 -w '\n%{http_code}' -H 'X-Jarvis-Client: $1' \
         -H \"Authorization: Bearer \$(token $1)\" http://127.0.0.1:8081/secret/postgres_password" >"$DIR/answer" || return 1
     status=$(tail -n 1 "$DIR/answer")
     [ "$status" = "$2" ]

@@ -102,17 +102,11 @@ before=$(serial)
 (cd "$DIR" && certificate new ca /CN=localhost serverAuth DNS:localhost,IP:127.0.0.1)
 mv "$DIR/new.pem" "$DIR/tls.pem"
 kill -HUP "$PID"
-for ((tries = 0; tries < 100; tries++)); do
-    ! grep -q 'TLS certificate not reloaded' "$DIR/log" || break
-    sleep 0.1
-done
-[ "$tries" -lt 100 ] && [ "$(serial)" = "$before" ] || fail "half a pair is used"
+await "half a pair is refused" grep -q 'TLS certificate not reloaded' "$DIR/log"
+[ "$(serial)" = "$before" ] || fail "half a pair is used"
 mv "$DIR/new.key" "$DIR/tls.key"
-for ((tries = 0; tries < 100; tries++)); do
-    [ "$(serial)" = "$before" ] || break
-    sleep 0.1
-done
-[ "$tries" -lt 100 ] || fail "the new pair is not used"
+is_exchanged() { [ "$(serial)" != "$before" ]; }
+await "the new pair is used" is_exchanged
 stop_daemon
 
 # Behind nginx, which verifies the certificates, with the daemon on plain HTTP.
@@ -145,11 +139,11 @@ trap 'kill "$NGINX" 2>/dev/null || true; clean_up' EXIT
 through() {
     curl -sS --cacert "$DIR/ca.pem" -o "$DIR/answer" -w '%{http_code}' "$@" "https://localhost:$front/secret/jwt_signing_key"
 }
-for ((tries = 0; tries < 100; tries++)); do
-    ! through >/dev/null 2>&1 || break
+listens() {
     kill -0 "$NGINX" || fail "nginx does not start: $(cat "$DIR/nginx/error.log")"
-    sleep 0.1
-done
+    through >/dev/null 2>&1
+}
+await "nginx listens" listens
 as_backend=(--cert "$DIR/backend.pem" --key "$DIR/backend.key")
 [ "$(through "${as_backend[@]}")" = 200 ] && [ "$(jq -r .value "$DIR/answer")" = over-tls ] ||
     fail "through nginx: $(cat "$DIR/answer" "$DIR/nginx/error.log")"

@@ -40,7 +40,8 @@ echo "a kernel without Landlock is told of"
 sed -i 's/^\[server\]/&\nmax_connections = 1/' "$DIR/config.toml"
 started_with strace -D -f -qq -o /dev/null -e inject=fdatasync:delay_enter=200000
 start_daemon
-for ((tries = 0; tries < 300; tries++)); do
+deadline=$((SECONDS + PATIENCE))
+while [ "$SECONDS" -lt "$deadline" ]; do
     kill -0 "${store:-none}" 2>/dev/null || {
         curl -s -o /dev/null -H 'X-Jarvis-Client: admin' -d '{"name":"a","generate":true}' "$URL/secret" &
         store=$!

@@ -10,6 +10,8 @@ if [ -z "${BINARY:-}" ]; then
     BINARY=${CARGO_TARGET_DIR:-target}/release/jarvis-secretsd
 fi
 DIR='' PID='' URL=''
+# How many seconds are enough for what has to happen, on a machine that is slow and busy with other things.
+PATIENCE=300
 # How the daemon is asked, where its configuration makes a difference.
 SCHEME=http CURL=(curl)
 
@@ -20,15 +22,14 @@ fail() {
     exit 1
 }
 
-# await WHAT COMMAND...: until the command succeeds; for a minute or so.
+# await WHAT COMMAND...: until the command succeeds.
 await() {
-    local what=$1 tries
+    local what=$1 deadline=$((SECONDS + PATIENCE))
     shift
-    for ((tries = 0; tries < 600; tries++)); do
-        ! "$@" || return 0
+    until "$@"; do
+        [ "$SECONDS" -lt "$deadline" ] || fail "waited too long until $what"
         sleep 0.1
     done
-    fail "waited too long until $what"
 }
 
 # resident_kib PID: what a process holds in RAM.
@@ -76,6 +77,12 @@ is_healthy() {
     [ -n "$URL" ] && "${CURL[@]}" -fs -o "$DIR/answer" "$URL/healthz"
 }
 
+# has_started: the same, of a daemon that must not end.
+has_started() {
+    kill -0 "$PID" 2>/dev/null || fail "the daemon did not start"
+    is_healthy
+}
+
 # start_daemon: starts it, on the state that is there or on a new one, and waits until it is healthy. Sets PID and URL. What it
 # logs is in $DIR/log, and what those before it have logged in $DIR/logs.
 # The configuration says where it listens; what the kernel chose of that, the log says.
@@ -85,13 +92,7 @@ start_daemon() {
     : >"$DIR/log"
     RUST_LOG=info "$BINARY" --config "$DIR/config.toml" 2>"$DIR/log" &
     PID=$!
-    local tries
-    for ((tries = 0; tries < 100; tries++)); do
-        kill -0 "$PID" 2>/dev/null || fail "the daemon did not start"
-        ! is_healthy || return 0
-        sleep 0.1
-    done
-    fail "the daemon is not healthy after 10 seconds"
+    await "the daemon is healthy" has_started
 }
 
 # stop_daemon: stops it as an operator does; it must end with status 0.

@@ -33,7 +33,7 @@ def fetch():
     if pathlib.Path(pause).exists():
         return None
     try:
-        with opener.open(request, timeout=10) as answer:
+        with opener.open(request, timeout=60) as answer:
             return json.load(answer)
     except OSError:
         return None
