@@ -4,6 +4,8 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 # A clone of the RustSec advisory database for `make audit`; empty: cargo-audit fetches its own.
 ADVISORY_DB ?=
+# How often `make test-under-load` runs the tests beside busy loops of each priority.
+TIMES ?= 10
 # How long `make fuzz` spends on each target.
 SECONDS ?= 60
 
@@ -31,7 +33,7 @@ APPLIERS := file nginx postgres redis
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: run build static test test-system deps bench bench-deps dashboard-picture fuzz audit lint fmt install clean help
+.PHONY: run build static test test-under-load test-system deps bench bench-deps dashboard-picture fuzz audit lint fmt install clean help
 
 run: ## Build the daemon and start it on 127.0.0.1:8081, with its state in ./state
 	$(CARGO) run --release --locked -- --config etc/dev.toml
@@ -62,6 +64,9 @@ static: ## Build the static binary, which needs nothing else of the system, with
 
 test: ## Run the tests; needs cargo and nothing else
 	$(CARGO) test --locked
+
+test-under-load: ## Run the tests TIMES=10 times beside busy loops of each priority, and say which fail; takes hours
+	TIMES=$(TIMES) tests/under-load.sh
 
 test-system: build ## Run the tests that need other programs; says which are missing
 	BINARY=$(abspath $(BINARY)) tests/system/run
