@@ -1,4 +1,4 @@
-//! The archive: which entries it has, where they stand, and that they are what the manifest says.
+//! A backup that is read: its entries are those of a backup, and are what the manifest says.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{AUDIT, Digest, FORMAT, MANIFEST, Manifest, POLICY, PUBLIC_KEY, SIGNING_KEY, VAULT, VERSION};
+use super::layout::{Section, sections};
+use super::{Digest, FORMAT, MANIFEST, Manifest, VERSION};
 use crate::audit;
 use crate::failure::{Failure, printable};
-
-/// No manifest, key or policy is larger.
-pub(super) const LARGEST_TEXT: u64 = 1 << 20;
 
 /// A backup that was opened, whose files are what its manifest says. Nothing was decrypted yet.
 pub struct Archive {
@@ -22,13 +20,6 @@ pub struct Archive {
     /// What it says of itself.
     pub manifest: Manifest,
     pub(super) manifest_text: Vec<u8>,
-}
-
-/// Where an entry's content stands in the file.
-struct Section {
-    name: String,
-    start: u64,
-    bytes: u64,
 }
 
 impl Archive {
@@ -44,10 +35,6 @@ impl Archive {
         }
         let sections =
             sections(&file).map_err(|why| fail(&format_args!("is not a backup, or not a whole one: {why}")))?;
-        let names: Vec<&str> = sections.iter().map(|section| section.name.as_str()).collect();
-        if names != [MANIFEST, SIGNING_KEY, PUBLIC_KEY, POLICY, VAULT, AUDIT] {
-            return Err(fail(&format_args!("is not a backup: it has the entries {}", printable(&names.join(", ")))));
-        }
         let manifest_text = text(&file, &sections[0]).map_err(|why| fail(&why))?;
         let manifest: Manifest = serde_json::from_slice(&manifest_text)
             .map_err(|why| fail(&format_args!("{MANIFEST}: {}", printable(&why.to_string()))))?;
@@ -63,7 +50,7 @@ impl Archive {
     /// Whether the files that were digested are there as they were.
     fn compare_digests(&self) -> Result<(), Failure> {
         for (section, expected) in self.sections[2..].iter().zip(&self.manifest.files) {
-            let found = digest(&section.name, self.reader(&section.name)).map_err(|why| self.fail(&why))?;
+            let found = digest(section.name, self.reader(section.name)).map_err(|why| self.fail(&why))?;
             if found != *expected {
                 return Err(self.fail(&format_args!("{} was changed: it is not what the manifest says", section.name)));
             }
@@ -94,31 +81,13 @@ impl Archive {
         At { file: &self.file, position: start, left: bytes }
     }
 
-    /// The content of a short entry.
+    /// The content of an entry that is a text, and so short.
     pub(super) fn text(&self, name: &str) -> Result<Vec<u8>, Failure> {
         text(&self.file, self.section(name)).map_err(|why| self.fail(&why))
     }
 }
 
-fn sections(file: &File) -> io::Result<Vec<Section>> {
-    let mut sections = Vec::new();
-    for entry in tar::Archive::new(file).entries_with_seek()?.take(7) {
-        let entry = entry?;
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        sections.push(Section { name, start: entry.raw_file_position(), bytes: entry.size() });
-    }
-    let length = file.metadata()?.len();
-    // Seeking over a content does not tell whether it is there.
-    match sections.iter().find(|section| section.start.checked_add(section.bytes).is_none_or(|end| end > length)) {
-        Some(cut) => Err(io::Error::other(format!("it ends within {}", printable(&cut.name)))),
-        None => Ok(sections),
-    }
-}
-
 fn text(file: &File, section: &Section) -> io::Result<Vec<u8>> {
-    if section.bytes > LARGEST_TEXT {
-        return Err(io::Error::other(format!("{} has {} bytes, too many", section.name, section.bytes)));
-    }
     let mut text = vec![0; section.bytes as usize];
     file.read_exact_at(&mut text, section.start)?;
     Ok(text)
@@ -156,28 +125,4 @@ pub(super) fn digest(name: &str, mut content: impl Read) -> io::Result<Digest> {
         }
     }
     Ok(Digest { name: name.to_owned(), bytes, sha256: audit::hex(&hash.finalize()) })
-}
-
-/// An archive that is being written, entry by entry.
-pub struct Writer<'a> {
-    builder: tar::Builder<&'a File>,
-    mtime: u64,
-}
-
-impl<'a> Writer<'a> {
-    pub fn new(file: &'a File, mtime: u64) -> Self {
-        Self { builder: tar::Builder::new(file), mtime }
-    }
-
-    pub fn put(&mut self, name: &str, size: u64, content: impl Read) -> io::Result<()> {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(size);
-        header.set_mode(0o600);
-        header.set_mtime(self.mtime);
-        self.builder.append_data(&mut header, name, content)
-    }
-
-    pub fn finish(self) -> io::Result<()> {
-        self.builder.into_inner().map(|_| ())
-    }
 }

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use super::archive::{At, LARGEST_TEXT, Writer, digest};
+use super::archive::{At, digest};
+use super::layout::{LARGEST_TEXT, Writer};
 use super::{
     AUDIT, Archive, FORMAT, MANIFEST, Manifest, POLICY, PUBLIC_KEY, SIGNING_KEY, VAULT, VERSION, Verified, associated,
 };

@@ -7,6 +7,7 @@
 mod archive;
 mod compare;
 mod create;
+mod layout;
 mod restore;
 mod verify;
 

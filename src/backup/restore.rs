@@ -9,8 +9,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::archive::{LARGEST_TEXT, digest};
+use super::archive::digest;
 use super::compare::log_continues;
+use super::layout::LARGEST_TEXT;
 use super::{AUDIT, POLICY, PUBLIC_KEY, VAULT, Verified};
 use crate::audit::{self, Entry, Event, Outcome};
 use crate::clock::{Clock, Timestamp};
