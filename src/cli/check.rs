@@ -51,7 +51,10 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     tell(process::keep_private());
     if let Some(user) = user {
         match protection::give_up_root(&user, &config, &access) {
-            Ok(done) => tell(done),
+            Ok(done) => {
+                tell(done);
+                sockets::warnings(&config.server).for_each(|why| println!("warning: {why}"));
+            }
             Err(Exit { why, .. }) => println!("warning: {why}"),
         }
     }

@@ -53,10 +53,11 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     if let Protection::Missing(_) = private {
         private.log();
     }
-    let Sockets { api, credentials } = sockets::listen(&config.server, passed, user.as_ref())?;
+    let begun = sockets::begin(&config.server, passed)?;
     if let Some(user) = user {
         protection::give_up_root(&user, &config, &access)?.log();
     }
+    let Sockets { api, credentials } = begun.complete()?;
     process::lock_memory().log();
     let prepared = Prepared::new(api, &config, access, Clock::system(), arguments.has(&ACCEPT_ROLLBACK))?;
     let appliers = Appliers::start(Path::new("/proc/self/exe"), &config.rotation, &config.paths.vault_path)?;

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use crate::config::ServerConfig;
 use crate::failure::Failure;
+use crate::files;
 use crate::http::{Endpoint, Listener, UnixSocket};
-use crate::process::User;
 use crate::systemd::{CredentialSocket, Passed};
 
 /// Sockets that listen.
@@ -21,31 +21,47 @@ pub fn addresses(server: &ServerConfig, passed: &Passed) -> Vec<SocketAddr> {
     if passed.api.is_empty() { server.bind_addr.into_iter().collect() } else { passed.addresses() }
 }
 
-/// Binds all sockets that were not passed. The files of Unix sockets belong to `owner`, who is not yet the one who binds
-/// them.
-pub fn listen(server: &ServerConfig, passed: Passed, owner: Option<&User>) -> Result<Sockets, Failure> {
-    let owner = owner.map(User::ids);
-    let api = match passed.api {
-        passed if passed.is_empty() => bind(server, owner)?,
-        passed => {
-            log::info!("Using the sockets that were passed, and not bind_addr and unix_socket of the configuration");
-            passed
-        }
-    };
-    let credentials = match (passed.credentials, &server.credential_socket) {
-        (None, Some(path)) => Some(CredentialSocket::bind(path, owner)?),
-        (passed, _) => passed,
-    };
-    Ok(Sockets { api: Listener::at(api), credentials })
+/// Sockets of which those are bound, or were passed, that root may be needed for.
+pub struct Begun<'a> {
+    server: &'a ServerConfig,
+    passed_api: bool,
+    api: Vec<Endpoint>,
+    credentials: Option<CredentialSocket>,
 }
 
-fn bind(server: &ServerConfig, owner: Option<(u32, u32)>) -> Result<Vec<Endpoint>, Failure> {
-    let mut endpoints = Vec::new();
-    if let Some(addr) = server.bind_addr {
-        endpoints.push(Endpoint::bind(addr).map_err(|why| Failure::new(addr, why))?);
+/// Binds the TCP socket, unless sockets were passed.
+pub fn begin(server: &ServerConfig, passed: Passed) -> Result<Begun<'_>, Failure> {
+    let Passed { mut api, credentials } = passed;
+    let passed_api = !api.is_empty();
+    if passed_api {
+        log::info!("Using the sockets that were passed, and not bind_addr and unix_socket of the configuration");
+    } else if let Some(addr) = server.bind_addr {
+        api.push(Endpoint::bind(addr).map_err(|why| Failure::new(addr, why))?);
     }
-    if let Some(path) = &server.unix_socket {
-        endpoints.push(Endpoint::unix(UnixSocket::bind(path, server.unix_socket_mode, owner)?));
+    Ok(Begun { server, passed_api, api, credentials })
+}
+
+impl Begun<'_> {
+    /// Binds the Unix sockets that were not passed.
+    ///
+    /// That is for the daemon's own user. Their directories are that user's, who could put something else in the place of
+    /// what root is just making there, and so have root change a file of its own.
+    pub fn complete(self) -> Result<Sockets, Failure> {
+        let Self { server, passed_api, mut api, credentials } = self;
+        if let (Some(path), false) = (&server.unix_socket, passed_api) {
+            api.push(Endpoint::unix(UnixSocket::bind(path, server.unix_socket_mode)?));
+        }
+        let credentials = match (credentials, &server.credential_socket) {
+            (None, Some(path)) => Some(CredentialSocket::bind(path)?),
+            (passed, _) => passed,
+        };
+        Ok(Sockets { api: Listener::at(api), credentials })
     }
-    Ok(endpoints)
+}
+
+/// Why the daemon, whose user this process runs as by now, could not make its Unix sockets in the directories that are there.
+/// Those that are not may be made by the service manager.
+pub fn warnings(server: &ServerConfig) -> impl Iterator<Item = Failure> {
+    let paths = [&server.unix_socket, &server.credential_socket].into_iter().flatten();
+    paths.filter(|path| files::parent(path).exists()).filter_map(|path| UnixSocket::check_directory(path).err())
 }

@@ -13,7 +13,7 @@ use super::socket::Socket;
 use super::{Peer, UnixSocket};
 
 /// How many connections may wait to be accepted; the system has a limit of its own (`net.core.somaxconn`).
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// A socket that listens. It never makes the one who accepts wait.
 #[derive(Debug)]

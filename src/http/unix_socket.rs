@@ -1,18 +1,27 @@
 //! A Unix socket that listens, and the file by which it is found: made with the right mode, and taken away with the socket.
+//!
+//! A path is only a name: whoever can write to its directory can put something else there between two calls. So the file is
+//! made as it is to be, and what is at a path is never changed, only removed or renamed.
 
 use std::fmt;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
+use rustix::fs::{Access, Mode, access, fchmod};
 use rustix::net::sockopt::socket_peercred;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+use rustix::process::{getgid, getuid, umask};
 
+use super::endpoint::BACKLOG;
 use super::{Address, Peer};
 use crate::failure::Failure;
 use crate::files;
+use crate::sync::lock;
 
 /// The longest path of a socket, by the size of `sun_path` (unix(7)), less what its first name is longer.
 pub const MAX_PATH: usize = 107 - NEW.len();
@@ -30,30 +39,45 @@ pub struct UnixSocket {
 }
 
 impl UnixSocket {
-    /// Makes a socket at `path` that listens, whose file has the mode `mode` and the owner `owner` (uid and gid; the
-    /// process's own if there is none).
+    /// Makes a socket at `path` that listens, whose file has the mode `mode` and is the process's own.
     ///
-    /// Nobody sees it with another mode or owner, as it is made beside its place, for nobody else, and put there when it
-    /// is ready. A socket that nobody listens at any more, as a crash leaves one, is replaced. Its file goes with it.
+    /// The file is never there with another mode. It is made beside its place and put there when the socket listens, so
+    /// that nobody who connects is refused. A socket that nobody listens at any more, as a crash leaves one, is replaced. Its
+    /// file goes with it.
     ///
     /// # Errors
     /// If somebody listens at `path`, or what is there is no socket (it is left as it is), or the system refuses.
-    pub fn bind(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<Self, Failure> {
+    pub fn bind(path: &Path, mode: u32) -> Result<Self, Failure> {
         let fail = |why: &dyn fmt::Display| Failure::new(path.display(), why);
+        Self::check_directory(path)?;
         let absolute = std::path::absolute(path).map_err(|why| fail(&why))?;
         refuse_used(&absolute).map_err(|why| fail(&why))?;
         let fresh = files::sibling(&absolute, NEW);
         refuse_used(&fresh).map_err(|why| Failure::new(fresh.display(), why))?;
-        let socket = make(&fresh, &absolute, mode, owner).map_err(|why| match why.kind() {
-            ErrorKind::NotFound => fail(&format_args!(
-                "its directory does not exist; make it, with rights for those who may connect (systemd: \
-                 RuntimeDirectory=)"
-            )),
-            _ => fail(&why),
-        })?;
+        let socket = make(&fresh, &absolute, Mode::from_raw_mode(mode)).map_err(|why| fail(&why))?;
         let file = SocketFile::at(&absolute).map_err(|why| fail(&why))?;
-        socket.set_nonblocking(true).map_err(|why| fail(&why))?;
         Ok(Self { socket, path: absolute, _file: Some(file) })
+    }
+
+    /// Whether this process may make a socket at `path`, as far as its directory tells.
+    ///
+    /// # Errors
+    /// Says what to do.
+    pub fn check_directory(path: &Path) -> Result<(), Failure> {
+        let fail = |why: &dyn fmt::Display| Err(Failure::new(path.display(), why));
+        match access(files::parent(path), Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from) {
+            Ok(()) => Ok(()),
+            Err(why) if why.kind() == ErrorKind::NotFound => fail(
+                &"its directory does not exist; make it, with rights for those who may connect (systemd: RuntimeDirectory=)",
+            ),
+            Err(why) => {
+                let (uid, gid) = (getuid(), getgid());
+                fail(&format_args!(
+                    "user {uid} cannot make a socket in its directory: {why}; give the socket a directory that belongs to \
+                     that user, as root: install -d -o {uid} -g {gid} DIRECTORY (systemd: RuntimeDirectory=)"
+                ))
+            }
+        }
     }
 
     /// One that listens already. Its file, if it has one, stays.
@@ -134,20 +158,32 @@ fn refuse_used(path: &Path) -> io::Result<()> {
     }
 }
 
-fn make(fresh: &Path, path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<UnixListener> {
-    let socket = UnixListener::bind(fresh)?;
-    let placed = (|| {
-        if let Some((uid, gid)) = owner {
-            std::os::unix::fs::lchown(fresh, Some(uid), Some(gid))?;
-        }
-        fs::set_permissions(fresh, Permissions::from_mode(mode))?;
-        fs::rename(fresh, path)
-    })();
+fn make(fresh: &Path, path: &Path, mode: Mode) -> io::Result<UnixListener> {
+    let socket = bind_with_mode(fresh, mode)?;
+    let placed = listen(&socket, BACKLOG).map_err(io::Error::from).and_then(|()| fs::rename(fresh, path));
     match placed {
-        Ok(()) => Ok(socket),
+        Ok(()) => Ok(socket.into()),
         Err(why) => {
             let _ = fs::remove_file(fresh);
             Err(why)
         }
     }
+}
+
+/// A socket at `path`, whose file has the mode `mode` from its first moment on.
+fn bind_with_mode(path: &Path, mode: Mode) -> io::Result<OwnedFd> {
+    /// The umask is the whole process's: only one thread at a time changes it.
+    static UMASK: Mutex<()> = Mutex::new(());
+    let address = SocketAddrUnix::new(path)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    // The file gets the mode of its socket, less the umask (unix(7)).
+    fchmod(&socket, mode)?;
+    let _alone = lock(&UMASK);
+    let usual = umask(Mode::RWXG | Mode::RWXO);
+    umask(usual - mode);
+    let bound = bind(&socket, &address);
+    umask(usual);
+    bound?;
+    Ok(socket)
 }

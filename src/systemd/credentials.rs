@@ -84,12 +84,12 @@ impl fmt::Display for Requester {
 }
 
 impl CredentialSocket {
-    /// Makes it at `path`, for `owner` (uid and gid).
+    /// Makes it at `path`.
     ///
     /// # Errors
     /// As [`UnixSocket::bind`].
-    pub fn bind(path: &Path, owner: Option<(u32, u32)>) -> Result<Self, Failure> {
-        UnixSocket::bind(path, MODE, owner).map(Self)
+    pub fn bind(path: &Path) -> Result<Self, Failure> {
+        UnixSocket::bind(path, MODE).map(Self)
     }
 
     /// Listens there.

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Resource, Signal, geteuid, getrlimit};
 use crate::client::Client;
 use crate::needs;
 use crate::running::Daemon;
-use crate::site::{AUDIT, MASTER_KEY, NOBODY, SIGNING_KEY, Site, VAULT, eventually};
+use crate::site::{AUDIT, MASTER_KEY, NOBODY, SIGNING_KEY, Site, VAULT, eventually, mode};
 
 /// The fields `names` of every thread of the process, as `/proc` tells them.
 fn of_threads(pid: Pid, names: &[&str]) -> Vec<Vec<String>> {
@@ -428,4 +428,76 @@ fn what_the_user_cannot_use_stops_the_start_with_the_command_that_helps() {
     let line = refused(78);
     assert!(line.contains("policy.toml: Permission denied"), "{line}");
     assert_eq!(fs::read_dir(directory).unwrap().count(), 0, "nothing is made");
+}
+
+/// Configures the API's and the credential socket, in the directory `run`, which is made.
+fn configure_sockets(site: &Site) {
+    let run = site.path("run");
+    fs::create_dir(&run).unwrap();
+    configure(site, &format!("unix_socket = {:?}\ncredential_socket = {:?}", run.join("sock"), run.join("cred")));
+}
+
+/// Whoever is the daemon's user could otherwise put a link in the place of what root is about to change.
+#[test]
+fn root_has_nothing_to_do_with_a_directory_in_which_the_daemons_user_makes_the_sockets() {
+    if !needs::to_be_root() || !needs::is_installed("strace") {
+        return;
+    }
+    let site = Site::new();
+    without_root(&site);
+    configure_sockets(&site);
+    chown(site.path("run"), Some(NOBODY), Some(NOBODY)).unwrap();
+    let (plain, trace) = (site.command("serve"), site.path("trace"));
+    let mut traced = Command::new("strace");
+    // The process is ours, and strace one beside it.
+    traced
+        .args(["-D", "-f", "-s", "400", "-e", "trace=%file,bind,fchmod,fchown,setresuid,exit_group", "-o"])
+        .arg(&trace);
+    traced.arg(plain.get_program()).args(plain.get_args()).env_remove("RUST_LOG");
+    let daemon = site.started(traced);
+    for (name, expected) in [("sock", 0o660), ("cred", 0o600)] {
+        let path = site.path("run").join(name);
+        assert_eq!((owner(&path), mode(&path)), ((NOBODY, NOBODY), expected), "{name}");
+    }
+    daemon.stop();
+    let trace = eventually("all is written down", || {
+        let text = fs::read_to_string(&trace).unwrap();
+        text.contains("+++ exited with 0 +++").then_some(text)
+    });
+    let (as_root, as_nobody) = trace.split_once(&format!("setresuid({NOBODY}, {NOBODY}, {NOBODY}) ")).unwrap();
+    let run = site.path("run").display().to_string();
+    let in_run: Vec<&str> = as_root.lines().filter(|line| line.contains(&run)).collect();
+    assert_eq!(in_run, [""; 0], "with the rights of root");
+    for name in ["sock", "cred"] {
+        assert!(as_nobody.contains(&format!("sun_path=\"{run}/{name}.new\"")), "{trace}");
+    }
+    // Of what lies elsewhere, root only reads.
+    let here = site.path("").display().to_string();
+    let changes =
+        ["chmod", "chown", "rename", "unlink", "mkdir", "link(", "linkat", "mknod", "O_WRONLY", "O_RDWR", "O_CREAT"];
+    let changing = |line: &&str| line.contains(&here) && changes.iter().any(|change| line.contains(change));
+    let changed: Vec<&str> = as_root.lines().filter(changing).filter(|line| !line.contains("readlink")).collect();
+    assert_eq!(changed, [""; 0], "with the rights of root");
+}
+
+#[test]
+fn a_socket_in_a_directory_that_the_daemons_user_may_not_write_to_stops_the_start_with_the_remedy() {
+    if !needs::to_be_root() {
+        return;
+    }
+    let site = Site::new();
+    without_root(&site);
+    configure_sockets(&site);
+    let told = format!(
+        "{}: user {NOBODY} cannot make a socket in its directory: Permission denied (os error 13); give the socket a \
+         directory that belongs to that user, as root: install -d -o {NOBODY} -g {NOBODY} DIRECTORY",
+        site.path("run/sock").display()
+    );
+    let mut daemon = Daemon::spawn(site.command("serve"), &site, "log");
+    assert_eq!(daemon.ended().code(), Some(1));
+    assert!(daemon.log().contains(&told), "{}", daemon.log());
+    assert_eq!(fs::read_dir(site.path("run")).unwrap().count(), 0);
+    let checked = site.command("check").output().unwrap();
+    let text = String::from_utf8(checked.stdout).unwrap();
+    assert!(text.contains(&format!("warning: {told}")), "{text}");
 }

@@ -21,7 +21,7 @@ fn directory(test: &str) -> PathBuf {
 }
 
 fn endpoint(path: &Path) -> Endpoint {
-    Endpoint::unix(UnixSocket::bind(path, 0o600, None).unwrap())
+    Endpoint::unix(UnixSocket::bind(path, 0o600).unwrap())
 }
 
 /// A server on a socket at `path` and on a TCP port.
@@ -75,10 +75,13 @@ fn a_connection_over_the_limit_is_turned_away_at_either_socket() {
 #[test]
 fn the_file_has_its_mode_and_goes_with_the_server() {
     let path = directory("goes").join("sock");
+    for mode in [0o600, 0o660, 0o666, 0o777, 0o000, 0o622] {
+        let _socket = UnixSocket::bind(&path, mode).unwrap();
+        let meta = fs::symlink_metadata(&path).unwrap();
+        assert!(meta.file_type().is_socket());
+        assert_eq!(meta.mode() & 0o7777, mode);
+    }
     let (_, server) = serve(&path, limits());
-    let meta = fs::symlink_metadata(&path).unwrap();
-    assert!(meta.file_type().is_socket());
-    assert_eq!(meta.mode() & 0o7777, 0o600);
     server.stop(PATIENCE);
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
 }
@@ -99,7 +102,7 @@ fn a_socket_that_a_crash_left_behind_is_replaced_and_one_in_use_is_not() {
     drop(UnixListener::bind(&path).unwrap());
     drop(UnixListener::bind(path.with_extension("new")).unwrap());
     let _live = endpoint(&path);
-    let refused = UnixSocket::bind(&path, 0o600, None).unwrap_err().to_string();
+    let refused = UnixSocket::bind(&path, 0o600).unwrap_err().to_string();
     assert!(refused.contains("somebody listens at this socket"), "{refused}");
     UnixStream::connect(&path).unwrap();
 }
@@ -110,10 +113,10 @@ fn what_is_no_socket_is_never_replaced() {
     fs::write(directory.join("secret"), "kept").unwrap();
     std::os::unix::fs::symlink(directory.join("secret"), directory.join("link")).unwrap();
     for name in ["secret", "link"] {
-        let refused = UnixSocket::bind(&directory.join(name), 0o600, None).unwrap_err().to_string();
+        let refused = UnixSocket::bind(&directory.join(name), 0o600).unwrap_err().to_string();
         assert!(refused.contains("is there already and is no socket"), "{refused}");
     }
     assert_eq!(fs::read(directory.join("link")).unwrap(), b"kept");
-    let refused = UnixSocket::bind(&directory.join("none/sock"), 0o600, None).unwrap_err().to_string();
+    let refused = UnixSocket::bind(&directory.join("none/sock"), 0o600).unwrap_err().to_string();
     assert!(refused.contains("its directory does not exist"), "{refused}");
 }
