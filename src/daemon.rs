@@ -74,7 +74,7 @@ impl Prepared {
         let started = Instant::now();
         let mut locks = DirectoryLocks::default();
         locks.take(&[vault_path, audit_path])?;
-        let tls = config.server.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
+        let tls = config.server.tls.as_ref().map(|settings| Tls::load(settings, &clock)).transpose()?.map(Arc::new);
         let looked = Looked::look(config, accept_rollback)?;
 
         // From here on the disk is changed.

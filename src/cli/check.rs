@@ -30,7 +30,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let config = load_config(config_path)?;
     println!("configuration {}: good", config_path.display());
     if let Some(tls) = &config.server.tls {
-        Tls::load(tls)?;
+        Tls::load(tls, &Clock::system())?;
         println!("TLS certificate {}: good", tls.cert_path.display());
     }
     let user = protection::user(&config.server).map_err(Exit::config)?;

@@ -126,7 +126,7 @@ impl Connection<'_> {
             Ok(head) => head,
             Err(end) => return self.end(end, &unknown),
         };
-        match self.receive_body(&head, began) {
+        match self.receive_body(&head, began).and_then(|body| self.verify_client().map(|()| body)) {
             Ok(body) => self.answer(head, body, &id, began),
             Err(end) => self.end(end, &Subject { method: &head.method, target: &head.target, ..unknown }),
         }
@@ -167,6 +167,19 @@ impl Connection<'_> {
             }
             self.receive_more(began)?;
         }
+    }
+
+    /// Refuses a client that would not be let in any more with the certificate that it began with.
+    fn verify_client(&mut self) -> Result<(), End> {
+        let (Some(session), Some(tls)) = (&mut self.session, self.context.tls_with(&self.peer)) else { return Ok(()) };
+        let Err(why) = session.verify_again(tls) else { return Ok(()) };
+        let why = match why {
+            rustls::Error::InvalidCertificate(why) => why.to_string(),
+            why => why.to_string(),
+        };
+        debug!("{}: the client's certificate is not accepted any more: {why}", self.peer);
+        self.context.handler.distrusted(&self.peer, &why);
+        Err(Refusal::distrusted().into())
     }
 
     /// Waits for more of a request that began at the moment `began`.

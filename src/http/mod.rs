@@ -95,8 +95,8 @@ pub trait Handler: Send + Sync + 'static {
     /// too slow, to a connection over the limit, and after a panic. It must neither block nor panic.
     fn refused(&self, status: u16);
 
-    /// Told of a client at `peer` that presented a certificate which was not accepted, and why; its connection has
-    /// ended. It must not panic.
+    /// Told of a client at `peer` that presented a certificate which is not accepted, or not any more, and why; its
+    /// connection ends. It must not panic.
     fn distrusted(&self, _peer: &Peer, _why: &str) {}
 }
 
@@ -128,6 +128,12 @@ impl Refusal {
         Self::new(400, message)
     }
 
+    const fn distrusted() -> Self {
+        let message = "the client certificate of this connection is not accepted any more: it has expired, or its CA was \
+                       replaced; connect again, with a certificate that is";
+        Self::new(401, message)
+    }
+
     const fn internal() -> Self {
         Self::new(500, "the request could not be answered; the log says more under its request id")
     }
@@ -138,6 +144,7 @@ impl Refusal {
 
     fn code(self) -> &'static str {
         match self.status {
+            401 => "unauthenticated",
             408 => "timeout",
             411 => "length_required",
             413 => "too_large",
@@ -154,6 +161,7 @@ impl Refusal {
     fn response(self) -> Response {
         let response = refusal(self.status, self.code(), self.message);
         match self.status {
+            401 => response.with_additional_header("WWW-Authenticate", "Bearer"),
             503 => response.with_additional_header("Retry-After", "1"),
             _ => response,
         }

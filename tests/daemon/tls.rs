@@ -1,6 +1,7 @@
 //! TLS: the certificate's life while the daemon runs, and clients that have one of their own.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 
 use rustix::process::Signal;
@@ -239,4 +240,37 @@ fn over_tls_too_a_client_without_a_credential_is_refused_on_an_address_that_othe
     let why = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(78));
     assert!(why.contains("refusing to listen") && why.contains("give each a credential"), "{why}");
+}
+
+#[test]
+fn a_kept_connection_changes_nothing_more_once_the_client_ca_was_replaced() {
+    let (site, files) = site();
+    files.put("ca.pem", "client-ca.pem");
+    site.edit("config.toml", &format!("{:?}", data("ca.pem")), &format!("{:?}", files.path("client-ca.pem")));
+    site.write("policy.toml", CERTIFIED);
+    let mut daemon = site.start();
+    let store = |name: &str, then: &str| {
+        let body = format!(r#"{{"name":"{name}","value":"v"}}"#);
+        format!("POST /secret HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n{then}\r\n{body}", body.len())
+    };
+    let mut kept = connect(daemon.addr(), Offer { certificate: Some("named"), ..Offer::default() });
+    kept.write_all(store("db_one", "").as_bytes()).unwrap();
+    let mut first = [0; 12];
+    kept.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+
+    files.put("selfsigned.pem", "client-ca.pem");
+    daemon.signal(Signal::HUP);
+    daemon.await_log("TLS certificate reloaded: ");
+    kept.write_all(store("db_two", "Connection: close\r\n").as_bytes()).unwrap();
+    let mut rest = String::new();
+    kept.read_to_string(&mut rest).unwrap();
+    let (_, answer) = rest.split_once("HTTP/1.1 ").unwrap();
+    assert!(answer.starts_with("401 ") && answer.contains("\"unauthenticated\""), "{answer}");
+    assert!(answer.contains("its CA was replaced; connect again"), "{answer}");
+    let lines = daemon.site.audit(1);
+    let last = lines.last().unwrap();
+    assert_eq!((&last["event"], &last["result"]), (&"auth_failure".into(), &"denied".into()));
+    assert_eq!(last["detail"], "client certificate: UnknownIssuer");
+    assert!(lines.iter().all(|line| line["secret_name"] != "db_two"), "nothing of it was carried out");
 }

@@ -4,6 +4,7 @@ mod answers;
 mod bodies;
 mod connections;
 mod framing;
+mod kept_tls;
 mod limits;
 #[path = "../patience/mod.rs"]
 mod patience;

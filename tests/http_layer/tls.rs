@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use jarvis_secretsd::clock::Clock;
 use jarvis_secretsd::config::{TlsConfig, TlsVersion};
 use jarvis_secretsd::http::Tls;
 use rustls::version::{TLS12, TLS13};
@@ -17,18 +18,18 @@ use crate::tls_client::{
     Offer, ServerFiles, agree, ask, certificate, client, connect, connect_as, data, server_certificate,
 };
 
-fn files() -> ServerFiles {
+pub fn files() -> ServerFiles {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     ServerFiles::new(std::env::temp_dir().join(format!("jarvis-tls-{}-{number}", std::process::id())))
 }
 
 fn site(settings: &TlsConfig) -> Site {
-    Site::secure(&Arc::new(Tls::load(settings).unwrap()), |_| {})
+    Site::secure(&Arc::new(Tls::load(settings, &Clock::system()).unwrap()), |_| {})
 }
 
 fn refused(settings: &TlsConfig) -> String {
-    Tls::load(settings).expect_err("it must not be accepted").to_string()
+    Tls::load(settings, &Clock::system()).expect_err("it must not be accepted").to_string()
 }
 
 /// A TLS record with the first `length` bytes of a handshake in it, announced as longer.
@@ -128,7 +129,7 @@ fn a_client_in_the_middle_of_the_handshake_blocks_nobody() {
 #[test]
 fn a_client_in_the_middle_of_the_handshake_is_given_up() {
     let files = files();
-    let tls = Arc::new(Tls::load(&files.settings()).unwrap());
+    let tls = Arc::new(Tls::load(&files.settings(), &Clock::system()).unwrap());
     let site = Site::secure(&tls, |limits| limits.request_timeout = Duration::from_millis(200));
     let mut silent = site.connect();
     let mut begun = site.connect();
@@ -142,7 +143,7 @@ fn a_client_in_the_middle_of_the_handshake_is_given_up() {
 #[test]
 fn a_handshake_whose_bytes_drip_is_given_up() {
     let files = files();
-    let tls = Arc::new(Tls::load(&files.settings()).unwrap());
+    let tls = Arc::new(Tls::load(&files.settings(), &Clock::system()).unwrap());
     let site = Site::secure(&tls, |limits| limits.request_timeout = Duration::from_millis(200));
     let mut slow = site.connect();
     slow.send(begun_handshake(11));
@@ -155,7 +156,7 @@ fn a_handshake_whose_bytes_drip_is_given_up() {
 #[test]
 fn whoever_is_silent_in_the_handshake_makes_room_for_others() {
     let files = files();
-    let tls = Arc::new(Tls::load(&files.settings()).unwrap());
+    let tls = Arc::new(Tls::load(&files.settings(), &Clock::system()).unwrap());
     let site = Site::secure(&tls, |limits| limits.max_connections = 2);
     let mut silent = site.connect();
     let mut begun = site.connect();
@@ -171,7 +172,7 @@ fn whoever_is_silent_in_the_handshake_makes_room_for_others() {
 #[test]
 fn a_client_for_which_there_is_no_room_is_told_so_in_tls() {
     let files = files();
-    let tls = Arc::new(Tls::load(&files.settings()).unwrap());
+    let tls = Arc::new(Tls::load(&files.settings(), &Clock::system()).unwrap());
     let site = Site::secure(&tls, |limits| limits.max_connections = 1);
     let mut first = connect(site.addr, Offer::default());
     first.write_all(b"GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
@@ -184,7 +185,7 @@ fn a_client_for_which_there_is_no_room_is_told_so_in_tls() {
 #[test]
 fn an_idle_connection_is_closed_with_an_announcement() {
     let files = files();
-    let tls = Arc::new(Tls::load(&files.settings()).unwrap());
+    let tls = Arc::new(Tls::load(&files.settings(), &Clock::system()).unwrap());
     let site = Site::secure(&tls, |limits| limits.idle_timeout = Duration::from_millis(50));
     let mut secure = connect(site.addr, Offer::default());
     agree(&mut secure).unwrap();
@@ -255,7 +256,7 @@ fn a_new_pair_is_used_as_soon_as_both_halves_are_there() {
 #[test]
 fn a_reload_takes_effect_at_once_or_changes_nothing() {
     let files = files();
-    let tls = Arc::new(Tls::load(&files.settings()).unwrap());
+    let tls = Arc::new(Tls::load(&files.settings(), &Clock::system()).unwrap());
     let site = Site::secure(&tls, |_| {});
     files.put("other.pem", "tls.pem");
     tls.reload();
@@ -273,7 +274,7 @@ fn a_client_ca_that_is_exchanged_is_asked_from_the_next_connection_on() {
     let files = files();
     files.put("ca.pem", "client-ca.pem");
     let settings = TlsConfig { client_ca_path: Some(files.path("client-ca.pem")), ..files.settings() };
-    let tls = Arc::new(Tls::load(&settings).unwrap());
+    let tls = Arc::new(Tls::load(&settings, &Clock::system()).unwrap());
     let site = Site::secure(&tls, |_| {});
     let offer = Offer { certificate: Some("client"), ..Offer::default() };
     ask(&mut connect(site.addr, offer), "/", "").unwrap();

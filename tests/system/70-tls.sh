@@ -17,6 +17,17 @@ authority() {
     openssl req -x509 -new -key "$1.key" -subj "/CN=$2" -days 30 -addext keyUsage=critical,keyCertSign,cRLSign -out "$1.pem"
 }
 
+# intermediate FILE CA NAME CONSTRAINTS: a CA of that CA, which may vouch for these names.
+intermediate() {
+    key "$1.key"
+    openssl req -new -key "$1.key" -subj "/CN=$3" -out request
+    openssl x509 -req -in request -CA "$2.pem" -CAkey "$2.key" -days 30 -out "$1.pem" 2>/dev/null -extfile <(
+        echo "basicConstraints = critical,CA:TRUE"
+        echo "keyUsage = critical,keyCertSign"
+        echo "nameConstraints = critical,$4"
+    )
+}
+
 # certificate FILE CA SUBJECT USAGE NAMES: a certificate of that CA.
 certificate() {
     key "$1.key"
@@ -35,6 +46,13 @@ authority foreign-ca "Foreign CA"
 certificate tls ca /CN=localhost serverAuth DNS:localhost,IP:127.0.0.1
 certificate backend ca /CN=backend clientAuth DNS:backend.internal
 certificate foreign foreign-ca /CN=backend clientAuth DNS:backend.internal
+intermediate team ca "Team CA" 'permitted;DNS:.team.internal'
+certificate within team /CN=job clientAuth DNS:job.team.internal
+certificate beyond team /CN=job clientAuth DNS:backend.internal
+certificate posing team /CN=backend clientAuth DNS:job.team.internal
+for name in within beyond posing; do
+    cat team.pem >>$name.pem
+done
 key selfsigned.key
 openssl req -x509 -new -key selfsigned.key -subj /CN=backend -days 7 -out selfsigned.pem
 cat >>config.toml <<END
@@ -75,6 +93,14 @@ for name in foreign selfsigned; do
     grep -qiE 'unknown ca|certificate unknown' "$DIR/error" || fail "the $name certificate: $(cat "$DIR/error")"
 done
 [ "$(grep -c 'client certificate: ' "$DIR/audit/audit.jsonl")" = 2 ] || fail "bad certificates are not audited"
+
+# A CA that is held to names cannot vouch for others. A common name is not held to anything, as the README warns.
+for name in within posing; do
+    "${CURL[@]}" -fsS --cert "$DIR/$name.pem" --key "$DIR/$name.key" -o "$DIR/answer" "$URL/healthz" || fail "certificate $name"
+done
+! "${CURL[@]}" -sS --cert "$DIR/beyond.pem" --key "$DIR/beyond.key" -o "$DIR/answer" "$URL/healthz" 2>"$DIR/error" ||
+    fail "a name beyond the constraints of its CA gets in"
+grep -q 'client certificate: .*NameConstraint' "$DIR/audit/audit.jsonl" || fail "it is not said why: $(cat "$DIR/error")"
 
 # What scanners say.
 sslscan --no-colour "$address" >"$DIR/sslscan"

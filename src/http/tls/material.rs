@@ -2,15 +2,18 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
+use crate::clock::{Clock, Timestamp};
 use crate::config::{TlsConfig, TlsVersion};
 use crate::failure::Failure;
 use crate::files;
@@ -18,19 +21,54 @@ use crate::files;
 /// No file of certificates is larger, not even a bundle of all public CAs.
 const LARGEST_FILE: u64 = 1024 * 1024;
 
-/// Reads the files and checks that they belong together.
+/// What was read from the files.
+#[derive(Debug)]
+pub struct Material {
+    /// What a connection begins with.
+    pub server: Arc<ServerConfig>,
+    /// What verifies the certificates of clients; none if they are asked for none.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+impl Material {
+    /// Verifies a client's certificate, the first of `chain`, as a handshake would `now`. The client has proved to have its key.
+    ///
+    /// # Errors
+    /// Says why a handshake would fail.
+    pub fn verify(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), rustls::Error> {
+        let (Some(clients), [certificate, others @ ..]) = (&self.clients, chain) else { return Ok(()) };
+        clients.verify_client_cert(certificate, others, unix_time(now)).map(|_| ())
+    }
+}
+
+/// Certificates are valid by the daemon's clock.
+#[derive(Debug)]
+struct Time(Clock);
+
+impl TimeProvider for Time {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(unix_time(self.0.now()))
+    }
+}
+
+fn unix_time(moment: Timestamp) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(moment.seconds()))
+}
+
+/// Reads the files and checks that they belong together. Certificates are valid by `clock`.
 ///
 /// # Errors
 /// Names the file that is wrong, and what to do.
-pub fn load(settings: &TlsConfig) -> Result<Arc<ServerConfig>, Failure> {
+pub fn load(settings: &TlsConfig, clock: &Clock) -> Result<Material, Failure> {
     let provider = Arc::new(ring::default_provider());
     let chain = certificates(&settings.cert_path)?;
     let key = private_key(&settings.key_path)?;
-    let builder = ServerConfig::builder_with_provider(provider.clone())
+    let clients = settings.client_ca_path.as_ref().map(|path| client_verifier(path, provider.clone())).transpose()?;
+    let builder = ServerConfig::builder_with_details(provider, Arc::new(Time(clock.clone())))
         .with_protocol_versions(versions(settings.min_version))
         .map_err(|why| Failure::new("TLS", why))?;
-    let builder = match &settings.client_ca_path {
-        Some(path) => builder.with_client_cert_verifier(client_verifier(path, provider)?),
+    let builder = match &clients {
+        Some(clients) => builder.with_client_cert_verifier(clients.clone()),
         None => builder.with_no_client_auth(),
     };
     let mut config =
@@ -42,7 +80,7 @@ pub fn load(settings: &TlsConfig) -> Result<Arc<ServerConfig>, Failure> {
     config.send_tls13_tickets = 0;
     // A client that wants to speak another protocol (by mistake, or led here by somebody) is refused.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(Material { server: Arc::new(config), clients })
 }
 
 /// The failure of a certificate and a key that rustls does not take together, for the reason `why`.

@@ -1,7 +1,7 @@
 //! TLS on the TCP socket: what is read from the certificate files, and when it is read again.
 //!
-//! The files are looked at when a connection comes in, at most once a second, and on
-//! [`reload`](Tls::reload). What does not parse or does not match changes nothing.
+//! The files are looked at when a connection comes in, and with each request of a client with a certificate, at most once a
+//! second, and on [`reload`](Tls::reload). What does not parse or does not match changes nothing.
 
 mod material;
 mod name;
@@ -14,8 +14,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
-use rustls::ServerConfig;
-
+use self::material::Material;
+use crate::clock::Clock;
 use crate::config::TlsConfig;
 use crate::failure::Failure;
 use crate::sync::lock;
@@ -36,7 +36,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Tls {
     settings: TlsConfig,
-    in_force: Mutex<Arc<ServerConfig>>,
+    clock: Clock,
+    in_force: Mutex<Arc<Material>>,
     watch: Mutex<Watch>,
 }
 
@@ -48,17 +49,18 @@ struct Watch {
 }
 
 impl Tls {
-    /// Reads the files that `settings` names.
+    /// Reads the files that `settings` names. Certificates are valid by `clock`.
     ///
     /// # Errors
     /// If one of them cannot be read or does not hold what it should, if the key does not belong to the certificate,
     /// or if others than its owner may read it.
-    pub fn load(settings: &TlsConfig) -> Result<Self, Failure> {
+    pub fn load(settings: &TlsConfig, clock: &Clock) -> Result<Self, Failure> {
         let seen = fingerprints(settings);
-        let config = material::load(settings)?;
+        let material = material::load(settings, clock)?;
         Ok(Self {
             settings: settings.clone(),
-            in_force: Mutex::new(config),
+            clock: clock.clone(),
+            in_force: Mutex::new(Arc::new(material)),
             watch: Mutex::new(Watch { looked: Instant::now(), seen }),
         })
     }
@@ -69,8 +71,8 @@ impl Tls {
         self.read_again(&mut lock(&self.watch));
     }
 
-    /// What a new connection gets. If the files have changed, they are read before.
-    fn for_connection(&self) -> Arc<ServerConfig> {
+    /// What is in force. If the files have changed, they are read before.
+    fn in_force(&self) -> Arc<Material> {
         // One thread looks; the others do not wait for a slow disk.
         let watch = match self.watch.try_lock() {
             Ok(watch) => Some(watch),
@@ -93,9 +95,9 @@ impl Tls {
         // Taken before the files are read: what changes meanwhile is then seen as a change.
         let seen = fingerprints(&self.settings);
         *watch = Watch { looked: Instant::now(), seen };
-        match material::load(&self.settings) {
-            Ok(config) => {
-                *lock(&self.in_force) = config;
+        match material::load(&self.settings, &self.clock) {
+            Ok(material) => {
+                *lock(&self.in_force) = Arc::new(material);
                 log::info!("TLS certificate reloaded: {}", self.settings.cert_path.display());
             }
             Err(why) => log::error!("TLS certificate not reloaded, the old one stays in force: {why}"),

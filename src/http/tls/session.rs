@@ -1,18 +1,24 @@
 //! TLS on one connection: the handshake, and reading and writing after it, within limits of time.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::ServerConnection;
 
 use super::super::wire::{Wire, time_left};
+use super::material::Material;
 use super::{CertificateName, Tls};
 
 /// The first byte of a TLS connection: the record type `handshake` (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
 
 /// A connection that speaks TLS.
-pub struct Session(Box<ServerConnection>);
+pub struct Session {
+    tls: Box<ServerConnection>,
+    /// By what the client's certificate was last verified, if it has one, and in which second of the Unix epoch.
+    verified: (Arc<Material>, u64),
+}
 
 /// Why a connection does not speak TLS.
 #[derive(Debug)]
@@ -45,11 +51,12 @@ impl Session {
             Some(_) => return Err(Unsecured::Plain),
             None => return Err(io::Error::from(ErrorKind::UnexpectedEof).into()),
         }
-        let connection = ServerConnection::new(tls.for_connection()).map_err(Unsecured::Failed)?;
-        let mut session = Self(Box::new(connection));
-        while session.0.is_handshaking() {
+        let (material, second) = (tls.in_force(), tls.clock.now().seconds());
+        let connection = ServerConnection::new(material.server.clone()).map_err(Unsecured::Failed)?;
+        let mut session = Self { tls: Box::new(connection), verified: (material, second) };
+        while session.tls.is_handshaking() {
             session.receive(wire, time_left(deadline)?)?;
-            let processed = session.0.process_new_packets();
+            let processed = session.tls.process_new_packets();
             // Also the alert that says what is wrong.
             let sent = time_left(deadline).and_then(|left| session.flush(wire, left));
             processed.map_err(|why| match why {
@@ -63,8 +70,27 @@ impl Session {
 
     /// The names in the client's certificate, which was verified; none if it has presented none.
     pub fn client_names(&self) -> Vec<CertificateName> {
-        let end_entity = self.0.peer_certificates().and_then(<[_]>::first);
+        let end_entity = self.tls.peer_certificates().and_then(<[_]>::first);
         end_entity.map(CertificateName::all_in).unwrap_or_default()
+    }
+
+    /// Whether the client would still be let in with its certificate, if it has one: that has not expired, and the client CA
+    /// in force by now stands for it.
+    ///
+    /// Certificates are valid from one whole second to another, so one that was verified in this second, by what is in force,
+    /// is not verified again.
+    ///
+    /// # Errors
+    /// Says why it would not.
+    pub fn verify_again(&mut self, tls: &Tls) -> Result<(), rustls::Error> {
+        let Some(chain) = self.tls.peer_certificates() else { return Ok(()) };
+        let (material, now) = (tls.in_force(), tls.clock.now());
+        let (verified_by, second) = &self.verified;
+        if !Arc::ptr_eq(verified_by, &material) || *second != now.seconds() {
+            material.verify(chain, now)?;
+            self.verified = (material, now.seconds());
+        }
+        Ok(())
     }
 
     /// As [`Wire::read`]. An end without `close_notify` is an error of the kind `UnexpectedEof`.
@@ -72,12 +98,12 @@ impl Session {
         let deadline = Instant::now() + timeout;
         let mut wait = timeout;
         loop {
-            match self.0.reader().read(room) {
+            match self.tls.reader().read(room) {
                 Err(why) if why.kind() == ErrorKind::WouldBlock => {}
                 read => return read,
             }
             self.receive(wire, wait)?;
-            let processed = self.0.process_new_packets();
+            let processed = self.tls.process_new_packets();
             wait = time_left(deadline)?;
             self.flush(wire, wait)?;
             processed.map_err(|why| io::Error::new(ErrorKind::InvalidData, why))?;
@@ -90,7 +116,7 @@ impl Session {
         let mut wait = timeout;
         for mut part in parts {
             while !part.is_empty() {
-                let count = self.0.writer().write(part)?;
+                let count = self.tls.writer().write(part)?;
                 part = &part[count..];
                 if !part.is_empty() {
                     self.flush(wire, wait)?;
@@ -103,21 +129,21 @@ impl Session {
 
     /// Tells the client that nothing more will be written.
     pub fn finish(&mut self, wire: &mut Wire, timeout: Duration) -> io::Result<()> {
-        self.0.send_close_notify();
+        self.tls.send_close_notify();
         self.flush(wire, timeout)
     }
 
     /// The same without ever waiting for the client, for a connection that nothing is read from any more.
     pub fn dismiss(&mut self, wire: &mut Wire) -> io::Result<()> {
         wire.link.stream.set_nonblocking(true)?;
-        self.0.send_close_notify();
+        self.tls.send_close_notify();
         self.flush(wire, Duration::from_secs(1))
     }
 
     /// Waits for something to come in; the end of the connection is also something.
     fn receive(&mut self, wire: &mut Wire, timeout: Duration) -> io::Result<()> {
-        let is_handshaking = self.0.is_handshaking();
-        match self.0.read_tls(&mut Incoming { wire, timeout })? {
+        let is_handshaking = self.tls.is_handshaking();
+        match self.tls.read_tls(&mut Incoming { wire, timeout })? {
             0 if is_handshaking => Err(ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
         }
@@ -126,8 +152,8 @@ impl Session {
     fn flush(&mut self, wire: &mut Wire, timeout: Duration) -> io::Result<()> {
         let deadline = Instant::now() + timeout;
         let mut timeout = timeout;
-        while self.0.wants_write() {
-            self.0.write_tls(&mut Outgoing { wire, timeout })?;
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut Outgoing { wire, timeout })?;
             timeout = time_left(deadline)?;
         }
         Ok(())
