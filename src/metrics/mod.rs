@@ -23,6 +23,20 @@ use text::{Page, unix_seconds};
 /// The media type of what [`Metrics::render`] returns.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// The page needs no credential. A number of bytes that is exact would tell how long the last value was, so those that grow with
+/// the values are multiples of this, which no value exceeds.
+const GRAIN: u64 = 64 * 1024;
+
+/// `bytes`, rounded up.
+fn rounded_up(bytes: u64) -> u64 {
+    bytes.checked_next_multiple_of(GRAIN).unwrap_or(u64::MAX)
+}
+
+/// `bytes`, rounded down.
+fn rounded_down(bytes: u64) -> u64 {
+    bytes - bytes % GRAIN
+}
+
 /// What is counted here, from any thread.
 pub struct Metrics {
     started: Timestamp,
@@ -165,10 +179,13 @@ mod tests {
         };
         let vitals = Vitals {
             resident_memory: Some(4096),
-            cpu_time: Some(Duration::from_millis(1500)),
+            cpu_time: Some(Duration::from_millis(1509)),
             open_files: Some(23),
             max_files: Some(1024),
-            disks: vec![("vault", Disk { size: 24, available: 25 }), ("audit", Disk { size: 26, available: 27 })],
+            disks: vec![
+                ("vault", Disk { size: 24, available: 131_071 }),
+                ("audit", Disk { size: 26, available: 131_072 }),
+            ],
         };
         let expected = include_str!("example.txt").replace("{version}", env!("CARGO_PKG_VERSION"));
         assert_eq!(metrics.page(&readings, &vitals), expected);

@@ -1,5 +1,6 @@
 //! What the metrics say of the parts that count for themselves.
 
+use super::rounded_up;
 use super::text::{Page, unix_seconds};
 use crate::clock::Timestamp;
 use crate::consumers::Stale;
@@ -116,7 +117,8 @@ impl Readings {
         page.counter("unseal_operations_total", "Times that something sealed was to be opened.").value(self.unseals);
         page.counter("unseal_errors_total", "Times that something sealed could not be opened.")
             .value(self.unseal_errors);
-        page.gauge("vault_size_bytes", "Size of the vault file.").value(self.vault_bytes);
+        page.gauge("vault_size_bytes", "Size of the vault file, rounded up to 64 KiB.")
+            .value(rounded_up(self.vault_bytes));
         page.gauge("vault_records", "Records in the vault file: needed (live) or waiting for compaction (dead).")
             .sample(&[("state", "live")], self.live_records)
             .sample(&[("state", "dead")], self.dead_records);

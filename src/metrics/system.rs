@@ -11,6 +11,7 @@ use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::text::Page;
+use super::{rounded_down, rounded_up};
 use crate::files;
 use crate::sync::lock;
 
@@ -102,11 +103,15 @@ impl Vitals {
     /// Writes what is known.
     pub fn write(&self, page: &mut Page) {
         if let Some(bytes) = self.resident_memory {
-            page.gauge("process_resident_memory_bytes", "Memory that the process holds in RAM.").value(bytes);
+            page.gauge("process_resident_memory_bytes", "Memory that the process holds in RAM, rounded up to 64 KiB.")
+                .value(rounded_up(bytes));
         }
         if let Some(time) = self.cpu_time {
-            page.counter("process_cpu_seconds_total", "Processor time that the process has used.")
-                .value(time.as_secs_f64());
+            page.counter(
+                "process_cpu_seconds_total",
+                "Processor time that the process has used, rounded down to 10 ms.",
+            )
+            .value(Duration::from_millis(time.as_millis() as u64 / 10 * 10).as_secs_f64());
         }
         if let Some(files) = self.open_files {
             page.gauge("process_open_fds", "Files and sockets that the process has open.").value(files);
@@ -124,10 +129,12 @@ impl Vitals {
         for (file, disk) in &self.disks {
             sizes = sizes.sample(&[("file", file)], disk.size);
         }
-        let mut room =
-            page.gauge("filesystem_available_bytes", "Room that is left on the file system that holds this file.");
+        let mut room = page.gauge(
+            "filesystem_available_bytes",
+            "Room that is left on the file system that holds this file, rounded down to 64 KiB.",
+        );
         for (file, disk) in &self.disks {
-            room = room.sample(&[("file", file)], disk.available);
+            room = room.sample(&[("file", file)], rounded_down(disk.available));
         }
     }
 }

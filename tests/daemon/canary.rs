@@ -205,3 +205,22 @@ fn a_daemon_that_dies_leaves_no_core_and_help_tells_nothing() {
     let files = canary.is_in_no_file(&site.path(""));
     assert_eq!(files, 8, "vault, keys and audit log; configuration, policy and log; and no core");
 }
+
+#[test]
+fn the_metrics_do_not_tell_how_long_a_value_is() {
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
+    for length in [1, 5_000, 40_000] {
+        admin.store("db_main", &"v".repeat(length));
+        let page = daemon.client("nobody").get("/metrics").body;
+        let bytes: Vec<&str> = page.lines().filter(|line| !line.starts_with('#') && line.contains("_bytes")).collect();
+        let grows = |line: &&str| !line.contains("filesystem_size_bytes");
+        let uneven = |line: &&str| {
+            let number: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+            !number.is_multiple_of(64 * 1024)
+        };
+        assert!(bytes.iter().any(|line| line.contains("vault_size_bytes")), "{page}");
+        let told: Vec<_> = bytes.into_iter().filter(grows).filter(uneven).collect();
+        assert_eq!(told, [""; 0], "after a value of {length} bytes");
+    }
+}

@@ -295,7 +295,10 @@ fn a_confined_daemon_that_is_not_root_still_tells_what_the_system_says_of_it() {
     let site = Site::new();
     without_root(&site);
     let daemon = site.start();
-    let page = daemon.client("admin").get("/metrics").body;
+    let page = eventually("it has used a hundredth of a second", || {
+        let page = daemon.client("admin").get("/metrics").body;
+        (!page.contains("process_cpu_seconds_total 0\n")).then_some(page)
+    });
     let told = |sample: &str| -> f64 {
         let value = page
             .lines()
