@@ -27,8 +27,6 @@ use crate::vault::{self, KeyFile, KeyInForce, Lifetimes, MasterKeySource, Vault}
 
 /// How long requests in flight may take when the daemon stops.
 const GRACE: Duration = Duration::from_secs(10);
-/// Which part of all connections may wait for a secret to change, each with a thread that sleeps. The others serve who asks.
-const WATCHERS_PART: usize = 4;
 
 /// A daemon at work.
 pub struct Daemon {
@@ -151,7 +149,7 @@ impl Prepared {
             schedule: config.rotation.schedule.clone(),
             metrics: Metrics::new(&clock, vault_path, audit_path),
             connections: listener.stats().clone(),
-            max_watchers: (limits.capacity() / WATCHERS_PART).max(1),
+            max_watchers: limits.max_waiting(),
             started,
         };
         let (policy_path, audit_path) = (config.security.rbac_policy_path.clone(), audit_path.clone());

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use jarvis_secretsd::http::{self, Handler, Limits, Peer};
+use jarvis_secretsd::http::{self, Exchange, Handler, Limits};
 use rouille::{Request, Response};
 use rustix::net::{AddressFamily, SocketType, connect, socket};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -18,7 +18,7 @@ use patience::{NEVER, PATIENCE};
 struct Hello;
 
 impl Handler for Hello {
-    fn handle(&self, _: &Request, _: &[u8], _: &Peer) -> Response {
+    fn handle(&self, _: &Request, _: &[u8], _: &mut Exchange) -> Response {
         Response::text("hello")
     }
 
@@ -43,6 +43,10 @@ fn is_greeted(stream: &mut TcpStream) -> bool {
 fn without_a_free_descriptor_an_idle_connection_makes_room() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum }).unwrap();
+
+    // Besides 32 files, one is left for each connection and for each request that may wait.
+    let limits = Limits::default();
+    assert_eq!((limits.capacity(), limits.max_waiting()), (25, 6));
 
     let listener = http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let (addr, stats): (SocketAddr, _) = (listener.local_addr().unwrap(), listener.stats().clone());

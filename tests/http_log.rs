@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 
-use jarvis_secretsd::http::{self, Handler, Limits, Peer};
+use jarvis_secretsd::http::{self, Exchange, Handler, Limits};
 use log::{LevelFilter, Log, Metadata, Record};
 use rouille::{Request, Response};
 
@@ -32,7 +32,7 @@ impl Log for Capture {
 struct Mirror;
 
 impl Handler for Mirror {
-    fn handle(&self, request: &Request, body: &[u8], _: &Peer) -> Response {
+    fn handle(&self, request: &Request, body: &[u8], _: &mut Exchange) -> Response {
         match request.url().as_str() {
             "/panic" => panic!("{}", String::from_utf8_lossy(body)),
             _ => Response::from_data("text/plain", body),

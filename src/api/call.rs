@@ -167,6 +167,11 @@ impl<'a> Call<'a> {
         self.entry.kid = Some(kid.to_owned());
     }
 
+    /// Who asks.
+    pub fn client(&self) -> &str {
+        self.who.name()
+    }
+
     /// The client is going to have this version, if the call succeeds.
     pub fn has_read(&mut self, sight: Sight) {
         self.read = Some(sight);

@@ -32,7 +32,7 @@ use crate::access::{Access, IdentityErrorKind};
 use crate::audit::{AuditLog, Entry, Event};
 use crate::clock::Timestamp;
 use crate::consumers::Consumers;
-use crate::http::{self, Handler, Peer};
+use crate::http::{self, Exchange, Handler, Peer};
 use crate::metrics::Metrics;
 use crate::rotation::{Rotator, Schedule};
 use crate::vault::{MAX_VALUE, MasterKeySource, Rotation, Vault, Version};
@@ -105,11 +105,11 @@ impl Route {
 }
 
 impl Handler for Api {
-    fn handle(&self, request: &Request, body: &[u8], peer: &Peer) -> Response {
+    fn handle(&self, request: &Request, body: &[u8], exchange: &mut Exchange) -> Response {
         let begun = Instant::now();
         let route = Route::of(request);
         let asleep = Cell::default();
-        let response = self.answer(request, body, peer, route, &asleep);
+        let response = self.answer(request, body, exchange, route, &asleep);
         let path = route.map_or("unknown", |route| route.path);
         self.metrics.request(path, request.method(), response.status_code, begun.elapsed() - asleep.get());
         response
@@ -132,14 +132,15 @@ impl Api {
         &self,
         request: &Request,
         body: &[u8],
-        peer: &Peer,
+        exchange: &mut Exchange,
         route: Option<&Route>,
         asleep: &Cell<Duration>,
     ) -> Response {
+        let peer = exchange.peer;
         router!(request,
             (GET) ["/secret/{name}", name: String] => {
-                let wait = Wait { request, body, peer, asleep };
-                self.audited(request, peer, Event::GetSecret, |call| secret::read(call, &wait, &name))
+                let wait = Wait { request, body, exchange, asleep };
+                self.audited(request, peer, Event::GetSecret, |call| secret::read(call, wait, &name))
             },
             (GET) ["/secret/{name}/versions", name: String] => {
                 self.audited(request, peer, Event::ListVersions, |call| versions::versions(call, request, &name))

@@ -114,19 +114,22 @@ fn checked(mut new: Form) -> Result<New, Problem> {
 }
 
 /// `GET /secret/{name}`: a value, unless the client has it already. It may want to wait for one that it has not.
-pub fn read(call: &mut Call, wait: &Wait, name: &str) -> Result<Response, Problem> {
+pub fn read(call: &mut Call, mut wait: Wait, name: &str) -> Result<Response, Problem> {
     let request = wait.request;
     call.require_read(name)?;
     let query = Query::of(request, &["kid", "wait"])?;
     let kid = query.get("kid");
-    match query.get("wait") {
+    let left = match query.get("wait") {
         Some(_) if kid.is_some() => {
             return Err(Problem::bad_request("wait is for the current version, and does not go with kid"));
         }
         Some(span) => wait.while_known(call, name, span)?,
-        None => {}
-    }
-    let sight = find(call, name, kid)?;
+        None => None,
+    };
+    let sight = match left {
+        Some(sight) => about(call, sight),
+        None => find(call, name, kid)?,
+    };
     let etag = conditions::etag(&sight.kid);
     if conditions::is_known(request, &sight.kid)? {
         call.remark("not modified");
@@ -164,8 +167,13 @@ fn find(call: &mut Call, name: &str, kid: Option<&str>) -> Result<Sight, Problem
         }),
         Missing::Gone => Problem::gone(format!("the grace period of this version of {name} is over")),
     })?;
+    Ok(about(call, sight))
+}
+
+/// The version that the audit line is about.
+fn about(call: &mut Call, sight: Sight) -> Sight {
     call.about_version(&sight.kid);
-    Ok(sight)
+    sight
 }
 
 fn open(call: &Call, sight: &Sight) -> Result<Opened, Problem> {

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ops::RangeInclusive;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rouille::Request;
@@ -9,26 +10,29 @@ use rouille::Request;
 use super::call::Call;
 use super::conditions;
 use super::problem::Problem;
-use crate::http::Peer;
+use crate::http::{Exchange, Waited};
 use crate::span;
+use crate::vault::{NoPlace, Sight};
 
 /// How long a client may let itself be kept waiting.
 const SPANS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
 /// A request whose answer may be put off.
-pub struct Wait<'a> {
+pub struct Wait<'a, 'e> {
     pub request: &'a Request,
     pub body: &'a [u8],
-    pub peer: &'a Peer,
+    pub exchange: &'a mut Exchange<'e>,
     /// How long it was.
     pub asleep: &'a Cell<Duration>,
 }
 
-impl Wait<'_> {
-    /// Sleeps while the client has the current version of `name` already, for at most the time that `span` says. Who then
+impl Wait<'_, '_> {
+    /// Waits while the client has the current version of `name` already, for at most the time that `span` says. Who then
     /// asks, and whether they may, is found out anew: `call`, of whom it is known before, goes by the policy of that moment.
-    pub fn while_known(&self, call: &mut Call, name: &str, span: &str) -> Result<(), Problem> {
-        let Self { request, body, peer, asleep } = *self;
+    ///
+    /// Returns the version that the client has, if the client has left meanwhile: it is given no other one.
+    pub fn while_known(&mut self, call: &mut Call, name: &str, span: &str) -> Result<Option<Sight>, Problem> {
+        let Self { request, body, exchange, asleep } = self;
         let span = span::parse(span).filter(|span| SPANS.contains(span));
         let span = span.ok_or_else(|| Problem::bad_request("wait is a time from 1s to 60s, such as 30s or 1m"))?;
         if request.header("If-None-Match").is_none() {
@@ -41,21 +45,44 @@ impl Wait<'_> {
             return Err(Problem::bad_request("a request with wait has no body"));
         }
         let vault = call.api.vault.clone();
-        let is_known = || match vault.find(name, None) {
-            Ok(sight) => conditions::is_known(request, &sight.kid),
-            Err(_) => Ok(false),
+        let known = || -> Result<Option<Sight>, Problem> {
+            let Ok(sight) = vault.find(name, None) else { return Ok(None) };
+            Ok(conditions::is_known(request, &sight.kid)?.then_some(sight))
         };
-        if !is_known()? {
-            return Ok(());
+        if known()?.is_none() {
+            return Ok(None);
         }
         let begun = Instant::now();
-        let Some(mut watch) = vault.watchers().watch(name, call.api.max_watchers) else {
-            return Err(Problem::busy("too many requests wait for a change; ask without wait, or again later"));
-        };
-        while is_known()? && watch.sleep(begun + span) {}
+        let client = call.client().to_owned();
+        let most = call.api.max_watchers;
+        let watch = vault.watchers().watch(name, &client, most).map_err(|why| busy(&client, most, why))?;
+        let mut left = None;
+        while watch.rearm()
+            && let Some(sight) = known()?
+        {
+            match exchange.wait(watch.as_fd(), begun + span) {
+                Waited::Ready => {}
+                Waited::TimedOut => break,
+                Waited::Left => {
+                    left = Some(sight);
+                    break;
+                }
+            }
+        }
         drop(watch);
         asleep.set(begun.elapsed());
-        call.renew(request, peer)?;
-        call.require_read(name)
+        call.renew(request, exchange.peer)?;
+        call.require_read(name)?;
+        Ok(left)
     }
+}
+
+fn busy(client: &str, most: usize, why: NoPlace) -> Problem {
+    let why = match why {
+        NoPlace::ForAnybody => "too many requests wait for a change".to_owned(),
+        NoPlace::ForClient(has) => format!(
+            "client {client} has {has} of {most} requests that may wait for a change, and no more than that are left for others"
+        ),
+    };
+    Problem::busy(format!("{why}; ask without wait, or again later"))
 }

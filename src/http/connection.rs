@@ -9,6 +9,7 @@ use rouille::Request;
 use super::body::Body;
 use super::buffer::Input;
 use super::context::Context;
+use super::exchange::Exchange;
 use super::head::{Head, parse_head};
 use super::registry::Visit;
 use super::reply::{Date, Reply};
@@ -212,7 +213,9 @@ impl Connection<'_> {
 
         let handler = &self.context.handler;
         // What a handler shares with others outlives its panic (see `sync::lock`), and the rest is dropped.
-        let reply = catch_unwind(AssertUnwindSafe(|| Reply::new(handler.handle(&request, body.bytes(), peer))));
+        let mut exchange = Exchange::on(&self.visit.link, self.session.as_mut(), peer);
+        let handle = || Reply::new(handler.handle(&request, body.bytes(), &mut exchange));
+        let reply = catch_unwind(AssertUnwindSafe(handle));
         drop(body);
         let (reply, is_whole) = match reply {
             Ok(Ok(reply)) => (reply, true),

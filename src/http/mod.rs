@@ -9,6 +9,7 @@ mod buffer;
 mod connection;
 mod context;
 mod endpoint;
+mod exchange;
 pub mod framing;
 pub mod head;
 mod link;
@@ -31,14 +32,18 @@ use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
 pub use endpoint::Endpoint;
+pub use exchange::{Exchange, Waited};
 pub use listener::{Listener, Server, bind};
 pub use peer::{Address, Peer, Source};
 pub use stats::Stats;
 pub use tls::{CertificateName, Tls};
 pub use unix_socket::{MAX_PATH, UnixSocket};
 
-/// Files that the process may open besides connections.
+/// Files that the process may open besides connections, and what those wait for.
 const OTHER_FILES: u64 = 32;
+/// Which part of the connections may [wait](Exchange::wait), each with a thread that sleeps, and for a file of its own. The
+/// others serve who asks.
+const WAITING_PART: usize = 4;
 
 /// What a client may cost us.
 #[derive(Clone, Debug)]
@@ -62,8 +67,14 @@ pub struct Limits {
 impl Limits {
     /// How many connections there are let in at a time: those that may be, if the process may open that many files.
     pub fn capacity(&self) -> usize {
-        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX).saturating_sub(OTHER_FILES).max(1);
-        usize::try_from(files).unwrap_or(usize::MAX).min(self.max_connections)
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX).saturating_sub(OTHER_FILES);
+        let files = usize::try_from(files).unwrap_or(usize::MAX);
+        (files - files.div_ceil(WAITING_PART + 1)).min(self.max_connections).max(1)
+    }
+
+    /// How many of them may [wait](Exchange::wait) at a time; at least one.
+    pub fn max_waiting(&self) -> usize {
+        (self.capacity() / WAITING_PART).max(1)
     }
 }
 
@@ -83,13 +94,13 @@ impl Default for Limits {
 
 /// What answers the requests. It is called from many threads at a time.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request, which came from `peer`.
+    /// Answers one request.
     ///
     /// `body` is the whole body, and is wiped when this returns. The request itself carries none: rouille's copy of it
     /// could not be wiped. A `HEAD` request comes as `GET`. The header `X-Request-Id` is ours, never the client's.
     ///
     /// A panic is answered with 500; it ends this connection and nothing else.
-    fn handle(&self, request: &Request, body: &[u8], peer: &Peer) -> Response;
+    fn handle(&self, request: &Request, body: &[u8], exchange: &mut Exchange) -> Response;
 
     /// Told of every answer that [`handle`](Self::handle) did not give: to a request that was malformed, too large or
     /// too slow, to a connection over the limit, and after a panic. It must neither block nor panic.

@@ -51,6 +51,11 @@ impl Socket {
         Ok(sendmsg(self, parts, &mut SendAncillaryBuffer::default(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
     }
 
+    /// Reads what has come, without waiting for more.
+    pub fn read_now(&self, room: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(self, room, RecvFlags::DONTWAIT).map(|(count, _)| count)?)
+    }
+
     /// Reads what will be read again, with these flags besides.
     pub fn peek(&self, room: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
         Ok(recv(self, room, RecvFlags::PEEK | flags).map(|(count, _)| count)?)

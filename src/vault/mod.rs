@@ -42,7 +42,7 @@ pub use settings::{MAX_LABELS, Patch, Settings};
 pub use state::Missing;
 pub use store::{FileStore, Store};
 pub use survey::{Census, Description, Listed, Place, Readable, Replaced};
-pub use watchers::{Watch, Watchers};
+pub use watchers::{NoPlace, Watch, Watchers};
 
 use crate::audit::AuditLog;
 use crate::clock::{Clock, Timestamp};

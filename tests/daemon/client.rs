@@ -36,6 +36,12 @@ impl Client {
         Self::over(Box::new(stream), headers, &addr.to_string())
     }
 
+    /// Goes on over a connection that is there, as nobody.
+    pub fn over_tcp(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self::over(Box::new(stream), &[], "localhost")
+    }
+
     /// Connects to a Unix socket; every request then carries these headers, and a `Host` that no TCP peer may send.
     pub fn unix(headers: &[(&str, &str)], path: &Path) -> Self {
         let stream = UnixStream::connect(path).unwrap();

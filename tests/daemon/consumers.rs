@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 
 use jarvis_secretsd::clock::Clock;
-use jarvis_secretsd::http::{Handler, Peer};
+use jarvis_secretsd::http::{Exchange, Handler, Peer};
 use rouille::Request;
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ use crate::credentials::{self, end_of, fetched};
 use crate::needs;
 use crate::running::Daemon;
 use crate::site::{AUDIT, Site, eventually, told};
+use crate::waiting::await_asleep_by;
 
 /// Waits until the daemon has read its log back, and returns its metrics.
 pub fn await_past(client: &mut Client) -> String {
@@ -120,6 +121,27 @@ fn every_way_to_get_a_version_is_a_read_and_nothing_else_is() {
         let expected = json!({ "client": client, "kid": kid, "read_at": line["timestamp"], "up_to_date": true });
         assert!(known.contains(&expected), "{known:?}");
     }
+}
+
+#[test]
+fn who_leaves_before_a_change_that_it_waits_for_has_not_read_what_comes_then() {
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
+    let old = admin.store("db_main", "old");
+    let mut reader = daemon.client("reader");
+    reader.value("db_main");
+    let waits = format!(
+        "GET /secret/db_main?wait=60s HTTP/1.1\r\nHost: localhost\r\nX-Jarvis-Client: reader\r\nIf-None-Match: {old}\r\n\r\n"
+    );
+    reader.send(waits).unwrap();
+    await_asleep_by(&mut admin, 1);
+    drop(reader);
+    admin.store("db_main", "new");
+    await_asleep_by(&mut admin, 0);
+    let reads = || daemon.site.audit(1).iter().filter(|line| line["event"] == "get_secret").count();
+    eventually("its wait is audited", || (reads() == 2).then_some(()));
+    assert_eq!(standing(&mut admin, "db_main"), [stands("reader", &old, false)]);
+    assert_eq!(retire(&mut admin, "db_main", "{}").status, 409);
 }
 
 #[test]
@@ -428,7 +450,11 @@ fn while_the_log_is_read_back_all_else_is_served_and_what_is_read_counts() {
             ("X-Request-Id".to_owned(), "id".to_owned()),
         ];
         let peer = Peer::at("127.0.0.1:1".parse::<SocketAddr>().unwrap());
-        let response = api.handle(&Request::fake_http(method, target, headers, Vec::new()), body.as_bytes(), &peer);
+        let response = api.handle(
+            &Request::fake_http(method, target, headers, Vec::new()),
+            body.as_bytes(),
+            &mut Exchange::detached(&peer),
+        );
         let mut text = String::new();
         std::io::Read::read_to_string(&mut response.data.into_reader_and_size().0, &mut text).unwrap();
         (response.status_code, text)
@@ -470,7 +496,7 @@ fn a_retirement_does_not_wait_for_the_log_where_it_is_forced_or_there_is_nothing
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let request = Request::fake_http("POST", format!("/secret/{name}/retire"), headers, Vec::new());
         let peer = Peer::at("127.0.0.1:1".parse::<SocketAddr>().unwrap());
-        daemon.api().handle(&request, body.as_bytes(), &peer).status_code
+        daemon.api().handle(&request, body.as_bytes(), &mut Exchange::detached(&peer)).status_code
     };
     assert_eq!(retire("db_other", "{}"), 200);
     assert_eq!((retire("db_main", "{}"), retire("db_main", r#"{"force":true}"#)), (503, 200));

@@ -31,6 +31,7 @@ mod figures;
 mod flood;
 mod identity;
 mod key;
+mod leaving;
 mod manual;
 mod names_and_values;
 #[path = "../needs/mod.rs"]

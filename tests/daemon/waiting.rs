@@ -16,14 +16,18 @@ fn ask(client: &mut Client, query: &str, kid: &str) -> Answer {
 }
 
 /// The same, on a thread of its own, where it may wait for a minute.
-fn waiting(mut client: Client, name: &str, kid: &str) -> JoinHandle<Answer> {
+pub fn waiting(mut client: Client, name: &str, kid: &str) -> JoinHandle<Answer> {
     let (target, kid) = (format!("/secret/{name}?wait=60s"), kid.to_owned());
     thread::spawn(move || client.ask("GET", &target, &[("If-None-Match", &kid)], ""))
 }
 
 /// Waits until so many sleep.
 fn await_asleep(daemon: &Daemon, count: usize) {
-    let mut client = daemon.client("admin");
+    await_asleep_by(&mut daemon.client("admin"), count);
+}
+
+/// The same, as this client sees it.
+pub fn await_asleep_by(client: &mut Client, count: usize) {
     let sample = format!("\njarvis_secretsd_watchers {count}\n");
     eventually("they sleep", || client.get("/metrics").body.contains(&sample).then_some(()));
 }
@@ -166,12 +170,12 @@ fn a_quarter_of_the_connections_may_wait_and_the_others_are_served() {
     let daemon = small(8);
     let mut admin = daemon.client("admin");
     let kid = admin.store("db_main", "v");
-    let waiters = [(); 2].map(|()| waiting(daemon.client("reader"), "db_main", &kid));
+    let waiters = ["reader", "keeper"].map(|client| waiting(daemon.client(client), "db_main", &kid));
     await_asleep(&daemon, 2);
-    let answer = ask(&mut daemon.client("reader"), "?wait=60s", &kid);
+    let answer = ask(&mut admin, "?wait=1s", &kid);
     assert_eq!(answer.refusal(), (503, "busy".to_owned()));
     assert!(answer.header("Retry-After").is_some());
-    assert_eq!(audited(&daemon, &answer), line(["get_secret", "reader", "error", "busy"]));
+    assert_eq!(audited(&daemon, &answer), line(["get_secret", "admin", "error", "busy"]));
     let mut reader = daemon.client("reader");
     assert_eq!(ask(&mut reader, "", &kid).status, 304, "who does not wait is answered");
     assert_eq!(ask(&mut reader, "?wait=60s", "other").text("kid"), kid, "also who would, if there were need to");
@@ -179,6 +183,29 @@ fn a_quarter_of_the_connections_may_wait_and_the_others_are_served() {
     assert!(waiters.into_iter().all(|waiter| waiter.join().unwrap().text("kid") == kid));
     await_asleep(&daemon, 0);
     assert_eq!(ask(&mut reader, "?wait=1s", &kid).status, 304);
+}
+
+#[test]
+fn whatever_one_client_does_there_are_places_for_others_who_wait() {
+    // Eight may wait.
+    let daemon = small(32);
+    let kid = daemon.client("admin").store("db_main", "v");
+    let mut waiters = Vec::new();
+    // A client gets one more while more are free than it has.
+    for (client, share) in [("reader", 4), ("keeper", 2), ("admin", 1)] {
+        waiters.extend((0..share).map(|_| waiting(daemon.client(client), "db_main", &kid)));
+        await_asleep(&daemon, waiters.len());
+        let answer = ask(&mut daemon.client(client), "?wait=1s", &kid);
+        assert_eq!(answer.refusal(), (503, "busy".to_owned()), "{client} has its share");
+        assert!(answer.text("message").contains(&format!("client {client} has {share} of 8")), "{}", answer.body);
+        assert!(answer.header("Retry-After").is_some());
+        assert_eq!(audited(&daemon, &answer), line(["get_secret", client, "error", "busy"]));
+    }
+    let kid = daemon.client("admin").store("db_main", "new");
+    assert!(waiters.into_iter().all(|waiter| waiter.join().unwrap().text("kid") == kid));
+    await_asleep(&daemon, 0);
+    // What it had, it may have again.
+    assert_eq!(ask(&mut daemon.client("reader"), "?wait=1s", &kid).status, 304);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use jarvis_secretsd::http::{self, Handler, Limits, Peer};
+use jarvis_secretsd::http::{self, Exchange, Handler, Limits};
 use rouille::{Request, Response};
 
 use differences::DIFFERENCES;
@@ -32,7 +32,7 @@ use sight::Sight;
 struct Witness;
 
 impl Handler for Witness {
-    fn handle(&self, request: &Request, body: &[u8], _: &Peer) -> Response {
+    fn handle(&self, request: &Request, body: &[u8], _: &mut Exchange) -> Response {
         let seen = format!("{} {} {}", request.method(), request.raw_url(), body.len());
         Response::text("").with_additional_header("Seen", seen)
     }

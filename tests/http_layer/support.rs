@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use jarvis_secretsd::http::{self, Handler, Limits, Listener, Peer, Server, Stats, Tls};
+use jarvis_secretsd::http::{self, Exchange, Handler, Limits, Listener, Peer, Server, Stats, Tls};
 use rouille::{Request, Response};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
@@ -80,7 +80,8 @@ impl App {
 }
 
 impl Handler for App {
-    fn handle(&self, request: &Request, body: &[u8], peer: &Peer) -> Response {
+    fn handle(&self, request: &Request, body: &[u8], exchange: &mut Exchange) -> Response {
+        let peer = exchange.peer;
         *self.handled.lock().unwrap() += 1;
         self.peers.lock().unwrap().push(peer.to_string());
         match request.raw_url() {

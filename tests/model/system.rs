@@ -14,7 +14,7 @@ use jarvis_secretsd::audit;
 use jarvis_secretsd::clock::{Clock, Dial};
 use jarvis_secretsd::config::Config;
 use jarvis_secretsd::daemon::{self, Prepared};
-use jarvis_secretsd::http::{self, Handler, Peer};
+use jarvis_secretsd::http::{self, Exchange, Handler, Peer};
 use jarvis_secretsd::rotation::{self, Schedule};
 use jarvis_secretsd::vault::Vault;
 use serde_json::Value;
@@ -139,7 +139,8 @@ impl System {
     pub fn ask(&self, method: &str, target: &str, headers: Vec<(String, String)>, body: &str) -> Answer {
         let addr: SocketAddr = REMOTE.parse().unwrap();
         let request = rouille::Request::fake_http_from(addr, method, target, headers, Vec::new());
-        let response = self.prepared().api().handle(&request, body.as_bytes(), &Peer::at(addr));
+        let response =
+            self.prepared().api().handle(&request, body.as_bytes(), &mut Exchange::detached(&Peer::at(addr)));
         let etag = response.headers.iter().find(|(name, _)| name == "ETag").map(|(_, tag)| tag.to_string());
         let mut body = String::new();
         response.data.into_reader_and_size().0.read_to_string(&mut body).unwrap();

@@ -22,7 +22,7 @@ use crate::sync::lock;
 
 pub use name::CertificateName;
 pub use pin::client_of;
-pub use session::{Session, Unsecured};
+pub use session::{Heard, Session, Unsecured};
 pub use trust::client_trusting;
 
 /// What is said to a client for which there is no room, before any handshake: an alert (RFC 8446, section 6), fatal,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustls::ServerConnection;
 
+use super::super::socket::Socket;
 use super::super::wire::{Wire, time_left};
 use super::material::Material;
 use super::{CertificateName, Tls};
@@ -18,6 +19,17 @@ pub struct Session {
     tls: Box<ServerConnection>,
     /// By what the client's certificate was last verified, if it has one, and in which second of the Unix epoch.
     verified: (Arc<Material>, u64),
+}
+
+/// What a client has sent that was not read yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Nothing.
+    Nothing,
+    /// A part of a request, or more.
+    Request,
+    /// That it sends nothing more.
+    End,
 }
 
 /// Why a connection does not speak TLS.
@@ -110,6 +122,25 @@ impl Session {
         }
     }
 
+    /// What the client has sent, as far as it was taken in. What is not TLS is the end.
+    pub fn heard(&mut self) -> Heard {
+        match self.tls.process_new_packets() {
+            Ok(state) if state.peer_has_closed() => Heard::End,
+            Ok(state) if state.plaintext_bytes_to_read() > 0 => Heard::Request,
+            Ok(_) => Heard::Nothing,
+            Err(_) => Heard::End,
+        }
+    }
+
+    /// Takes in what has come at `socket`, such that it is read later, and says what it is.
+    pub fn listen(&mut self, socket: &Socket) -> Heard {
+        match self.tls.read_tls(&mut Arrived(socket)) {
+            Ok(1..) => self.heard(),
+            Err(why) if why.kind() == ErrorKind::WouldBlock => Heard::Nothing,
+            Ok(0) | Err(_) => Heard::End,
+        }
+    }
+
     /// As [`Wire::write`].
     pub fn write(&mut self, wire: &mut Wire, parts: [&[u8]; 2], timeout: Duration) -> io::Result<()> {
         let deadline = Instant::now() + timeout;
@@ -168,6 +199,15 @@ struct Incoming<'a, 'w> {
 impl Read for Incoming<'_, '_> {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         self.wire.read(room, self.timeout)
+    }
+}
+
+/// What has come, without waiting for more.
+struct Arrived<'a>(&'a Socket);
+
+impl Read for Arrived<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        self.0.read_now(room)
     }
 }
 

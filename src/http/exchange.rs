@@ -1,0 +1,84 @@
+//! One request and its answer, as the handler knows it besides the request itself.
+
+use std::os::fd::BorrowedFd;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::Peer;
+use super::link::Link;
+use super::tls::{Heard, Session};
+
+/// Who sent a request, and whether they are still there.
+pub struct Exchange<'a> {
+    /// Who sent the request.
+    pub peer: &'a Peer,
+    connection: Option<(&'a Link, Option<&'a mut Session>)>,
+}
+
+/// How a wait has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// What was waited for is there.
+    Ready,
+    /// The time is over.
+    TimedOut,
+    /// The client has closed the connection, or at least sends nothing more. It may still read an answer.
+    Left,
+}
+
+impl<'a> Exchange<'a> {
+    /// One that `peer` began, who has no connection and so does not leave.
+    pub fn detached(peer: &'a Peer) -> Self {
+        Self { peer, connection: None }
+    }
+
+    pub(super) fn on(link: &'a Link, session: Option<&'a mut Session>, peer: &'a Peer) -> Self {
+        Self { peer, connection: Some((link, session)) }
+    }
+
+    /// Sleeps until `event` can be read, the client leaves, or the moment `deadline`. Requests that the client sends meanwhile
+    /// end nothing, and are answered later. A client that leaves before `event` can be read has left, even if both are
+    /// seen at once.
+    pub fn wait(&mut self, event: BorrowedFd<'_>, deadline: Instant) -> Waited {
+        loop {
+            let mut files = vec![PollFd::from_borrowed_fd(event, PollFlags::IN)];
+            if let Some((link, session)) = &mut self.connection {
+                let flags = match session.as_mut().map(|session| session.heard()) {
+                    None | Some(Heard::Request) => PollFlags::RDHUP,
+                    Some(Heard::Nothing) => PollFlags::RDHUP | PollFlags::IN,
+                    Some(Heard::End) => return Waited::Left,
+                };
+                files.push(PollFd::new(&link.stream, flags));
+            }
+            match poll(&mut files, Some(&time_until(deadline))) {
+                Ok(0) => return Waited::TimedOut,
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                // Out of memory: whoever asks again may be luckier.
+                Err(_) => return Waited::TimedOut,
+            }
+            let is_ready = !files[0].revents().is_empty();
+            let seen = files.get(1).map_or(PollFlags::empty(), PollFd::revents);
+            if !seen.difference(PollFlags::IN).is_empty() {
+                return Waited::Left;
+            }
+            if seen.contains(PollFlags::IN)
+                && let Some((link, Some(session))) = &mut self.connection
+                && session.listen(&link.stream) == Heard::End
+            {
+                return Waited::Left;
+            }
+            if is_ready {
+                return Waited::Ready;
+            }
+        }
+    }
+}
+
+fn time_until(deadline: Instant) -> Timespec {
+    let left = deadline.saturating_duration_since(Instant::now());
+    // It fails for times of more than 2^63 seconds.
+    left.try_into().unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 })
+}
