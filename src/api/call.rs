@@ -8,6 +8,7 @@ use super::Api;
 use super::problem::Problem;
 use crate::access::{IdentityErrorKind, Policy, Principal, Throttled, identify};
 use crate::audit::{Entry, Event, Outcome};
+use crate::consumers::Receipt;
 use crate::http::Peer;
 use crate::name::is_name;
 use crate::vault::{Condition, Done, KeyBytes, Order, Refused, Sight, Wish};
@@ -21,7 +22,7 @@ pub struct Call<'a> {
     entry: Entry,
     /// The vault has written it, together with the change.
     is_written: bool,
-    /// The version that the client gets, or has already.
+    /// The version that the client has then read.
     read: Option<Sight>,
 }
 
@@ -172,9 +173,10 @@ impl<'a> Call<'a> {
         self.who.name()
     }
 
-    /// The client is going to have this version, if the call succeeds.
-    pub fn has_read(&mut self, sight: Sight) {
-        self.read = Some(sight);
+    /// This is what the client is sent of a version, if the call succeeds.
+    pub fn sends(&mut self, receipt: Receipt, sight: Sight) {
+        self.entry.detail = receipt.detail().map(str::to_owned);
+        self.read = receipt.is_read().then_some(sight);
     }
 
     /// The audit line is about several secrets, unless the change that it comes with says which.

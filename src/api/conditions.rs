@@ -16,10 +16,22 @@ pub fn condition(request: &Request) -> Result<Condition, Problem> {
     Ok(Condition { if_match: tags(request, "If-Match")?, if_none_match: tags(request, "If-None-Match")? })
 }
 
-/// Whether the client has the version `kid` already.
-pub fn is_known(request: &Request, kid: &str) -> Result<bool, Problem> {
-    let tags = tags(request, "If-None-Match")?;
-    Ok(tags.is_some_and(|tags| tags.is_empty() || tags.iter().any(|tag| tag == kid)))
+/// How a client says that it has a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// By its kid.
+    Named,
+    /// By `*`, which is any version.
+    Any,
+}
+
+/// Whether the client has the version `kid` already, by its `If-None-Match`, and how it says so.
+pub fn known(request: &Request, kid: &str) -> Result<Option<Known>, Problem> {
+    Ok(match tags(request, "If-None-Match")? {
+        Some(tags) if tags.is_empty() => Some(Known::Any),
+        Some(tags) if tags.iter().any(|tag| tag == kid) => Some(Known::Named),
+        _ => None,
+    })
 }
 
 /// The tags in a header; an empty list for `*`. A kid may stand there without its quotes, as a person would type it.

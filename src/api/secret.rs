@@ -6,12 +6,14 @@ use rouille::{Request, Response};
 use serde::{Deserialize, Serialize};
 
 use super::call::Call;
+use super::conditions::{self, Known};
 use super::json::{self, Object};
 use super::problem::Problem;
 use super::settings::Form;
 use super::wait::Wait;
-use super::{Metadata, Query, conditions};
+use super::{Metadata, Query};
 use crate::clock::Timestamp;
+use crate::consumers::Receipt;
 use crate::secret::Wiped;
 use crate::vault::{MAX_VALUE, Missing, New, Opened, Rotation, Sight, Wish};
 
@@ -131,9 +133,12 @@ pub fn read(call: &mut Call, mut wait: Wait, name: &str) -> Result<Response, Pro
         None => find(call, name, kid)?,
     };
     let etag = conditions::etag(&sight.kid);
-    if conditions::is_known(request, &sight.kid)? {
-        call.remark("not modified");
-        call.has_read(sight);
+    if let Some(known) = conditions::known(request, &sight.kid)? {
+        let receipt = match known {
+            Known::Named => Receipt::NamedVersion,
+            Known::Any => Receipt::AnyVersion,
+        };
+        call.sends(receipt, sight);
         return Ok(Response::text("").with_status_code(304).with_unique_header("ETag", etag));
     }
     let opened = open(call, &sight)?;
@@ -146,7 +151,7 @@ pub fn read(call: &mut Call, mut wait: Wait, name: &str) -> Result<Response, Pro
     }
     let answer = Answer { name, value: opened.value(), kid: &sight.kid, expires_at: sight.expires_at };
     let response = json::answer_wiped(&answer).with_unique_header("ETag", etag);
-    call.has_read(sight);
+    call.sends(if wait.exchange.is_head { Receipt::Head } else { Receipt::Value }, sight);
     Ok(response)
 }
 
@@ -155,7 +160,7 @@ pub fn current(call: &mut Call, name: &str) -> Result<Wiped, Problem> {
     call.require_read(name)?;
     let sight = find(call, name, None)?;
     let value = Wiped::new(open(call, &sight)?.value().as_bytes().to_vec());
-    call.has_read(sight);
+    call.sends(Receipt::Value, sight);
     Ok(value)
 }
 

@@ -47,7 +47,7 @@ impl Wait<'_, '_> {
         let vault = call.api.vault.clone();
         let known = || -> Result<Option<Sight>, Problem> {
             let Ok(sight) = vault.find(name, None) else { return Ok(None) };
-            Ok(conditions::is_known(request, &sight.kid)?.then_some(sight))
+            Ok(conditions::known(request, &sight.kid)?.map(|_| sight))
         };
         if known()?.is_none() {
             return Ok(None);

@@ -136,7 +136,8 @@ pub struct Line {
     request_id: Option<String>,
     /// How it ended.
     pub result: Outcome,
-    detail: Option<String>,
+    /// More, in a few words.
+    pub detail: Option<String>,
     pub(super) vault_seq: u64,
     pub(super) prev: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,11 +4,13 @@
 //! start read from the log once more ([`Recollection`]), so that a restart changes nothing.
 
 mod reads;
+mod receipt;
 mod recollection;
 
 use std::sync::{Arc, Mutex, OnceLock};
 
 pub use reads::Last;
+pub use receipt::Receipt;
 pub use recollection::Recollection;
 
 use crate::clock::Timestamp;

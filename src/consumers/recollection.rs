@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use super::Consumers;
+use super::{Consumers, Receipt};
 use crate::audit::{Event, Line, Outcome, ReadBack};
 use crate::sync::Breaks;
 use crate::vault::{Kid, Vault};
@@ -87,7 +87,9 @@ impl Reader<'_> {
         {
             match (line.event, &line.client, line.result) {
                 (Event::GetSecret, Some(client), Outcome::Success) => {
-                    self.consumers.note(name, client, version.kid, line.timestamp);
+                    if Receipt::told(line.detail.as_deref()).is_some_and(Receipt::is_read) {
+                        self.consumers.note(name, client, version.kid, line.timestamp);
+                    }
                 }
                 (Event::GetSecret, ..) => {}
                 // Whatever else is said of a version that can be read: it was made.

@@ -213,7 +213,7 @@ impl Connection<'_> {
 
         let handler = &self.context.handler;
         // What a handler shares with others outlives its panic (see `sync::lock`), and the rest is dropped.
-        let mut exchange = Exchange::on(&self.visit.link, self.session.as_mut(), peer);
+        let mut exchange = Exchange::on(&self.visit.link, self.session.as_mut(), peer, is_head);
         let handle = || Reply::new(handler.handle(&request, body.bytes(), &mut exchange));
         let reply = catch_unwind(AssertUnwindSafe(handle));
         drop(body);

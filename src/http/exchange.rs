@@ -10,10 +10,12 @@ use super::Peer;
 use super::link::Link;
 use super::tls::{Heard, Session};
 
-/// Who sent a request, and whether they are still there.
+/// Who sent a request, what they want of its answer, and whether they are still there.
 pub struct Exchange<'a> {
     /// Who sent the request.
     pub peer: &'a Peer,
+    /// Whether it is a `HEAD`, which comes as `GET`: the client is sent the answer without its body.
+    pub is_head: bool,
     connection: Option<(&'a Link, Option<&'a mut Session>)>,
 }
 
@@ -31,11 +33,11 @@ pub enum Waited {
 impl<'a> Exchange<'a> {
     /// One that `peer` began, who has no connection and so does not leave.
     pub fn detached(peer: &'a Peer) -> Self {
-        Self { peer, connection: None }
+        Self { peer, is_head: false, connection: None }
     }
 
-    pub(super) fn on(link: &'a Link, session: Option<&'a mut Session>, peer: &'a Peer) -> Self {
-        Self { peer, connection: Some((link, session)) }
+    pub(super) fn on(link: &'a Link, session: Option<&'a mut Session>, peer: &'a Peer, is_head: bool) -> Self {
+        Self { peer, is_head, connection: Some((link, session)) }
     }
 
     /// Sleeps until `event` can be read, the client leaves, or the moment `deadline`. Requests that the client sends meanwhile

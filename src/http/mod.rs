@@ -97,7 +97,8 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers one request.
     ///
     /// `body` is the whole body, and is wiped when this returns. The request itself carries none: rouille's copy of it
-    /// could not be wiped. A `HEAD` request comes as `GET`. The header `X-Request-Id` is ours, never the client's.
+    /// could not be wiped. A `HEAD` request comes as `GET`, and `exchange` says so. The header `X-Request-Id` is ours, never
+    /// the client's.
     ///
     /// A panic is answered with 500; it ends this connection and nothing else.
     fn handle(&self, request: &Request, body: &[u8], exchange: &mut Exchange) -> Response;

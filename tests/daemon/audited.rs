@@ -25,9 +25,11 @@ fn each_kind_of_access_leaves_a_line_that_says_what_it_was() {
     let (name, kid) = (Some("db_main"), Some(kid.as_str()));
     expect(stored, "create_secret", name, kid, "success", None);
     expect(admin.get("/secret/db_main"), "get_secret", name, kid, "success", None);
-    expect(admin.ask("HEAD", "/secret/db_main", &[], ""), "get_secret", name, kid, "success", None);
-    let unchanged = admin.ask("GET", "/secret/db_main", &[("If-None-Match", "*")], "");
-    expect(unchanged, "get_secret", name, kid, "success", Some("not modified"));
+    expect(admin.ask("HEAD", "/secret/db_main", &[], ""), "get_secret", name, kid, "success", Some("head only"));
+    for (tag, detail) in [("*", "not modified, no version named"), (kid.unwrap(), "not modified")] {
+        let unchanged = admin.ask("GET", "/secret/db_main", &[("If-None-Match", tag)], "");
+        expect(unchanged, "get_secret", name, kid, "success", Some(detail));
+    }
     expect(admin.get("/secrets"), "list_secrets", None, None, "success", Some("1 names"));
     let missing = admin.get("/secret/db_none");
     expect(missing, "get_secret", Some("db_none"), None, "error", Some("not_found"));

@@ -123,6 +123,74 @@ fn every_way_to_get_a_version_is_a_read_and_nothing_else_is() {
     }
 }
 
+/// What the audit log says of an answer.
+fn detail(daemon: &Daemon, answer: &Answer) -> Value {
+    daemon.site.audited(answer.header("X-Request-Id").unwrap())["detail"].clone()
+}
+
+#[test]
+fn who_was_sent_no_value_and_names_no_version_has_read_none() {
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
+    let old = admin.store("db_main", "old");
+    let mut reader = daemon.client("reader");
+    reader.value("db_main");
+    admin.store("db_main", "new");
+    let none = "not modified, no version named";
+    for (method, headers, expected) in [
+        ("HEAD", vec![], (200, json!("head only"))),
+        ("HEAD", vec![("If-None-Match", old.as_str())], (200, json!("head only"))),
+        ("HEAD", vec![("If-None-Match", "*")], (304, json!(none))),
+        ("GET", vec![("If-None-Match", "*")], (304, json!(none))),
+    ] {
+        let answer = reader.ask(method, "/secret/db_main", &headers, "");
+        assert_eq!((answer.status, detail(&daemon, &answer)), expected, "{method} {headers:?}");
+        assert_eq!(standing(&mut admin, "db_main"), [stands("reader", &old, false)], "{method} {headers:?}");
+    }
+    let waited = reader.ask("GET", "/secret/db_main?wait=1s", &[("If-None-Match", "*")], "");
+    assert_eq!((waited.status, detail(&daemon, &waited)), (304, json!(none)));
+    let refused = retire(&mut admin, "db_main", "{}");
+    assert_eq!(refused.refusal(), (409, "consumers_behind".to_owned()));
+
+    let daemon = daemon.stop().start();
+    let mut admin = daemon.client("admin");
+    assert_eq!(standing(&mut admin, "db_main"), [stands("reader", &old, false)], "after a restart");
+    assert_eq!(retire(&mut admin, "db_main", "{}").status, 409);
+    let head = daemon.client("reader").ask("HEAD", &format!("/secret/db_main?kid={old}"), &[], "");
+    assert_eq!(head.status, 200, "nothing was destroyed");
+}
+
+#[test]
+fn who_is_told_that_a_version_which_it_names_is_the_one_has_read_that() {
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
+    let first = admin.store("db_main", "v");
+    daemon.client("keeper").ask("GET", &format!("/secret/db_main?kid={first}"), &[("If-None-Match", &first)], "");
+    assert_eq!(standing(&mut admin, "db_main"), [stands("keeper", &first, true)]);
+    let mut reader = daemon.client("reader");
+    let forms: [fn(&str) -> String; 4] = [
+        |kid| kid.to_owned(),
+        |kid| format!("\"{kid}\""),
+        |kid| format!("W/\"{kid}\""),
+        |kid| format!("\"db_main-20200101-000000\", \"{kid}\", other"),
+    ];
+    let mut last = String::new();
+    for (method, form) in ["GET", "HEAD"].into_iter().flat_map(|method| forms.map(|form| (method, form))) {
+        last = admin.store("db_main", "v");
+        let answer = reader.ask(method, "/secret/db_main", &[("If-None-Match", &form(&last))], "");
+        assert_eq!((answer.status, detail(&daemon, &answer)), (304, json!("not modified")));
+        assert_eq!(standing(&mut admin, "db_main")[1], stands("reader", &last, true), "{method} {}", form(&last));
+    }
+    // It names the version that it asks for, which is not the current one.
+    let keeps = reader.ask("GET", &format!("/secret/db_main?kid={first}"), &[("If-None-Match", &first)], "");
+    assert_eq!(keeps.status, 304);
+    let known = [stands("keeper", &first, false), stands("reader", &first, true)];
+    assert_eq!(standing(&mut admin, "db_main"), known);
+    assert_eq!(reader.ask("GET", &format!("/secret/db_main?kid={first}"), &[("If-None-Match", &last)], "").status, 200);
+    let daemon = daemon.stop().start();
+    assert_eq!(standing(&mut daemon.client("admin"), "db_main"), known, "after a restart");
+}
+
 #[test]
 fn who_leaves_before_a_change_that_it_waits_for_has_not_read_what_comes_then() {
     let daemon = Daemon::start();

@@ -9,6 +9,7 @@ use std::path::Path;
 use jarvis_secretsd::access::Policy;
 use jarvis_secretsd::audit::{Event, Outcome};
 use jarvis_secretsd::config::{COMMENTED, Config};
+use jarvis_secretsd::consumers::Receipt;
 
 use page::{Item, ROOT, heads, items, items_in, literal_blocks, page};
 
@@ -290,6 +291,8 @@ fn the_manual_has_every_event_result_and_field_of_the_audit_log() {
     assert_eq!(heads(page, "Events"), quoted_behind(&events, "expected one of "));
     let results = serde_json::from_str::<Outcome>("\"unknown\"").unwrap_err().to_string();
     assert_eq!(heads(page, "Results"), quoted_behind(&results, "expected one of "));
+    let receipts = Receipt::ALL.map(|receipt| receipt.detail().unwrap_or("null").to_owned());
+    assert_eq!(heads(page, "Reads"), BTreeSet::from(receipts));
 
     let site = Daemon::start().stop();
     let fields: Vec<_> = items_in(page, "Fields").into_iter().map(|item| item.head).collect();
