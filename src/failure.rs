@@ -8,12 +8,23 @@ use std::path::Path;
 pub struct Failure {
     what: String,
     why: String,
+    is_configuration: bool,
 }
 
 impl Failure {
     /// `what` names the thing or the step (often a path), `why` the reason and the remedy.
     pub fn new(what: impl fmt::Display, why: impl fmt::Display) -> Self {
-        Self { what: what.to_string(), why: why.to_string() }
+        Self { what: what.to_string(), why: why.to_string(), is_configuration: false }
+    }
+
+    /// The same, where it is no use to try again before somebody has changed a file's permissions or what it holds.
+    pub fn configuration(what: impl fmt::Display, why: impl fmt::Display) -> Self {
+        Self { is_configuration: true, ..Self::new(what, why) }
+    }
+
+    /// Whether it is no use to try again before somebody has changed something.
+    pub fn is_configuration(&self) -> bool {
+        self.is_configuration
     }
 
     /// What is wrong at byte `offset` of the file that has this text: `<file>:<line>:<column>: <why>`, both counted from 1,

@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use rustix::process::geteuid;
 
 use crate::clock::Timestamp;
 use crate::failure::Failure;
@@ -16,7 +17,9 @@ use crate::secret::Wiped;
 /// Reads a key file of at most `limit` bytes.
 ///
 /// # Errors
-/// If it is a symbolic link or not a regular file, larger than `limit`, or readable or writable by anyone but its owner.
+/// If it is a symbolic link or not a regular file, larger than `limit`, or shared with others. It is not shared if nobody but
+/// its owner has a permission. One of root's is not shared either, where we are another user: root may let us read it through
+/// its group or an ACL, but nobody may write it and all others have no permission.
 pub fn read_private(path: &Path, limit: u64) -> Result<Wiped, Failure> {
     let (file, meta) = open(path, OFlags::NOFOLLOW)?;
     refuse_shared(path, &meta)?;
@@ -44,44 +47,49 @@ pub fn read(path: &Path, limit: u64) -> Result<Wiped, Failure> {
 
 /// Opens a regular file. It does not wait, as opening a pipe would.
 fn open(path: &Path, links: OFlags) -> Result<(File, Metadata), Failure> {
-    let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
+    let refuse = |why: &dyn std::fmt::Display| Failure::configuration(path.display(), why);
     let file = OpenOptions::new()
         .read(true)
         .custom_flags((links | OFlags::NONBLOCK | OFlags::CLOEXEC).bits() as i32)
         .open(path)
         .map_err(|why| match why.raw_os_error() {
             Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() && links.contains(OFlags::NOFOLLOW) => {
-                fail(&"is a symbolic link; a key must be a regular file")
+                refuse(&"is a symbolic link; a key must be a regular file")
             }
-            _ => fail(&why),
+            _ if why.kind() == io::ErrorKind::PermissionDenied => refuse(&why),
+            _ => Failure::new(path.display(), why),
         })?;
-    let meta = file.metadata().map_err(|why| fail(&why))?;
+    let meta = file.metadata().map_err(|why| Failure::new(path.display(), why))?;
     if !meta.is_file() {
-        return Err(fail(&"is not a regular file"));
+        return Err(refuse(&"is not a regular file"));
     }
     Ok((file, meta))
 }
 
 fn refuse_shared(path: &Path, meta: &Metadata) -> Result<(), Failure> {
-    if meta.mode() & 0o077 != 0 {
+    // systemd hands a credential over by an ACL, whose mask is shown as the permissions of the group (systemd 254 and later);
+    // Kubernetes by the group of the pod.
+    let is_handed_over = meta.uid() == 0 && !geteuid().is_root();
+    let (forbidden, right) = if is_handed_over { (0o027, "g-w,o=") } else { (0o077, "600") };
+    if meta.mode() & forbidden != 0 {
         let mode = meta.mode() & 0o7777;
-        let remedy = format!("if it was not exposed: chmod 600 {}", path.display());
+        let remedy = format!("if it was not exposed: chmod {right} {}", path.display());
         let why = format!("others than its owner may use this key (mode {mode:04o}); {remedy}");
-        return Err(Failure::new(path.display(), why));
+        return Err(Failure::configuration(path.display(), why));
     }
     Ok(())
 }
 
 fn read_whole(path: &Path, file: File, meta: &Metadata, limit: u64) -> Result<Wiped, Failure> {
-    let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
     if meta.len() > limit {
-        return Err(fail(&format_args!("is {} bytes long, at most {limit} are expected", meta.len())));
+        let why = format!("is {} bytes long, at most {limit} are expected", meta.len());
+        return Err(Failure::configuration(path.display(), why));
     }
     // Reading into room that is there leaves no copy behind, as a vector that grows would. A file that grows meanwhile
     // is cut off, and does not parse.
     let room = meta.len() + 1;
     let mut bytes = Wiped::new(Vec::with_capacity(room as usize));
-    file.take(room.min(limit)).read_to_end(&mut bytes).map_err(|why| fail(&why))?;
+    file.take(room.min(limit)).read_to_end(&mut bytes).map_err(|why| Failure::new(path.display(), why))?;
     Ok(bytes)
 }
 

@@ -38,7 +38,7 @@ pub fn read_signing_key(path: &Path) -> Result<Option<SigningKey>, Failure> {
     let pem = files::read_private(path, LONGEST_PEM)?;
     signing_key_from_pem(&pem)
         .map(Some)
-        .ok_or_else(|| Failure::new(path.display(), "is not an Ed25519 private key in PEM (PKCS #8)"))
+        .ok_or_else(|| Failure::configuration(path.display(), "is not an Ed25519 private key in PEM (PKCS #8)"))
 }
 
 /// The signing key in `pem`, if there is one and nothing else.

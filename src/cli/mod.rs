@@ -102,7 +102,8 @@ impl Exit {
 
 impl From<Failure> for Exit {
     fn from(why: Failure) -> Self {
-        Self { status: 1, why: why.to_string() }
+        let status = if why.is_configuration() { EX_CONFIG } else { 1 };
+        Self { status, why: why.to_string() }
     }
 }
 

@@ -173,7 +173,7 @@ fn read(path: &Path) -> Result<KeyBytes, Failure> {
     let bytes = files::read_private(path, 32)?;
     let key: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| {
         let why = format!("a master key is exactly 32 bytes, this file has {}", bytes.len());
-        Failure::new(path.display(), why)
+        Failure::configuration(path.display(), why)
     })?;
     Ok(Zeroizing::new(*key))
 }

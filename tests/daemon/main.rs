@@ -32,6 +32,7 @@ mod flood;
 mod identity;
 mod key;
 mod leaving;
+mod key_files;
 mod manual;
 mod names_and_values;
 #[path = "../needs/mod.rs"]

@@ -66,7 +66,7 @@ fn give_state(site: &Site) {
 }
 
 /// The daemon, started by a user who is not root.
-fn started_by_nobody(site: &Site) -> Command {
+pub fn started_by_nobody(site: &Site) -> Command {
     let mut command = site.command("serve");
     if geteuid().is_root() {
         // The one that cargo built may lie where only root can go.

@@ -176,7 +176,7 @@ fn a_master_key_that_is_not_private_is_refused() {
     for open in [0o640, 0o604, 0o660] {
         let site = used(1);
         fs::set_permissions(site.path(MASTER_KEY), Permissions::from_mode(open)).unwrap();
-        is_refused(&site, FAILED, &["master.key: ", &format!("{open:04o}"), "chmod 600"]);
+        is_refused(&site, BAD_CONFIG, &["master.key: ", &format!("{open:04o}"), "chmod 600"]);
     }
 }
 
@@ -199,7 +199,7 @@ fn a_master_key_of_another_length_is_refused() {
     for length in [0, 31, 33] {
         let site = used(1);
         fs::write(site.path(MASTER_KEY), vec![7; length]).unwrap();
-        is_refused(&site, FAILED, &["master.key: ", " 32"]);
+        is_refused(&site, BAD_CONFIG, &["master.key: ", " 32"]);
     }
 }
 
@@ -208,16 +208,20 @@ fn a_master_key_that_is_a_symbolic_link_is_refused() {
     let site = used(1);
     fs::rename(site.path(MASTER_KEY), site.path("elsewhere")).unwrap();
     symlink(site.path("elsewhere"), site.path(MASTER_KEY)).unwrap();
-    is_refused(&site, FAILED, &["master.key: ", "symbolic link", "regular file"]);
+    is_refused(&site, BAD_CONFIG, &["master.key: ", "symbolic link", "regular file"]);
 }
 
 #[test]
 fn a_state_file_that_is_a_symbolic_link_is_refused() {
-    for (name, why) in [(VAULT, "symbolic link"), (AUDIT, "is not a regular file"), (SIGNING_KEY, "symbolic link")] {
+    for (name, status, why) in [
+        (VAULT, FAILED, "symbolic link"),
+        (AUDIT, FAILED, "is not a regular file"),
+        (SIGNING_KEY, BAD_CONFIG, "symbolic link"),
+    ] {
         let site = used(1);
         fs::rename(site.path(name), site.path("elsewhere")).unwrap();
         symlink(site.path("elsewhere"), site.path(name)).unwrap();
-        is_refused(&site, FAILED, &[&site.path(name).display().to_string(), why]);
+        is_refused(&site, status, &[&site.path(name).display().to_string(), why]);
     }
 }
 
@@ -335,7 +339,7 @@ fn an_audit_signing_key_that_is_missing_another_or_not_private_is_refused() {
 
     fs::write(site.path(SIGNING_KEY), key).unwrap();
     fs::set_permissions(site.path(SIGNING_KEY), Permissions::from_mode(0o644)).unwrap();
-    is_refused(&site, FAILED, &["audit.sign.key: ", "chmod 600"]);
+    is_refused(&site, BAD_CONFIG, &["audit.sign.key: ", "chmod 600"]);
     fs::set_permissions(site.path(SIGNING_KEY), Permissions::from_mode(0o600)).unwrap();
     site.start().stop();
     site.verify_audit();

@@ -231,7 +231,7 @@ fn second_daemon() -> String {
 }
 
 /// A site whose port speaks TLS; the files go with the second.
-fn with_tls() -> (Site, ServerFiles) {
+pub fn with_tls() -> (Site, ServerFiles) {
     let site = Site::new();
     let files = ServerFiles::new(site.path("tls"));
     let (certificate, key) = (files.path("tls.pem"), files.path("tls.key"));

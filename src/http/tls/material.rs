@@ -114,7 +114,7 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure
 /// The private key in the file at `path`.
 ///
 /// # Errors
-/// If it cannot be read, is malformed, encrypted or missing, or if others than its owner may read it.
+/// If it cannot be read, is malformed, encrypted or missing, or shared as [`files::read_private`] says.
 pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
     let bytes = files::read_private_through_links(path, LARGEST_FILE)?;
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|why| {
@@ -126,7 +126,7 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
         } else {
             format!("is no private key in PEM: {}", describe(&why))
         };
-        Failure::new(path.display(), why)
+        Failure::configuration(path.display(), why)
     })
 }
 
