@@ -115,6 +115,8 @@ pub struct SecurityConfig {
     pub rbac_policy_path: PathBuf,
     /// Whether every host that can reach the address is trusted to say which client it is.
     pub trust_client_header: bool,
+    /// Whether whoever else can change the configuration, the policy or the state is trusted.
+    pub trust_shared_paths: bool,
     /// Failed authentications a minute that one address is allowed; 0: any number.
     pub auth_failures_per_minute: u32,
 }
@@ -344,6 +346,7 @@ impl Default for SecurityConfig {
             require_client_id_header: true,
             rbac_policy_path: "/etc/jarvis-secretsd/policy.toml".into(),
             trust_client_header: false,
+            trust_shared_paths: false,
             auth_failures_per_minute: 10,
         }
     }
@@ -356,6 +359,7 @@ impl SecurityConfig {
         table.set("require_client_id_header", &mut self.require_client_id_header, Value::boolean)?;
         table.set("rbac_policy_path", &mut self.rbac_policy_path, Value::path)?;
         table.set("trust_client_header", &mut self.trust_client_header, Value::boolean)?;
+        table.set("trust_shared_paths", &mut self.trust_shared_paths, Value::boolean)?;
         table.set("auth_failures_per_minute", &mut self.auth_failures_per_minute, |value| value.integer(0..=1000))?;
         table.finish()
     }

@@ -1,4 +1,7 @@
-//! Private files: made whole and durable or not at all, and read only if nobody else could have read them.
+//! Files: made whole and durable or not at all; and those with a key in them, read only if nobody else could have read them.
+
+mod private;
+mod walk;
 
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
@@ -8,33 +11,13 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
-use rustix::process::geteuid;
 
 use crate::clock::Timestamp;
 use crate::failure::Failure;
 use crate::secret::Wiped;
 
-/// Reads a key file of at most `limit` bytes.
-///
-/// # Errors
-/// If it is a symbolic link or not a regular file, larger than `limit`, or shared with others. It is not shared if nobody but
-/// its owner has a permission. One of root's is not shared either, where we are another user: root may let us read it through
-/// its group or an ACL, but nobody may write it and all others have no permission.
-pub fn read_private(path: &Path, limit: u64) -> Result<Wiped, Failure> {
-    let (file, meta) = open(path, OFlags::NOFOLLOW)?;
-    refuse_shared(path, &meta)?;
-    read_whole(path, file, &meta, limit)
-}
-
-/// The same for a key that others put there by changing a symbolic link, as certbot and Kubernetes do.
-///
-/// # Errors
-/// As [`read_private`], but for the symbolic link.
-pub fn read_private_through_links(path: &Path, limit: u64) -> Result<Wiped, Failure> {
-    let (file, meta) = open(path, OFlags::empty())?;
-    refuse_shared(path, &meta)?;
-    read_whole(path, file, &meta, limit)
-}
+pub use private::{KeyOwner, read_credential, read_private, read_private_through_links, take_keys_of};
+pub use walk::walk;
 
 /// Reads a file of at most `limit` bytes that anyone may read.
 ///
@@ -64,20 +47,6 @@ fn open(path: &Path, links: OFlags) -> Result<(File, Metadata), Failure> {
         return Err(refuse(&"is not a regular file"));
     }
     Ok((file, meta))
-}
-
-fn refuse_shared(path: &Path, meta: &Metadata) -> Result<(), Failure> {
-    // systemd hands a credential over by an ACL, whose mask is shown as the permissions of the group (systemd 254 and later);
-    // Kubernetes by the group of the pod.
-    let is_handed_over = meta.uid() == 0 && !geteuid().is_root();
-    let (forbidden, right) = if is_handed_over { (0o027, "g-w,o=") } else { (0o077, "600") };
-    if meta.mode() & forbidden != 0 {
-        let mode = meta.mode() & 0o7777;
-        let remedy = format!("if it was not exposed: chmod {right} {}", path.display());
-        let why = format!("others than its owner may use this key (mode {mode:04o}); {remedy}");
-        return Err(Failure::configuration(path.display(), why));
-    }
-    Ok(())
 }
 
 fn read_whole(path: &Path, file: File, meta: &Metadata, limit: u64) -> Result<Wiped, Failure> {

@@ -1,17 +1,13 @@
 //! Whether a program may be run: nobody but root and the daemon's user may be able to change what it does.
 
-use std::collections::VecDeque;
-use std::ffi::OsString;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
 use crate::failure::Failure;
-
-/// As many as the kernel follows.
-const MOST_LINKS: usize = 40;
+use crate::files;
 
 /// Checks that the program at `path` is a regular file that can be executed, and that it and every directory on the way to
 /// it, symbolic links resolved, belongs to root or to the user `uid` and can be written by nobody else.
@@ -31,41 +27,10 @@ pub fn check_program(path: &Path, uid: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Goes to `path` as the kernel does, looks at everything on the way, and returns where it ends.
+/// Goes to `path` as the kernel does, looks at everything on the way but symbolic links, which nobody can change but who can
+/// write to their directory, and returns where it ends.
 fn walk(path: &Path, uid: u32) -> Result<PathBuf, Failure> {
-    let names = |path: &Path| path.components().map(|part| part.as_os_str().to_owned()).collect::<Vec<OsString>>();
-    let mut ahead: VecDeque<OsString> = names(path).into();
-    let mut here = PathBuf::from("/");
-    let mut links = 0;
-    look(path, &here, &metadata(path, &here)?, uid)?;
-    while let Some(name) = ahead.pop_front() {
-        match Path::new(&name).components().next() {
-            Some(Component::RootDir) => here = "/".into(),
-            Some(Component::ParentDir) => _ = here.pop(),
-            Some(Component::Normal(_)) => {
-                here.push(&name);
-                let meta = metadata(path, &here)?;
-                if meta.is_symlink() {
-                    links += 1;
-                    let target = here.read_link().ok().filter(|_| links <= MOST_LINKS);
-                    let target = target.ok_or_else(|| Failure::new(path.display(), "has too many symbolic links"))?;
-                    here.pop();
-                    names(&target).into_iter().rev().for_each(|name| ahead.push_front(name));
-                } else {
-                    look(path, &here, &meta, uid)?;
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(here)
-}
-
-fn metadata(path: &Path, here: &Path) -> Result<Metadata, Failure> {
-    here.symlink_metadata().map_err(|why| match here == path {
-        true => Failure::new(path.display(), why),
-        false => Failure::new(path.display(), format_args!("{}: {why}", here.display())),
-    })
+    files::walk(path, |here, meta| if meta.is_symlink() { Ok(()) } else { look(path, here, meta, uid) })
 }
 
 fn look(path: &Path, here: &Path, meta: &Metadata, uid: u32) -> Result<(), Failure> {

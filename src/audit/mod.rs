@@ -24,7 +24,7 @@ pub use chain::{Fault, Tip, hex, sha256_hex};
 pub use checkpoint::Checkpoint;
 pub use entry::{Entry, Event, Line, Outcome};
 pub use found::Found;
-pub use keys::{public_key_from_pem, public_key_path, signing_key_from_pem, signing_key_path};
+pub use keys::{public_key_from_pem, public_key_path, read_signing_key, signing_key_from_pem, signing_key_path};
 pub use prefix::{Prefix, prefix_through};
 pub use read_back::ReadBack;
 pub use segment::{Segment, Segmenting, list as segments};

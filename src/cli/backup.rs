@@ -4,10 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::command::{Arguments, CONFIG, Command, MASTER_KEY, OUTPUT, Operands, Opt};
-use super::{Exit, load_config, master_key};
+use super::{Exit, load_config_to_maintain, master_key};
 use crate::backup::{self, Archive, Verified};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::files::{self, KeyOwner};
 use crate::vault::{KeyBytes, KeyFile, KeyInForce, MasterKeySource, is_under};
 
 pub const BACKUP: Command = Command {
@@ -38,7 +39,7 @@ pub const RESTORE: Command = Command {
 const KEEP_POLICY: Opt = Opt { name: "keep-policy", value: None, summary: "leave the policy that is there as it is" };
 
 fn create(arguments: &Arguments) -> Result<(), Exit> {
-    let config = load_config(arguments.config_path())?;
+    let config = load_config_to_maintain(arguments)?;
     let now = Clock::system().now();
     let named = || PathBuf::from(format!("jarvis-secretsd-{}.tar", now.compact()));
     let output = arguments.path(&OUTPUT).map_or_else(named, Path::to_owned);
@@ -56,9 +57,12 @@ fn create(arguments: &Arguments) -> Result<(), Exit> {
 fn verify(arguments: &Arguments) -> Result<(), Exit> {
     let file = Path::new(&arguments.operands()[0]);
     let (config, master) = match arguments.path(&MASTER_KEY) {
-        Some(path) if !arguments.has(&CONFIG) => (None, KeyFile::new(path).load()?),
+        Some(path) if !arguments.has(&CONFIG) => {
+            files::take_keys_of(KeyOwner::Anyone);
+            (None, KeyFile::new(path).load()?)
+        }
         _ => {
-            let config = load_config(arguments.config_path())?;
+            let config = load_config_to_maintain(arguments)?;
             let master = master_key(arguments, &config)?;
             (Some(config), master)
         }
@@ -79,7 +83,7 @@ fn verify(arguments: &Arguments) -> Result<(), Exit> {
 }
 
 fn restore(arguments: &Arguments) -> Result<(), Exit> {
-    let config = load_config(arguments.config_path())?;
+    let config = load_config_to_maintain(arguments)?;
     let file = Path::new(&arguments.operands()[0]);
     let verified = Verified::read(Archive::open(file)?, &master_key(arguments, &config)?)?;
     for kept in backup::restore(&verified, &config, arguments.has(&KEEP_POLICY), &Clock::system())? {

@@ -1,21 +1,27 @@
-//! `check`: is the configuration good, and the policy?
+//! `check`: is the configuration good, and the policy, and what lies where they say?
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
+use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::command::{Arguments, CONFIG, Command, Operands};
+use super::shared_paths::SharedPaths;
 use super::{Exit, load_config, protection, sockets};
 use crate::access::{Access, Rules};
 use crate::applier;
+use crate::audit;
 use crate::clock::Clock;
 use crate::config::{Config, PathsConfig};
 use crate::failure::Failure;
+use crate::files::{self, KeyOwner};
 use crate::http::Tls;
 use crate::process::{self, Protection, User};
 use crate::systemd::Passed;
-use crate::vault::{KeyFile, KeyInForce, is_under};
+use crate::vault::{KeyFile, KeyInForce, MasterKeySource, is_under};
 
 pub const COMMAND: Command = Command {
     name: "check",
@@ -29,10 +35,6 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let config_path = arguments.config_path();
     let config = load_config(config_path)?;
     println!("configuration {}: good", config_path.display());
-    if let Some(tls) = &config.server.tls {
-        Tls::load(tls, &Clock::system())?;
-        println!("TLS certificate {}: good", tls.cert_path.display());
-    }
     let user = protection::user(&config.server).map_err(Exit::config)?;
     check_appliers(&config, user.as_ref())?;
     if !config.rotation.appliers.is_empty() {
@@ -44,23 +46,76 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     for warning in access.warnings(Clock::system().now()) {
         println!("warning: {warning}");
     }
-    if let Some(why) = wrong_key(&config.paths) {
-        println!("warning: {why}");
-    }
-    // What the daemon would do to itself is done to this process: nothing else tells as surely whether it works.
-    tell(process::keep_private());
-    if let Some(user) = user {
-        match protection::give_up_root(&user, &config, &access) {
-            Ok(done) => {
-                tell(done);
-                sockets::warnings(&config.server).for_each(|why| println!("warning: {why}"));
-            }
-            Err(Exit { why, .. }) => println!("warning: {why}"),
+    // What the daemon would do to itself is done to this process: nothing else tells as surely whether it works. The files are
+    // then looked at as the daemon's user, if that can be.
+    let private = process::keep_private();
+    let uid = user.as_ref().map_or_else(|| likely_user(&config.paths), |user| user.ids().0);
+    let switched = user.map(|user| protection::give_up_root(&user, &config, &access));
+    files::take_keys_of(KeyOwner::User(uid));
+    check_keys(&config, uid)?;
+    let shared = SharedPaths::find(config_path, &config, uid);
+    shared.tell(&config, |why| println!("warning: {why}")).map_err(Exit::config)?;
+    tell(private);
+    match switched {
+        Some(Ok(done)) => {
+            tell(done);
+            sockets::warnings(&config.server).for_each(|why| println!("warning: {why}"));
         }
+        Some(Err(Exit { why, .. })) => println!("warning: {why}"),
+        None => {}
     }
     tell(process::lock_memory());
     tell(protection::confine(&config));
     Ok(())
+}
+
+/// Whose the daemon is most likely, where the configuration does not say it: the unit of a service manager may.
+fn likely_user(paths: &PathsConfig) -> u32 {
+    let own = geteuid().as_raw();
+    let owner = files::parent(&paths.vault_path).metadata().map_or(0, |directory| directory.uid());
+    if owner == 0 || owner == own {
+        return own;
+    }
+    println!("the vault's directory belongs to user {owner}: what follows is for a daemon of that user");
+    owner
+}
+
+/// Checks that a daemon of the user `uid` accepts the keys that are there.
+fn check_keys(config: &Config, uid: u32) -> Result<(), Failure> {
+    if let Some(tls) = &config.server.tls
+        && is_within_reach(&tls.key_path, uid)
+    {
+        Tls::load(tls, &Clock::system())?;
+        println!("TLS certificate {}: good", tls.cert_path.display());
+    }
+    let PathsConfig { audit_path, master_key_path, .. } = &config.paths;
+    let master = KeyFile::new(master_key_path);
+    if master.exists() && is_within_reach(master_key_path, uid) {
+        master.load()?;
+        master.next()?;
+        match wrong_key(&config.paths) {
+            Some(why) => println!("warning: {why}"),
+            None => println!("master key {}: good", master_key_path.display()),
+        }
+    }
+    let signing_key_path = audit::signing_key_path(audit_path);
+    if is_within_reach(&signing_key_path, uid) && audit::read_signing_key(&signing_key_path)?.is_some() {
+        println!("audit signing key {}: good", signing_key_path.display());
+    }
+    Ok(())
+}
+
+/// Whether this process can tell what a daemon of the user `uid` finds at `path`: who is neither root nor that user may not be
+/// able to read it, which says nothing of the daemon.
+fn is_within_reach(path: &Path, uid: u32) -> bool {
+    let (own, readable) = (geteuid(), rustix::fs::access(path, rustix::fs::Access::READ_OK));
+    match readable {
+        Err(why @ Errno::ACCESS) if !own.is_root() && own.as_raw() != uid => {
+            println!("warning: {}: {why}, so it was not looked at", path.display());
+            false
+        }
+        _ => true,
+    }
 }
 
 /// Whether the master key is another one than the vault's, as far as whoever asks may look.

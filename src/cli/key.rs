@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use super::command::{Arguments, CONFIG, Command, MASTER_KEY, OUTPUT, Operands};
-use super::{Exit, input, load_config, master_key, output, prompt};
+use super::{Exit, input, load_config_to_maintain, master_key, output, prompt};
 use crate::failure::Failure;
 use crate::files;
 use crate::secret::Plaintext;
@@ -27,7 +27,7 @@ pub const IMPORT: Command = Command {
 };
 
 fn export(arguments: &Arguments) -> Result<(), Exit> {
-    let config = load_config(arguments.config_path())?;
+    let config = load_config_to_maintain(arguments)?;
     let key = master_key(arguments, &config)?;
     let passphrase = passphrase(prompt::twice)?;
     let wrapped = wrapped_key::wrap(&key, &passphrase).map_err(|why| Failure::new("key export", why))?;
@@ -41,7 +41,7 @@ fn export(arguments: &Arguments) -> Result<(), Exit> {
 }
 
 fn import(arguments: &Arguments) -> Result<(), Exit> {
-    let config = load_config(arguments.config_path())?;
+    let config = load_config_to_maintain(arguments)?;
     let (vault, wrapped) = (&config.paths.vault_path, Path::new(&arguments.operands()[0]));
     let path = arguments.path(&MASTER_KEY).unwrap_or(&config.paths.master_key_path);
     let fail = |why: &dyn std::fmt::Display| Failure::new(wrapped.display(), why);

@@ -29,6 +29,7 @@ mod schedule;
 mod serve;
 mod set;
 mod settings;
+mod shared_paths;
 mod sockets;
 mod supervise;
 mod token;
@@ -42,6 +43,7 @@ use command::{Arguments, Asked, Command, MASTER_KEY};
 use crate::applier::{self, process::RUNNER};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::files::{self, KeyOwner};
 use crate::vault::{KeyBytes, KeyFile, KeyInForce};
 
 /// `sysexits.h`: something was found in a configuration file.
@@ -144,6 +146,12 @@ fn answer(asked: Asked) -> Result<(), Exit> {
 
 fn load_config(path: &std::path::Path) -> Result<Config, Exit> {
     Config::load(path).map_err(Exit::config)
+}
+
+/// The configuration of a daemon whose files are worked on, perhaps by root where the daemon is another user.
+fn load_config_to_maintain(arguments: &Arguments) -> Result<Config, Exit> {
+    files::take_keys_of(KeyOwner::Anyone);
+    load_config(arguments.config_path())
 }
 
 /// The master key that `--master-key` names, or else the configuration.

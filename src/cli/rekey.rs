@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::client::{ADDR, CLIENT, CLIENT_CONFIG};
 use super::command::{Arguments, CONFIG, Command, MASTER_KEY, Operands, Opt};
-use super::{Exit, load_config};
+use super::{Exit, load_config_to_maintain};
 use crate::audit::{self, Entry, Event};
 use crate::client::Client;
 use crate::clock::Clock;
@@ -29,7 +29,7 @@ const NEW_KEY: Opt = Opt {
 };
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let config = load_config(arguments.config_path())?;
+    let config = load_config_to_maintain(arguments)?;
     match (arguments.path(&MASTER_KEY), arguments.path(&NEW_KEY)) {
         (None, None) => with_the_key_file(&config, arguments),
         (Some(old), Some(new)) => between_files(&config, old, new),

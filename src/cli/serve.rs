@@ -5,10 +5,12 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::geteuid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::command::{Arguments, CONFIG, Command, Operands, Opt};
+use super::shared_paths::SharedPaths;
 use super::sockets::{self, Sockets};
 use super::{Exit, check, load_config, protection};
 use crate::applier::Appliers;
@@ -57,6 +59,8 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     if let Some(user) = user {
         protection::give_up_root(&user, &config, &access)?.log();
     }
+    let shared = SharedPaths::find(config_path, &config, geteuid().as_raw());
+    shared.tell(&config, |why| log::warn!("{why}")).map_err(Exit::config)?;
     let Sockets { api, credentials } = begun.complete()?;
     process::lock_memory().log();
     let prepared = Prepared::new(api, &config, access, Clock::system(), arguments.has(&ACCEPT_ROLLBACK))?;

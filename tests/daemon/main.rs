@@ -31,8 +31,8 @@ mod figures;
 mod flood;
 mod identity;
 mod key;
-mod leaving;
 mod key_files;
+mod leaving;
 mod manual;
 mod names_and_values;
 #[path = "../needs/mod.rs"]
@@ -53,6 +53,7 @@ mod schedule;
 mod segments;
 mod settings;
 mod several;
+mod shared_paths;
 mod signals;
 mod site;
 mod soak;

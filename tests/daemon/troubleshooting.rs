@@ -29,6 +29,7 @@ const CASES: &[Case] = &[
     ("The master key is another one", another_master_key),
     ("The master key is missing", || without(MASTER_KEY)),
     ("Others may read a key", || refused(&shared(used(), MASTER_KEY))),
+    ("Anybody can change the policy or the state", || refused(&with_mode(used(), "policy.toml", 0o666))),
     ("A line of the vault is damaged", || edited(VAULT, exchange_lines_4_and_5)),
     ("An older vault was put in place", older_vault),
     ("The audit log was cut", || edited(AUDIT, |text| text.split_inclusive('\n').take(3).collect())),
@@ -170,7 +171,11 @@ fn exchange_lines_4_and_5(text: &str) -> String {
 }
 
 fn shared(site: Site, name: &str) -> Site {
-    fs::set_permissions(site.path(name), Permissions::from_mode(0o644)).unwrap();
+    with_mode(site, name, 0o644)
+}
+
+fn with_mode(site: Site, name: &str, mode: u32) -> Site {
+    fs::set_permissions(site.path(name), Permissions::from_mode(mode)).unwrap();
     site
 }
 
