@@ -178,13 +178,16 @@ unanswered() {
     fail "$address: curl failed with status $2$hint"
 }
 
-# token_in FILE: what stands in it, which nobody but its owner may be able to read or write.
+# token_in FILE: what stands in it. If others may read or write it, that is warned about. One of root's may be handed over
+# through its group or an ACL.
 token_in() {
-    local mode
+    local mode owner forbidden=077 right=600
     [ -f "$1" ] || fail "$1: is not a regular file" 78
-    mode=$(printf %04d "$(stat -L -c %a -- "$1")")
-    [ $((0$mode & 077)) = 0 ] ||
-        fail "$1: others than its owner may use this key (mode $mode); if it was not exposed: chmod 600 $1" 78
+    read -r owner mode < <(stat -L -c '%u %a' -- "$1")
+    [ "$owner" != 0 ] || [ "$EUID" = 0 ] || { forbidden=027 right=g-w,o=; }
+    mode=$(printf %04d "$mode")
+    [ $((0$mode & 0$forbidden)) = 0 ] ||
+        echo "migrate-env-secrets.sh: warning: $1: others than its owner may use this key (mode $mode); if it was not exposed: chmod $right $1" >&2
     cat -- "$1"
 }
 

@@ -30,7 +30,7 @@ impl SettingsFile {
     /// Reads the file that is `named`, or else the user's own or the system's, whichever is there first.
     ///
     /// # Errors
-    /// Names line, column and key of what is wrong. A file with a token must be private.
+    /// Names line, column and key of what is wrong.
     pub fn find(named: Option<&Path>) -> Result<Self, Failure> {
         match named {
             Some(path) => {
@@ -60,8 +60,8 @@ impl SettingsFile {
             return Err(token_file.refuse("must not stand beside `token`"));
         }
         if token.is_some() {
-            // There is a token in it, so nobody else may read it.
-            files::read_private_through_links(path, LIMIT)?;
+            // Now that there turns out to be a token in it, who else may read it matters.
+            files::read_credential(path, LIMIT)?;
         }
         Ok(file)
     }

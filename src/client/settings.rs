@@ -148,9 +148,9 @@ pub fn read_token(text: &str) -> Result<Token, String> {
     })
 }
 
-/// The token in the file at `path`, which must be private. One newline may stand behind it.
+/// The token in the file at `path`. One newline may stand behind it.
 pub fn token_in(path: &Path) -> Result<Token, Failure> {
-    let bytes = files::read_private_through_links(path, LONGEST_TOKEN)?;
+    let bytes = files::read_credential(path, LONGEST_TOKEN)?;
     let text = std::str::from_utf8(bytes.strip_suffix(b"\n").unwrap_or(&bytes)).unwrap_or_default();
     read_token(text).map_err(|why| Failure::new(path.display(), why))
 }

@@ -2,7 +2,8 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use crate::asking::{Asked, failure, printed, program};
 use crate::running::Daemon;
@@ -71,7 +72,7 @@ fn the_file_is_the_one_that_is_named_or_the_users_own() {
 }
 
 #[test]
-fn a_token_comes_from_the_environment_or_from_a_file_that_nobody_else_may_read() {
+fn a_token_comes_from_the_environment_or_from_a_file() {
     let asked = Asked::plain();
     let (site, token) = (&asked.daemon.site, &asked.token);
     let ways = format!("addr = {:?}\nclient = \"admin\"\n", asked.addr());
@@ -95,14 +96,50 @@ fn a_token_comes_from_the_environment_or_from_a_file_that_nobody_else_may_read()
     printed(list().env("JARVIS_SECRETSD_TOKEN", token).output().unwrap());
     private(site, "client.toml", &format!("{ways}token = {token:?}\n"));
     printed(list().output().unwrap());
+}
 
-    fs::set_permissions(site.path("client.toml"), Permissions::from_mode(0o644)).unwrap();
-    let why = failure(&list().output().unwrap(), 78);
-    assert!(why.contains("client.toml: others than its owner") && why.contains("chmod 600"), "{why}");
-    site.write("client.toml", &ways);
-    fs::set_permissions(&token_file, Permissions::from_mode(0o640)).unwrap();
-    let why = failure(&list().env("JARVIS_SECRETSD_TOKEN_FILE", &token_file).output().unwrap(), 78);
-    assert!(why.contains("token: others than its owner"), "{why}");
+/// The one warning of a call that has succeeded.
+fn warned(output: Output) -> String {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    printed(output);
+    text.trim_end().strip_prefix("jarvis-secretsd: warning: ").unwrap().to_owned()
+}
+
+#[test]
+fn a_token_that_others_may_read_is_used_and_warned_about_once() {
+    let asked = Asked::plain();
+    let (site, token) = (&asked.daemon.site, &asked.token);
+    let ways = format!("addr = {:?}\nclient = \"admin\"\n", asked.addr());
+    let token_file = private(site, "token", token);
+    let list = || program(site, &["list"]);
+    let expect = |warning: String, path: &Path, mode: &str| {
+        let words = format!("{}: others than its owner may use this key (mode {mode})", path.display());
+        assert!(warning.starts_with(&words) && warning.contains("chmod 600"), "{warning}");
+    };
+    // As Docker, Compose and Kubernetes mount them.
+    for (mode, shown) in [(0o444, "0444"), (0o440, "0440"), (0o644, "0644")] {
+        fs::set_permissions(&token_file, Permissions::from_mode(mode)).unwrap();
+        let client = private(site, "client.toml", &ways);
+        expect(warned(list().env("JARVIS_SECRETSD_TOKEN_FILE", &token_file).output().unwrap()), &token_file, shown);
+        site.write("client.toml", &format!("{ways}token_file = {token_file:?}\n"));
+        expect(warned(list().output().unwrap()), &token_file, shown);
+        site.write("client.toml", &format!("{ways}token = {token:?}\n"));
+        fs::set_permissions(&client, Permissions::from_mode(mode)).unwrap();
+        expect(warned(list().output().unwrap()), &client, shown);
+        fs::set_permissions(&client, Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+#[test]
+fn a_certificates_key_that_others_may_read_is_used_and_warned_about_once() {
+    let asked = Asked::secured();
+    let mut list = asked.reader(&["list"]);
+    let key = asked.daemon.site.path("tls/client.key");
+    assert!(list.output().unwrap().stderr.is_empty());
+    fs::set_permissions(&key, Permissions::from_mode(0o444)).unwrap();
+    let warning = warned(list.output().unwrap());
+    assert!(warning.starts_with(&format!("{}: others than its owner", key.display())), "{warning}");
 }
 
 #[test]

@@ -26,16 +26,17 @@ pid=$(inspected .State.Pid)
     fail "another health check: $(inspected .Config.Healthcheck)"
 echo "it has the address, the volumes, and nothing that it does not need"
 
-# A client of another project. Debian's busybox stands in for the image of that name.
-mkdir "$DIR/busybox"
-cp "$(command -v busybox)" "$DIR/busybox/"
-printf 'FROM scratch\nCOPY busybox /bin/\nRUN ["/bin/busybox", "--install", "/bin"]\n' >"$DIR/busybox/Dockerfile"
-podman build --tag docker.io/library/busybox "$DIR/busybox" >"$DIR/said" 2>&1
+# A client of another project, with a token file as Docker mounts them.
 paste 3
-[ "$(jq -r .value "$DIR/said")" = "$password" ] || fail "the client has read another value"
-! client wget -O - --header 'X-Jarvis-Client: db' http://172.20.0.5:8081/secret/postgres_password ||
-    fail "the client needs no token"
-grep -q 'HTTP/1.1 401' "$DIR/noise" || fail "not refused: $(cat "$DIR/noise")"
+[ "$(cat "$DIR/said")" = "$password" ] || fail "the client has read another value"
+chmod 444 db.token
+client get postgres_password || fail "it does not take its token: $(cat "$DIR/noise")"
+[ "$(cat "$DIR/said")" = "$password" ] || fail "the client has read another value"
+[ "$(grep -c 'warning: /run/secrets/db_token: others than its owner may use this key (mode 0444)' "$DIR/noise")" = 1 ] ||
+    fail "the token that all may read is not warned about once: $(cat "$DIR/noise")"
+! docker compose -f compose.client.yaml run --rm -T -e JARVIS_SECRETSD_TOKEN_FILE= client get postgres_password \
+    >"$DIR/said" 2>"$DIR/noise" || fail "the client needs no token"
+grep -q 'unauthenticated\|not authenticated\|401' "$DIR/noise" || fail "not refused: $(cat "$DIR/noise")"
 echo "another container reads a secret over the network, and needs its token"
 
 as admin 200 POST /rotate '{"names":["postgres_password"]}'

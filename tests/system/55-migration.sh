@@ -171,11 +171,12 @@ for mode in 644 640 620; do
     chmod "$mode" "$DIR/shared"
     for program in 'jarvis-secretsd import' "$script"; do
         # shellcheck disable=SC2086
-        run 78 env PATH="$DIR/shim:$PATH" JARVIS_SECRETSD_TOKEN_FILE="$DIR/shared" $program "$DIR/files/some"
+        run 0 env PATH="$DIR/shim:$PATH" JARVIS_SECRETSD_TOKEN_FILE="$DIR/shared" JARVIS_SECRETSD_CLIENT=deploy \
+            $program --replace "$DIR/files/some"
         sed 's/^[a-z.-]*: //' "$DIR/err" >>"$DIR/asked"
     done
 done
-[ "$(grep -c "/shared: others than its owner may use this key (mode 06" "$DIR/asked")" = 6 ] || fail "$(cat "$DIR/asked")"
+[ "$(grep -c "^warning: $DIR/shared: others than its owner may use this key (mode 06" "$DIR/asked")" = 6 ] || fail "$(cat "$DIR/asked")"
 [ "$(sort -u "$DIR/asked" | wc -l)" = 3 ] || fail "the script says something else of a shared token: $(cat "$DIR/asked")"
 echo hunter2 >"$DIR/shared"
 chmod 600 "$DIR/shared"

@@ -62,7 +62,7 @@ fn unix_time(moment: Timestamp) -> UnixTime {
 pub fn load(settings: &TlsConfig, clock: &Clock) -> Result<Material, Failure> {
     let provider = Arc::new(ring::default_provider());
     let chain = certificates(&settings.cert_path)?;
-    let key = private_key(&settings.key_path)?;
+    let key = private_key(&settings.key_path, &files::read_private_through_links(&settings.key_path, LARGEST_FILE)?)?;
     let clients = settings.client_ca_path.as_ref().map(|path| client_verifier(path, provider.clone())).transpose()?;
     let builder = ServerConfig::builder_with_details(provider, Arc::new(Time(clock.clone())))
         .with_protocol_versions(versions(settings.min_version))
@@ -111,15 +111,18 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure
     Ok(certificates)
 }
 
-/// The private key in the file at `path`.
+/// The private key of a client, in the file at `path`, read as [`files::read_credential`] does.
 ///
 /// # Errors
-/// If it cannot be read, is malformed, encrypted or missing, or shared as [`files::read_private`] says.
-pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
-    let bytes = files::read_private_through_links(path, LARGEST_FILE)?;
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|why| {
+/// If it cannot be read, is malformed, encrypted or missing.
+pub fn clients_private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
+    private_key(path, &files::read_credential(path, LARGEST_FILE)?)
+}
+
+fn private_key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, Failure> {
+    PrivateKeyDer::from_pem_slice(text).map_err(|why| {
         let encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
-        let why = if bytes.windows(encrypted.len()).any(|window| window == encrypted) {
+        let why = if text.windows(encrypted.len()).any(|window| window == encrypted) {
             "the key is encrypted; decrypt it with: openssl pkey -in FILE -out NEW".to_owned()
         } else if matches!(why, pem::Error::NoItemsFound) {
             "there is no private key in it; it must be PEM (-----BEGIN PRIVATE KEY-----)".to_owned()

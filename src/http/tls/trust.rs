@@ -13,7 +13,7 @@ use crate::failure::Failure;
 /// is a certificate, with what leads to its CA behind it, and its key, which the server may ask for.
 ///
 /// # Errors
-/// If a file cannot be read or does not hold what it should, or if others than its owner may read the key.
+/// If a file cannot be read or does not hold what it should.
 pub fn client_trusting(ca_path: &Path, identity: Option<(&Path, &Path)>) -> Result<Arc<ClientConfig>, Failure> {
     let mut roots = RootCertStore::empty();
     // A bundle of all public CAs holds some that are malformed by now.
@@ -28,7 +28,7 @@ pub fn client_trusting(ca_path: &Path, identity: Option<(&Path, &Path)>) -> Resu
     let mut config = match identity {
         None => builder.with_no_client_auth(),
         Some((cert_path, key_path)) => {
-            let (chain, key) = (material::certificates(cert_path)?, material::private_key(key_path)?);
+            let (chain, key) = (material::certificates(cert_path)?, material::clients_private_key(key_path)?);
             builder.with_client_auth_cert(chain, key).map_err(|why| material::mismatch(cert_path, key_path, why))?
         }
     };
