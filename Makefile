@@ -22,7 +22,7 @@ STATIC_TARGETS := $(MUSL) $(if $(shell command -v $(CROSS_GCC)),aarch64-unknown-
 RUSTY_VAULT := 0.2.1
 
 # A compiler's linker, musl for the static binary, and what the system tests and the benchmark call.
-PACKAGES := aardvark-dns binutils bsdutils buildah busybox-static ca-certificates catatonit curl e2fsprogs faketime fish g++ gcc \
+PACKAGES := aardvark-dns acl binutils bsdutils buildah busybox-static ca-certificates catatonit curl e2fsprogs faketime fish g++ gcc \
 	golang-go iproute2 iptables jq libc6-dev libpcre2-8-0 mandoc musl-tools netavark openssl podman postgresql procps \
 	python3-psycopg2 python3-venv redis-server runc sslscan strace systemd systemd-container testssl.sh util-linux wrk zsh
 UNITS := $(notdir $(wildcard $(addprefix contrib/systemd/*.,service socket timer)))
