@@ -83,8 +83,8 @@ for prefix in /usr/local /usr; do
     echo "PREFIX=$prefix: $(wc -l <"$DIR/expected") files"
 done
 
-# systemd looks for the program where the unit says that it is.
+# systemd looks for the program where the unit says that it is. An older one says of one line that it does not know it.
 install_to "$DIR/prefix"
 systemd-analyze verify "$DIR"/prefix/lib/systemd/system/* >"$DIR/found" 2>&1 || fail "systemd-analyze: $(cat "$DIR/found")"
-[ ! -s "$DIR/found" ] || fail "systemd-analyze: $(cat "$DIR/found")"
+! grep -v 'Failed to parse service type, ignoring: notify-reload$' "$DIR/found" >&2 || fail "systemd finds fault with the units"
 echo "systemd finds no fault with the units"

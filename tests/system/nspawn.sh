@@ -1,16 +1,29 @@
-# What the tests share that boot an init system, in a container made of this host's /usr with nothing else of the host. To be
-# sourced behind lib.sh.
+# What the tests share that boot an init system, in a container made of one /usr and nothing else: that of this host, or of the
+# system whose root directory SYSTEM names. To be sourced behind lib.sh.
 # shellcheck shell=bash
 
+SYSTEM=${SYSTEM:-/}
+need "$SYSTEM/usr/bin/env"
 DIR=$(mktemp -d)
 NSPAWN='' INIT=''
 trap end EXIT
 
 # boot OPTION...: starts the container, with these options of systemd-nspawn.
 boot() {
-    SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=0 systemd-nspawn --quiet --directory=/ --volatile=yes --register=no --keep-unit \
+    SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=0 systemd-nspawn --quiet --directory="$SYSTEM" --volatile=yes --register=no --keep-unit \
         --private-network --machine=jarvis-secretsd --console=pipe "$@" </dev/null >"$DIR/console" 2>&1 &
     NSPAWN=$!
+}
+
+# boot_systemd OPTION...: the same, and waits until systemd is up in it. No program sends signals there, as on a minimal Debian 13.
+boot_systemd() {
+    local hidden=()
+    [ ! -e "$SYSTEM/usr/bin/kill" ] || hidden=(--bind-ro=/dev/null:/usr/bin/kill)
+    # A container is mostly not let use Landlock.
+    boot --system-call-filter='landlock_create_ruleset landlock_add_rule landlock_restrict_self' "${hidden[@]}" "$@" \
+        --boot systemd.unit=basic.target
+    await "systemd is up" is_up systemctl is-active --quiet basic.target
+    echo "booted: $(inside systemctl --version | head -n 1)"
 }
 
 # is_up COMMAND...: whether this, which tells, succeeds in the container. INIT then names its first process.
