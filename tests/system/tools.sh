@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what looks at the API's description, at the image's, at the manifests for Kubernetes, at the dashboard and at the
 # bill of materials, what makes that, and what else Debian lacks or would install otherwise: each in this version, with its own
-# dependencies under one directory, and links to the programs in /usr/local/bin.
+# dependencies under one directory, and links to the programs in /usr/local/bin. Debian 13 is there too, to be booted.
 set -euo pipefail
 
 directory=/usr/local/lib/jarvis-test-tools
@@ -79,6 +79,13 @@ if [ ! -x "$directory/openrc/sbin/openrc-init" ]; then
     for deb in "$debs"/*.deb; do
         $as_root dpkg-deb -x "$deb" "$directory/openrc"
     done
+fi
+# A system to boot: what systemd needs, and what the README's commands for it call. No package with /bin/kill is among that.
+debian_13=systemd,curl,jq,make,openssl
+if [ "$(cat "$directory/debian-13/packages" 2>/dev/null)" != "$debian_13" ]; then
+    $as_root rm -rf "$directory/debian-13"
+    $as_root debootstrap --variant=minbase --include="$debian_13" trixie "$directory/debian-13" >/dev/null
+    $as_root tee "$directory/debian-13/packages" <<<"$debian_13" >/dev/null
 fi
 if ! "$directory/requests/bin/python" -c "import requests as r; assert r.__version__ == '$requests'" 2>/dev/null; then
     in_venv requests "requests==$requests"
