@@ -31,7 +31,7 @@ intermediate() {
 # certificate FILE CA SUBJECT USAGE NAMES: a certificate of that CA.
 certificate() {
     key "$1.key"
-    openssl req -new -key "$1.key" -subj "$3" -out request
+    openssl req -new -key "$1.key" -multivalue-rdn -subj "$3" -out request
     openssl x509 -req -in request -CA "$2.pem" -CAkey "$2.key" -days 90 -out "$1.pem" 2>/dev/null -extfile <(
         echo "basicConstraints = critical,CA:FALSE"
         echo "keyUsage = critical,digitalSignature"
@@ -45,6 +45,12 @@ authority ca "Test CA"
 authority foreign-ca "Foreign CA"
 certificate tls ca /CN=localhost serverAuth DNS:localhost,IP:127.0.0.1
 certificate backend ca /CN=backend clientAuth DNS:backend.internal
+# None of these is "backend", though nginx could be told to think so.
+certificate other-case ca /CN=Backend clientAuth DNS:backend.internal
+certificate longer ca /CN=backend2 clientAuth DNS:backend.internal
+certificate further ca /O=backend/CN=backend clientAuth DNS:backend.internal
+certificate combined ca /CN=backend+OU=x clientAuth DNS:backend.internal
+certificate in-value ca '/CN=x SUCCESS CN=backend' clientAuth DNS:backend.internal
 certificate foreign foreign-ca /CN=backend clientAuth DNS:backend.internal
 intermediate team ca "Team CA" 'permitted;DNS:.team.internal'
 certificate within team /CN=job clientAuth DNS:job.team.internal
@@ -176,6 +182,10 @@ as_backend=(--cert "$DIR/backend.pem" --key "$DIR/backend.key")
 [ "$(through)" = 401 ] || fail "through nginx without a certificate: $(cat "$DIR/answer")"
 [ "$(through -H 'X-Jarvis-Client: backend')" = 401 ] || fail "nginx passes on what a client says that it is"
 [ "$(through "${as_backend[@]}" -H 'X-Jarvis-Client: db')" = 200 ] || fail "nginx does not say who it is"
+for name in other-case longer further combined in-value; do
+    [ "$(through --cert "$DIR/$name.pem" --key "$DIR/$name.key")" = 401 ] ||
+        fail "nginx takes the certificate $name for that of a client: $(openssl x509 -noout -subject -in "$DIR/$name.pem")"
+done
 kill "$NGINX"
 wait "$NGINX" || true
 stop_daemon
