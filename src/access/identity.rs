@@ -1,11 +1,10 @@
 //! The identity: who is it?
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use rouille::Request;
 
 use super::Rules;
 use super::credentials::{self, Evidence};
+use super::page::is_for_domain;
 use super::policy::Policy;
 use super::token::{NoToken, Token};
 use crate::clock::Timestamp;
@@ -63,8 +62,7 @@ pub enum IdentityErrorKind {
 ///
 /// A client without a credential is believed on its header alone, so a web page must not be able to send that: one that
 /// rebinds its DNS name to our address sends its own name as `Host`, which is why only IP literals and `localhost` pass,
-/// unless `rules.trust_client_header`. A request without `Host` passes; that is HTTP/1.0, which no browser speaks. The
-/// host is judged before the name, for otherwise the answer to a foreign one would tell which clients exist. It does not
+/// unless `rules.trust_client_header`. The host is judged before the name, for otherwise the answer to a foreign one would tell which clients exist. It does not
 /// matter where a credential is presented: a page has none, and one that is not needed is refused.
 ///
 /// Over the Unix socket, to which no page connects, the host does not matter. A client without a credential is not
@@ -97,11 +95,7 @@ pub fn identify(
     let certificate_names = &peer.certificate_names;
     let unix_uid = peer.unix_uid();
     let has_credential = authorization.is_some() || !certificate_names.is_empty();
-    if unix_uid.is_none()
-        && !has_credential
-        && !rules.trust_client_header
-        && !headers(request, "Host").all(names_no_domain)
-    {
+    if unix_uid.is_none() && !has_credential && !rules.trust_client_header && is_for_domain(request) {
         return fail(IdentityErrorKind::Misdirected, "the host is neither an IP address nor localhost");
     }
     let token = match authorization.map(bearer_token).transpose() {
@@ -164,21 +158,9 @@ fn bearer_token(authorization: &str) -> Result<Token, &'static str> {
     })
 }
 
-fn headers<'r>(request: &'r Request, wanted: &'r str) -> impl Iterator<Item = &'r str> {
+/// The values of all headers of this name.
+pub(super) fn headers<'r>(request: &'r Request, wanted: &'r str) -> impl Iterator<Item = &'r str> {
     request.headers().filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
-}
-
-/// Whether `host`, the value of a `Host` header (RFC 9110, section 7.2), is an IP literal or `localhost`, with a port
-/// or without.
-fn names_no_domain(host: &str) -> bool {
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    if let Some(v6) = host.strip_prefix('[') {
-        return v6.split_once(']').is_some_and(|(address, behind)| {
-            address.parse::<Ipv6Addr>().is_ok() && (behind.is_empty() || behind.strip_prefix(':').is_some_and(is_port))
-        });
-    }
-    let (name, port) = host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port)));
-    port.is_none_or(is_port) && (name.eq_ignore_ascii_case("localhost") || name.parse::<Ipv4Addr>().is_ok())
 }
 
 #[cfg(test)]

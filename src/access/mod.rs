@@ -5,6 +5,7 @@
 
 mod credentials;
 mod identity;
+mod page;
 mod pattern;
 mod policy;
 mod ruling;
@@ -20,6 +21,7 @@ use crate::failure::Failure;
 use crate::sync::lock;
 
 pub use identity::{ANONYMOUS, CLIENT_HEADER, IdentityError, IdentityErrorKind, Principal, identify, identify_unit};
+pub use page::{is_cross_site, is_rebound};
 pub use policy::{COMMENTED, Policy};
 pub use ruling::Ruling;
 pub use throttle::{Throttle, Throttled};

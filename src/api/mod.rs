@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use rouille::{Request, Response, router};
 use serde::Serialize;
 
-use crate::access::{Access, IdentityErrorKind};
+use crate::access::{Access, IdentityErrorKind, is_cross_site, is_rebound};
 use crate::audit::{AuditLog, Entry, Event};
 use crate::clock::Timestamp;
 use crate::consumers::Consumers;
@@ -74,6 +74,9 @@ struct Route {
     allow: &'static str,
 }
 
+/// The one path that is answered to web pages of any site.
+const HEALTHZ: &str = "/healthz";
+
 const ROUTES: [Route; 13] = [
     Route { path: "/secret/{name}", allow: "GET, HEAD, PATCH, DELETE" },
     Route { path: "/secret/{name}/versions", allow: "GET, HEAD" },
@@ -85,7 +88,7 @@ const ROUTES: [Route; 13] = [
     Route { path: "/rotation/schedule", allow: "GET, HEAD" },
     Route { path: "/rekey", allow: "POST" },
     Route { path: "/audit/checkpoint", allow: "GET, HEAD" },
-    Route { path: "/healthz", allow: "GET, HEAD" },
+    Route { path: HEALTHZ, allow: "GET, HEAD" },
     Route { path: "/metrics", allow: "GET, HEAD" },
     Route { path: "/openapi.json", allow: "GET, HEAD" },
 ];
@@ -109,7 +112,13 @@ impl Handler for Api {
         let begun = Instant::now();
         let route = Route::of(request);
         let asleep = Cell::default();
-        let response = self.answer(request, body, exchange, route, &asleep);
+        // Before anything is looked at: it has no effect, and leaves no audit line, of which a page could make any number.
+        let response = if is_cross_site(request) && route.is_none_or(|route| route.path != HEALTHZ) {
+            self.metrics.cross_site();
+            Problem::cross_site().into()
+        } else {
+            self.answer(request, body, exchange, route, &asleep)
+        };
         let path = route.map_or("unknown", |route| route.path);
         self.metrics.request(path, request.method(), response.status_code, begun.elapsed() - asleep.get());
         response
@@ -177,13 +186,27 @@ impl Api {
             },
             (GET) ["/audit/checkpoint"] => checkpoint::checkpoint(self, request, peer),
             (GET) ["/healthz"] => health::healthz(self, request).unwrap_or_else(Response::from),
-            (GET) ["/metrics"] => health::metrics(self, request).unwrap_or_else(Response::from),
-            (GET) ["/openapi.json"] => openapi::openapi(request).unwrap_or_else(Response::from),
+            (GET) ["/metrics"] => self.told_to_anyone(request, peer, || health::metrics(self, request)),
+            (GET) ["/openapi.json"] => self.told_to_anyone(request, peer, || openapi::openapi(request)),
             _ => match route {
                 Some(route) => Problem::method_not_allowed(route.allow).into(),
                 None => Problem::not_found("there is no such path; the README lists them").into(),
             }
         )
+    }
+
+    /// Answers a call that needs no client, but for a web page that has rebound its DNS name.
+    fn told_to_anyone(
+        &self,
+        request: &Request,
+        peer: &Peer,
+        tell: impl FnOnce() -> Result<Response, Problem>,
+    ) -> Response {
+        let told = match is_rebound(request, peer, self.access.rules()) {
+            true => Err(Problem::unidentified(IdentityErrorKind::Misdirected)),
+            false => tell(),
+        };
+        told.unwrap_or_else(Response::from)
     }
 }
 

@@ -70,6 +70,13 @@ impl Problem {
         }
     }
 
+    /// A browser sends it for a page of another site.
+    pub fn cross_site() -> Self {
+        let message = "this API is for programs: what a web page makes a browser send is refused \
+                       (Origin, or Sec-Fetch-Site other than none and same-origin)";
+        Self::new(403, "cross_site", message)
+    }
+
     /// `retry_after`: the seconds after which it is worth trying again.
     pub fn too_many_failures(retry_after: u64) -> Self {
         let message = "too many failed attempts to say who you are; what you send now is not looked at";

@@ -64,7 +64,9 @@ impl Endpoint {
         match &self.kind {
             Kind::Tcp(socket, _) => {
                 let (stream, address) = socket.accept()?;
-                Ok(Link::new(Socket::Tcp(stream), Peer::at(address), epoch))
+                // One that listens at all addresses is reached at a certain one.
+                let local = stream.local_addr()?;
+                Ok(Link::new(Socket::Tcp(stream), Peer::at(address).connected_to(local), epoch))
             }
             Kind::Unix(socket) => {
                 let (stream, _, peer) = socket.accept()?;

@@ -10,6 +10,8 @@ use super::CertificateName;
 pub struct Peer {
     /// Where the connection comes from.
     pub address: Address,
+    /// Whether the address of ours that it connected to is a loopback address.
+    pub to_loopback: bool,
     /// The names in the certificate that the client has proved to have; none if it presented none.
     pub certificate_names: Vec<CertificateName>,
 }
@@ -38,9 +40,17 @@ pub enum Source {
 }
 
 impl Peer {
-    /// Somebody of whom nothing but the address is known.
+    /// Somebody of whom nothing but the address is known. Who comes from a loopback address is taken to have connected to
+    /// one.
     pub fn at(address: impl Into<Address>) -> Self {
-        Self { address: address.into(), certificate_names: Vec::new() }
+        let address = address.into();
+        let to_loopback = matches!(address, Address::Tcp(address) if is_loopback(address));
+        Self { address, to_loopback, certificate_names: Vec::new() }
+    }
+
+    /// The same, who connected to this address of ours.
+    pub fn connected_to(self, local: SocketAddr) -> Self {
+        Self { to_loopback: is_loopback(local), ..self }
     }
 
     /// The user at the other end of a Unix socket.
@@ -73,6 +83,10 @@ impl Peer {
             Address::Unix { .. } => (Ipv4Addr::LOCALHOST, 0).into(),
         }
     }
+}
+
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }
 
 impl From<SocketAddr> for Address {

@@ -46,6 +46,7 @@ pub struct Metrics {
     policy_denied: AtomicU64,
     authentication_failures: AtomicU64,
     authentications_throttled: AtomicU64,
+    cross_site: AtomicU64,
 }
 
 impl Metrics {
@@ -59,6 +60,7 @@ impl Metrics {
             policy_denied: AtomicU64::new(0),
             authentication_failures: AtomicU64::new(0),
             authentications_throttled: AtomicU64::new(0),
+            cross_site: AtomicU64::new(0),
         }
     }
 
@@ -86,6 +88,11 @@ impl Metrics {
     /// Counts a request that was turned away because its source had failed too often.
     pub fn auth_throttled(&self) {
         self.authentications_throttled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request that a browser has sent for a page of another site.
+    pub fn cross_site(&self) {
+        self.cross_site.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The page that Prometheus asks for, in its text format 0.0.4 (see [`CONTENT_TYPE`]).
@@ -119,6 +126,8 @@ impl Metrics {
             .value(read(&self.authentication_failures));
         page.counter("authentications_throttled_total", "Requests that were turned away after too many failures.")
             .value(read(&self.authentications_throttled));
+        page.counter("cross_site_requests_total", "Requests of web pages of other sites, all of which were refused.")
+            .value(read(&self.cross_site));
     }
 }
 
@@ -144,6 +153,7 @@ mod tests {
         metrics.policy(false);
         metrics.auth_failure();
         metrics.auth_throttled();
+        metrics.cross_site();
         let readings = Readings {
             secrets: 1,
             versions: 2,

@@ -1,7 +1,11 @@
 //! Who is asking: the client header, and the host for which a request was meant.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use crate::client::{Answer, Client};
+use crate::needs;
 use crate::running::Daemon;
+use crate::site::Site;
 
 const CLIENT: &str = "X-Jarvis-Client";
 
@@ -116,11 +120,59 @@ fn a_host_in_the_target_counts_as_the_one_that_was_meant() {
 }
 
 #[test]
-fn health_and_metrics_are_for_anyone_under_any_host() {
+fn health_metrics_and_the_description_are_for_anyone() {
     let daemon = Daemon::start();
-    for target in ["/healthz", "/metrics"] {
+    for target in ["/healthz", "/metrics", "/openapi.json"] {
         assert_eq!(ask(&daemon, &[], target).status, 200, "{target}");
-        assert_eq!(ask(&daemon, &[("Host", "monitor.example")], target).status, 200, "{target}");
     }
+    assert_eq!(ask(&daemon, &[("Host", "monitor.example")], "/healthz").status, 200);
     assert_eq!(daemon.site.audit_lines().len(), 1, "they leave no audit line");
+}
+
+/// What a page may do that has its name lead to 127.0.0.1: it is then of the same origin, and sets what headers it likes.
+#[test]
+fn a_rebound_page_reads_neither_metrics_nor_the_description() {
+    let daemon = Daemon::start();
+    let port = daemon.addr().port();
+    let rebound = format!("evil.example:{port}");
+    for target in ["/metrics", "/openapi.json", "http://evil.example/metrics"] {
+        for besides in
+            [&[][..], &[(CLIENT, "admin")], &[("Authorization", "Bearer x")], &[("Sec-Fetch-Site", "same-origin")]]
+        {
+            let headers: Vec<_> = [("Host", rebound.as_str())].into_iter().chain(besides.iter().copied()).collect();
+            let answer = ask(&daemon, &headers, target);
+            assert_eq!(answer.refusal(), (421, "misdirected".to_owned()), "{target} {besides:?}");
+        }
+    }
+    for host in [&format!("localhost:{port}"), "127.0.0.1", "[::1]:1"] {
+        assert_eq!(ask(&daemon, &[("Host", host)], "/metrics").status, 200, "{host}");
+    }
+    assert_eq!(daemon.site.audit_lines().len(), 1, "nothing of that is written down");
+}
+
+/// As Prometheus does where the daemon is a service of Kubernetes, say. Who asks by the loopback address of the same
+/// daemon gets no further than elsewhere.
+#[test]
+fn on_an_address_of_the_network_metrics_are_read_under_any_name() {
+    let Some(network) = needs::address_of_the_network() else { return };
+    let site = Site::new();
+    site.configure("0.0.0.0:0", "[clients.admin]\ntoken_sha256 = []\n");
+    let daemon = site.start();
+    let port = daemon.addr().port();
+    let statuses = |ip: IpAddr| {
+        ["/metrics", "/openapi.json"].map(|target| {
+            let headers = [("Host", "jarvis-secretsd.secrets:8081")];
+            Client::with(&headers, SocketAddr::new(ip, port)).get(target).status
+        })
+    };
+    assert_eq!(statuses(network), [200, 200]);
+    assert_eq!(statuses(Ipv4Addr::LOCALHOST.into()), [421, 421]);
+}
+
+#[test]
+fn where_the_header_is_trusted_metrics_are_read_under_any_name() {
+    let site = Site::new();
+    site.edit("config.toml", "[security]\n", "[security]\ntrust_client_header = true\n");
+    let daemon = site.start();
+    assert_eq!(ask(&daemon, &[("Host", "monitor.example")], "/metrics").status, 200);
 }

@@ -26,6 +26,7 @@ mod client_watch;
 mod consumers;
 mod crash;
 mod credentials;
+mod cross_site;
 mod crowd;
 mod figures;
 mod flood;

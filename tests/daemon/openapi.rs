@@ -191,6 +191,25 @@ fn calls_that_the_document_leaves_open_need_no_client_and_all_others_do() {
 }
 
 #[test]
+fn what_is_refused_to_web_pages_is_described_so() {
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
+    let document = document();
+    for operation in operations(&document) {
+        let described = operation.description.pointer("/responses/403/$ref").and_then(Value::as_str);
+        let answer = admin.ask(operation.method, &operation.target, &[("Origin", "https://page.example")], "");
+        let place = format!("{} {}", operation.method, operation.target);
+        assert_eq!(answer.status, if described.is_some() { 403 } else { 200 }, "{place}");
+        assert_eq!(described.is_none(), operation.target == "/healthz", "{place}");
+        let misdirected = operation.description.pointer("/responses/421").is_some();
+        assert_eq!(misdirected, described.is_some(), "{place}");
+        let Some(described) = described.filter(|_| operation.method != "HEAD") else { continue };
+        let error = resolve(&document, described).pointer("/content/application~1json/schema/properties/error");
+        assert!(error.unwrap().to_string().contains("\"cross_site\""), "{place}");
+    }
+}
+
+#[test]
 fn every_error_code_that_the_daemon_has_is_in_the_document() {
     let document = document();
     let codes = document.pointer("/components/schemas/Error/properties/error/enum").unwrap().as_array().unwrap();

@@ -42,6 +42,7 @@ const CASES: &[Case] = &[
     ("400 on a TLS port", plain_http_to_tls),
     ("401 unauthenticated", || answer(&Daemon::start().client("stranger").get("/secret/jwt_signing_key"))),
     ("403 not_authorized", || answer(&with_clients().start().client("db").get("/secret/jwt_signing_key"))),
+    ("403 cross_site", cross_site),
     ("421 misdirected", misdirected),
     ("429 too_many_requests", too_many_failures),
     ("The policy was not reloaded", policy_not_reloaded),
@@ -266,6 +267,11 @@ fn answer(answer: &Answer) -> String {
 fn plain_http_to_tls() -> String {
     let (site, _files) = with_tls();
     answer(&site.start().client("admin").get("/healthz"))
+}
+
+fn cross_site() -> String {
+    let headers = [("X-Jarvis-Client", "admin"), ("Origin", "https://page.example")];
+    answer(&Client::with(&headers, Daemon::start().addr()).get("/secrets"))
 }
 
 fn misdirected() -> String {

@@ -186,6 +186,8 @@ for name in other-case longer further combined in-value; do
     [ "$(through --cert "$DIR/$name.pem" --key "$DIR/$name.key")" = 401 ] ||
         fail "nginx takes the certificate $name for that of a client: $(openssl x509 -noout -subject -in "$DIR/$name.pem")"
 done
+[ "$(through "${as_backend[@]}" -H 'Origin: https://evil.example')" = 403 ] && grep -q cross_site "$DIR/answer" ||
+    fail "nginx hides from where a page's request comes: $(cat "$DIR/answer")"
 kill "$NGINX"
 wait "$NGINX" || true
 stop_daemon
