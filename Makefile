@@ -25,7 +25,7 @@ RUSTY_VAULT := 0.2.1
 PACKAGES := aardvark-dns acl binutils bsdutils buildah busybox-static ca-certificates catatonit curl debian-archive-keyring \
 	debootstrap e2fsprogs faketime fish g++ gcc golang-go iproute2 iptables jq libc6-dev libpcre2-8-0 mandoc musl-tools \
 	netavark openssl podman postgresql procps python3-psycopg2 python3-venv redis-server runc sslscan strace systemd \
-	systemd-container testssl.sh util-linux wrk zsh
+	systemd-container testssl.sh util-linux wget wrk zsh
 UNITS := $(notdir $(wildcard $(addprefix contrib/systemd/*.,service socket timer)))
 # What is installed beside the documentation, as it lies in contrib.
 CONTRIB := $(patsubst contrib/%,%,$(wildcard contrib/*.json contrib/*.yaml contrib/appliers/README.md contrib/systemd/config.toml \

@@ -305,7 +305,7 @@ fn rules_that_open_the_door_are_warned_about() {
         access.warnings(NOW),
         [
             "trust_client_header = true: whoever can connect to 0.0.0.0:8081 can pose as any client",
-            "require_client_id_header = false: a request without X-Jarvis-Client comes from the client `anonymous`"
+            "require_client_id_header = false: a request without X-Jarvis-Client and without a credential comes from the client `anonymous`"
         ]
     );
 }

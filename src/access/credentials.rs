@@ -1,10 +1,14 @@
 //! What a policy entry asks for, besides the name, before it believes that somebody is its client.
 
+use super::holders::Holder;
 use super::token::{Token, TokenHash};
 use crate::clock::Timestamp;
 use crate::failure::Failure;
 use crate::http::CertificateName;
 use crate::strict_toml::{Table, Value};
+
+/// Why a token that no client has is refused.
+pub const WRONG_TOKEN: &str = "wrong token";
 
 /// The credentials of a client. One that matches is enough.
 ///
@@ -28,8 +32,8 @@ struct KnownToken {
 
 /// What somebody offers as a proof.
 pub struct Evidence<'a> {
-    /// The hash of the token that was presented.
-    pub token: Option<TokenHash>,
+    /// The clients that the token is of that was presented.
+    pub token: Option<&'a [Holder]>,
     /// The names in the certificate that the connection was opened with.
     pub certificate_names: &'a [CertificateName],
     /// The user at the other end of the Unix socket; none over TCP.
@@ -54,11 +58,11 @@ impl Credentials {
         self.tokens.is_none() && self.certificate_names.is_none() && self.unix_uids.is_none() && self.units.is_none()
     }
 
-    /// Whether one of them matches. A token is compared with all that there are, each in constant time.
+    /// Whether one of them matches; they are those of the client called `name`.
     ///
     /// # Errors
     /// The reason, for the audit log.
-    pub fn accept(&self, evidence: &Evidence<'_>) -> Result<(), &'static str> {
+    pub fn accept(&self, name: &str, evidence: &Evidence<'_>) -> Result<(), &'static str> {
         if self.are_none() {
             let is_none = evidence.token.is_none() && evidence.certificate_names.is_empty();
             return if is_none { Ok(()) } else { Err("a credential, where the client has none") };
@@ -66,23 +70,17 @@ impl Credentials {
         if self.match_connection(evidence) {
             return Ok(());
         }
-        let Some(presented) = &evidence.token else {
+        let Some(holders) = evidence.token else {
             return Err(match (evidence.certificate_names, evidence.unix_uid) {
                 ([], None) => "no credential",
                 ([], Some(_)) => "another user",
                 _ => "another's certificate",
             });
         };
-        let known = self.tokens.as_deref().unwrap_or_default();
-        let mut found = None;
-        for token in known {
-            if token.hash.matches(presented) {
-                found = Some(token);
-            }
-        }
-        match found {
-            None => Err("wrong token"),
-            Some(token) if token.has_ended(evidence.now) => Err("expired token"),
+        match holders.iter().find(|holder| holder.client == name) {
+            None if holders.is_empty() => Err(WRONG_TOKEN),
+            None => Err("another client's token"),
+            Some(holder) if holder.has_ended(evidence.now) => Err("expired token"),
             Some(_) => Ok(()),
         }
     }
@@ -108,17 +106,15 @@ impl Credentials {
         self.unix_uids.is_some()
     }
 
+    /// The hashes of its tokens, and from when on each is worth nothing.
+    pub fn tokens(&self) -> impl Iterator<Item = (&TokenHash, Option<Timestamp>)> {
+        self.tokens.iter().flatten().map(|token| (&token.hash, token.ends))
+    }
+
     /// How many tokens have expired.
     pub fn expired(&self, now: Timestamp) -> usize {
-        self.tokens.iter().flatten().filter(|token| token.has_ended(now)).count()
+        self.tokens.iter().flatten().filter(|token| token.ends.is_some_and(|end| end <= now)).count()
     }
-}
-
-/// Spends as much time on an unknown client as on one that has a token.
-pub fn reject(evidence: &Evidence<'_>) {
-    let tokens = Some(vec![KnownToken { hash: TokenHash::OF_NONE, ends: None }]);
-    let nobody = Credentials { tokens, ..Credentials::default() };
-    std::hint::black_box(nobody.accept(evidence).is_ok());
 }
 
 impl KnownToken {
@@ -132,10 +128,6 @@ impl KnownToken {
         table.set("expires", &mut ends, |value| value.date().map(|day| Some(day.plus_days(1))))?;
         table.finish()?;
         Ok(Self { hash: hash?, ends })
-    }
-
-    fn has_ended(&self, now: Timestamp) -> bool {
-        self.ends.is_some_and(|end| end <= now)
     }
 }
 

@@ -3,7 +3,9 @@
 //! A request takes one [`snapshot`](Access::snapshot) of the policy, and is [`identify`]-ed and judged by that alone, so
 //! that a reload in the middle of it cannot mix two policies.
 
+mod authorization;
 mod credentials;
+mod holders;
 mod identity;
 mod page;
 mod pattern;
@@ -30,7 +32,7 @@ pub use token::{NoToken, Token, TokenHash};
 /// What is believed, and how often it may be tried; from `[security]` of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// Whether a request without the header is refused; otherwise it comes from [`ANONYMOUS`].
+    /// Whether a request with neither the header nor a credential is refused; otherwise it comes from [`ANONYMOUS`].
     pub require_client_id_header: bool,
     /// Whether every host that can reach the address is trusted to say which client it is.
     pub trust_client_header: bool,
@@ -109,7 +111,8 @@ impl Access {
         }
         if !self.rules.require_client_id_header {
             warnings.push(format!(
-                "require_client_id_header = false: a request without {CLIENT_HEADER} comes from the client `{ANONYMOUS}`"
+                "require_client_id_header = false: a request without {CLIENT_HEADER} and without a credential comes from the \
+                 client `{ANONYMOUS}`"
             ));
         }
         warnings

@@ -7,9 +7,11 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::credentials::{Credentials, Evidence};
+use super::holders::{Holder, Holders};
 use super::identity::{CLIENT_HEADER, Principal};
 use super::pattern::Pattern;
 use super::ruling::{Grounds, Ruling};
+use super::token::TokenHash;
 use crate::clock::Timestamp;
 use crate::failure::Failure;
 use crate::name::is_name;
@@ -28,6 +30,8 @@ pub struct Policy {
     clients: BTreeMap<String, Client>,
     /// Whose credentials systemd fetches, by unit.
     units: BTreeMap<String, String>,
+    /// Whose the tokens are.
+    holders: Holders,
     sha256: String,
 }
 
@@ -64,6 +68,7 @@ impl Policy {
         root.set("default_deny", &mut default_deny, Value::boolean)?;
         let mut clients = BTreeMap::new();
         let mut units = BTreeMap::new();
+        let mut holders = Holders::default();
         for (name, mut table) in root.table("clients")?.tables()? {
             if !is_name(&name) {
                 return Err(table.refuse("is no client: a name is 1 to 128 of the characters A-Z a-z 0-9 _ . -"));
@@ -78,6 +83,9 @@ impl Policy {
                     )));
                 }
             }
+            for (hash, ends) in client.credentials.tokens() {
+                holders.add(hash, &name, ends);
+            }
             table.finish()?;
             clients.insert(name, client);
         }
@@ -86,7 +94,7 @@ impl Policy {
         for byte in Sha256::digest(document.text()) {
             write!(sha256, "{byte:02x}").expect("a string takes all that is written to it");
         }
-        Ok(Self { default_deny, clients, units, sha256 })
+        Ok(Self { default_deny, clients, units, holders, sha256 })
     }
 
     /// What proves that somebody is the client called `name`; none if there is no entry for it.
@@ -171,8 +179,16 @@ impl Policy {
         self.units.get(unit).map(String::as_str)
     }
 
+    /// The clients that the token with this hash is of.
+    pub(super) fn holders(&self, hash: &TokenHash) -> &[Holder] {
+        self.holders.of(hash)
+    }
+
     /// The clients as which the connection alone proves somebody, in alphabetical order.
     pub(super) fn clients_of_connection(&self, evidence: &Evidence<'_>) -> Vec<&str> {
+        if evidence.certificate_names.is_empty() && evidence.unix_uid.is_none() {
+            return Vec::new();
+        }
         self.clients_with(|credentials| credentials.match_connection(evidence))
     }
 
@@ -196,6 +212,12 @@ impl Policy {
                 "believed on their {CLIENT_HEADER} header alone, so that whoever can reach the address can pose as \
                  them: {}",
                 header_only.join(", ")
+            ));
+        }
+        for clients in self.holders.shared() {
+            warnings.push(format!(
+                "a token of several clients, so that a request with it must say which one it is ({CLIENT_HEADER}): {}",
+                Vec::from_iter(clients).join(", ")
             ));
         }
         for (name, client) in &self.clients {

@@ -1,6 +1,7 @@
 //! Tokens: what a client proves itself with, and the hash by which the policy knows it.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -84,13 +85,12 @@ impl fmt::Debug for Token {
 }
 
 /// The SHA-256 of a token's text. Nobody finds 256 random bits from it, so a slow hash would add nothing.
-#[derive(Clone, Debug)]
+///
+/// Two are compared in a time that does not tell how much of them is the same.
+#[derive(Clone, Debug, Eq)]
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    /// A hash that no token has, as far as anybody knows.
-    pub const OF_NONE: Self = Self([0; 32]);
-
     /// Reads 64 hexadecimal digits, in lower case; none if they are not that.
     pub fn parse(text: &str) -> Option<Self> {
         let digit = |digit: &u8| match digit {
@@ -108,12 +108,19 @@ impl TokenHash {
         }
         Some(Self(hash))
     }
+}
 
-    /// Whether both are the same, in a time that does not tell how much of them is.
-    pub fn matches(&self, other: &Self) -> bool {
+impl PartialEq for TokenHash {
+    fn eq(&self, other: &Self) -> bool {
         #[cfg(test)]
         COMPARISONS.set(COMPARISONS.get() + 1);
         self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Hash for TokenHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
     }
 }
 
@@ -155,7 +162,7 @@ mod tests {
             assert_eq!(Token::parse(token.expose()).unwrap().expose(), token.expose());
         }
         assert_ne!(one.expose(), other.expose());
-        assert!(!one.hash().matches(&other.hash()));
+        assert_ne!(one.hash(), other.hash());
         assert_eq!(format!("{one:?}"), "***");
     }
 
@@ -193,7 +200,7 @@ mod tests {
         for at in 0..64 {
             let digit = if &text[at..=at] == "f" { "e" } else { "f" };
             let other = TokenHash::parse(&format!("{}{digit}{}", &text[..at], &text[at + 1..])).unwrap();
-            assert!(!hash.matches(&other), "{at}");
+            assert_ne!(hash, other, "{at}");
         }
     }
 }

@@ -54,10 +54,11 @@ impl Problem {
             }
             IdentityErrorKind::Unauthenticated => {
                 let message = format!(
-                    "say who you are with the header {CLIENT_HEADER}, and prove it if the client has a credential \
-                     (Authorization: Bearer <token>)"
+                    "say who you are with a token (Authorization: Bearer <token>), or, if the client has no credential, \
+                     with the header {CLIENT_HEADER}"
                 );
-                // RFC 9110, section 11.6.1: a 401 names a scheme.
+                // RFC 9110, section 11.6.1: a 401 names a scheme. Not Basic, at which a browser would ask its user for a
+                // password, and send that for whatever page.
                 Self {
                     header: Some(("WWW-Authenticate", "Bearer".to_owned())),
                     ..Self::new(401, "unauthenticated", message)

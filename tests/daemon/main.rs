@@ -35,6 +35,7 @@ mod key;
 mod key_files;
 mod leaving;
 mod manual;
+mod named_by_token;
 mod names_and_values;
 #[path = "../needs/mod.rs"]
 mod needs;

@@ -40,7 +40,7 @@ fn outline(answer: &Answer) -> String {
 
 #[test]
 fn whoever_does_not_prove_a_name_gets_the_same_401_whatever_is_wrong() {
-    let (admin, web, old) = (Token::generate().unwrap(), Token::generate().unwrap(), Token::generate().unwrap());
+    let [admin, web, old, none] = [(); 4].map(|()| Token::generate().unwrap());
     let hashes = format!("[\"{}\", {{ sha256 = \"{}\", expires = 2025-01-31 }}]", web.hash(), old.hash());
     let daemon = served(&admin, &format!("token_sha256 = {hashes}"));
     assert_eq!(presenting(&daemon, "web", &web).value("db_main"), "v");
@@ -49,12 +49,14 @@ fn whoever_does_not_prove_a_name_gets_the_same_401_whatever_is_wrong() {
     let mistyped = bearer(&web.expose().replace(&web.expose()[10..14], "0000"));
     let tries = [
         ("web", None, "no credential"),
-        ("web", Some(bearer(admin.expose())), "wrong token"),
+        ("web", Some(bearer(admin.expose())), "another client's token"),
         ("web", Some(bearer(old.expose())), "expired token"),
         ("web", Some(mistyped), "mistyped token: its checksum does not fit"),
         ("web", Some(bearer("x")), "malformed token"),
-        ("web", Some("Basic d2ViOng=".to_owned()), "Authorization is not Bearer"),
-        ("admin", Some(bearer(web.expose())), "wrong token"),
+        ("web", Some("Basic d2ViOng=".to_owned()), "malformed token"),
+        ("web", Some("Digest x".to_owned()), "Authorization is neither Bearer nor Basic"),
+        ("admin", Some(bearer(web.expose())), "another client's token"),
+        ("web", Some(bearer(none.expose())), "wrong token"),
         ("nobody", Some(bearer(web.expose())), "unknown client"),
         ("nobody", None, "unknown client"),
         ("open", Some(bearer(web.expose())), "a credential, where the client has none"),
