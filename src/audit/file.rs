@@ -57,6 +57,11 @@ impl LogFile {
         self.length
     }
 
+    /// Gives the file to whom the one at `other` belongs to.
+    pub fn give_to_the_owner_of(&self, other: &Path) -> io::Result<()> {
+        files::give_to_the_owner_of(other, &self.opened.file)
+    }
+
     /// The open file, to sync it without holding up those who append.
     pub fn handle(&self) -> Handle {
         Handle {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
+use rustix::process::geteuid;
 
 use super::chain::Tip;
 use super::file::LogFile;
@@ -107,14 +108,18 @@ impl Found {
             files::create(&self.path, 0o600, b"").map_err(fail)?;
         }
         let Tail { tip, length } = self.tail.unwrap_or(Tail { tip: Tip::START, length: 0 });
-        let is_missing = self.closed.is_some();
-        let tail = Tail { tip: self.closed.map_or(tip, |(_, tip)| tip), length };
+        let (closed, tip) = self.closed.map_or((None, tip), |(path, tip)| (Some(path), tip));
+        let tail = Tail { tip, length };
         let file = LogFile::open(&self.path, length).map_err(fail)?;
         file.cut_rest().and_then(|()| file.handle().sync()).and_then(|()| file.forget_other_names()).map_err(fail)?;
         let mut writer = Writer::new(file, key, tail);
-        if is_missing {
+        if let Some(closed) = closed {
             log::warn!("The audit log had no file but closed segments; a new file goes on from the newest of them");
             writer.begin_anew("the log goes on from its newest closed segment", clock.now()).map_err(fail)?;
+            // Without a daemon, root may be writing for it. What stands at the path may be another file by now.
+            if geteuid().is_root() {
+                writer.give_to_the_owner_of(&closed).map_err(fail)?;
+            }
         }
         log::info!("Audit log initialized: {}", self.path.display());
         Ok(AuditLog::new(writer, clock))

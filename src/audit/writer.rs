@@ -278,6 +278,11 @@ impl Writer {
         Ok(())
     }
 
+    /// Gives the file to whom the one at `other` belongs to.
+    pub fn give_to_the_owner_of(&self, other: &Path) -> io::Result<()> {
+        self.file.give_to_the_owner_of(other)
+    }
+
     /// Closes the file as a segment, goes on in a new one, and returns the segments that are now to be deleted, which that
     /// one says. No sync may be under way.
     ///

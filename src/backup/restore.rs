@@ -83,11 +83,7 @@ pub fn restore(backup: &Verified, config: &Config, keep_policy: bool, clock: &Cl
 
 /// Writes `entry` to the log, as the next start would: in a new file, if all that there is are closed segments.
 fn go_on_with(path: &Path, entry: Entry, clock: &Clock) -> Result<(), Failure> {
-    let found = audit::Found::look(path)?;
-    let newest = found.newest_file().to_owned();
-    let log = found.open(clock.clone())?;
-    let owned = File::open(path).and_then(|file| files::give_to_the_owner_of(&newest, &file));
-    owned.map_err(|why| Failure::new(path.display(), why))?;
+    let log = audit::Found::look(path)?.open(clock.clone())?;
     log.write_synced(vec![entry]).map_err(|why| Failure::new(path.display(), why))
 }
 

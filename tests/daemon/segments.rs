@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -228,9 +229,43 @@ fn the_file_in_which_a_restore_goes_on_belongs_to_whom_the_segments_belong() {
     fs::remove_file(site.path(AUDIT)).unwrap();
     let segments = audit::segments(&site.path(AUDIT)).unwrap();
     segments.iter().for_each(|segment| chown(&segment.path, Some(NOBODY), Some(NOBODY)).unwrap());
-    assert_eq!(restore(&site, &backup), 0);
+    let (plain, trace) = (site.command("restore"), site.path("trace"));
+    let mut traced = Command::new("strace");
+    if needs::is_installed("strace") {
+        traced.args(["-f", "-s", "400", "-e", "trace=%file,fchown,fcntl", "-o"]).arg(&trace).arg(plain.get_program());
+    } else {
+        traced = Command::new(plain.get_program());
+    }
+    let restored = traced.args(plain.get_args()).arg(&backup).env_remove("RUST_LOG").output().unwrap();
+    assert!(restored.status.success(), "{}", said(&restored));
     let log = fs::metadata(site.path(AUDIT)).unwrap();
     assert_eq!((log.uid(), log.gid()), (NOBODY, NOBODY));
+    if trace.exists() {
+        let given = files_that_are_given(&fs::read_to_string(&trace).unwrap());
+        assert!(!given.is_empty());
+        assert!(given.iter().all(|opened| opened.contains("O_EXCL")), "root gave away what it has not made: {given:?}");
+    }
+}
+
+/// How the files were opened whose owner a traced process has changed. It changes none by its path.
+fn files_that_are_given(trace: &str) -> Vec<String> {
+    let lines: Vec<&str> = trace.lines().collect();
+    assert!(!lines.iter().any(|line| line.contains(" chown(") || line.contains("fchownat(")), "{trace}");
+    let given = lines.iter().enumerate().filter_map(|(at, line)| {
+        let descriptor = line.split_once(" fchown(")?.1.split(',').next()?;
+        Some(opening(&lines[..at], descriptor).unwrap_or_else(|| panic!("{line} in {trace}")).to_owned())
+    });
+    given.collect()
+}
+
+/// The line of a trace that tells how the file was opened which has this descriptor at its end.
+fn opening<'a>(lines: &[&'a str], descriptor: &str) -> Option<&'a str> {
+    let is_told = |line: &&str| line.contains("openat(") || line.contains("F_DUPFD");
+    let at = lines.iter().rposition(|line| is_told(line) && line.ends_with(&format!("= {descriptor}")))?;
+    match lines[at].split_once(" fcntl(") {
+        Some((_, copied)) => opening(&lines[..at], copied.split(',').next()?),
+        None => Some(lines[at]),
+    }
 }
 
 #[test]
