@@ -202,7 +202,9 @@ inside systemctl daemon-reload
 inside systemctl reset-failed jarvis-secretsd
 inside systemctl restart jarvis-secretsd || fail "it does not start with TLS"
 inside curl -fsS --cacert /etc/jarvis-secretsd/tls.pem https://localhost:8081/healthz >/dev/null || fail "it does not serve by TLS"
-echo "the key for TLS may be a credential"
+inside /srv/jarvis-secretsd check >"$DIR/said" 2>&1 || fail "check refuses what the daemon takes: $(cat "$DIR/said")"
+! grep '^warning:.*key' "$DIR/said" >&2 || fail "check finds fault with a key that the daemon takes"
+echo "the key for TLS may be a credential, and check takes what the daemon takes"
 
 # A key that is refused is refused once: neither is started again and again.
 is_refused() {
