@@ -19,6 +19,9 @@ fail() {
     exit "${2:-1}"
 }
 
+# printable: what somebody else wrote, as a terminal may show it: in ASCII, a question mark for every other byte.
+printable() { tr -c '\t\n -~' '?'; }
+
 usage() { fail "usage: $1; migrate-env-secrets.sh [--prefix PREFIX] [--dry-run] [--replace] FILE" 2; }
 
 # parse FILE PREFIX: reads standard input, which messages call FILE. Prints a body for POST /secrets, and behind it, a line
@@ -166,8 +169,11 @@ parse() {
 ask() {
     local method=$1 path=$2 said
     shift 2
-    said=$(curl -q --silent --show-error --noproxy '*' --max-time 30 --request "$method" --write-out '\n%{http_code}' \
-        --header @<(headers) "${options[@]}" "$@" "$url$path") || unanswered "$method" "$?"
+    # Its messages may quote a server's certificate.
+    said=$({
+        curl -q --silent --show-error --noproxy '*' --max-time 30 --request "$method" --write-out '\n%{http_code}' \
+            --header @<(headers) "${options[@]}" "$@" "$url$path" 2>&1 >&3 3>&- | printable >&2
+    } 3>&1) || unanswered "$method" "$?"
     STATUS=${said##*$'\n'} ANSWER=${said%$'\n'*}
 }
 
@@ -200,7 +206,7 @@ headers() {
 refused() {
     local what='maybe imported, see --dry-run'
     [[ "$STATUS" != 4?? ]] || what='nothing was imported'
-    fail "$what: $(sed -n 's/.*"message":"\(.*\)"}$/\1/p' <<<"$ANSWER" | grep . || echo "status $STATUS")"
+    fail "$what: $(sed -n 's/.*"message":"\(.*\)"}$/\1/p' <<<"$ANSWER" | printable | grep . || echo "status $STATUS")"
 }
 
 # find_existing: sets existing to those of the names that there are secrets of already.

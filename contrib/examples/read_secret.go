@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,10 +22,20 @@ type secret struct {
 	Value string
 }
 
+// printable is what an answer says, as a terminal may show it.
+func printable(text string) string {
+	return strings.Map(func(character rune) rune {
+		if character < ' ' || character > '~' {
+			return '?'
+		}
+		return character
+	}, text)
+}
+
 // useSecret does what the value is for, as connecting to a database.
 func useSecret(name string, current secret) {
 	if current.Value != "" {
-		fmt.Printf("%s: %s\n", name, current.Kid)
+		fmt.Printf("%s: %s\n", name, printable(current.Kid))
 	}
 }
 
@@ -75,7 +86,7 @@ func watch(name string, pause time.Duration) error {
 			useSecret(name, current)
 		case http.StatusNotModified:
 		case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-			fmt.Fprintf(os.Stderr, "%s: %s\n", name, body)
+			fmt.Fprintf(os.Stderr, "%s: %s\n", name, printable(string(body)))
 			seconds, err := strconv.Atoi(answer.Header.Get("Retry-After"))
 			if err != nil {
 				return err
@@ -83,7 +94,7 @@ func watch(name string, pause time.Duration) error {
 			time.Sleep(time.Duration(seconds) * time.Second)
 			continue
 		default:
-			return fmt.Errorf("%s", body)
+			return fmt.Errorf("%s", printable(string(body)))
 		}
 		time.Sleep(pause)
 	}

@@ -17,9 +17,12 @@ const { JARVIS_SECRETSD_ADDR: address = "http://127.0.0.1:8081", JARVIS_SECRETSD
 const { JARVIS_SECRETSD_TOKEN: token = "" } = process.env;
 const headers = { "X-Jarvis-Client": client, Authorization: `Bearer ${token}` };
 
+/** What an answer says, as a terminal may show it. */
+const printable = (text) => text.replace(/[^ -~]/g, "?");
+
 /** What the value is for, as connecting to a database. */
 function useSecret({ kid, value }) {
-  if (value) console.log(`${name}: ${kid}`);
+  if (value) console.log(`${name}: ${printable(kid)}`);
 }
 
 for (;;) {
@@ -36,11 +39,11 @@ for (;;) {
     headers["If-None-Match"] = answer.headers.get("ETag");
     useSecret(JSON.parse(body));
   } else if (answer.status === 429 || answer.status === 503) {
-    console.error(`${name}: ${body}`);
+    console.error(`${name}: ${printable(body)}`);
     await sleep(1000 * Number(answer.headers.get("Retry-After")));
     continue;
   } else if (answer.status !== 304) {
-    console.error(`${name}: ${body}`);
+    console.error(`${name}: ${printable(body)}`);
     process.exit(1);
   }
   await sleep(1000 * Number(seconds));

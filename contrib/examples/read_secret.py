@@ -13,10 +13,15 @@ import time
 import requests
 
 
+def printable(text):
+    """What an answer says, as a terminal may show it."""
+    return "".join(character if " " <= character <= "~" else "?" for character in text)
+
+
 def use_secret(name, kid, value):
     """What the value is for, as connecting to a database."""
     assert value
-    print(f"{name}: {kid}", flush=True)
+    print(f"{name}: {printable(kid)}", flush=True)
 
 
 def watch(name, seconds):
@@ -38,11 +43,11 @@ def watch(name, seconds):
             session.headers["If-None-Match"] = answer.headers["ETag"]
             use_secret(name, secret["kid"], secret["value"])
         elif answer.status_code in (429, 503):
-            print(f"{name}: {answer.text}", file=sys.stderr)
+            print(f"{name}: {printable(answer.text)}", file=sys.stderr)
             time.sleep(int(answer.headers["Retry-After"]))
             continue
         elif answer.status_code != 304:
-            sys.exit(f"{name}: {answer.text}")
+            sys.exit(f"{name}: {printable(answer.text)}")
         time.sleep(seconds)
 
 

@@ -36,10 +36,15 @@ impl Answer {
     }
 }
 
+/// What an answer says, as a terminal may show it.
+fn printable(text: &str) -> String {
+    text.chars().map(|character| if (' '..='~').contains(&character) { character } else { '?' }).collect()
+}
+
 /// What the value is for, as connecting to a database.
 fn use_secret(name: &str, kid: &str, value: &str) {
     if !value.is_empty() {
-        println!("{name}: {kid}");
+        println!("{name}: {}", printable(kid));
     }
 }
 
@@ -99,12 +104,12 @@ fn watch(daemon: &Daemon, name: &str, pause: Duration) -> Result<(), String> {
             }
             304 => {}
             429 | 503 => {
-                eprintln!("{name}: {}", answer.body);
+                eprintln!("{name}: {}", printable(&answer.body));
                 let seconds = answer.header("Retry-After").and_then(|seconds| seconds.parse().ok());
                 sleep(Duration::from_secs(seconds.unwrap_or(1)));
                 continue;
             }
-            _ => return Err(answer.body),
+            _ => return Err(printable(&answer.body)),
         }
         sleep(pause);
     }

@@ -18,6 +18,11 @@ use_secret() {
     [ -n "$1" ] && echo "$name: $kid"
 }
 
+# What the answer says, as a terminal may show it.
+printable() {
+    printf '%s: %s\n' "$name" "$1" | LC_ALL=C tr -c '\n -~' '?'
+}
+
 # The answer's body, and behind it a line with the status and the seconds of Retry-After. What is secret goes by standard
 # input, for a command line can be seen with ps.
 ask() {
@@ -39,17 +44,19 @@ while :; do
     body=${answer%"$newline"*}
     case $last in
         200*)
-            kid=$(printf %s "$body" | jq -r .kid)
+            # It goes into curl's configuration. Another text than a version's id would be obeyed there.
+            kid=$(printf %s "$body" | jq -r '.kid | select(test("\\A[A-Za-z0-9_.-]+\\z"))')
+            [ -n "$kid" ] || { echo "$name: the answer has no kid" >&2 && exit 1; }
             use_secret "$(printf %s "$body" | jq -r .value)"
             ;;
         304*) ;;
         429* | 503*)
-            echo "$name: $body" >&2
+            printable "$body" >&2
             sleep "${last#* }"
             continue
             ;;
         *)
-            echo "$name: $body" >&2
+            printable "$body" >&2
             exit 1
             ;;
     esac

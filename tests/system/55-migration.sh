@@ -4,7 +4,7 @@
 # The dollar signs are those of the files.
 # shellcheck disable=SC2016
 source "$(dirname "$0")/lib.sh"
-need awk curl jq strace
+need awk curl jq python3 strace
 
 start_daemon
 mkdir "$DIR/bin" "$DIR/files" "$DIR/work"
@@ -191,6 +191,23 @@ grep -qF "$DIR/files/long" "$DIR/opened" || fail "strace has seen nothing"
 run 1 env JARVIS_SECRETSD_ADDR="$URL" JARVIS_SECRETSD_CLIENT=deploy "$script" --replace "$DIR/files/some"
 grep -q 'nothing was imported: ' "$DIR/err" || fail "$(cat "$DIR/err")"
 echo "the script sends a token, over TCP and the Unix socket, and shows neither it nor a value to ps or to a disk"
+
+# Somebody else in the daemon's place, and what curl says of one.
+start_hostile 403
+for options in --replace --dry-run; do
+    run 1 env JARVIS_SECRETSD_ADDR="$HOSTILE_URL" "$script" "$options" "$DIR/files/some"
+    grep -q ': no' "$DIR/err" || fail "the message is not shown: $(cat "$DIR/err")"
+    steers_nothing "$DIR/err" "$DIR/out"
+done
+end_hostile
+mkdir "$DIR/steers"
+printf '%s\n' '#!/bin/sh' "printf 'curl: (60) a certificate for \033]0;owned\007\302\2332J\n' >&2" 'exit 60' >"$DIR/steers/curl"
+chmod +x "$DIR/steers/curl"
+run 1 env PATH="$DIR/steers:$PATH" "$script" --replace "$DIR/files/some"
+grep -q 'a certificate for' "$DIR/err" || fail "what curl says is not shown: $(cat "$DIR/err")"
+grep -q 'curl failed with status 60; maybe imported' "$DIR/err" || fail "how curl failed is not shown: $(cat "$DIR/err")"
+steers_nothing "$DIR/err" "$DIR/out"
+echo "what a server says is shown, and steers no terminal"
 
 # Whose address it is: all but loopback addresses and localhost may be another machine. Nobody listens at port 1.
 for host in 127.0.0.1 127.9.255.1 localhost; do

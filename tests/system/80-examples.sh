@@ -3,7 +3,7 @@
 # and a daemon that is gone for a while, end when they may not read, and never print a value.
 source "$(dirname "$0")/lib.sh"
 python=/usr/local/lib/jarvis-test-tools/requests/bin/python
-need cargo curl go jq node "$python"
+need cargo curl go jq node python3 "$python"
 need_root
 
 new_state
@@ -60,6 +60,22 @@ for language in "${!programs[@]}"; do
     running+=("$!")
 done
 echo "all end with 401 and 403"
+
+# Nor does somebody else in the daemon's place steer a terminal, or curl.
+for language in "${!programs[@]}"; do
+    for statuses in 403 '200 403'; do
+        # shellcheck disable=SC2086
+        start_hostile $statuses
+        # shellcheck disable=SC2086
+        ! JARVIS_SECRETSD_ADDR=$HOSTILE_URL ${programs[$language]} postgres_password 1 >"$DIR/said" 2>&1 ||
+            fail "$language: goes on with $statuses"
+        end_hostile
+        [ -s "$DIR/said" ] || fail "$language says nothing"
+        steers_nothing "$DIR/said"
+        [ ! -e injected ] || { rm injected && fail "$language: curl has obeyed"; }
+    done
+done
+echo "nor do others steer a terminal"
 
 expect 200 admin GET /secret/postgres_password
 first=$(jq -r .value "$DIR/answer")

@@ -9,7 +9,7 @@ if [ -z "${BINARY:-}" ]; then
     cargo build --release --locked --quiet
     BINARY=${CARGO_TARGET_DIR:-target}/release/jarvis-secretsd
 fi
-DIR='' PID='' URL=''
+DIR='' PID='' URL='' HOSTILE=''
 # How many seconds are enough for what has to happen, on a machine that is slow and busy with other things.
 PATIENCE=300
 # How the daemon is asked, where its configuration makes a difference.
@@ -104,6 +104,7 @@ stop_daemon() {
 }
 
 clean_up() {
+    end_hostile
     if [ -n "$PID" ]; then
         kill -KILL "$PID" 2>/dev/null || true
         wait "$PID" 2>/dev/null || true
@@ -117,6 +118,26 @@ expect() {
     [ "$#" -lt 5 ] || body=(--data-binary "$5")
     status=$("${CURL[@]}" -sS -o "$DIR/answer" -w '%{http_code}' -X "$method" -H "X-Jarvis-Client: $client" "${body[@]}" "$URL$path")
     [ "$status" = "$expected" ] || fail "$method $path as $client: expected $expected, got $status: $(cat "$DIR/answer")"
+}
+
+# start_hostile STATUS...: somebody else in the daemon's place (hostile.py). Sets HOSTILE_URL.
+start_hostile() {
+    end_hostile
+    : >"$DIR/hostile.port"
+    /usr/bin/python3 tests/system/hostile.py "$@" >"$DIR/hostile.port" 2>"$DIR/hostile.log" &
+    HOSTILE=$!
+    await "the hostile server listens" test -s "$DIR/hostile.port"
+    HOSTILE_URL=http://127.0.0.1:$(cat "$DIR/hostile.port")
+}
+
+end_hostile() {
+    [ -z "$HOSTILE" ] || { kill "$HOSTILE" && wait "$HOSTILE" || true; } 2>/dev/null
+    HOSTILE=''
+}
+
+# steers_nothing FILE...: nothing in them moves a terminal or rings its bell.
+steers_nothing() {
+    ! LC_ALL=C grep -q '[^ -~]' "$@" || fail "this steers a terminal: $(cat -v "$@")"
 }
 
 # pasted FILE HEADING [N]: the commands of the Nth (the first) shell block below that heading, as a reader would paste them.
