@@ -51,7 +51,8 @@ def run(actions):
 
 
 def end(status, message):
-    print(message, file=sys.stderr)
+    # It may quote a server, whose words are not for a terminal to obey.
+    print("".join(character if character.isprintable() else "?" for character in message), file=sys.stderr)
     sys.exit(status)
 
 
@@ -114,10 +115,21 @@ def names(value, count):
     return found
 
 
+def wrong_value():
+    """A password that nobody has. Who is let in with it too, says nothing about any other."""
+    return os.urandom(16).hex()
+
+
 def read_password(path):
-    """What the file holds, which nobody but its owner may read."""
+    """What the file holds, which nobody but its owner may read.
+
+    One of root's may be read by its group, if we are not root: that is how systemd hands over a credential."""
     with open(path, encoding="utf-8") as file:
-        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+        found = os.fstat(file.fileno())
+        if found.st_uid not in (0, os.geteuid()):
+            raise Failed(f"{path}: belongs to user {found.st_uid}; chown it to root, or to who runs this")
+        is_handed_over = found.st_uid == 0 and os.geteuid() != 0
+        if stat.S_IMODE(found.st_mode) & (0o037 if is_handed_over else 0o077):
             raise Failed(f"{path}: others may read it; chmod 600")
         password = file.read(4096).removesuffix("\n")
     if not is_text(password):

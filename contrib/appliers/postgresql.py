@@ -14,6 +14,7 @@ import urllib.parse
 from applier import SECONDS, Failed, Refused, connect, is_local, tls
 
 INVALID_PASSWORD = "28P01"
+# As few as RFC 7677 lets a server keep a password with, and PostgreSQL by itself.
 ITERATIONS = 4096
 # How sessions that change a password call themselves: everybody in the server may see that.
 CHANGES = "jarvis-secretsd changes a password"
@@ -127,6 +128,9 @@ class Session:
         nonce, salt, rounds = said.get(b"r", b""), said.get(b"s", b""), said.get(b"i", b"")
         if number != 11 or not nonce.startswith(first[5:]) or not rounds.isdigit() or int(rounds) > 1000000:
             raise Failed("the server does not speak SCRAM-SHA-256 as it should")
+        if int(rounds) < ITERATIONS:
+            raise Failed(f"the server keeps the password with {int(rounds)} iterations, fewer than the {ITERATIONS} of RFC 7677; "
+                         "set it anew (see scram_iterations)")
         client_key, stored_key, server_key = keys(password, base64.b64decode(salt), int(rounds))
         last = b"c=biws,r=" + nonce
         signed = first + b"," + challenge + b"," + last

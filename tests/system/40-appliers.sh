@@ -85,6 +85,11 @@ done
 appliers=$PWD/contrib/appliers
 echo "what is asked wrongly is refused"
 
+# weak_verifier ROUNDS: what PostgreSQL keeps of the password on standard input, after so many iterations.
+weak_verifier() { PYTHONPATH=$appliers /usr/bin/python3 -B -c 'import postgresql, sys
+postgresql.ITERATIONS = int(sys.argv[1])
+print(postgresql.verifier(sys.stdin.readline().strip()))' "$1"; }
+
 # PostgreSQL, one role: by itself.
 start_postgres
 sql postgres <<<'CREATE DATABASE app'
@@ -252,6 +257,25 @@ kill -HUP "$POSTGRES"
 await "PostgreSQL lets nobody in without a password" lets_nobody_in
 verify 2 postgres "$first" "${one[@]}"
 said 'something else than SCRAM-SHA-256'
+# One whose password is kept so that it is guessed more easily than RFC 7677 wants it.
+tcp_by scram-sha-256
+kill -HUP "$POSTGRES"
+sql <<END
+SET log_statement = none;
+ALTER ROLE own PASSWORD '$(weak_verifier 4095 <<<"$first")';
+END
+asks_for_scram() { [[ $(PGPASSWORD=$second psql -X -w "postgresql://own@127.0.0.1:$POSTGRES_PORT/app" -c '' 2>&1) = *'password authentication failed'* ]]; }
+await "PostgreSQL wants SCRAM again" asks_for_scram
+verify 2 postgres "$first" "${one[@]}"
+said '4095 iterations'
+apply 2 postgres "$first" "$second" "${one[@]}"
+said '4095 iterations'
+apply 0 postgres "$first" "$first" "${one[@]}" "admin=postgresql://$(id -un)@:$POSTGRES_PORT/app?host=$DIR/postgres"
+verify 0 postgres "$first" "${one[@]}"
+# One that is content with any proof, though it knows the password.
+start_fake postgres <<<"$first"
+verify 2 postgres "$first" "server=postgresql://127.0.0.1:$FAKE_PORT/app" role=own
+said 'does not know the password itself'
 stop "$POSTGRES"
 verify 2 postgres "$first" "${one[@]}"
 said 'no connection'
@@ -318,11 +342,55 @@ apply 2 redis "$first" "$second" "server=redis://127.0.0.1:$REDIS_PORT" user=nos
 said 'no user nosuch'
 apply 2 redis "$first" "$second" "${place[@]}"
 said NOPERM
+# As systemd hands a credential over, to one who is not root: readable by the group, or by an ACL that looks so.
+cp -r "$appliers" "$DIR/installed"
+install -m 440 -g www-data "$DIR/redis-admin" "$DIR/credential"
+appliers=$DIR/installed
+TRACE=(setpriv --reuid www-data --regid www-data --clear-groups)
+handed=(admin=admin "admin_passfile=$DIR/credential")
+apply 0 redis "$third" "$first" "${place[@]}" "${handed[@]}"
+chown nobody "$DIR/credential"
+apply 2 redis "$third" "$first" "${place[@]}" "${handed[@]}"
+said 'belongs to user'
+chown root "$DIR/credential"
+chmod 460 "$DIR/credential"
+apply 2 redis "$third" "$first" "${place[@]}" "${handed[@]}"
+said 'others may read it'
+TRACE=()
+appliers=$PWD/contrib/appliers
 apply 2 redis "$third" "$first" "${place[@]}" "${by[@]}" persist=config
 said 'CONFIG REWRITE fails'
 apply 0 redis "$third" "$first" "${place[@]}" "${by[@]}"
 verify 2 redis "$first" "server=redis://u@127.0.0.1" user=app
+# A user that needs no password says nothing about one; the next rotation ends that.
+as_admin() { [ "$(REDISCLI_AUTH=$admin redis-cli -p "$REDIS_PORT" --user admin "$@")" = OK ] || fail "the administrator cannot: $*"; }
+as_admin acl setuser app nopass
+verify 2 redis "$first" "${place[@]}" "${by[@]}"
+said 'lets app in with any password'
+verify 2 redis 'never set' "${place[@]}"
+apply 0 redis "$third" "$first" "${place[@]}" "${by[@]}"
+verify 0 redis "$first" "${place[@]}" "${by[@]}"
+verify 1 redis "$second" "${place[@]}" "${by[@]}"
+as_admin acl setuser app off
+verify 1 redis "$first" "${place[@]}"
+as_admin acl setuser app on
+verify 0 redis "$first" "${place[@]}"
 stop "$REDIS"
+# What is no Redis, or does as if it were one.
+for fake in 'lines|+OK' 'lines|-ERR' 'lines+OK|-ERR' 'lines+OK|+OK' 'lines|HTTP/1.1 400 Bad Request' 'lines|ERROR' 'lines|:1' \
+    'redis|+OK|+OK' 'redis|-ERR no|+PONG' 'redis|-ERR no|:1' 'redis|-ERR no|*0' 'redis|-ERR max number of clients reached'; do
+    IFS='|' read -r kind answers more <<<"$fake"
+    case $kind in
+        redis) start_fake redis "$answers" ${more:+"$more"} ;;
+        *) start_fake lines "${kind#lines}" "$answers" ;;
+    esac
+    verify 2 redis "$first" "server=redis://127.0.0.1:$FAKE_PORT" user=app
+    ! grep -q defect "$DIR/said" || fail "$fake: $(cat "$DIR/said")"
+done
+start_fake redis '-WRONGPASS no' '+OK'
+verify 0 redis "$first" "server=redis://127.0.0.1:$FAKE_PORT" user=app
+start_fake redis '-WRONGPASS no' '-WRONGPASS no'
+verify 1 redis "$first" "server=redis://127.0.0.1:$FAKE_PORT" user=app
 cp "$DIR/postgres/data/server.key" "$DIR/server.key"
 tls_port=$(free_port)
 start_redis --tls-port "$tls_port" --tls-cert-file "$DIR/ca.pem" --tls-key-file "$DIR/server.key" \
@@ -376,6 +444,11 @@ touch "$DIR/trouble"
 verify 2 file "$first" "${file[@]}"
 said 'ended with status 4'
 rm "$DIR/trouble"
+# What calls every value good says nothing about one.
+printf '#!/bin/sh\nexit 0\n' >"$DIR/content"
+chmod +x "$DIR/content"
+verify 2 file "$first" "path=$DIR/www/password" --check "$DIR/content"
+said 'accepts any value'
 # Killed between the file and the reload.
 touch "$DIR/die"
 ! (cd / && "$appliers/file" apply "${file[@]}" <<<"$(change apply "$first" "$second")") >"$DIR/shell" 2>&1 || fail "it was not killed"
@@ -440,6 +513,8 @@ verify 1 nginx "$b" "$url" users=app_a,app_b
 verify 0 nginx "$c" "$url" users=app_a,app_b
 [ "$(as other o)" = 200 ] || fail "the other user is gone"
 verify 2 nginx "$c" "url=http://127.0.0.1:$NGINX_PORT/open" users=app_a,app_b
+said 'says nothing'
+verify 2 nginx "$c" "url=http://127.0.0.1:$NGINX_PORT/any" users=app_a,app_b
 said 'says nothing'
 verify 2 nginx "$c" "url=http://app@127.0.0.1:$NGINX_PORT/protected" users=app_a,app_b
 mv "$DIR/www/htpasswd" "$DIR/www/away"

@@ -97,6 +97,7 @@ http {
         root $DIR/www;
         location /protected { auth_basic in; auth_basic_user_file $DIR/www/htpasswd; }
         location /open { return 200 open; }
+        location /any { if (\$http_authorization = "") { return 401; } return 200 any; }
     }
 }
 CONF
@@ -104,6 +105,15 @@ CONF
     NGINX=$!
     SERVERS+=("$NGINX")
     await "nginx answers" nginx_answers
+}
+
+# start_fake KIND ARGUMENT...: a server that is another one than it should be (fake.py). Sets FAKE_PORT.
+start_fake() {
+    : >"$DIR/fake.port"
+    /usr/bin/python3 tests/system/appliers/fake.py "$@" <&0 >"$DIR/fake.port" 2>>"$DIR/fake.log" &
+    SERVERS+=("$!")
+    await "the other server listens" test -s "$DIR/fake.port"
+    FAKE_PORT=$(cat "$DIR/fake.port")
 }
 
 # new_programs: makes PROGRAMS, a directory for programs that the daemon is to call, where nobody else may write.
