@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::config::{ApplierConfig, RotationConfig};
 use crate::failure::Failure;
@@ -241,8 +242,8 @@ impl Appliers {
         all.filter(|(action, result, _)| *result != "refused" || *action == "verify").collect()
     }
 
-    /// Runs the program for this. What it has printed goes to the log if its exit status is not 0, and is an error if that is
-    /// larger than `most`.
+    /// Runs the program for this. What it has printed goes to the log if its exit status is not 0, without values, and is an
+    /// error if that is larger than `most`.
     fn run(&self, input: Input, most: u8) -> Result<Outcome, String> {
         let (action, name) = (input.action.as_str(), input.name);
         let missing = || format!("{action}: no applier is configured for it");
@@ -259,8 +260,19 @@ impl Appliers {
             return Ok(outcome);
         }
         let values = [input.old, input.new, input.current, input.itself];
-        let values: Vec<&str> = values.iter().flatten().map(|told| told.value).collect();
-        let streams = [(" on standard output", &outcome.stdout), (" on standard error", &outcome.stderr)];
+        let mut values: Vec<&str> = values.iter().flatten().map(|told| told.value).collect();
+        let texts: Vec<_> = outcome.stdout.utf8_chunks().map(|chunk| chunk.valid()).collect();
+        let made = Zeroizing::new(texts.join("\n"));
+        let streams = match input.action {
+            // What it prints on standard output is the value, or was to be one.
+            Action::Prepare if made.len() <= MAX_VALUE + 1 => {
+                values.push(made.strip_suffix('\n').unwrap_or(&made));
+                vec![(" on standard error", &outcome.stderr)]
+            }
+            // Where that cannot be, what of it is a value is not known.
+            Action::Prepare => Vec::new(),
+            _ => vec![(" on standard output", &outcome.stdout), (" on standard error", &outcome.stderr)],
+        };
         let printed: String = streams
             .iter()
             .map(|(place, output)| (place, mask::shown(output, &values)))

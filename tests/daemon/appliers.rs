@@ -302,6 +302,44 @@ fn a_value_is_neither_in_the_log_nor_in_the_audit_log_nor_where_ps_shows_it() {
     }
 }
 
+#[test]
+fn what_prepare_printed_is_in_no_log_also_where_it_repeats_it_among_its_last_words() {
+    let world = World::with(&["prepare", "apply", "verify"]);
+    let mut daemon = world.start();
+    world.on(
+        "prepare",
+        "printf 'app:made-\\303\\274p-by-prepare\\nsecond-line\\n'
+         printf 'no login as app:made-\\303\\274p-by-prepare, second-line\\n' >&2
+         printf 'app:made-\\303\\274p-by-prepare\\nsecond-line' | base64 -w 20 >&2
+         exit 4",
+    );
+    let answer = rotate(&mut daemon.client("admin"));
+    assert_eq!(not_rotated(&answer), "prepare: exit status 4");
+    let line = daemon.await_log("Applier of db_main: prepare: exit status 4");
+    assert!(line.trim_end().ends_with("; its last words on standard error: no login as ***, ***\\n***="), "{line}");
+    for text in [daemon.log(), world.site.read(AUDIT), answer.body] {
+        for part in ["by-prepare", "second-line", "standard output"] {
+            assert!(!text.contains(part), "{part} is in {text}");
+        }
+    }
+}
+
+#[test]
+fn a_value_is_not_in_the_log_in_base64_of_several_lines_or_in_hexadecimal() {
+    let world = World::with(&BOTH);
+    let mut daemon = world.start();
+    world.on(
+        "apply",
+        "printf %s \"$value\" >$D/seen
+         printf %s \"$value\" | base64 -w 20; printf %s \"$value\" | od -An -v -tx1 >&2; exit 5",
+    );
+    assert_eq!(not_rotated(&rotate(&mut daemon.client("admin"))), "apply: exit status 5");
+    let line = daemon.await_log("Applier of db_main: apply: exit status 5");
+    let said = "; its last words on standard output: ***=; its last words on standard error: ***";
+    assert!(line.trim_end().ends_with(said), "{line}");
+    assert_eq!(world.read("seen").len(), 44, "it has the value");
+}
+
 /// The environments of all processes that let us see it.
 fn environments() -> String {
     let processes = std::fs::read_dir("/proc").unwrap();
