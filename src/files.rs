@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::secret::Wiped;
 
 pub use private::{KeyOwner, read_credential, read_private, read_private_through_links, take_keys_of};
-pub use walk::walk;
+pub use walk::{Lost, walk};
 
 /// Reads a file of at most `limit` bytes that anyone may read.
 ///

@@ -28,7 +28,7 @@ use crate::vault::MAX_VALUE;
 use outcome::{End, Outcome};
 use process::{Program, Table};
 pub use runner::Runner;
-pub use trust::check_program;
+pub use trust::{check_program, check_words};
 
 /// What a program is run for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -127,7 +127,7 @@ fn programs(applier: &ApplierConfig) -> [Option<&Vec<String>>; 4] {
 pub fn check(rotation: &RotationConfig, uid: u32) -> Result<(), Failure> {
     for (name, applier) in &rotation.appliers {
         for program in programs(applier).into_iter().flatten() {
-            check_program(Path::new(&program[0]), uid)
+            check_words(program, uid)
                 .map_err(|why| Failure::new(format_args!("[rotation.{}]", crate::strict_toml::written(name)), why))?;
         }
     }

@@ -8,7 +8,7 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use crate::config::{Config, TlsConfig};
 use crate::failure::Failure;
-use crate::files;
+use crate::files::{self, Lost};
 
 /// All may write to it.
 const ANYBODY: u32 = 0o002;
@@ -78,7 +78,7 @@ impl SharedPaths {
             if is_open(here, meta) && !(meta.is_dir() && meta.mode() & STICKY != 0) {
                 add(&mut self.refused, open(here, meta, &path));
             }
-            Ok(())
+            Ok::<_, Lost>(())
         });
     }
 }

@@ -1,6 +1,8 @@
 //! A world outside that accepts one value of the secret `db_main`, which its appliers keep in a file.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 
@@ -73,8 +75,11 @@ impl World {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
+    /// Writes a file that, whatever the umask is, others cannot write: no applier would be run beside it.
     pub fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
+        let mut options = fs::OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o644).open(self.path(name));
+        file.unwrap().write_all(text.as_bytes()).unwrap();
     }
 
     pub fn remove(&self, name: &str) {

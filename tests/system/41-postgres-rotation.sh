@@ -27,8 +27,8 @@ new_programs
 cp contrib/appliers/{*.py,postgres} "$PROGRAMS"
 cat >"$PROGRAMS/at" <<'END'
 #!/bin/sh
-# at CONTROL PROGRAM ACTION ARGUMENT...: the program; at the moment that CONTROL/stop names, it waits for CONTROL/go.
-control=$1
+# at control=CONTROL PROGRAM ACTION ARGUMENT...: the program; at the moment that CONTROL/stop names, it waits for CONTROL/go.
+control=${1#control=}
 shift
 moment() {
     [ "$(cat "$control/stop")" = "$1" ] || return 0
@@ -50,7 +50,7 @@ with+=", \"admin=postgresql://rotator@127.0.0.1:$POSTGRES_PORT/app\", \"admin_pa
 {
     echo '[rotation.postgres_password]'
     for action in prepare apply verify; do
-        echo "$action = [\"$PROGRAMS/at\", \"$DIR/control\", \"$PROGRAMS/postgres\", \"$action\", $with]"
+        echo "$action = [\"$PROGRAMS/at\", \"control=$DIR/control\", \"$PROGRAMS/postgres\", \"$action\", $with]"
     done
 } >>"$DIR/config.toml"
 start_daemon

@@ -31,9 +31,9 @@ printf %s "${first[mail]}" >"$DIR/mail"
 new_programs
 cp contrib/appliers/{*.py,postgres,redis,file,nginx} "$PROGRAMS"
 # shellcheck disable=SC2016
-printf '#!/bin/sh\ncp "$1" "$2"\n' >"$PROGRAMS/reload"
+printf '#!/bin/sh\ncp "${1#from=}" "${2#to=}"\n' >"$PROGRAMS/reload"
 # shellcheck disable=SC2016
-printf '#!/bin/sh\nexec cmp -s - "$1"\n' >"$PROGRAMS/check"
+printf '#!/bin/sh\nexec cmp -s - "${1#with=}"\n' >"$PROGRAMS/check"
 chmod 755 "$PROGRAMS"/{reload,check}
 
 # What stands in the programs' heads as an example is a good configuration.
@@ -56,8 +56,8 @@ rotation() {
     rotation postgres_password postgres 'apply verify' "server=postgresql://127.0.0.1:$POSTGRES_PORT/app" role=app
     rotation redis_password redis 'apply verify retire' "server=redis://127.0.0.1:$REDIS_PORT" user=app admin=admin \
         "admin_passfile=$DIR/redis-admin"
-    rotation mail_password file 'apply verify' "path=$DIR/mail" --reload "$PROGRAMS/reload" "$DIR/mail" "$DIR/loaded" \
-        --check "$PROGRAMS/check" "$DIR/loaded"
+    rotation mail_password file 'apply verify' "path=$DIR/mail" --reload "$PROGRAMS/reload" "from=$DIR/mail" "to=$DIR/loaded" \
+        --check "$PROGRAMS/check" "with=$DIR/loaded"
     rotation web_login nginx 'prepare' users=web_a,web_b
     rotation web_login nginx 'apply retire' "path=$DIR/www/htpasswd" users=web_a,web_b | tail -n +2
     rotation web_login nginx 'verify' "url=http://127.0.0.1:$NGINX_PORT/protected" users=web_a,web_b | tail -n +2

@@ -48,6 +48,8 @@ impl Trusted {
         // By another process: what this one has open for writing, a child of another test may have open too for a moment,
         // and such a program cannot be run.
         assert!(Command::new("cp").arg(&draft).arg(&path).status().unwrap().success());
+        // Whatever the umask is, it would be a file beside the program that others may write.
+        fs::remove_file(&draft).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
         path
     }
