@@ -44,6 +44,7 @@ fn an_empty_file_gives_the_defaults() {
     assert!(config.security.require_client_id_header);
     assert_eq!(config.security.rbac_policy_path, Path::new("/etc/jarvis-secretsd/policy.toml"));
     assert!(!config.security.trust_client_header);
+    assert!(!config.security.trust_shared_paths);
     assert_eq!(config.security.auth_failures_per_minute, 10);
     assert_eq!(config.crypto.aead, Aead::AesGcm256);
     assert_eq!(config.rotation.appliers, BTreeMap::new());
@@ -71,6 +72,7 @@ fn the_commented_configuration_says_every_default_and_nothing_else() {
             "require_client_id_header",
             "rbac_policy_path",
             "trust_client_header",
+            "trust_shared_paths",
             "auth_failures_per_minute",
             "jitter_hours",
             "aead",
@@ -101,6 +103,7 @@ fn every_key_takes_effect() {
         require_client_id_header = false
         rbac_policy_path = "p.toml"
         trust_client_header = true
+        trust_shared_paths = true
         auth_failures_per_minute = 3
         [crypto]
         aead = "aes-gcm-256"
@@ -120,6 +123,7 @@ fn every_key_takes_effect() {
     assert!(!config.security.require_client_id_header);
     assert_eq!(config.security.rbac_policy_path, Path::new("p.toml"));
     assert!(config.security.trust_client_header);
+    assert!(config.security.trust_shared_paths);
     assert_eq!(config.security.auth_failures_per_minute, 3);
     assert_eq!(config.logging.level, LevelFilter::Trace);
     assert!(config.logging.json);
