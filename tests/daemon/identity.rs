@@ -1,9 +1,6 @@
 //! Who is asking: the client header, and the host for which a request was meant.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
 use crate::client::{Answer, Client};
-use crate::needs;
 use crate::running::Daemon;
 use crate::site::Site;
 
@@ -148,25 +145,6 @@ fn a_rebound_page_reads_neither_metrics_nor_the_description() {
         assert_eq!(ask(&daemon, &[("Host", host)], "/metrics").status, 200, "{host}");
     }
     assert_eq!(daemon.site.audit_lines().len(), 1, "nothing of that is written down");
-}
-
-/// As Prometheus does where the daemon is a service of Kubernetes, say. Who asks by the loopback address of the same
-/// daemon gets no further than elsewhere.
-#[test]
-fn on_an_address_of_the_network_metrics_are_read_under_any_name() {
-    let Some(network) = needs::address_of_the_network() else { return };
-    let site = Site::new();
-    site.configure("0.0.0.0:0", "[clients.admin]\ntoken_sha256 = []\n");
-    let daemon = site.start();
-    let port = daemon.addr().port();
-    let statuses = |ip: IpAddr| {
-        ["/metrics", "/openapi.json"].map(|target| {
-            let headers = [("Host", "jarvis-secretsd.secrets:8081")];
-            Client::with(&headers, SocketAddr::new(ip, port)).get(target).status
-        })
-    };
-    assert_eq!(statuses(network), [200, 200]);
-    assert_eq!(statuses(Ipv4Addr::LOCALHOST.into()), [421, 421]);
 }
 
 #[test]

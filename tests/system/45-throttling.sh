@@ -4,16 +4,7 @@
 source "$(dirname "$0")/lib.sh"
 need curl ip jq unshare
 
-if [ "${1:-}" != inside ]; then
-    unshare --map-root-user --net true 2>/dev/null || { echo "missing: the right to make a network namespace" >&2; exit 77; }
-    # lib.sh has changed the directory.
-    exec env BINARY="$(realpath "$BINARY")" unshare --map-root-user --net "tests/system/$(basename "$0")" inside
-fi
-
-ip link set lo up
-for host in 1 2 3; do
-    ip address add "192.0.2.$host/32" dev lo
-done
+in_own_network "$@"
 new_state
 read -r token hash <<<"$("$BINARY" token backend 2>/dev/null | sed 's/.*"\(.*\)".*/\1/' | tr '\n' ' ')"
 printf '[clients.backend]\nallow = ["*"]\ntoken_sha256 = ["%s"]\n' "$hash" >"$DIR/policy.toml"

@@ -52,6 +52,20 @@ need_root() {
     [ "$(id -u)" = 0 ] || { echo "missing: root" >&2; exit 77; }
 }
 
+# in_own_network ARGUMENT...: goes on in a network namespace of the test's own, whose addresses are 192.0.2.1 to 192.0.2.3 and those of
+# its loopback device, and from which nothing else is reached. The arguments are the test's.
+in_own_network() {
+    local host
+    if [ "${1:-}" != inside ]; then
+        unshare --map-root-user --net true 2>/dev/null || { echo "missing: the right to make a network namespace" >&2; exit 77; }
+        exec env BINARY="$(realpath "$BINARY")" unshare --map-root-user --net "tests/system/$(basename "$0")" inside
+    fi
+    ip link set lo up
+    for host in 1 2 3; do
+        ip address add "192.0.2.$host/32" dev lo
+    done
+}
+
 # new_state: makes DIR, with a configuration and the example policy, and no state yet.
 new_state() {
     DIR=$(mktemp -d)
