@@ -9,7 +9,7 @@ use super::problem::Problem;
 use crate::access::{IdentityErrorKind, Policy, Principal, Throttled, identify};
 use crate::audit::{Entry, Event, Outcome};
 use crate::consumers::Receipt;
-use crate::http::Peer;
+use crate::http::{Exchange, Peer};
 use crate::name::is_name;
 use crate::vault::{Condition, Done, KeyBytes, Order, Refused, Sight, Wish};
 
@@ -55,6 +55,11 @@ impl Api {
         answer.unwrap_or_else(Response::from)
     }
 
+    /// Refuses a client whose certificate is not accepted, for the reason `why`, as [`refuse`](Self::refuse) does.
+    pub fn distrust(&self, peer: &Peer, entry: Entry, why: &str) -> Problem {
+        self.refuse(Some(peer), entry, IdentityErrorKind::Unauthenticated, format!("client certificate: {why}"))
+    }
+
     /// Counts and writes down that somebody could not be identified, for `reason`; `entry` says what they claim to be.
     /// `throttled_peer` is whose failure it is; none if that must keep nobody from trying again.
     pub fn refuse(
@@ -98,9 +103,17 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Finds out anew who asks, by the policy that is in force now. If they are refused, that is audited here.
-    pub fn renew(&mut self, request: &Request, peer: &Peer) -> Result<(), Problem> {
-        let renewed = Self::begin(self.api, request, peer, self.entry.event);
+    /// Finds out anew who asks, by the policy and the client CAs that are in force now. If they are refused, that is audited
+    /// here.
+    pub fn renew(&mut self, request: &Request, exchange: &mut Exchange) -> Result<(), Problem> {
+        let peer = exchange.peer;
+        let renewed = match exchange.verify_client() {
+            Ok(()) => Self::begin(self.api, request, peer, self.entry.event),
+            Err(why) => {
+                let entry = Entry { secret_name: None, kid: None, ..self.entry.clone() };
+                Err(self.api.distrust(peer, entry, &why))
+            }
+        };
         self.is_written = renewed.is_err();
         *self = renewed?;
         Ok(())

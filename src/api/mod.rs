@@ -131,7 +131,7 @@ impl Handler for Api {
     fn distrusted(&self, peer: &Peer, why: &str) {
         let entry = Entry { remote: Some(peer.to_string()), ..Entry::new(Event::AuthFailure) };
         // If it cannot be written, the log says so, and the client got nothing anyhow.
-        self.refuse(Some(peer), entry, IdentityErrorKind::Unauthenticated, format!("client certificate: {why}"));
+        self.distrust(peer, entry, why);
     }
 }
 

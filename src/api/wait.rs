@@ -71,7 +71,7 @@ impl Wait<'_, '_> {
         }
         drop(watch);
         asleep.set(begun.elapsed());
-        call.renew(request, exchange.peer)?;
+        call.renew(request, exchange)?;
         call.require_read(name)?;
         Ok(left)
     }

@@ -174,10 +174,6 @@ impl Connection<'_> {
     fn verify_client(&mut self) -> Result<(), End> {
         let (Some(session), Some(tls)) = (&mut self.session, self.context.tls_with(&self.peer)) else { return Ok(()) };
         let Err(why) = session.verify_again(tls) else { return Ok(()) };
-        let why = match why {
-            rustls::Error::InvalidCertificate(why) => why.to_string(),
-            why => why.to_string(),
-        };
         debug!("{}: the client's certificate is not accepted any more: {why}", self.peer);
         self.context.handler.distrusted(&self.peer, &why);
         Err(Refusal::distrusted().into())
@@ -213,7 +209,8 @@ impl Connection<'_> {
 
         let handler = &self.context.handler;
         // What a handler shares with others outlives its panic (see `sync::lock`), and the rest is dropped.
-        let mut exchange = Exchange::on(&self.visit.link, self.session.as_mut(), peer, is_head);
+        let session = self.session.as_mut().zip(self.context.tls_with(peer));
+        let mut exchange = Exchange::on(&self.visit.link, session, peer, is_head);
         let handle = || Reply::new(handler.handle(&request, body.bytes(), &mut exchange));
         let reply = catch_unwind(AssertUnwindSafe(handle));
         drop(body);

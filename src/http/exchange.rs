@@ -1,6 +1,7 @@
 //! One request and its answer, as the handler knows it besides the request itself.
 
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -8,7 +9,7 @@ use rustix::io::Errno;
 
 use super::Peer;
 use super::link::Link;
-use super::tls::{Heard, Session};
+use super::tls::{Heard, Session, Tls};
 
 /// Who sent a request, what they want of its answer, and whether they are still there.
 pub struct Exchange<'a> {
@@ -16,8 +17,11 @@ pub struct Exchange<'a> {
     pub peer: &'a Peer,
     /// Whether it is a `HEAD`, which comes as `GET`: the client is sent the answer without its body.
     pub is_head: bool,
-    connection: Option<(&'a Link, Option<&'a mut Session>)>,
+    connection: Option<(&'a Link, Option<Secured<'a>>)>,
 }
+
+/// TLS on a connection, and what it is begun with now.
+type Secured<'a> = (&'a mut Session, &'a Arc<Tls>);
 
 /// How a wait has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +40,19 @@ impl<'a> Exchange<'a> {
         Self { peer, is_head: false, connection: None }
     }
 
-    pub(super) fn on(link: &'a Link, session: Option<&'a mut Session>, peer: &'a Peer, is_head: bool) -> Self {
-        Self { peer, is_head, connection: Some((link, session)) }
+    pub(super) fn on(link: &'a Link, secured: Option<Secured<'a>>, peer: &'a Peer, is_head: bool) -> Self {
+        Self { peer, is_head, connection: Some((link, secured)) }
+    }
+
+    /// Verifies the client's certificate again, if it has one, as before each request: a [`wait`](Self::wait) takes its time.
+    ///
+    /// # Errors
+    /// Says why the client would not be let in any more.
+    pub fn verify_client(&mut self) -> Result<(), String> {
+        match &mut self.connection {
+            Some((_, Some((session, tls)))) => session.verify_again(tls),
+            _ => Ok(()),
+        }
     }
 
     /// Sleeps until `event` can be read, the client leaves, or the moment `deadline`. Requests that the client sends meanwhile
@@ -46,8 +61,8 @@ impl<'a> Exchange<'a> {
     pub fn wait(&mut self, event: BorrowedFd<'_>, deadline: Instant) -> Waited {
         loop {
             let mut files = vec![PollFd::from_borrowed_fd(event, PollFlags::IN)];
-            if let Some((link, session)) = &mut self.connection {
-                let flags = match session.as_mut().map(|session| session.heard()) {
+            if let Some((link, secured)) = &mut self.connection {
+                let flags = match secured.as_mut().map(|(session, _)| session.heard()) {
                     None | Some(Heard::Request) => PollFlags::RDHUP,
                     Some(Heard::Nothing) => PollFlags::RDHUP | PollFlags::IN,
                     Some(Heard::End) => return Waited::Left,
@@ -67,7 +82,7 @@ impl<'a> Exchange<'a> {
                 return Waited::Left;
             }
             if seen.contains(PollFlags::IN)
-                && let Some((link, Some(session))) = &mut self.connection
+                && let Some((link, Some((session, _)))) = &mut self.connection
                 && session.listen(&link.stream) == Heard::End
             {
                 return Waited::Left;

@@ -7,13 +7,13 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
-use rustix::process::geteuid;
+use rustix::process::{Signal, geteuid};
 
 use crate::client::Client;
 use crate::running::Daemon;
 use crate::site::{PATIENCE, POLICY, Site, eventually, told};
 use crate::tls::secure;
-use crate::tls_client::{self, Offer, Secure};
+use crate::tls_client::{self, Offer, Secure, data};
 use crate::waiting::{await_asleep_by, waiting};
 
 /// A site with a Unix socket besides, over which we are `admin`. `web` has the certificate of the tests.
@@ -104,6 +104,31 @@ fn secure_client(daemon: &Daemon) -> Secure {
     secure.sock.set_read_timeout(Some(PATIENCE)).unwrap();
     tls_client::agree(&mut secure).unwrap();
     secure
+}
+
+/// A wait is long enough for a certificate to lose its worth.
+#[test]
+fn who_waits_with_a_certificate_that_is_accepted_no_more_is_refused_what_comes_then() {
+    let site = site();
+    let files = secure(&site);
+    files.put("ca.pem", "client-ca.pem");
+    site.edit("config.toml", &format!("{:?}", data("ca.pem")), &format!("{:?}", files.path("client-ca.pem")));
+    let mut daemon = site.start();
+    let mut admin = admin(&daemon);
+    let kid = admin.store("db_main", "v");
+    let mut waits = asking(secure_client(&daemon), "web", &kid);
+    await_asleep_by(&mut admin, 1);
+    files.put("selfsigned.pem", "client-ca.pem");
+    daemon.signal(Signal::HUP);
+    daemon.await_log("TLS certificate reloaded: ");
+    admin.store("db_main", "new");
+    let mut answer = [0; 12];
+    waits.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
+    let lines = daemon.site.audit(1);
+    let last = lines.last().unwrap();
+    assert_eq!((&last["event"], &last["secret_name"]), (&"auth_failure".into(), &serde_json::Value::Null));
+    assert_eq!(last["detail"], "client certificate: UnknownIssuer");
 }
 
 #[test]

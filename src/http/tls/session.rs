@@ -94,12 +94,15 @@ impl Session {
     ///
     /// # Errors
     /// Says why it would not.
-    pub fn verify_again(&mut self, tls: &Tls) -> Result<(), rustls::Error> {
+    pub fn verify_again(&mut self, tls: &Tls) -> Result<(), String> {
         let Some(chain) = self.tls.peer_certificates() else { return Ok(()) };
         let (material, now) = (tls.in_force(), tls.clock.now());
         let (verified_by, second) = &self.verified;
         if !Arc::ptr_eq(verified_by, &material) || *second != now.seconds() {
-            material.verify(chain, now)?;
+            material.verify(chain, now).map_err(|why| match why {
+                rustls::Error::InvalidCertificate(why) => why.to_string(),
+                why => why.to_string(),
+            })?;
             self.verified = (material, now.seconds());
         }
         Ok(())
