@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::http::{Address, Peer, Source};
+use crate::http::{Peer, Source};
 use crate::sync::lock;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -14,20 +14,12 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// How many sources are remembered. Each costs some 200 bytes.
 const MAX_SOURCES: usize = 4096;
 
-/// Whether others, who must not suffer from its failures, come from where `peer` comes from too: from the loopback address
-/// every user of this host does.
-fn is_shared(peer: &Peer) -> bool {
-    match peer.address {
-        Address::Unix { .. } => false,
-        Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
-    }
-}
-
 /// Counts failures by source, for a minute each.
 ///
 /// A source with as many failures as are allowed is over the limit until the oldest of them is a minute old. What it
-/// sends then is not looked at. A loopback address is an exception: its requests are looked at, and only those that fail
-/// are turned away, so that nobody on the host can shut the others out.
+/// sends then is not looked at. What others share is an exception: the loopback address, which every user of this host has,
+/// and a site (a network of 48 bits of IPv6), which may be that of many customers. Its requests are looked at, and only those
+/// that fail are turned away, so that nobody can shut the others out. A site is allowed as many failures as four sources.
 ///
 /// At most 4096 sources are remembered. When there are more, the one that failed least recently is forgotten: an
 /// attacker who has that many addresses gains little from being forgotten at one of them.
@@ -67,12 +59,13 @@ impl Throttle {
     /// Whether a request of `peer` is worth any work.
     ///
     /// # Errors
-    /// If it is over the limit, and nobody else shares its address.
+    /// If it is over the limit, and nobody else shares its source.
     pub fn admit(&self, peer: &Peer, now: Timestamp) -> Result<(), Throttled> {
-        if self.count.load(Ordering::Relaxed) == 0 || is_shared(peer) {
+        let source = peer.source();
+        if self.count.load(Ordering::Relaxed) == 0 || source == Source::Loopback {
             return Ok(());
         }
-        match lock(&self.sources).get_mut(&peer.source()) {
+        match lock(&self.sources).get_mut(&source) {
             Some(failures) => failures.check(self.allowed, now),
             None => Ok(()),
         }
@@ -87,14 +80,20 @@ impl Throttle {
             return Ok(());
         }
         let source = peer.source();
+        let of_site = source.site().map(|site| (site, self.allowed * Source::OF_A_SITE));
+        let counted = || of_site.into_iter().chain([(source, self.allowed)]);
         let mut sources = lock(&self.sources);
-        if !sources.contains_key(&source) {
-            make_room(&mut sources);
-        }
-        let failures = sources.entry(source).or_default();
-        let checked = failures.check(self.allowed, now);
+        let checked = counted().try_for_each(|(source, allowed)| match sources.get_mut(&source) {
+            Some(failures) => failures.check(allowed, now),
+            None => Ok(()),
+        });
         if checked.is_ok() {
-            failures.times.push(now);
+            for (source, _) in counted() {
+                if !sources.contains_key(&source) {
+                    make_room(&mut sources);
+                }
+                sources.entry(source).or_default().times.push(now);
+            }
         }
         self.count.store(sources.len(), Ordering::Relaxed);
         checked
@@ -188,6 +187,25 @@ mod tests {
         assert!(throttle.admit(&peer("2001:db8:0:1:ffff:ffff:ffff:ffff"), START).is_err());
         assert!(throttle.admit(&peer("2001:db8:0:2::1"), START).is_ok());
         assert!(exhausted("192.0.2.1").admit(&peer("::ffff:192.0.2.1"), START).is_err());
+    }
+
+    #[test]
+    fn all_loopback_addresses_together_have_the_failures_of_one() {
+        let throttle = exhausted("127.0.0.1");
+        for ip in ["127.0.0.2", "127.255.0.1", "::1", "::ffff:127.9.9.9"] {
+            assert!(throttle.fail(&peer(ip), START).is_err(), "{ip}");
+        }
+    }
+
+    #[test]
+    fn a_site_has_the_failures_of_four_sources_and_its_others_are_still_looked_at() {
+        let throttle = Throttle::new(10);
+        let ip = |network: u16| peer(&format!("2001:db8:0:{network:x}::1"));
+        let counted = (0..100).filter(|number| throttle.fail(&ip(*number), START).is_ok()).count();
+        assert_eq!(counted, 40);
+        assert_eq!(throttle.admit(&ip(7), START), Ok(()), "somebody else may have this network");
+        assert_eq!(throttle.fail(&peer("2001:db8:1:1::1"), START), Ok(()), "another site");
+        assert_eq!(throttle.fail(&ip(7), at(60)), Ok(()));
     }
 
     #[test]

@@ -95,7 +95,10 @@ impl<'a> Call<'a> {
         api.access.throttle().admit(peer, now).map_err(|why| throttled(api, entry.clone(), why))?;
         let policy = api.access.snapshot();
         match identify(request, peer, &policy, api.access.rules(), now) {
-            Ok(who) => Ok(Self::of(api, policy, who, entry)),
+            Ok(who) => {
+                peer.identified();
+                Ok(Self::of(api, policy, who, entry))
+            }
             Err(error) => {
                 let entry = Entry { client: error.claimed, ..entry };
                 Err(api.refuse(Some(peer), entry, error.kind, error.reason))

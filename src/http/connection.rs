@@ -29,7 +29,7 @@ pub fn serve(visit: &Visit, context: &Context) {
     let limits = &context.limits;
     let mut connection = Connection {
         visit,
-        wire: Wire::new(link),
+        wire: Wire::new(visit),
         session: None,
         peer: link.peer.clone(),
         context,
@@ -220,8 +220,9 @@ impl Connection<'_> {
             // What the panic says is not logged: it may hold what the handler had in its hands.
             Err(_) => (self.fail(id, "its handler panicked"), false),
         };
-        self.visit.hold_answer(reply.body().len());
-        let keep_alive = keep_alive && is_whole && !self.context.registry.is_closing();
+        self.visit.expect_answer(reply.body().len());
+        let gives_way = !self.visit.may_stay();
+        let keep_alive = keep_alive && is_whole && !gives_way && !self.context.registry.is_closing();
         let connection = match (keep_alive, is_http_10) {
             (true, false) => None,
             (true, true) => Some("keep-alive"),
@@ -231,7 +232,7 @@ impl Connection<'_> {
         let subject = Subject { id, began, method: &method, target: request.raw_url() };
         let is_sent = self.send(&reply, reply_body, connection, &subject);
         drop(reply);
-        self.visit.hold_answer(0);
+        self.visit.expect_answer(0);
         self.input.shrink();
         match is_sent {
             true if keep_alive => {
@@ -240,6 +241,11 @@ impl Connection<'_> {
             }
             // It has said that it sends nothing more, so there is nothing to wait for.
             true if is_last && self.input.unread().is_empty() && self.wire.is_read() => false,
+            // Others wait for its place, not for what else it sends.
+            true if gives_way => {
+                let _ = self.finish();
+                false
+            }
             true => self.hang_up(),
             false => false,
         }
@@ -257,7 +263,7 @@ impl Connection<'_> {
         if !self.wire.link.begin() {
             return false;
         }
-        self.visit.hold_answer(0);
+        self.visit.expect_answer(0);
         self.context.handler.refused(refusal.status);
         let reply = Reply::refusing(refusal);
         // Whether it was HEAD may not be known. The connection ends here, so a body behind its answer misleads nobody.
@@ -278,6 +284,7 @@ impl Connection<'_> {
 
     /// Says goodbye such that the client can read the last answer; returns false, as no other request may follow.
     fn hang_up(&mut self) -> bool {
+        self.visit.part();
         self.wire.link.wait(Instant::now());
         let deadline = Instant::now() + LINGER_TIME;
         let mut heard = 0;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::Peer;
@@ -27,6 +27,7 @@ pub struct Link {
     pub peer: Peer,
     epoch: Instant,
     turn: AtomicU64,
+    asked: AtomicBool,
 }
 
 /// A turn of the client, as it was seen at some moment.
@@ -37,7 +38,7 @@ impl Link {
     /// The link of a new connection with `peer`: it is the client's turn. `epoch` lies in the past and is the same for
     /// all links.
     pub fn new(stream: Socket, peer: Peer, epoch: Instant) -> Self {
-        let link = Self { stream, peer, epoch, turn: AtomicU64::new(OURS) };
+        let link = Self { stream, peer, epoch, turn: AtomicU64::new(OURS), asked: AtomicBool::new(false) };
         link.wait(Instant::now());
         link
     }
@@ -75,9 +76,29 @@ impl Link {
         }
     }
 
+    /// Whether it is our turn.
+    pub fn is_at_work(&self) -> bool {
+        self.turn.load(Ordering::SeqCst) == OURS
+    }
+
     /// Whether the connection was closed from outside, during the client's turn.
     pub fn is_closed(&self) -> bool {
         self.turn.load(Ordering::SeqCst) == CLOSED
+    }
+
+    /// Asks for the connection's place, during our turn.
+    pub fn ask_for_place(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked for its place since this was last said.
+    pub fn was_asked_for_place(&self) -> bool {
+        self.is_asked_for_place() && self.asked.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether it is asked for its place.
+    pub fn is_asked_for_place(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// Closes the connection if `turn` still lasts; the thread that serves it wakes up. False if it has ended.

@@ -132,7 +132,7 @@ impl Server {
         if thread.join().is_err() {
             warn!("the accepting thread had panicked");
         }
-        let lost = context.registry.close(grace);
+        let lost = context.registry.close_all(grace);
         workers.stop();
         lost
     }

@@ -19,6 +19,8 @@ mod registry;
 mod reply;
 pub mod scanner;
 mod socket;
+mod source;
+mod standing;
 mod stats;
 pub mod tls;
 mod unix_socket;
@@ -34,7 +36,8 @@ use serde::Serialize;
 pub use endpoint::Endpoint;
 pub use exchange::{Exchange, Waited};
 pub use listener::{Listener, Server, bind};
-pub use peer::{Address, Peer, Source};
+pub use peer::{Address, Peer};
+pub use source::Source;
 pub use stats::Stats;
 pub use tls::{CertificateName, Tls};
 pub use unix_socket::{MAX_PATH, UnixSocket};
@@ -99,6 +102,10 @@ pub trait Handler: Send + Sync + 'static {
     /// `body` is the whole body, and is wiped when this returns. The request itself carries none: rouille's copy of it
     /// could not be wiped. A `HEAD` request comes as `GET`, and `exchange` says so. The header `X-Request-Id` is ours, never
     /// the client's.
+    ///
+    /// It says by [`Peer::identified`] that the request is of a client that it knows. A connection of which it never says so
+    /// is the first to make room for others, and only a quarter of the places keep such connections: others are closed
+    /// behind the answer.
     ///
     /// A panic is answered with 500; it ends this connection and nothing else.
     fn handle(&self, request: &Request, body: &[u8], exchange: &mut Exchange) -> Response;

@@ -1,9 +1,11 @@
 //! Who is at the other end of a connection, as far as the connection itself tells.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use super::CertificateName;
+use super::source::Source;
+use super::standing::{Standing, StandingCell};
 
 /// The other end of a connection. Nothing in it is taken from what the client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub struct Peer {
     pub to_loopback: bool,
     /// The names in the certificate that the client has proved to have; none if it presented none.
     pub certificate_names: Vec<CertificateName>,
+    /// What its clones know of it too.
+    pub(crate) standing: StandingCell,
 }
 
 /// Where a connection comes from.
@@ -30,22 +34,13 @@ pub enum Address {
     },
 }
 
-/// Whose connection it is, where all that one attacker has at no cost is one source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// An IPv4 address, or a network of 64 bits of IPv6, as one host mostly has it whole.
-    Host(IpAddr),
-    /// A user of this host, over a Unix socket.
-    User(u32),
-}
-
 impl Peer {
     /// Somebody of whom nothing but the address is known. Who comes from a loopback address is taken to have connected to
     /// one.
     pub fn at(address: impl Into<Address>) -> Self {
         let address = address.into();
         let to_loopback = matches!(address, Address::Tcp(address) if is_loopback(address));
-        Self { address, to_loopback, certificate_names: Vec::new() }
+        Self { address, to_loopback, certificate_names: Vec::new(), standing: StandingCell::default() }
     }
 
     /// The same, who connected to this address of ours.
@@ -65,14 +60,32 @@ impl Peer {
     pub fn source(&self) -> Source {
         match self.address {
             Address::Unix { uid, .. } => Source::User(uid),
-            Address::Tcp(address) => Source::Host(match address.ip().to_canonical() {
-                IpAddr::V6(address) => {
-                    let network = u128::from(address) & !u128::from(u64::MAX);
-                    Ipv6Addr::from(network).into()
-                }
-                v4 => v4,
-            }),
+            Address::Tcp(address) => Source::of(address.ip()),
         }
+    }
+
+    /// Notes that a request of this connection was attributed to a client. From here on the connection is not among the first
+    /// that have to make room for others.
+    pub fn identified(&self) {
+        self.standing.set(Standing::Identified);
+    }
+
+    /// What the connection has shown of its client so far.
+    pub(super) fn standing(&self) -> Standing {
+        self.standing.get()
+    }
+
+    /// Notes that a request of this connection is answered, and returns what it has shown of its client.
+    pub(super) fn answered(&self) -> Standing {
+        if self.standing() == Standing::New {
+            self.standing.set(Standing::Passing);
+        }
+        self.standing()
+    }
+
+    /// Notes that the connection ends as soon as its client has read the last answer.
+    pub(super) fn parts(&self) {
+        self.standing.set(Standing::Passing);
     }
 
     /// The address for a [`rouille::Request`], which has no other form for it. For a Unix socket it is one that no TCP

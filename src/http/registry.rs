@@ -1,28 +1,32 @@
 //! Who is connected, how many may be, what they may hold, and who has to go when there is no room.
 
 use std::cell::Cell;
-use std::cmp::Reverse;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::mem::take;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::link::{ClientsTurn, Link};
+use super::standing::Standing;
 use super::{Source, Stats};
 use crate::sync::lock;
+use seats::{Claim, Place, Seats, Wanted};
 
+mod seats;
 #[cfg(test)]
 mod tests;
 
-/// How long a thread may take to leave a connection that was closed under it. It only has to wake up.
+/// How long a thread may take to leave a connection that was closed under it, or that it was asked for. It only has to wake
+/// up, or to finish an answer that is made without waiting for anything.
 const LEAVING: Duration = Duration::from_secs(1);
+/// How often it is looked who can be closed while those at work are asked for a place.
+const LOOK: Duration = Duration::from_millis(10);
 /// Bytes that a request or an answer may have without asking for room.
 const SMALL: usize = 8 * 1024;
-/// Sources that have no more than this part of what there is are alike: where each of many takes a little, it is not those who
-/// have taken twice that who are to blame.
-const FAIR_PART: usize = 8;
 /// An answer counts as no more than this part of what all may hold, or the largest would be cut off for any other.
 const ANSWER_PART: usize = 32;
+/// The part of all places that connections keep which do not say who they are.
+const PASSING_PART: usize = 4;
 
 /// All open connections of a server.
 pub struct Registry {
@@ -36,72 +40,8 @@ pub struct Registry {
     seats: Mutex<Seats>,
     left: Condvar,
     closing: AtomicBool,
-}
-
-#[derive(Default)]
-struct Seats {
-    taken: HashMap<u64, Place>,
-    next: u64,
-    /// Threads that wait for one to become free.
-    awaited: usize,
-    /// How many connections each source has.
-    sources: HashMap<Source, usize>,
-    /// How many bytes all of them hold.
-    held: usize,
-}
-
-struct Place {
-    link: Arc<Link>,
-    source: Source,
-    held: usize,
-}
-
-impl Seats {
-    /// The places whose client keeps us waiting, and since when.
-    fn waiting(&self) -> impl Iterator<Item = (ClientsTurn, u64, &Place)> {
-        self.taken.iter().filter_map(|(number, place)| Some((place.link.look()?, *number, place)))
-    }
-
-    /// Who has to give way if `number` is to hold `bytes`, and may be that one itself: of the source that holds the most, the
-    /// one that has kept us waiting for the longest time. Sources that hold no more than `fair` are alike.
-    fn slowest(&self, number: u64, bytes: usize, fair: usize) -> Option<(ClientsTurn, u64, &Place)> {
-        let mut shares: HashMap<Source, usize> = HashMap::new();
-        for (other, place) in &self.taken {
-            *shares.entry(place.source).or_default() += if *other == number { bytes } else { place.held };
-        }
-        let candidates = self.waiting().filter(|(_, other, place)| *other == number || place.held > 0);
-        candidates.min_by_key(|(turn, _, place)| (Reverse(shares[&place.source].saturating_sub(fair)), *turn))
-    }
-
-    /// Whether some of what is held becomes free without the clients' doing: it is being worked on, or its connection was closed.
-    fn is_room_coming(&self) -> bool {
-        self.taken.values().any(|place| place.held > 0 && place.link.look().is_none())
-    }
-
-    /// What all would hold if this one held `bytes`.
-    fn held_if(&self, number: u64, bytes: usize) -> usize {
-        self.held - self.taken.get(&number).map_or(0, |place| place.held) + bytes
-    }
-
-    fn set_held(&mut self, number: u64, bytes: usize) {
-        self.held = self.held_if(number, bytes);
-        if let Some(place) = self.taken.get_mut(&number) {
-            place.held = bytes;
-        }
-    }
-
-    fn count(&self, source: Source) -> usize {
-        self.sources.get(&source).copied().unwrap_or_default()
-    }
-
-    fn leave(&mut self, number: u64) {
-        let Some(Place { source, held, .. }) = self.taken.remove(&number) else { return };
-        self.held -= held;
-        match self.sources.get_mut(&source) {
-            Some(count @ 2..) => *count -= 1,
-            _ => drop(self.sources.remove(&source)),
-        }
-    }
+    /// How many connections there are that were answered and do not say who they are.
+    passing: AtomicUsize,
 }
 
 /// A connection that was let in. When it is dropped, its socket is closed, and then its place is free.
@@ -110,6 +50,8 @@ pub struct Visit {
     pub link: Arc<Link>,
     seat: Seat,
     held: Cell<usize>,
+    /// Bytes of the answer that it is going to hold.
+    answer: Cell<usize>,
 }
 
 impl Visit {
@@ -125,10 +67,41 @@ impl Visit {
         holds
     }
 
-    /// Notes that the connection holds an answer of that many bytes now, or nothing. If that is more than there is room for,
-    /// one that keeps us waiting has to go.
-    pub fn hold_answer(&self, bytes: usize) {
-        let bytes = count(bytes.min(self.seat.registry.max_held / ANSWER_PART));
+    /// Notes that a request of the connection is being answered. Returns whether another one may follow on it: a client that
+    /// does not say who it is keeps its connection only while few do, and its place goes to one that waits for it. So does
+    /// that of a source that has more than half of all.
+    pub fn may_stay(&self) -> bool {
+        let registry = &self.seat.registry;
+        let is_passing = self.link.peer.answered() == Standing::Passing;
+        self.seat.set_passing(is_passing);
+        if is_passing && registry.passing.load(Ordering::Relaxed) > (registry.capacity / PASSING_PART).max(1) {
+            return false;
+        }
+        !(self.link.was_asked_for_place() && registry.lets_go(&self.link, is_passing))
+    }
+
+    /// Notes that the connection ends as soon as its client has read the last answer. Until then it is the first to make room.
+    pub fn part(&self) {
+        self.link.peer.parts();
+        self.seat.set_passing(true);
+    }
+
+    /// Lets go of the request, and notes that an answer of so many bytes takes its place. It does not count as long as the
+    /// client takes what it is sent: then it is gone before anybody could make room.
+    pub fn expect_answer(&self, bytes: usize) {
+        self.answer.set(count(bytes.min(self.seat.registry.max_held / ANSWER_PART)));
+        self.set_held(0);
+    }
+
+    /// Notes that the client does not take the answer at once, so that the connection holds it. If that is more than there is
+    /// room for, one that keeps us waiting has to go.
+    pub fn hold_answer(&self) {
+        if self.answer.get() > 0 {
+            self.set_held(self.answer.get());
+        }
+    }
+
+    fn set_held(&self, bytes: usize) {
         if bytes != self.held.replace(bytes) {
             self.seat.registry.hold_anyway(self.seat.number, bytes);
         }
@@ -143,10 +116,24 @@ fn count(bytes: usize) -> usize {
 struct Seat {
     registry: Arc<Registry>,
     number: u64,
+    /// It is among the registry's `passing`.
+    is_passing: Cell<bool>,
+}
+
+impl Seat {
+    fn set_passing(&self, is_passing: bool) {
+        if self.is_passing.replace(is_passing) != is_passing {
+            match is_passing {
+                true => self.registry.passing.fetch_add(1, Ordering::Relaxed),
+                false => self.registry.passing.fetch_sub(1, Ordering::Relaxed),
+            };
+        }
+    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.set_passing(false);
         let mut seats = lock(&self.registry.seats);
         seats.leave(self.number);
         self.registry.stats.set_open(seats.taken.len());
@@ -163,32 +150,73 @@ impl Registry {
     /// keeps `stats` up to date.
     pub fn new(capacity: usize, max_held: usize, stats: Arc<Stats>) -> Self {
         let (seats, left, closing) = (Mutex::default(), Condvar::new(), AtomicBool::new(false));
-        Self { capacity, max_held, leaving: LEAVING, stats, seats, left, closing }
+        let passing = AtomicUsize::new(0);
+        Self { capacity, max_held, leaving: LEAVING, stats, seats, left, closing, passing }
     }
 
-    /// Lets a connection in. If all places are taken, one whose client keeps us waiting has to make room: of the source
-    /// that has the most, the one that has done so for the longest time. A source that has more than half of all places
-    /// gets none of the others'. If there is no such one, `link` is given back.
+    /// Lets a connection in. If all places are taken, another one has to make room.
+    ///
+    /// The first are those that were answered and do not say who they are: one whose client keeps us waiting is closed, and
+    /// where all of them are at work, the first that is done leaves. Then newcomers, as long as they have more than a quarter
+    /// of all places, and else those whose client is known. Of these, it is the one that has kept us waiting for the longest
+    /// time, of the source that has the most. A source that has more than half of all places gets none of the others', and
+    /// leaves one where nobody else can. If there is no room, `link` is given back.
     pub fn enter(self: &Arc<Self>, link: Link) -> Result<Visit, Link> {
-        let mut seats = lock(&self.seats);
         let source = link.peer.source();
+        let mut seats = self.make_room(lock(&self.seats), source);
         if seats.taken.len() >= self.capacity {
-            if !self.evict_one_of(&seats, Some(source)) {
-                return Err(link);
-            }
-            seats =
-                self.wait_while(seats, self.leaving, |seats| seats.taken.len() >= self.capacity && !self.is_closing());
-            if seats.taken.len() >= self.capacity {
-                return Err(link);
-            }
+            return Err(link);
         }
         let link = Arc::new(link);
-        let number = seats.next;
-        seats.next += 1;
-        seats.taken.insert(number, Place { link: link.clone(), source, held: 0 });
-        *seats.sources.entry(source).or_default() += 1;
+        let number = seats.take(link.clone(), source);
         self.stats.set_open(seats.taken.len());
-        Ok(Visit { link, seat: Seat { registry: self.clone(), number }, held: Cell::new(0) })
+        let seat = Seat { registry: self.clone(), number, is_passing: Cell::new(false) };
+        Ok(Visit { link, seat, held: Cell::default(), answer: Cell::default() })
+    }
+
+    /// Has somebody leave a place to a newcomer of `source`, if all are taken, and waits until that is free.
+    fn make_room<'a>(&'a self, mut seats: MutexGuard<'a, Seats>, source: Source) -> MutexGuard<'a, Seats> {
+        let is_full = |seats: &Seats| seats.taken.len() >= self.capacity && !self.is_closing();
+        let deadline = Instant::now() + self.leaving;
+        // Where those at work do not come to an end, not every newcomer finds that out anew.
+        let is_patient = seats.in_vain.is_none_or(|when| when.elapsed() >= self.leaving);
+        while is_full(&seats) {
+            let may_ask = is_patient && Instant::now() < deadline;
+            let claim = Claim::of(Some(source), &seats, self.capacity);
+            let wanted = if self.close(|| claim.first_passing()) {
+                None
+            } else if may_ask && claim.ask_passing() {
+                Some(Wanted::Passing)
+            } else if self.close(|| claim.first_of_others()) {
+                None
+            } else if may_ask && claim.ask_greedy() {
+                Some(Wanted::Greedy)
+            } else {
+                break;
+            };
+            if wanted.is_none() {
+                return self.wait_while(seats, self.leaving, is_full);
+            }
+            seats.wanted = wanted;
+            seats = self.wait_while(seats, LOOK, is_full);
+            seats.wanted = None;
+            if is_full(&seats) && Instant::now() >= deadline {
+                seats.in_vain = Some(Instant::now());
+            }
+        }
+        seats
+    }
+
+    /// Whether this connection, whose place was asked for, leaves it: somebody still wants it, and it is of those that are to
+    /// leave one.
+    fn lets_go(&self, link: &Link, is_passing: bool) -> bool {
+        let mut seats = lock(&self.seats);
+        let is_meant = match seats.wanted {
+            None => false,
+            Some(Wanted::Passing) => is_passing,
+            Some(Wanted::Greedy) => seats.is_greedy(link.peer.source(), self.capacity),
+        };
+        is_meant && take(&mut seats.wanted).is_some()
     }
 
     /// How many clients keep us waiting at this moment.
@@ -200,23 +228,14 @@ impl Registry {
     pub fn evict_one(&self, wait: Duration) {
         let seats = lock(&self.seats);
         let before = seats.taken.len();
-        self.evict_one_of(&seats, None);
+        let claim = Claim::of(None, &seats, self.capacity);
+        let _ = self.close(|| claim.first_passing()) || self.close(|| claim.first_of_others());
         drop(self.wait_while(seats, wait, |seats| seats.taken.len() >= before && !self.is_closing()));
     }
 
-    fn evict_one_of(&self, seats: &Seats, newcomer: Option<Source>) -> bool {
-        let count = |source| seats.count(source) + usize::from(newcomer == Some(source));
-        let greedy = newcomer.filter(|source| count(*source) > self.capacity.div_ceil(2));
-        // The turn of the one that was picked may end meanwhile; then it is not the one any more.
-        loop {
-            let candidates = seats.waiting().filter(|(_, _, place)| greedy.is_none_or(|source| source == place.source));
-            let excess = |source| count(source).saturating_sub(self.capacity / FAIR_PART);
-            let first = candidates.min_by_key(|(turn, _, place)| (Reverse(excess(place.source)), *turn));
-            let Some((turn, _, place)) = first else { return false };
-            if self.close_during(turn, place) {
-                return true;
-            }
-        }
+    /// Closes the connection that `first` picks. The turn of its client may end meanwhile; then it is not the one any more.
+    fn close<'a>(&self, first: impl Fn() -> Option<(ClientsTurn, &'a Place)>) -> bool {
+        std::iter::from_fn(first).any(|(turn, place)| self.close_during(turn, place))
     }
 
     fn close_during(&self, turn: ClientsTurn, place: &Place) -> bool {
@@ -240,7 +259,7 @@ impl Registry {
                 seats.set_held(number, bytes);
                 return true;
             }
-            match seats.slowest(number, bytes, self.max_held / FAIR_PART) {
+            match seats.slowest(number, bytes, self.max_held) {
                 Some((_, slowest, _)) if slowest == number && !seats.is_room_coming() => return false,
                 Some((_, slowest, _)) if slowest == number => {}
                 Some((turn, _, place)) if !self.close_during(turn, place) => continue,
@@ -264,7 +283,7 @@ impl Registry {
         if seats.held < before {
             self.left.notify_all();
         } else if seats.held > self.max_held
-            && let Some((turn, _, place)) = seats.slowest(number, bytes, self.max_held / FAIR_PART)
+            && let Some((turn, _, place)) = seats.slowest(number, bytes, self.max_held)
         {
             self.close_during(turn, place);
         }
@@ -284,7 +303,7 @@ impl Registry {
 
     /// Closes the connections on which no request is under way, and waits for the others, for at most `grace`; those
     /// that are left are cut off. Returns how many requests were lost by that.
-    pub fn close(&self, grace: Duration) -> usize {
+    pub fn close_all(&self, grace: Duration) -> usize {
         let seats = lock(&self.seats);
         for (turn, _, place) in seats.waiting().filter(|(_, _, place)| !place.link.has_request()) {
             place.link.close_during(turn);

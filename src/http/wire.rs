@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 use rustix::net::RecvFlags;
 
 use super::link::Link;
+use super::registry::Visit;
 
 /// The reading and the writing end of a connection, for the thread that serves it.
 pub struct Wire<'a> {
     /// The connection's socket.
     pub link: &'a Link,
+    visit: &'a Visit,
     /// As the socket has it; none: as it was accepted.
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
@@ -22,8 +24,8 @@ pub struct Wire<'a> {
 
 impl<'a> Wire<'a> {
     /// Both ends of a new connection.
-    pub fn new(link: &'a Link) -> Self {
-        Self { link, read_timeout: None, write_timeout: None }
+    pub fn new(visit: &'a Visit) -> Self {
+        Self { link: &visit.link, visit, read_timeout: None, write_timeout: None }
     }
 
     /// Waits for the first byte, which stays where it is; none means that the client sends nothing. Nothing within
@@ -75,7 +77,9 @@ impl<'a> Wire<'a> {
             }
         }
         if !rest.is_empty() {
-            // A client that does not take its answer has to make room for others like one that sends no request.
+            // A client that does not take its answer has to make room for others like one that sends no request, in memory
+            // too.
+            self.visit.hold_answer();
             self.link.receive(Instant::now());
         }
         while !rest.is_empty() {

@@ -163,7 +163,7 @@ fn while_neither_value_is_known_to_work_the_old_one_is_served_and_the_new_one_ke
         assert_eq!(again.refusal(), (409, "rotation_pending".to_owned()), "{}", again.body);
         assert!(again.header("Retry-After").is_some());
         assert_eq!(world.audited()[..2], [prepared(), line("rotate", "error", &why)]);
-        let page = admin.get("/metrics").body;
+        let page = admin.metrics();
         assert!(page.contains("\njarvis_secretsd_pending_versions 1\n"), "{page}");
         // Whoever knows better says so.
         admin.store("db_main", "by-hand");
@@ -254,7 +254,7 @@ fn programs_are_counted_by_what_came_of_them() {
     rotate(&mut admin);
     world.on("apply", "exit 3");
     rotate(&mut admin);
-    let page = admin.get("/metrics").body;
+    let page = admin.metrics();
     for (action, result, count) in [
         ("apply", "success", 2),
         ("apply", "failure", 1),
@@ -293,7 +293,7 @@ fn a_value_is_neither_in_the_log_nor_in_the_audit_log_nor_where_ps_shows_it() {
     let line = daemon.await_log("Applier of db_main: apply: exit status 5");
     assert!(line.contains("its last words on standard output: said ***\\n***=;"), "{line}");
     assert!(line.contains(r#""old":{"kid":"db_main-"#) && line.contains(r#","value":"***"},"new":{"#), "{line}");
-    let page = daemon.client("admin").get("/metrics").body;
+    let page = daemon.client("admin").metrics();
     let in_base64 = base64::encode(&new);
     for text in [daemon.log(), world.site.read(AUDIT), answer.body, page] {
         for value in [OLD, new.as_str(), in_base64.as_str()] {

@@ -2,10 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use serde_json::Value;
 
 use crate::site::PATIENCE;
@@ -26,6 +29,11 @@ impl Client {
     /// Connects, as the client called `name`.
     pub fn named(name: &str, addr: SocketAddr) -> Self {
         Self::with(&[("X-Jarvis-Client", name)], addr)
+    }
+
+    /// Connects as the client called `name`, from this address of our own.
+    pub fn named_from(name: &str, from: IpAddr, addr: SocketAddr) -> Self {
+        Self::over(Box::new(connect_from(from, addr)), &[("X-Jarvis-Client", name)], &addr.to_string())
     }
 
     /// Connects; every request then carries these headers, and a `Host` if there is none among them.
@@ -97,6 +105,30 @@ impl Client {
         answer.text("value")
     }
 
+    /// The metrics as they are now.
+    pub fn metrics(&mut self) -> String {
+        self.try_metrics().unwrap()
+    }
+
+    /// The same where the daemon may close the connection.
+    ///
+    /// # Errors
+    /// As [`answer`](Self::answer); or if there is no page.
+    pub fn try_metrics(&mut self) -> io::Result<String> {
+        // The page that is given out may be of the second before. Another one is made after that, and counts one request more.
+        let mut first = None;
+        loop {
+            let answer = self.try_ask("GET", "/metrics", &[], b"")?;
+            if answer.status != 200 {
+                return Err(io::Error::other(answer.body));
+            }
+            if *first.get_or_insert_with(|| answer.body.clone()) != answer.body {
+                return Ok(answer.body);
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Sends a request with these headers besides the usual ones, and waits for its answer.
     pub fn ask(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         self.try_ask(method, target, headers, body.as_bytes()).unwrap()
@@ -147,6 +179,16 @@ impl Client {
         answer.body = String::from_utf8(body).unwrap();
         Ok(answer)
     }
+}
+
+/// Connects to `addr` from this address of our own.
+pub fn connect_from(from: IpAddr, addr: SocketAddr) -> TcpStream {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddr::new(from, 0)).unwrap();
+    connect(&socket, &addr).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
 }
 
 fn line(mut lines: String, (name, value): &(&str, &str)) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt};
 
 use crate::site::eventually;
 
@@ -28,6 +28,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub enum Habit {
     /// Asks for a secret, without waiting for the answer before, and reads all answers.
     Asks,
+    /// The same, as often as the daemon lets it, and comes again at once.
+    Floods,
     /// Says nothing.
     Silent,
     /// Sends all of the largest body but its last byte.
@@ -59,17 +61,26 @@ pub struct Crowd {
 }
 
 impl Crowd {
-    /// Has as many as `habits` says connect to `addr` from the address `from`, and those who ask offer `rate` requests a
+    /// Has as many as `habits` says connect to `addr`, and those who ask offer `rate` requests a
     /// second together.
-    pub fn gather(from: IpAddr, addr: SocketAddr, habits: &[(Habit, usize)], rate: u64) -> Self {
+    pub fn gather(addr: SocketAddr, habits: &[(Habit, usize)], rate: u64) -> Self {
+        let question = request(addr, "GET /secret/small", "X-Jarvis-Client: admin\r\n");
+        Self::asking(question, addr, habits, rate)
+    }
+
+    /// Has so many flood `addr` with what needs no credential: `call` is a method and a target.
+    pub fn flood(addr: SocketAddr, call: &str, count: usize) -> Self {
+        Self::asking(request(addr, call, ""), addr, &[(Habit::Floods, count)], 0)
+    }
+
+    fn asking(question: String, addr: SocketAddr, habits: &[(Habit, usize)], rate: u64) -> Self {
         let habits = habits.iter().flat_map(|(habit, count)| std::iter::repeat_n(*habit, *count));
         let members: Vec<_> = habits.map(Member::new).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let askers = members.iter().filter(|member| member.habit == Habit::Asks).count() as u64;
         let crowd = Crowding {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC).unwrap(),
-            scripts: Scripts::new(addr),
-            from,
+            scripts: Scripts::new(addr, question),
             addr,
             share: if askers == 0 { 0.0 } else { rate as f64 / askers as f64 },
             members,
@@ -121,24 +132,25 @@ struct Scripts {
 }
 
 impl Scripts {
-    fn new(addr: SocketAddr) -> Self {
-        let line = |what: &str, length: &str| {
-            format!("{what} HTTP/1.1\r\nHost: {addr}\r\nX-Jarvis-Client: admin\r\n{length}\r\n")
-        };
-        let question = line("GET /secret/small", "");
+    fn new(addr: SocketAddr, question: String) -> Self {
         let size = jarvis_secretsd::api::MAX_BODY;
-        let mut body = line("POST /secret", &format!("Content-Length: {size}\r\n")).into_bytes();
+        let of_body = format!("X-Jarvis-Client: admin\r\nContent-Length: {size}\r\n");
+        let mut body = request(addr, "POST /secret", &of_body).into_bytes();
         body.resize(body.len() + size - 1, b' ');
         let questions = question.repeat(PIPELINE as usize + 1).into_bytes();
-        let large_questions = line("GET /openapi.json", "").repeat(200).into_bytes();
+        let large_questions = request(addr, "GET /openapi.json", "").repeat(200).into_bytes();
         Self { question, questions, body, large_questions }
     }
+}
+
+/// The head of a request to `addr`: a method and a target, and header lines.
+fn request(addr: SocketAddr, call: &str, lines: &str) -> String {
+    format!("{call} HTTP/1.1\r\nHost: {addr}\r\n{lines}\r\n")
 }
 
 struct Crowding {
     epoll: OwnedFd,
     scripts: Scripts,
-    from: IpAddr,
     addr: SocketAddr,
     /// Requests a second of one member.
     share: f64,
@@ -189,7 +201,7 @@ impl Crowding {
 
     fn look_after(&mut self, index: usize) {
         let member = &mut self.members[index];
-        let mut owed = 0;
+        let mut owed = if member.habit == Habit::Floods { PIPELINE } else { 0 };
         if member.habit == Habit::Asks {
             owed = (member.offered.elapsed().as_secs_f64() * self.share) as u64;
             if owed > 0 {
@@ -198,7 +210,7 @@ impl Crowding {
             }
         }
         let Some(stream) = &member.stream else {
-            if member.left.is_none_or(|left| left.elapsed() >= PAUSE) {
+            if member.habit == Habit::Floods || member.left.is_none_or(|left| left.elapsed() >= PAUSE) {
                 self.connect(index);
             }
             return;
@@ -208,7 +220,7 @@ impl Crowding {
             Habit::Silent => &[],
             Habit::Withholds => &body[member.sent..],
             Habit::Deaf => &large_questions[member.sent..],
-            Habit::Asks => {
+            Habit::Asks | Habit::Floods => {
                 let length = question.len();
                 let begun = member.sent.div_ceil(length);
                 let more = owed.min(PIPELINE.saturating_sub((begun as u64).saturating_sub(member.answered)));
@@ -220,7 +232,7 @@ impl Crowding {
         }
         match (&*stream).write(script) {
             Ok(count) => {
-                if member.habit == Habit::Asks {
+                if matches!(member.habit, Habit::Asks | Habit::Floods) {
                     let whole = |bytes| (bytes / question.len()) as u64;
                     self.tally.sent += whole(member.sent + count) - whole(member.sent);
                 }
@@ -238,7 +250,6 @@ impl Crowding {
         sockopt::set_socket_send_buffer_size(&socket, 64 * 1024).unwrap();
         // So that the port is free again at once.
         sockopt::set_socket_linger(&socket, Some(Duration::ZERO)).unwrap();
-        bind(&socket, &SocketAddr::new(self.from, 0)).unwrap();
         let member = &mut self.members[index];
         match connect(&socket, &self.addr) {
             Ok(()) | Err(Errno::INPROGRESS) => {}

@@ -15,7 +15,7 @@ pub fn figure(pid: Pid, name: &str) -> u64 {
 
 /// How many files it has open, as it says itself.
 pub fn open_files(client: &mut Client) -> u64 {
-    let page = client.get("/metrics").body;
+    let page = client.metrics();
     let value = page.lines().find_map(|line| line.strip_prefix("jarvis_secretsd_process_open_fds "));
     value.unwrap().parse().unwrap()
 }

@@ -61,7 +61,7 @@ fn is_served(client: &mut Client) {
 
 /// How many of the daemon's metric `name`.
 fn metric(client: &mut Client, name: &str) -> u64 {
-    let text = client.get("/metrics").body;
+    let text = client.metrics();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.unwrap_or_else(|| panic!("{name} is not in {text}")).parse().unwrap()
 }

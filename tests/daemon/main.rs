@@ -62,6 +62,7 @@ mod soak;
 #[path = "../source/mod.rs"]
 mod source;
 mod start;
+mod starving;
 mod throttling;
 mod tls;
 #[path = "../tls_client/mod.rs"]

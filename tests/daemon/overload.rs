@@ -2,7 +2,6 @@
 //!
 //! `OVERLOAD_SECONDS` says for how long, `OVERLOAD_CONNECTIONS` by how many connections.
 
-use std::net::Ipv4Addr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use crate::crowd::{Crowd, Habit, Tally};
 use crate::figures::{figure, open_files};
 use crate::running::Daemon;
 use crate::site::{Site, eventually};
-use crate::visitor::{Seen, Visitors, Way};
+use crate::visitor::{Seen, Visitors};
 
 /// What the daemon may hold in RAM at any moment, in KiB.
 const MAX_RESIDENT: u64 = 64 * 1024;
@@ -52,26 +51,26 @@ fn under_overload_who_is_let_in_is_served_in_bounded_memory_and_all_is_as_before
     let count = from_env("OVERLOAD_CONNECTIONS", 1000) as usize;
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
-    let others = Ipv4Addr::new(127, 0, 0, 2).into();
     let daemon = started();
     let (addr, pid) = (daemon.addr(), daemon.pid());
     daemon.client("admin").store("small", "served");
 
     // More than it can serve, but no more than it lets in.
     let begun = Instant::now();
-    let few = Crowd::gather(others, addr, &[(Habit::Asks, 16)], 1_000_000);
+    let few = Crowd::gather(addr, &[(Habit::Asks, 16)], 1_000_000);
     few.await_connections(16);
     thread::sleep(lasting / 10);
     let sustained = (few.disperse().answers[&200] as f64 / begun.elapsed().as_secs_f64()).ceil() as u64;
 
-    let ways = [Way::Tcp(addr), Way::Tcp(addr), Way::Unix(daemon.site.path("sock"))];
-    let alone = during(lasting / 10, Visitors::send("alone", &ways), Visitors::recall);
+    // Another source than all loopback addresses.
+    let (socket, visitors) = (daemon.site.path("sock"), 3);
+    let alone = during(lasting / 10, Visitors::send("alone", &socket, visitors), Visitors::recall);
     let files = open_files(&mut daemon.only_client());
 
     // As many as are let in, each with more than it can be given: what overload must not make worse for them.
-    let visitors = Visitors::send("full", &ways);
-    let house = Crowd::gather(others, addr, &[(Habit::Asks, MAX_CONNECTIONS - 2 * ways.len())], TIMES * sustained);
-    let full = during(lasting / 10, visitors, Visitors::recall);
+    let begun = Visitors::send("full", &socket, visitors);
+    let house = Crowd::gather(addr, &[(Habit::Asks, MAX_CONNECTIONS - 2 * visitors)], TIMES * sustained);
+    let full = during(lasting / 10, begun, Visitors::recall);
     house.disperse();
     daemon.only_client();
 
@@ -81,11 +80,11 @@ fn under_overload_who_is_let_in_is_served_in_bounded_memory_and_all_is_as_before
         (Habit::Withholds, count / 10),
         (Habit::Deaf, count / 10),
     ];
-    let visitors = Visitors::send("amid", &ways);
-    let crowd = Crowd::gather(others, addr, &habits, TIMES * sustained);
+    let begun = Visitors::send("amid", &socket, visitors);
+    let crowd = Crowd::gather(addr, &habits, TIMES * sustained);
     crowd.await_connections(count);
     crowd.await_end();
-    let amid = during(lasting, visitors, Visitors::recall);
+    let amid = during(lasting, begun, Visitors::recall);
     let threads = figure(pid, "Threads");
     let tally = crowd.disperse();
     let peak = figure(pid, "VmHWM");

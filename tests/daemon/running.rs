@@ -76,7 +76,7 @@ impl Daemon {
     pub fn only_client(&self) -> Client {
         eventually("all other connections have ended", || {
             let mut client = self.client("admin");
-            let page = client.try_ask("GET", "/metrics", &[], b"").ok()?.body;
+            let page = client.try_metrics().ok()?;
             (page.contains("\njarvis_secretsd_connections_open 1\n")).then_some(client)
         })
     }

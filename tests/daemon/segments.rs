@@ -43,7 +43,7 @@ fn work(daemon: &Daemon, rounds: usize) {
 }
 
 fn metric(daemon: &Daemon, name: &str) -> u64 {
-    let page = daemon.client("admin").get("/metrics").body;
+    let page = daemon.client("admin").metrics();
     let sample = page.lines().find_map(|line| line.strip_prefix(&format!("jarvis_secretsd_{name} ")));
     sample.unwrap().parse().unwrap()
 }

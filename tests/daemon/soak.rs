@@ -204,7 +204,7 @@ fn a_bit_of_everything_for_a_long_time_leaves_nothing_behind() {
     println!("{steps} steps in {seconds} s, {} reloads, {compactions} compactions", audit_logs.len());
 
     eventually("only the observer is left", || {
-        let page = observer.get("/metrics").body;
+        let page = observer.metrics();
         page.contains("\njarvis_secretsd_connections_open 1\n").then_some(())
     });
     let at_last = Sample::of(&daemon, &mut observer);

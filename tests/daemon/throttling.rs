@@ -1,6 +1,10 @@
 //! Throttling: who keeps failing is no longer listened to, and nobody else notices.
 
-use crate::client::Answer;
+use std::net::Ipv4Addr;
+
+use serde_json::Value;
+
+use crate::client::{Answer, Client};
 use crate::running::Daemon;
 use crate::site::Site;
 
@@ -11,9 +15,14 @@ fn site(allowed: u32) -> Site {
 }
 
 fn metric(daemon: &Daemon, name: &str) -> u64 {
-    let page = daemon.client("admin").get("/metrics").body;
+    let page = daemon.client("admin").metrics();
     let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.unwrap_or_else(|| panic!("{name} is not in {page}")).parse().unwrap()
+}
+
+/// The audit lines about those who did not prove who they are.
+fn failures(site: &Site) -> Vec<Value> {
+    site.audit(1).into_iter().filter(|line| line["event"] == "auth_failure").collect()
 }
 
 fn retry_after(answer: &Answer) -> u64 {
@@ -32,8 +41,8 @@ fn failures_beyond_ten_a_minute_are_answered_429_and_written_down_once() {
         assert_eq!(answer.refusal(), (429, "too_many_requests".to_owned()));
         assert!((1..=60).contains(&retry_after(&answer)), "{answer:?}");
     }
-    let failures = daemon.site.audit(1).into_iter().filter(|line| line["event"] == "auth_failure");
-    let details: Vec<_> = failures.map(|line| line["detail"].as_str().unwrap().to_owned()).collect();
+    let details: Vec<_> =
+        failures(&daemon.site).iter().map(|line| line["detail"].as_str().unwrap().to_owned()).collect();
     assert_eq!(details.len(), 11, "{details:?}");
     assert!(details[10].starts_with("too many failures"), "{details:?}");
     assert_eq!(metric(&daemon, "jarvis_secretsd_authentication_failures_total"), 10);
@@ -51,4 +60,17 @@ fn nobody_on_this_host_is_shut_out_by_another_who_fails() {
     assert_eq!(statuses[9..], [401, 429, 429]);
     assert_eq!(admin.value("db_main"), "v");
     assert_eq!(daemon.client("reader").value("db_main"), "v", "on a new connection too");
+}
+
+#[test]
+fn all_loopback_addresses_have_the_failures_of_one() {
+    let daemon = site(10).start();
+    let statuses: Vec<_> = (1..=60)
+        .map(|host| {
+            let from = Ipv4Addr::new(127, host, 0, host).into();
+            Client::named_from("stranger", from, daemon.addr()).get("/secrets").status
+        })
+        .collect();
+    assert_eq!(statuses, [vec![401; 10], vec![429; 50]].concat());
+    assert_eq!(failures(&daemon.site).len(), 11);
 }

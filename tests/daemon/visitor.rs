@@ -1,8 +1,7 @@
 //! Clients as they should be: each keeps its connection, asks now and then, and comes again when it is told to.
 
 use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -14,15 +13,6 @@ use crate::client::{Answer, Client};
 
 /// Between a visitor's answer and its next request.
 const PAUSE: Duration = Duration::from_millis(10);
-
-/// How the daemon is reached.
-#[derive(Clone)]
-pub enum Way {
-    /// As `admin`.
-    Tcp(SocketAddr),
-    /// As whoever we are by the policy.
-    Unix(PathBuf),
-}
 
 /// What visitors saw.
 #[derive(Debug, Default)]
@@ -52,13 +42,18 @@ pub struct Visitors {
 }
 
 impl Visitors {
-    /// Sends one by each of these ways, and waits until each is answered. What they store has names that begin with `name`.
-    pub fn send(name: &str, ways: &[Way]) -> Self {
+    /// Sends so many to the Unix socket `path`, as whoever we are by the policy, and waits until each is answered. What they
+    /// store has names that begin with `name`.
+    pub fn send(name: &str, path: &Path, count: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (told, answered) = mpsc::channel();
-        let threads = (0..).zip(ways).map(|(number, way)| {
-            let mut visitor =
-                Visitor { way: way.clone(), name: format!("{name}_{number}"), client: None, seen: Seen::default() };
+        let threads = (0..count).map(|number| {
+            let mut visitor = Visitor {
+                path: path.to_owned(),
+                name: format!("{name}_{number}"),
+                client: None,
+                seen: Seen::default(),
+            };
             let (stop, told) = (stop.clone(), told.clone());
             thread::spawn(move || {
                 visitor.call();
@@ -71,7 +66,7 @@ impl Visitors {
             })
         });
         let threads = threads.collect();
-        ways.iter().for_each(|_| answered.recv().unwrap());
+        (0..count).for_each(|_| answered.recv().unwrap());
         Self { stop, threads }
     }
 
@@ -88,7 +83,7 @@ impl Visitors {
 }
 
 struct Visitor {
-    way: Way,
+    path: PathBuf,
     name: String,
     client: Option<Client>,
     seen: Seen,
@@ -98,10 +93,7 @@ impl Visitor {
     /// Asks until it is answered.
     fn call(&mut self) {
         loop {
-            let client = self.client.get_or_insert_with(|| match &self.way {
-                Way::Tcp(addr) => Client::named("admin", *addr),
-                Way::Unix(path) => Client::unix(&[], path),
-            });
+            let client = self.client.get_or_insert_with(|| Client::unix(&[], &self.path));
             let asked = Instant::now();
             let name = format!("{}_{}", self.name, self.seen.times.len());
             // Every eighth request is a change.

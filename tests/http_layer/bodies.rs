@@ -126,21 +126,6 @@ fn send_most_of_a_body(client: &mut Client) {
 }
 
 #[test]
-fn a_large_body_makes_no_room_for_those_of_a_source_that_has_more() {
-    let site = Site::with(|limits| (limits.max_body, limits.max_held) = (40_000, 400_000));
-    let mut slow = site.connect();
-    send_most_of_a_body(&mut slow);
-    let mut crowd = Vec::new();
-    eventually("the crowd makes room for itself", || {
-        crowd.push(site.connect_from([127, 0, 0, 2]));
-        send_most_of_a_body(crowd.last_mut().unwrap());
-        site.stats.evicted() >= 3
-    });
-    slow.send("x");
-    assert_eq!(slow.answer().status, 200);
-}
-
-#[test]
 fn a_large_body_that_comes_slowly_makes_room_for_one_that_is_there() {
     let site = tight();
     let mut slow = site.connect();

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use jarvis_secretsd::http::{self, Exchange, Handler, Limits, Listener, Peer, Server, Stats, Tls};
 use rouille::{Request, Response};
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use crate::patience::{self, NEVER, PATIENCE};
 
@@ -47,7 +46,7 @@ impl Gate {
     }
 }
 
-/// An application that answers with what it saw, and misbehaves on demand.
+/// An application that answers with what it saw, knows whoever asks for anything but `/anonymous`, and misbehaves on demand.
 #[derive(Default)]
 pub struct App {
     pub gate: Gate,
@@ -84,6 +83,9 @@ impl Handler for App {
         let peer = exchange.peer;
         *self.handled.lock().unwrap() += 1;
         self.peers.lock().unwrap().push(peer.to_string());
+        if request.raw_url() != "/anonymous" {
+            peer.identified();
+        }
         match request.raw_url() {
             "/hold" => self.gate.pass(),
             "/panic" => panic!("on demand"),
@@ -157,14 +159,6 @@ impl Site {
 
     pub fn connect(&self) -> Client {
         Client::new(TcpStream::connect(self.addr).unwrap())
-    }
-
-    /// Connects from another address of this host.
-    pub fn connect_from(&self, address: [u8; 4]) -> Client {
-        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-        bind(&socket, &SocketAddr::from((address, 0))).unwrap();
-        connect(&socket, &self.addr).unwrap();
-        Client::new(socket.into())
     }
 
     /// Waits until the server waits for so many clients. It begins to do so only after the answer has come, and whom it does
