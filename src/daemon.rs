@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::access::Access;
-use crate::api::{Api, MAX_BODY};
+use crate::api::{Api, MAX_BODY, failures};
 use crate::applier::Appliers;
 use crate::audit::{self, AuditLog, Entry, Event, Outcome, Segmenting};
 use crate::clock::{Clock, Timestamp};
@@ -262,8 +262,11 @@ impl Daemon {
         }
         self.recollection.stop();
         self.scheduler.stop(GRACE.saturating_sub(began.elapsed()));
+        let left_out = self.access.quota().take().map(failures::line);
         let entry = Entry { vault_seq: Some(self.vault.seq()), ..Entry::new(Event::ServerStop) };
-        self.audit.write_synced(vec![entry]).map_err(|why| Failure::new("audit log", why))?;
+        self.audit
+            .write_synced(left_out.into_iter().chain([entry]).collect())
+            .map_err(|why| Failure::new("audit log", why))?;
         log::info!("Stopped");
         Ok(())
     }

@@ -10,6 +10,7 @@ mod identity;
 mod page;
 mod pattern;
 mod policy;
+mod quota;
 mod ruling;
 mod throttle;
 mod token;
@@ -25,6 +26,7 @@ use crate::sync::lock;
 pub use identity::{ANONYMOUS, CLIENT_HEADER, IdentityError, IdentityErrorKind, Principal, identify, identify_unit};
 pub use page::{is_cross_site, is_rebound};
 pub use policy::{COMMENTED, Policy};
+pub use quota::{LINES_PER_MINUTE, LeftOut, Quota};
 pub use ruling::Ruling;
 pub use throttle::{Throttle, Throttled};
 pub use token::{NoToken, Token, TokenHash};
@@ -50,6 +52,7 @@ pub struct Access {
     addresses: Vec<SocketAddr>,
     rules: Rules,
     throttle: Throttle,
+    quota: Quota,
 }
 
 impl Access {
@@ -61,7 +64,7 @@ impl Access {
         let policy = Policy::load(&path)?;
         addresses.iter().try_for_each(|addr| check_bind(*addr, &policy, rules.trust_client_header))?;
         let throttle = Throttle::new(rules.auth_failures_per_minute);
-        Ok(Self { current: Mutex::new(Arc::new(policy)), path, addresses, rules, throttle })
+        Ok(Self { current: Mutex::new(Arc::new(policy)), path, addresses, rules, throttle, quota: Quota::default() })
     }
 
     /// Reads the file again, puts what is in it into force, and returns it.
@@ -89,6 +92,11 @@ impl Access {
     /// What keeps those out who try too often.
     pub fn throttle(&self) -> &Throttle {
         &self.throttle
+    }
+
+    /// What keeps those from filling the audit log who are not identified.
+    pub fn quota(&self) -> &Quota {
+        &self.quota
     }
 
     /// What is dangerous about the policy in force and the rules, a sentence each.

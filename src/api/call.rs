@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use rouille::{Request, Response};
 
-use super::Api;
 use super::problem::Problem;
+use super::{Api, failures};
 use crate::access::{IdentityErrorKind, Policy, Principal, Throttled, identify};
-use crate::audit::{Entry, Event, Outcome};
+use crate::audit::{Entry, Event};
 use crate::consumers::Receipt;
 use crate::http::{Exchange, Peer};
 use crate::name::is_name;
@@ -76,9 +76,8 @@ impl Api {
         if kind == IdentityErrorKind::Unauthenticated {
             self.metrics.auth_failure();
         }
-        let entry = Entry { event: Event::AuthFailure, ..entry };
-        match self.audit.write(entry.ended(Outcome::Denied, reason)) {
-            Ok(_) => Problem::unidentified(kind),
+        match failures::write(self, entry, reason) {
+            Ok(()) => Problem::unidentified(kind),
             Err(failure) => failure.into(),
         }
     }
@@ -257,9 +256,9 @@ fn throttled(api: &Api, entry: Entry, throttled: Throttled) -> Problem {
     api.metrics.auth_throttled();
     if throttled.is_news {
         // It is about the address, whatever name is claimed from there.
-        let entry = Entry { event: Event::AuthFailure, client: None, ..entry };
-        let line = entry.ended(Outcome::Denied, "too many failures; more from this address are not written down");
-        if let Err(failure) = api.audit.write(line) {
+        let entry = Entry { client: None, ..entry };
+        let reason = "too many failures; more from this address are not written down";
+        if let Err(failure) = failures::write(api, entry, reason) {
             return failure.into();
         }
     }

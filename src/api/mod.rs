@@ -7,6 +7,7 @@ mod checkpoint;
 mod conditions;
 mod consumers;
 mod credential;
+pub mod failures;
 mod health;
 mod json;
 mod list;
@@ -110,6 +111,7 @@ impl Route {
 impl Handler for Api {
     fn handle(&self, request: &Request, body: &[u8], exchange: &mut Exchange) -> Response {
         let begun = Instant::now();
+        failures::tell_left_out(self);
         let route = Route::of(request);
         let asleep = Cell::default();
         // Before anything is looked at: it has no effect, and leaves no audit line, of which a page could make any number.

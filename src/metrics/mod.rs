@@ -8,8 +8,8 @@ mod system;
 mod text;
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
@@ -47,6 +47,7 @@ pub struct Metrics {
     authentication_failures: AtomicU64,
     authentications_throttled: AtomicU64,
     cross_site: AtomicU64,
+    authentication_failures_left_out: AtomicU64,
 }
 
 impl Metrics {
@@ -61,6 +62,7 @@ impl Metrics {
             authentication_failures: AtomicU64::new(0),
             authentications_throttled: AtomicU64::new(0),
             cross_site: AtomicU64::new(0),
+            authentication_failures_left_out: AtomicU64::new(0),
         }
     }
 
@@ -93,6 +95,11 @@ impl Metrics {
     /// Counts a request that a browser has sent for a page of another site.
     pub fn cross_site(&self) {
         self.cross_site.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a failure, or a source that had too many, which the audit log has no line about.
+    pub fn auth_failure_left_out(&self) {
+        self.authentication_failures_left_out.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The page that Prometheus asks for, in its text format 0.0.4 (see [`CONTENT_TYPE`]).
@@ -128,6 +135,11 @@ impl Metrics {
             .value(read(&self.authentications_throttled));
         page.counter("cross_site_requests_total", "Requests of web pages of other sites, all of which were refused.")
             .value(read(&self.cross_site));
+        page.counter(
+            "authentication_failures_unwritten_total",
+            "Failures beyond what the audit log takes in a minute, which it only counts.",
+        )
+        .value(read(&self.authentication_failures_left_out));
     }
 }
 
@@ -154,6 +166,7 @@ mod tests {
         metrics.auth_failure();
         metrics.auth_throttled();
         metrics.cross_site();
+        metrics.auth_failure_left_out();
         let readings = Readings {
             secrets: 1,
             versions: 2,

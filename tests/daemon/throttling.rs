@@ -1,6 +1,7 @@
 //! Throttling: who keeps failing is no longer listened to, and nobody else notices.
 
 use std::net::Ipv4Addr;
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -73,4 +74,35 @@ fn all_loopback_addresses_have_the_failures_of_one() {
         .collect();
     assert_eq!(statuses, [vec![401; 10], vec![429; 50]].concat());
     assert_eq!(failures(&daemon.site).len(), 11);
+}
+
+#[test]
+fn at_most_600_failures_a_minute_are_written_down_and_a_line_says_how_many_more_there_were() {
+    const FAILURES: u64 = 1000;
+    let daemon = site(0).start();
+    let mut stranger = daemon.client("stranger");
+    let begun = Instant::now();
+    for failure in 0..FAILURES {
+        assert_eq!(stranger.get("/secrets").status, 401, "{failure}");
+    }
+    // Where the machine is that slow, more than one minute's have been written.
+    let minutes = begun.elapsed().as_secs() / 60 + 1;
+    assert_eq!(daemon.client("admin").get("/secret/db_main").status, 404, "which is written down");
+    assert_eq!(metric(&daemon, "jarvis_secretsd_authentication_failures_total"), FAILURES);
+    let unwritten = metric(&daemon, "jarvis_secretsd_authentication_failures_unwritten_total");
+    let site = daemon.stop();
+    let (written, told): (Vec<_>, Vec<_>) = failures(&site).into_iter().partition(|line| line["client"] == "stranger");
+    assert!(written.len() as u64 <= 600 * minutes, "{} in {minutes} minutes", written.len());
+    assert_eq!(written.len() as u64 + unwritten, FAILURES);
+    let left_out = |line: &Value| -> u64 {
+        assert_eq!((&line["remote"], &line["result"]), (&Value::Null, &Value::from("denied")));
+        let (count, rest) = line["detail"].as_str().unwrap().split_once(' ').unwrap();
+        assert!(rest.contains("were not written down"), "{line}");
+        count.parse().unwrap()
+    };
+    assert_eq!(told.iter().map(left_out).sum::<u64>(), unwritten);
+    assert!(told.len() as u64 <= minutes, "one line a minute: {told:?}");
+    let read = site.audit(1).into_iter().filter(|line| line["event"] == "get_secret").count();
+    assert_eq!(read, 1);
+    site.verify_audit();
 }
