@@ -1,5 +1,6 @@
 //! `/healthz` and `/metrics`: how the daemon is, for anyone.
 
+use std::io::Cursor;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rouille::{Request, Response, ResponseBody};
@@ -11,9 +12,15 @@ use crate::applier::Appliers;
 use crate::consumers::Stale;
 use crate::metrics::{self, Readings};
 
-/// `GET /healthz`: 200, or 503 with a reason when a secret could not be served or audited.
+/// `GET /healthz`: 200, or 503 with a reason when a secret could not be served or audited. With `live=true` that is 200 too, as
+/// a restart would not help.
 pub fn healthz(api: &Api, request: &Request) -> Result<Response, Problem> {
-    Query::of(request, &[])?;
+    let query = Query::of(request, &["live"])?;
+    let only_live = match query.get("live") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Problem::bad_request("live is true or false")),
+    };
     #[derive(Serialize)]
     struct Answer {
         status: &'static str,
@@ -31,19 +38,27 @@ pub fn healthz(api: &Api, request: &Request) -> Result<Response, Problem> {
         secrets_count: api.vault.secret_count(),
         reason,
     };
-    let status = if answer.reason.is_none() { 200 } else { 503 };
+    let status = if answer.reason.is_none() || only_live { 200 } else { 503 };
     let response = Response::json(&answer).with_status_code(status);
     Ok(if status == 503 { response.with_additional_header("Retry-After", "1") } else { response })
 }
 
-/// `GET /metrics`: Prometheus text format 0.0.4.
+/// `GET /metrics`: Prometheus text format 0.0.4. It is made at most once a second.
 pub fn metrics(api: &Api, request: &Request) -> Result<Response, Problem> {
     Query::of(request, &[])?;
+    let page = api.metrics.page_for_all(|| readings(api));
+    let mut response = Response::text("").with_unique_header("Content-Type", metrics::CONTENT_TYPE);
+    let length = page.len();
+    response.data = ResponseBody::from_reader_and_size(Cursor::new(page), length);
+    Ok(response)
+}
+
+fn readings(api: &Api) -> Readings {
     let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
     let (now, mut stale) = (api.vault.now(), Stale::default());
     let census = api.vault.census_with(&mut |replaced| api.consumers.count_stale(&replaced, now, &mut stale));
     let (vault, seals, audit) = (api.vault.stats(), api.vault.seal_stats(), api.audit.stats());
-    let text = api.metrics.render(&Readings {
+    Readings {
         secrets: census.secrets,
         versions: census.versions,
         due_auto: census.due_auto,
@@ -75,10 +90,7 @@ pub fn metrics(api: &Api, request: &Request) -> Result<Response, Problem> {
         connections_timed_out: api.connections.timed_out(),
         watchers: api.vault.watchers().count() as u64,
         healthy: trouble(api).is_none(),
-    });
-    let mut response = Response::text("").with_unique_header("Content-Type", metrics::CONTENT_TYPE);
-    response.data = ResponseBody::from_string(text);
-    Ok(response)
+    }
 }
 
 fn trouble(api: &Api) -> Option<String> {

@@ -4,12 +4,13 @@
 
 mod readings;
 mod requests;
+mod shared;
 mod system;
 mod text;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
@@ -17,6 +18,7 @@ use crate::sync::lock;
 
 pub use readings::Readings;
 use requests::Requests;
+use shared::Shared;
 use system::{System, Vitals};
 use text::{Page, unix_seconds};
 
@@ -48,6 +50,7 @@ pub struct Metrics {
     authentications_throttled: AtomicU64,
     cross_site: AtomicU64,
     authentication_failures_left_out: AtomicU64,
+    shared: Shared,
 }
 
 impl Metrics {
@@ -63,6 +66,7 @@ impl Metrics {
             authentications_throttled: AtomicU64::new(0),
             cross_site: AtomicU64::new(0),
             authentication_failures_left_out: AtomicU64::new(0),
+            shared: Shared::default(),
         }
     }
 
@@ -100,6 +104,12 @@ impl Metrics {
     /// Counts a failure, or a source that had too many, which the audit log has no line about.
     pub fn auth_failure_left_out(&self) {
         self.authentication_failures_left_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The page as [`render`](Self::render) makes it of what `read` reads; but it is made at most once a second, whoever
+    /// asks, and however many.
+    pub fn page_for_all(&self, read: impl FnOnce() -> Readings) -> Arc<[u8]> {
+        self.shared.get(|| self.render(&read()))
     }
 
     /// The page that Prometheus asks for, in its text format 0.0.4 (see [`CONTENT_TYPE`]).

@@ -109,7 +109,14 @@ read_report() {
 
 # metric NAME: what the daemon counts.
 metric() {
-    "${CURL[@]}" -fsS "$URL/metrics" | awk -v name="jarvis_secretsd_$1" '$1 == name { print $2 }'
+    local first page
+    # A page may be of the second before; another one is made after that, and counts one request more.
+    first=$("${CURL[@]}" -fsS "$URL/metrics") page=$first
+    while [ "$page" = "$first" ]; do
+        sleep 0.1
+        page=$("${CURL[@]}" -fsS "$URL/metrics")
+    done
+    awk -v name="jarvis_secretsd_$1" '$1 == name { print $2 }' <<<"$page"
 }
 
 # calc EXPRESSION

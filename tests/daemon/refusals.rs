@@ -28,6 +28,7 @@ fn every_answer_carries_the_fixed_headers_and_no_banner() {
     let kid = admin.store("db_main", "v");
     let answers = [
         ("GET", "/healthz", 200),
+        ("GET", "/healthz?live=true", 200),
         ("GET", "/metrics", 200),
         ("GET", "/secrets", 200),
         ("GET", "/secret/db_main", 200),
@@ -134,6 +135,8 @@ fn a_query_parameter_that_is_not_known_is_refused() {
     let kid = admin.store("db_main", "v");
     for (method, target) in [
         ("GET", "/healthz?verbose=1".to_owned()),
+        ("GET", "/healthz?live=1".to_owned()),
+        ("GET", "/healthz?live=true&live=true".to_owned()),
         ("GET", "/metrics?x".to_owned()),
         ("GET", "/openapi.json?pretty=1".to_owned()),
         ("GET", "/secrets?name=db_main".to_owned()),

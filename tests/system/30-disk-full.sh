@@ -28,6 +28,8 @@ expect_error() { grep -q "\"error\":\"$1\"" "$DIR/answer" || fail "expected $1, 
 expect_degraded() {
     expect 503 nobody GET /healthz
     grep -q '"status":"degraded","reason":".*No space left' "$DIR/answer" || fail "no reason: $(cat "$DIR/answer")"
+    expect 200 nobody GET '/healthz?live=true'
+    grep -q '"status":"degraded"' "$DIR/answer" || fail "it says that it is well: $(cat "$DIR/answer")"
 }
 
 # exhaust METHOD PATH [BODY]: repeats a request, each time with the next number for every # in it, until it is answered

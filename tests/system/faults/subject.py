@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import threading
+import time
 
 WRITE, SYNC, CUT, NAME, OPEN = 1, 2, 4, 8, 16
 ALL = WRITE | SYNC | CUT | NAME | OPEN
@@ -100,7 +101,12 @@ class Daemon:
         return answer.status, answer.headers, json.loads(text) if is_json else text.decode()
 
     def metric(self, name):
-        return float(re.search(rf"^jarvis_secretsd_{name} (.*)$", self.ask("GET", "/metrics")[2], re.MULTILINE)[1])
+        # A page may be of the second before; another one is made after that, and counts one request more.
+        first = page = self.ask("GET", "/metrics")[2]
+        while page == first:
+            time.sleep(0.1)
+            page = self.ask("GET", "/metrics")[2]
+        return float(re.search(rf"^jarvis_secretsd_{name} (.*)$", page, re.MULTILINE)[1])
 
     def end(self, number):
         """Sends the signal and returns the exit status."""
