@@ -119,7 +119,7 @@ impl Crowd {
 struct Progress {
     connected: AtomicUsize,
     ended: AtomicUsize,
-    /// Answers with status 200.
+    /// Answers of those that were let in.
     served: AtomicUsize,
 }
 
@@ -292,7 +292,7 @@ impl Crowding {
         while let Some((status, length)) = answer(&member.unread) {
             member.unread.drain(..length);
             member.answered += 1;
-            self.progress.served.fetch_add(usize::from(status == 200), Ordering::Relaxed);
+            self.progress.served.fetch_add(usize::from(status != 503), Ordering::Relaxed);
             *self.tally.answers.entry(status).or_default() += 1;
         }
         if has_ended {
