@@ -360,7 +360,7 @@ fn first_lines(
         entries.push(Entry {
             secret_name: Some(change.name.clone()),
             kid: change.kid.clone(),
-            detail: Some(format!("{}: found in the vault at the start, never acknowledged", change.what)),
+            detail: Some(change.detail()),
             vault_seq: Some(change.seq),
             ..Entry::new(Event::Recovered)
         });

@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use super::{Consumers, Receipt};
 use crate::audit::{Event, Line, Outcome, ReadBack};
 use crate::sync::Breaks;
-use crate::vault::{Kid, Vault};
+use crate::vault::{Kid, Unaudited, Vault};
 
 /// The thread that reads the log.
 pub struct Recollection {
@@ -86,19 +86,37 @@ impl Reader<'_> {
             && let Some(version) = self.versions.find(kid)
         {
             match (line.event, &line.client, line.result) {
-                (Event::GetSecret, Some(client), Outcome::Success) => {
-                    if Receipt::told(line.detail.as_deref()).is_some_and(Receipt::is_read) {
-                        self.consumers.note(name, client, version.kid, line.timestamp);
-                    }
+                (Event::GetSecret, Some(client), Outcome::Success)
+                    if Receipt::told(line.detail.as_deref()).is_some_and(Receipt::is_read) =>
+                {
+                    self.consumers.note(name, client, version.kid, line.timestamp);
                 }
-                (Event::GetSecret, ..) => {}
-                // Whatever else is said of a version that can be read: it was made.
-                _ => self.versions.made(kid),
+                _ if is_of_making(line) => self.versions.made(kid),
+                _ => {}
             }
         }
         self.breaks.take_if_due();
         if (self.stopping)() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
+}
+
+/// Whether this is the line by which its version was made, behind which all lines about reads of that version stand. Others have
+/// a kid too: what was refused or failed, and a version's end, which some outlive.
+fn is_of_making(line: &Line) -> bool {
+    let is_made = match line.event {
+        Event::CreateSecret | Event::Rotate => true,
+        Event::Recovered => line.detail.as_deref().is_some_and(Unaudited::is_told_to_make_a_version),
+        // Nobody can read it before it is rotated to, and that is told by a line of its own.
+        Event::PrepareRotation => false,
+        Event::GetSecret | Event::ListSecrets | Event::ListVersions | Event::ListConsumers | Event::ListSchedule => {
+            false
+        }
+        Event::ConfigureSecret | Event::DeleteSecret | Event::DestroyVersion | Event::Retire => false,
+        Event::ServerStart | Event::ServerStop | Event::PolicyReload | Event::AuthFailure => false,
+        Event::RollbackAccepted | Event::Rekey | Event::Restore => false,
+        Event::LogReopen | Event::DeleteSegment | Event::AuditResumed | Event::AuditCheckpoint => false,
+    };
+    is_made && line.result == Outcome::Success
 }
 
 /// The versions that could be read at the start.
@@ -131,6 +149,50 @@ impl Versions {
     fn made(&mut self, kid: &str) {
         if let Some(version) = self.by_hash.get_mut(&self.hasher.hash_one(kid)) {
             self.awaited -= usize::from(std::mem::take(&mut version.is_awaited));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_the_line_that_made_a_version_is_taken_for_that() {
+        let is_of_making = |event: &str, result: &str, detail: Option<&str>| {
+            let line = json!({
+                "seq": 7, "timestamp": "2025-10-27T11:36:44.549067206Z", "event": event, "client": "admin",
+                "secret_name": "db", "kid": "db-20251027-113644", "remote": null, "request_id": null,
+                "result": result, "detail": detail, "vault_seq": 3, "prev": "",
+            });
+            is_of_making(&serde_json::from_value(line).unwrap())
+        };
+        let recovered = |what: &str| Some(format!("{what}: found in the vault at the start, never acknowledged"));
+        for (event, detail) in [("create_secret", None), ("rotate", None), ("recovered", recovered("put"))] {
+            assert!(is_of_making(event, "success", detail.as_deref()), "{event}");
+            for result in ["error", "denied"] {
+                assert!(!is_of_making(event, result, detail.as_deref()), "{event} {result}");
+            }
+        }
+        for kind in ["prepare", "destroy", "configure"] {
+            assert!(!is_of_making("recovered", "success", recovered(kind).as_deref()), "{kind}");
+        }
+        assert!(!is_of_making("recovered", "success", None));
+        for event in [
+            "get_secret",
+            "configure_secret",
+            "delete_secret",
+            "list_versions",
+            "list_consumers",
+            "prepare_rotation",
+            "destroy_version",
+            "retire",
+        ] {
+            for result in ["success", "error", "denied"] {
+                assert!(!is_of_making(event, result, None), "{event} {result}");
+            }
         }
     }
 }

@@ -247,4 +247,14 @@ impl Unaudited {
         let (name, kid) = change.subject();
         Self { seq, what: change.kind(), name: name.to_owned(), kid: kid.map(|kid| kid.of(name)) }
     }
+
+    /// What its audit line says of it.
+    pub fn detail(&self) -> String {
+        format!("{}: found in the vault at the start, never acknowledged", self.what)
+    }
+
+    /// Whether a line with this detail is about a change that made a version the current one.
+    pub fn is_told_to_make_a_version(detail: &str) -> bool {
+        detail.starts_with("put: ")
+    }
 }

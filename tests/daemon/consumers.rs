@@ -13,6 +13,7 @@ use crate::calendar::{Calendar, prepared};
 use crate::client::{Answer, Client};
 use crate::credentials::{self, end_of, fetched};
 use crate::needs;
+use crate::outside::{OLD, World};
 use crate::running::Daemon;
 use crate::site::{AUDIT, Site, eventually, told};
 use crate::waiting::await_asleep_by;
@@ -295,6 +296,52 @@ fn the_log_is_read_back_through_its_segments_as_far_as_a_version_goes() {
     fs::remove_file(&site.audit_files()[0]).unwrap();
     let daemon = site.start();
     assert_eq!(consumers(&mut admin(&daemon), "db_main"), before);
+}
+
+#[test]
+fn after_a_retirement_that_failed_the_log_is_read_back_as_far_as_the_version_was_made() {
+    let world = World::with(&["apply", "verify", "retire"]);
+    world.site.edit("config.toml", "[security]\n", "[audit]\nsegment_bytes = 65536\n[security]\n");
+    let daemon = world.start();
+    let mut admin = daemon.client("admin");
+    let old = admin.get("/secret/db_main").text("kid");
+    daemon.client("reader").value("db_main");
+    fill(&daemon, 2);
+    admin.store("db_main", "new");
+    world.on("retire", "exit 3");
+    let failed = retire(&mut admin, "db_main", r#"{"force":true}"#);
+    assert_eq!(failed.refusal(), (502, "apply_failed".to_owned()));
+    let line = world.site.audit(1).pop().unwrap();
+    assert_eq!((&line["event"], &line["result"], &line["kid"]), (&json!("retire"), &json!("error"), &json!(old)));
+    let before = consumers(&mut admin, "db_main");
+    assert_eq!(before["consumers"].as_array().unwrap().len(), 2);
+    drop(daemon);
+
+    world.remove("on-retire");
+    let daemon = world.site.start();
+    let mut admin = daemon.client("admin");
+    assert_eq!(consumers(&mut admin, "db_main"), before);
+    assert_eq!(retire(&mut admin, "db_main", "{}").refusal(), (409, "consumers_behind".to_owned()));
+    assert_eq!(daemon.client("reader").get(&format!("/secret/db_main?kid={old}")).text("value"), OLD);
+}
+
+#[test]
+fn a_version_that_a_crash_left_without_its_line_is_made_by_the_one_about_its_recovery() {
+    let site = Site::new();
+    let daemon = site.start();
+    let before = site.read(AUDIT);
+    daemon.client("admin").store("db_main", "v");
+    drop(daemon);
+    site.write(AUDIT, &before);
+    let daemon = site.start();
+    assert!(site.audit(1).iter().any(|line| line["event"] == "recovered"));
+    let kid = daemon.client("reader").get("/secret/db_main").text("kid");
+    let known = consumers(&mut daemon.client("admin"), "db_main");
+    let daemon = daemon.stop().start();
+    let mut admin = daemon.client("admin");
+    assert_eq!(standing(&mut admin, "db_main"), [stands("reader", &kid, true)]);
+    let again = consumers(&mut admin, "db_main");
+    assert_eq!((&again["is_complete"], &again["consumers"]), (&json!(true), &known["consumers"]));
 }
 
 #[test]
