@@ -8,7 +8,7 @@ use super::rotator::{Claim, Rotator};
 use crate::applier::{Told, Verdict};
 use crate::audit::{Entry, Event, Outcome};
 use crate::failure::Failure;
-use crate::vault::{Condition, Done, Opened, Order, Refused, Rotation, Wish};
+use crate::vault::{Condition, Done, Opened, Order, Refused, Rotation, Sight, Wish};
 
 /// Why a secret was not rotated. It is audited and logged.
 #[derive(Debug)]
@@ -43,6 +43,10 @@ pub(super) struct Known {
 impl Known {
     pub fn told(&self) -> Told<'_> {
         Told { kid: Some(&self.kid), value: self.opened.value() }
+    }
+
+    pub fn has_value_of(&self, other: &Self) -> bool {
+        self.opened.value() == other.opened.value()
     }
 }
 
@@ -169,13 +173,14 @@ impl Rotator {
     }
 
     pub(super) fn current(&self, name: &str) -> Result<Known, NotRotated> {
-        let sight = self.vault.find(name, None).map_err(|_| Refused::NotFound(name.to_owned()))?;
-        let opened = self.vault.open(&sight).map_err(damaged)?;
-        Ok(Known { kid: sight.kid, opened })
+        self.known(self.vault.find(name, None).map_err(|_| Refused::NotFound(name.to_owned()))?)
     }
 
     fn pending(&self, name: &str) -> Result<Known, NotRotated> {
-        let sight = self.vault.find_pending(name).ok_or_else(|| Refused::NotPending(name.to_owned()))?;
+        self.known(self.vault.find_pending(name).ok_or_else(|| Refused::NotPending(name.to_owned()))?)
+    }
+
+    pub(super) fn known(&self, sight: Sight) -> Result<Known, NotRotated> {
         let opened = self.vault.open(&sight).map_err(damaged)?;
         Ok(Known { kid: sight.kid, opened })
     }

@@ -8,7 +8,7 @@ use super::retries::Work;
 use super::rotator::{Claim, Rotator};
 use crate::applier::{Action, Appliers};
 use crate::audit::{Entry, Event};
-use crate::vault::{Refused, Wish};
+use crate::vault::{Refused, Sight, Wish};
 
 impl Rotator {
     /// Destroys those versions whose grace is over and which are to be retired before, as far as that succeeds. What does not
@@ -62,16 +62,36 @@ impl Rotator {
 
     /// Retires the version `kid`, or all that are not current, the oldest first.
     fn retire(&self, appliers: &Appliers, name: &str, kid: Option<&str>, entry: &Entry) -> Result<(), NotRotated> {
-        let replaced = self.vault.find_replaced(name);
-        for sight in replaced.into_iter().filter(|sight| kid.is_none_or(|kid| kid == sight.kid)) {
-            let opened = self.vault.open(&sight).map_err(damaged)?;
-            let (old, current) = (Known { kid: sight.kid, opened }, self.current(name)?);
-            // The same value again is no old one.
-            if old.opened.value() != current.opened.value() {
-                let retired = appliers.retire(name, old.told(), current.told());
-                retired.map_err(|why| self.failed(name, Some(old.kid), entry, why))?;
+        let now = self.vault.now();
+        let is_retired = |sight: &Sight| kid.is_none_or(|kid| kid == sight.kid);
+        let (retired, others): (Vec<_>, Vec<_>) = self.vault.find_replaced(name).into_iter().partition(is_retired);
+        // Those whose grace is over are retired themselves.
+        let readable: Vec<Sight> = others.into_iter().filter(|sight| sight.expires_at > now).collect();
+        for sight in retired {
+            let old = self.known(sight)?;
+            let current = self.current(name)?;
+            if old.has_value_of(&current) || self.is_among(&old, &readable)? {
+                // It is retired with the last version that has this value.
+                continue;
             }
+            let pending = self.vault.find_pending(name).map(|sight| self.known(sight)).transpose()?;
+            if pending.is_some_and(|pending| old.has_value_of(&pending)) {
+                // It may become the current one, or be discarded, and then nobody else would retire the value.
+                return Err(Refused::Pending(name.to_owned()).into());
+            }
+            let retired = appliers.retire(name, old.told(), current.told());
+            retired.map_err(|why| self.failed(name, Some(old.kid), entry, why))?;
         }
         Ok(())
+    }
+
+    /// Whether one of `versions` has the same value.
+    fn is_among(&self, old: &Known, versions: &[Sight]) -> Result<bool, NotRotated> {
+        for sight in versions {
+            if old.opened.value() == self.vault.open(sight).map_err(damaged)?.value() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::calendar::Calendar;
 use crate::client::Client;
-use crate::outside::{OLD, World, rotate};
+use crate::outside::{OLD, World, pending, rotate};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -164,6 +164,56 @@ fn a_value_that_is_the_current_one_too_is_not_retired() {
     calendar.daily_round();
     assert_eq!(calendar.daemon.vault().census().versions, 1);
     assert!(world.calls().is_empty());
+}
+
+#[test]
+fn a_value_that_can_still_be_read_under_another_kid_is_not_retired_before_that_ends() {
+    let world = World::with(&["apply", "verify", "retire"]);
+    let (calendar, mut admin) = calendar(&world);
+    let mut set_grace = |days: u32| {
+        let body = format!(r#"{{"grace_days":{days}}}"#);
+        assert_eq!(admin.ask("PATCH", "/secret/db_main", &[], &body).status, 200);
+    };
+    set_grace(0);
+    let again = calendar.client("admin").store("db_main", OLD);
+    set_grace(14);
+    admin.store("db_main", "another");
+    let versions = || calendar.daemon.vault().census().versions;
+    let retired = || world.calls().iter().filter(|call| *call == "retire").count();
+    calendar.daily_round();
+    assert_eq!((versions(), retired()), (2, 0), "the first one is destroyed, and its value still used");
+    assert_eq!(admin.get(&format!("/secret/db_main?kid={again}")).text("value"), OLD);
+    calendar.pass_days(14);
+    calendar.daily_round();
+    assert_eq!((versions(), retired()), (1, 1));
+    assert!(world.read("retired").contains(&again), "{}", world.read("retired"));
+}
+
+#[test]
+fn a_value_that_is_pending_is_not_retired_before_that_is_decided() {
+    let world = World::with(&["prepare", "apply", "verify", "retire"]);
+    let (calendar, mut admin) = calendar(&world);
+    admin.store("db_main", "another");
+    // As where two users take turns, and one value comes again.
+    world.on("prepare", &format!("echo {OLD}; exit 0"));
+    world.on("verify", "exit 2");
+    assert_eq!(rotate(&mut admin).status, 502);
+    assert!(pending(&mut admin).is_some());
+    let forced = admin.post("/secret/db_main/retire", r#"{"force":true}"#);
+    assert_eq!(forced.refusal(), (409, "rotation_pending".to_owned()));
+    calendar.pass_days(14);
+    calendar.daily_round();
+    let versions = || calendar.daemon.vault().census().versions;
+    let retired = || world.calls().iter().filter(|call| *call == "retire").count();
+    assert_eq!((versions(), retired()), (2, 0));
+
+    // The pending one is discarded, and what nothing else has is retired.
+    world.on("verify", r#"[ "$value" = another ]; exit"#);
+    for _ in 0..2 {
+        calendar.dial.advance(MINUTE * 60);
+        calendar.tend();
+    }
+    assert_eq!((pending(&mut admin), versions(), retired()), (None, 1, 1));
 }
 
 #[test]
