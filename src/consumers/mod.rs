@@ -7,6 +7,8 @@ mod reads;
 mod receipt;
 mod recollection;
 
+use std::cell::LazyCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
 pub use reads::Last;
@@ -16,7 +18,7 @@ pub use recollection::Recollection;
 use crate::clock::Timestamp;
 use crate::sync::lock;
 use crate::vault::{Kid, Readable, Replaced, Vault};
-use reads::Reads;
+use reads::{Reads, Summary};
 
 /// The clients of all secrets.
 pub struct Consumers {
@@ -54,24 +56,27 @@ impl Consumers {
 
     /// Notes that `client` has read the version `kid` of `name`, by an audit line of the time `at`.
     ///
-    /// It costs two look-ups, and allocates nothing, when that client has read that version before.
+    /// It costs three look-ups, and allocates nothing, when that client has read that version before. The vault is asked only
+    /// about the first read of a version.
     pub fn note(&self, name: &str, client: &str, kid: Kid, at: Timestamp) {
         let mut reads = lock(&self.reads);
         if reads.update(name, client, kid, at) {
             return;
         }
-        let readable = self.vault.describe(name).map(|described| kids(&described.versions)).unwrap_or_default();
-        if readable.contains(&kid) {
+        if self.vault.is_readable(name, kid) {
+            let readable = LazyCell::new(|| self.vault.readable(name));
             reads.insert(name, client, kid, at, |kid| readable.contains(&kid));
         }
     }
 
     /// Forgets `name`, if that was deleted.
     pub fn forget_deleted(&self, name: &str) {
-        let mut reads = lock(&self.reads);
-        if self.vault.describe(name).is_none() {
-            reads.forget(name);
-        }
+        let forgotten = {
+            let mut reads = lock(&self.reads);
+            let is_deleted = self.vault.find(name, None).is_err();
+            is_deleted.then(|| reads.forget(name))
+        };
+        drop(forgotten);
     }
 
     /// What is known of `name`; none if there is no such secret.
@@ -80,20 +85,47 @@ impl Consumers {
         let oldest = readable.last()?.version.created_at;
         // In this order: what was not in the log yet is noted when it has been read.
         let since = self.recollected.get().map(|since| since.map_or(oldest, |since| since.max(oldest)));
-        let consumers = lock(&self.reads).last_by_name(name, &kids(&readable));
+        let current = readable[0].version.kid;
+        let kids: BTreeSet<Kid> = readable.iter().map(|readable| readable.version.kid).collect();
+        let consumers = self.named(self.last(name, current, |kid| kids.contains(&kid)));
         Some(Standing { readable, consumers, complete_since: since })
     }
 
     /// Adds to `stale` those who are behind in the secret `replaced`, at the time `now`.
     pub fn count_stale(&self, replaced: &Replaced, now: Timestamp, stale: &mut Stale) {
-        let kids: Vec<Kid> = replaced.versions.iter().map(|(kid, _)| *kid).collect();
+        let Some((current, _)) = replaced.versions.first() else { return };
+        let ends: BTreeMap<Kid, Option<Timestamp>> = replaced.versions.iter().copied().collect();
         let tomorrow = now.plus_days(1);
-        for last in lock(&self.reads).last(&replaced.name, &kids).filter(|last| !last.up_to_date) {
-            let until = replaced.versions.iter().find(|(kid, _)| *kid == last.kid).and_then(|(_, until)| *until);
+        let last = self.last(&replaced.name, *current, |kid| ends.contains_key(&kid));
+        for (_, last) in last.into_iter().filter(|(_, last)| !last.up_to_date) {
+            let until = ends.get(&last.kid).copied().flatten();
             let count =
                 if until.is_some_and(|until| until <= tomorrow) { &mut stale.last_day } else { &mut stale.longer };
             *count += 1;
         }
+    }
+
+    /// What each client, by its number, has read last among the `readable` versions of a secret, one of which is the current
+    /// one. Whoever reads meanwhile may count or not.
+    fn last(&self, name: &str, current: Kid, readable: impl Fn(Kid) -> bool) -> Vec<(u32, Last)> {
+        let mut summary = Summary::default();
+        reads::turn_pages(&self.reads, name, |reads| {
+            for (kid, read) in reads.into_iter().filter(|(kid, _)| readable(*kid)) {
+                summary.add(kid, read, kid == current);
+            }
+        });
+        summary.into_last()
+    }
+
+    /// The same with the clients' names, in their order.
+    fn named(&self, last: Vec<(u32, Last)>) -> Vec<(String, Last)> {
+        let mut named = Vec::with_capacity(last.len());
+        for page in last.chunks(reads::PAGE) {
+            let names = lock(&self.reads).names(page.iter().map(|(client, _)| client));
+            named.extend(names.iter().zip(page).map(|(name, (_, last))| (name.to_string(), *last)));
+        }
+        named.sort_by(|(one, _), (other, _)| one.cmp(other));
+        named
     }
 
     /// Whether all is known that the audit log says.
@@ -118,8 +150,4 @@ impl Standing {
     pub fn behind(&self) -> impl Iterator<Item = &(String, Last)> {
         self.consumers.iter().filter(|(_, last)| !last.up_to_date)
     }
-}
-
-fn kids(readable: &[Readable]) -> Vec<Kid> {
-    readable.iter().map(|readable| readable.version.kid).collect()
 }

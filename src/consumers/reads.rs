@@ -1,47 +1,51 @@
 //! Who has read which version last: as small as it can be kept, and quick to note what is known already.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
 
 use crate::clock::Timestamp;
+use crate::sync::{Breaks, lock};
 use crate::vault::Kid;
 
-/// For each secret and each client the versions that it has read, and when it last did.
+/// How many reads, or clients, are looked at under one lock. Others want to note theirs meanwhile.
+pub const PAGE: usize = 512;
+
+/// For each secret and each of its versions the clients that have read it, and when each last did.
 #[derive(Default)]
 pub struct Reads {
     /// Each client's number. There are no more of them than policies have had.
-    numbers: BTreeMap<Box<str>, u32>,
-    secrets: HashMap<Box<str>, Vec<Read>>,
+    numbers: BTreeMap<Arc<str>, u32>,
+    /// The clients by their numbers.
+    clients: Vec<Arc<str>>,
+    /// In the order of the versions.
+    secrets: HashMap<Box<str>, Vec<OfVersion>>,
 }
 
-/// The last time that a client has read a version: 24 bytes, of which there may be millions.
+/// The reads of a version. What is noted costs what these are, and not what all of the secret's are.
+pub struct OfVersion {
+    kid: Kid,
+    /// In the order of the clients.
+    reads: Vec<Read>,
+}
+
+/// The last time that a client has read a version: 16 bytes, of which there may be millions.
 #[derive(Clone, Copy)]
-struct Read {
-    second: u64,
+pub struct Read {
     at: Timestamp,
-    ordinal: u32,
     client: u32,
 }
 
-impl Read {
-    fn new(client: u32, kid: Kid, at: Timestamp) -> Self {
-        let (second, ordinal) = kid.into();
-        Self { second, at, ordinal, client }
-    }
-
-    fn kid(&self) -> Kid {
-        (self.second, self.ordinal).into()
-    }
-
-    /// The reads of a secret are in the order of their clients, and of versions.
-    fn place(&self) -> (u32, u64, u32) {
-        (self.client, self.second, self.ordinal)
-    }
+/// Some of a secret's reads.
+struct Page {
+    /// Each with its version.
+    reads: Vec<(Kid, Read)>,
+    /// Where the next page begins; none: this is the last one.
+    next: Option<(Kid, u32)>,
 }
 
 /// What a client has read last of a secret, among the versions that are readable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Last {
-    client: u32,
     /// The version.
     pub kid: Kid,
     /// When.
@@ -51,69 +55,126 @@ pub struct Last {
 }
 
 impl Reads {
-    /// Notes a read, if it is one that is only later than what is known. Whatever the order in which the same reads are noted,
-    /// the same is known in the end.
+    /// Notes a read of a version of which one is known already. Whatever the order in which the same reads are noted, the same
+    /// is known in the end.
     pub fn update(&mut self, name: &str, client: &str, kid: Kid, at: Timestamp) -> bool {
-        let Some(number) = self.numbers.get(client) else { return false };
-        let Some(reads) = self.secrets.get_mut(name) else { return false };
-        let read = Read::new(*number, kid, at);
-        let Ok(place) = reads.binary_search_by_key(&read.place(), Read::place) else { return false };
-        reads[place].at = reads[place].at.max(at);
+        let Some(versions) = self.secrets.get_mut(name) else { return false };
+        let Ok(place) = place_of(versions, kid) else { return false };
+        let version = &mut versions[place];
+        version.note(number(&mut self.numbers, &mut self.clients, client), at);
         true
     }
 
-    /// Notes a read that is new in some way. Where that would take more room, what is no longer `readable` makes room.
+    /// Notes a read, also the first one of a version. Where that would take more room, versions that are no longer `readable`
+    /// make room; that is asked of each once.
     pub fn insert(&mut self, name: &str, client: &str, kid: Kid, at: Timestamp, readable: impl Fn(Kid) -> bool) {
-        let read = Read::new(self.number(client), kid, at);
+        if self.update(name, client, kid, at) {
+            return;
+        }
         if !self.secrets.contains_key(name) {
-            // Most secrets have one client, and by itself the first would take the room of four.
+            // Most secrets have one version and one client, and by itself the first of each would take the room of four.
             self.secrets.insert(name.into(), Vec::with_capacity(1));
         }
-        let reads = self.secrets.get_mut(name).expect("inserted above");
-        if reads.len() == reads.capacity() {
-            reads.retain(|read| readable(read.kid()));
+        let versions = self.secrets.get_mut(name).expect("inserted above");
+        if versions.len() == versions.capacity() {
+            versions.retain(|version| readable(version.kid));
         }
-        match reads.binary_search_by_key(&read.place(), Read::place) {
-            Ok(place) => reads[place].at = reads[place].at.max(at),
-            Err(place) => reads.insert(place, read),
+        let mut version = OfVersion { kid, reads: Vec::with_capacity(1) };
+        version.note(number(&mut self.numbers, &mut self.clients, client), at);
+        let (Ok(place) | Err(place)) = place_of(versions, kid);
+        versions.insert(place, version);
+    }
+
+    /// Forgets all about a secret. What is returned is to be dropped outside of the lock.
+    pub fn forget(&mut self, name: &str) -> Option<Vec<OfVersion>> {
+        self.secrets.remove(name)
+    }
+
+    /// The reads of a secret from this version and client on (none: from the first), as many as are looked at under one lock.
+    fn page(&self, name: &str, from: Option<(Kid, u32)>) -> Page {
+        let versions = self.secrets.get(name).map_or(&[][..], Vec::as_slice);
+        let begun = |version: &OfVersion, client| version.reads.partition_point(|read| read.client < client);
+        let first = from.map_or(0, |(kid, _)| versions.partition_point(|version| version.kid < kid));
+        let mut page = Page { reads: Vec::new(), next: None };
+        for version in &versions[first..] {
+            let begun = from.filter(|(kid, _)| *kid == version.kid).map_or(0, |(_, client)| begun(version, client));
+            for read in &version.reads[begun..] {
+                if page.reads.len() == PAGE {
+                    page.next = Some((version.kid, read.client));
+                    return page;
+                }
+                page.reads.push((version.kid, *read));
+            }
+        }
+        page
+    }
+
+    /// The names of the clients with these numbers.
+    pub fn names<'a>(&self, numbers: impl Iterator<Item = &'a u32>) -> Vec<Arc<str>> {
+        numbers.map(|number| self.clients[*number as usize].clone()).collect()
+    }
+}
+
+/// Gets one page of a secret's reads after the other, each under a short lock, and calls `take` outside of it.
+pub fn turn_pages(reads: &Mutex<Reads>, name: &str, mut take: impl FnMut(Vec<(Kid, Read)>)) {
+    let mut breaks = Breaks::begin();
+    let mut from = None;
+    loop {
+        let page = lock(reads).page(name, from);
+        take(page.reads);
+        from = page.next;
+        if from.is_none() {
+            return;
+        }
+        breaks.take_if_due();
+    }
+}
+
+/// The client's number, which it is given if it has none.
+fn number(numbers: &mut BTreeMap<Arc<str>, u32>, clients: &mut Vec<Arc<str>>, client: &str) -> u32 {
+    if let Some(number) = numbers.get(client) {
+        return *number;
+    }
+    let (number, client) = (clients.len() as u32, Arc::<str>::from(client));
+    numbers.insert(client.clone(), number);
+    clients.push(client);
+    number
+}
+
+/// Where the reads of a version are, or else would be.
+fn place_of(versions: &[OfVersion], kid: Kid) -> Result<usize, usize> {
+    versions.binary_search_by_key(&kid, |version| version.kid)
+}
+
+impl OfVersion {
+    fn note(&mut self, client: u32, at: Timestamp) {
+        match self.reads.binary_search_by_key(&client, |read| read.client) {
+            Ok(place) => self.reads[place].at = self.reads[place].at.max(at),
+            Err(place) => self.reads.insert(place, Read { at, client }),
         }
     }
+}
 
-    fn number(&mut self, client: &str) -> u32 {
-        let next = self.numbers.len() as u32;
-        match self.numbers.get(client) {
-            Some(number) => *number,
-            None => *self.numbers.entry(client.into()).or_insert(next),
+/// What each client has read last, by the clients' numbers.
+#[derive(Default)]
+pub struct Summary(BTreeMap<u32, Last>);
+
+impl Summary {
+    /// Takes a read of a version that can be read into account.
+    pub fn add(&mut self, kid: Kid, read: Read, is_current: bool) {
+        let found = Last { kid, read_at: read.at, up_to_date: is_current };
+        let last = self.0.entry(read.client).or_insert(found);
+        let up_to_date = last.up_to_date || is_current;
+        // Of two that were written down at once, the one of the newer version.
+        if (found.read_at, found.kid) > (last.read_at, last.kid) {
+            *last = found;
         }
+        last.up_to_date = up_to_date;
     }
 
-    /// Forgets all about a secret.
-    pub fn forget(&mut self, name: &str) {
-        self.secrets.remove(name);
-    }
-
-    /// What each client has read last that has read one of the `readable` versions of a secret, of which the first is the
-    /// current one.
-    pub fn last(&self, name: &str, readable: &[Kid]) -> impl Iterator<Item = Last> {
-        let reads = self.secrets.get(name).map_or(&[][..], Vec::as_slice);
-        reads.chunk_by(|one, next| one.client == next.client).filter_map(|reads| {
-            let of_readable = reads.iter().filter(|read| readable.contains(&read.kid()));
-            // Of two that were written down at once, the one of the newer version.
-            let last = of_readable.max_by_key(|read| (read.at, read.kid()))?;
-            Some(Last {
-                client: last.client,
-                kid: last.kid(),
-                read_at: last.at,
-                up_to_date: reads.iter().any(|read| readable.first() == Some(&read.kid())),
-            })
-        })
-    }
-
-    /// The same with the clients' names, in their order.
-    pub fn last_by_name(&self, name: &str, readable: &[Kid]) -> Vec<(String, Last)> {
-        let last: Vec<Last> = self.last(name, readable).collect();
-        let of = |number: &u32| last.binary_search_by_key(number, |last| last.client).ok().map(|place| last[place]);
-        self.numbers.iter().filter_map(|(client, number)| Some((client.to_string(), of(number)?))).collect()
+    /// The clients' numbers and what each has read.
+    pub fn into_last(self) -> Vec<(u32, Last)> {
+        self.0.into_iter().collect()
     }
 }
 
@@ -139,8 +200,17 @@ mod tests {
     /// Client, version, days, and whether it is up to date.
     fn told(reads: &Reads, name: &str, readable: &[Kid]) -> Vec<(String, Kid, u64, bool)> {
         let days = |at: Timestamp| (at.nanos() - NOW.nanos()) / 86_400_000_000_000;
-        let told = reads.last_by_name(name, readable).into_iter();
-        told.map(|(client, last)| (client, last.kid, days(last.read_at), last.up_to_date)).collect()
+        let (mut summary, page) = (Summary::default(), reads.page(name, None));
+        assert!(page.next.is_none());
+        for (kid, read) in page.reads.into_iter().filter(|(kid, _)| readable.contains(kid)) {
+            summary.add(kid, read, readable.first() == Some(&kid));
+        }
+        let name = |number: u32| reads.names([number].iter())[0].to_string();
+        let last = summary.into_last().into_iter();
+        let mut told: Vec<_> =
+            last.map(|(client, last)| (name(client), last.kid, days(last.read_at), last.up_to_date)).collect();
+        told.sort();
+        told
     }
 
     #[test]
@@ -197,21 +267,63 @@ mod tests {
                 reads.insert("db", client, kid, NOW, |read| read == kid || read == last);
             }
         }
-        assert!(reads.secrets["db"].capacity() <= 8, "{}", reads.secrets["db"].capacity());
+        assert!(reads.secrets["db"].capacity() <= 4, "{}", reads.secrets["db"].capacity());
+        assert!(reads.secrets["db"].iter().all(|version| version.reads.capacity() <= 4));
         reads.forget("db");
         assert!(reads.secrets.is_empty());
     }
 
     #[test]
-    fn what_is_known_is_noted_without_a_new_entry_and_never_set_back() {
+    fn what_is_noted_is_never_set_back_and_a_version_begins_with_an_insertion() {
         let [old, ..] = kids();
         let mut reads = Reads::default();
         note(&mut reads, "db", "web", old, 5);
-        for (name, client, kid) in [("db", "worker", old), ("other", "web", old), ("db", "web", old.next())] {
-            assert!(!reads.update(name, client, kid, NOW), "{name} {client}");
+        for (name, kid) in [("other", old), ("db", old.next())] {
+            assert!(!reads.update(name, "web", kid, NOW), "{name}");
         }
         assert!(reads.update("db", "web", old, NOW.plus_days(3)));
         assert_eq!(told(&reads, "db", &[old]), [("web".to_owned(), old, 5, true)]);
-        assert_eq!(size_of::<Read>(), 24);
+        assert_eq!(size_of::<Read>(), 16);
+    }
+
+    #[test]
+    fn to_make_room_costs_a_look_up_for_each_version_and_not_for_each_read() {
+        const VERSIONS: u32 = 1000;
+        let mut reads = Reads::default();
+        let lookups = std::cell::Cell::new(0);
+        let readable = |_| {
+            lookups.set(lookups.get() + 1);
+            true
+        };
+        for version in 0..VERSIONS {
+            for client in 0..40 {
+                let kid = Kid::first(NOW.plus_days(version));
+                reads.insert("db", &format!("client-{client}"), kid, NOW, readable);
+            }
+        }
+        // The room doubles each time: 1 + 2 + 4 + … + 512.
+        assert!(lookups.get() <= 2 * VERSIONS, "{} look-ups", lookups.get());
+    }
+
+    #[test]
+    fn the_reads_of_a_secret_are_told_page_by_page_and_others_are_noted_in_between() {
+        let mut reads = Reads::default();
+        let all: Vec<(Kid, u32)> = (0..50)
+            .flat_map(|version| (0..70).map(move |client| (Kid::first(NOW.plus_days(version)), client)))
+            .collect();
+        for (kid, client) in &all {
+            reads.insert("db", &format!("client-{client}"), *kid, NOW, |_| true);
+        }
+        let reads = Mutex::new(reads);
+        let (mut seen, mut sizes) = (Vec::new(), Vec::new());
+        turn_pages(&reads, "db", |page| {
+            let mut reads = reads.try_lock().expect("whoever notes a read meanwhile need not wait");
+            assert!(reads.update("db", "client-0", all[0].0, NOW));
+            sizes.push(page.len());
+            seen.extend(page.iter().map(|(kid, read)| (*kid, read.client)));
+        });
+        assert_eq!(seen, all);
+        assert_eq!(sizes, [PAGE, PAGE, PAGE, PAGE, PAGE, PAGE, 428]);
+        turn_pages(&reads, "none", |page| assert!(page.is_empty()));
     }
 }

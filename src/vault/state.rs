@@ -92,7 +92,7 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
-/// How many secrets one page of a walk looks at.
+/// How many secrets one page of a walk looks at; fewer, if they have more versions than this.
 const PAGE: usize = 256;
 
 impl State {
@@ -248,12 +248,13 @@ impl State {
     /// `look` gets each one's name and what is known of it.
     pub fn page<T>(&self, from: &str, enough: usize, mut look: impl FnMut(&str, &Secret, &mut Vec<T>)) -> Page<T> {
         let mut rest = self.secrets.range::<str, _>((Bound::Included(from), Bound::Unbounded));
-        let mut items = Vec::new();
+        let (mut items, mut versions) = (Vec::new(), 0);
         for (name, secret) in rest.by_ref().take(PAGE) {
             if !secret.versions.is_empty() {
                 look(name, secret, &mut items);
             }
-            if items.len() >= enough {
+            versions += secret.versions.len();
+            if items.len() >= enough || versions >= PAGE {
                 break;
             }
         }
@@ -415,5 +416,21 @@ mod tests {
         }
         let expected: Vec<_> = (0..600).filter(|n| *n != 300).map(|n| format!("s{n:03}")).collect();
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_page_of_a_walk_ends_where_it_has_seen_many_versions() {
+        let mut state = State::default();
+        for (name, n) in ["a", "b", "c"].into_iter().flat_map(|name| (0..200).map(move |n| (name, n))) {
+            let at = NOW.plus_days(n);
+            let kid = state.unused_kid(name, at);
+            let version = Version { kid, created_at: at, expires_at: at, rotation: Rotation::Off, generator: None };
+            apply(&mut state, Change::Put { name: name.to_owned(), version, previous_until: at.plus_days(999) });
+        }
+        let page = |from: &str| state.page(from, usize::MAX, |name, _, items| items.push(name.to_owned()));
+        let first = page("");
+        assert_eq!((first.items, first.next.as_deref()), (vec!["a".to_owned(), "b".to_owned()], Some("c")));
+        let second = page("c");
+        assert_eq!((second.items, second.next), (vec!["c".to_owned()], None));
     }
 }

@@ -1,5 +1,7 @@
 //! Looking at all secrets: lists and counts, without holding up anybody who reads or writes one.
 
+use std::collections::BTreeSet;
+
 use super::Vault;
 use super::change::{Rotation, Version};
 use super::kid::Kid;
@@ -140,6 +142,25 @@ impl Vault {
             pending: secret.pending().map(|kept| kept.version.clone()),
             settings: secret.settings().cloned().unwrap_or_default(),
         })
+    }
+
+    /// The ids of those versions of `name` that can be read.
+    pub fn readable(&self, name: &str) -> BTreeSet<Kid> {
+        let now = self.clock.now();
+        let kids: Vec<Kid> = {
+            let state = lock(&self.state);
+            let kept = state.secret(name).into_iter().flat_map(|secret| &secret.versions);
+            kept.filter(|kept| !kept.is_gone(now)).map(|kept| kept.version.kid).collect()
+        };
+        kids.into_iter().collect()
+    }
+
+    /// Whether this version of `name` can be read.
+    pub fn is_readable(&self, name: &str, kid: Kid) -> bool {
+        let now = self.clock.now();
+        let state = lock(&self.state);
+        let kept = state.secret(name).into_iter().flat_map(|secret| secret.versions.iter().rev());
+        kept.into_iter().any(|kept| kept.version.kid == kid && !kept.is_gone(now))
     }
 
     /// The versions that were prepared and are not decided on, each with its secret.
