@@ -21,7 +21,7 @@ impl Rotator {
             if self.is_stopping() {
                 return;
             }
-            // None goes before an older one.
+            // They are tried again together.
             if failed.contains(&name) {
                 continue;
             }

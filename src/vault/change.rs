@@ -94,6 +94,20 @@ pub enum Change {
         /// The version.
         kid: Kid,
     },
+    /// Like [`Destroy`](Self::Destroy), of a version that an older one outlives. Until when that one is readable stood in the
+    /// record of the destroyed one, and stands in this one from here on. So does what the older one is: when records behind
+    /// it are missing, settings that came later would be taken for its own. A kind of its own, because whoever does not know
+    /// it would lose that end: it refuses the vault instead.
+    DestroyBetween {
+        /// The secret.
+        name: String,
+        /// The version.
+        kid: Kid,
+        /// The next older version that is still there.
+        before: Version,
+        /// Until when that one stays readable.
+        before_until: Timestamp,
+    },
     /// In a compacted file: ids that a secret once used and that must not come again.
     Spent {
         /// The secret.
@@ -144,6 +158,8 @@ pub struct Fields {
     generator: Option<Box<Generator>>,
     expires_at: Option<Timestamp>,
     kid: Option<Kid>,
+    before: Option<Version>,
+    before_until: Option<Timestamp>,
     kids: Option<Vec<Kid>>,
     through: Option<u64>,
     link: Option<Tag>,
@@ -158,6 +174,7 @@ enum Kind {
     Prepare,
     Delete,
     Destroy,
+    DestroyBetween,
     Spent,
     Snapshot,
 }
@@ -188,6 +205,12 @@ impl Fields {
             Kind::Prepare => Change::Prepare { name: name?, version: there(self.version, "version")? },
             Kind::Delete => Change::Delete { name: name? },
             Kind::Destroy => Change::Destroy { name: name?, kid: there(self.kid, "kid")? },
+            Kind::DestroyBetween => Change::DestroyBetween {
+                name: name?,
+                kid: there(self.kid, "kid")?,
+                before: there(self.before, "before")?,
+                before_until: there(self.before_until, "before_until")?,
+            },
             Kind::Spent => Change::Spent { name: name?, kids: there(self.kids, "kids")? },
             Kind::Snapshot => Change::Snapshot {
                 through: there(self.through, "through")?,
@@ -204,7 +227,7 @@ impl Change {
     pub fn subject(&self) -> (&str, Option<Kid>) {
         match self {
             Self::Put { name, version, .. } | Self::Prepare { name, version } => (name, Some(version.kid)),
-            Self::Destroy { name, kid } => (name, Some(*kid)),
+            Self::Destroy { name, kid } | Self::DestroyBetween { name, kid, .. } => (name, Some(*kid)),
             Self::Configure { name, .. } | Self::Delete { name } | Self::Spent { name, .. } => (name, None),
             Self::Snapshot { .. } => ("", None),
         }
@@ -217,7 +240,7 @@ impl Change {
             Self::Configure { .. } => "configure",
             Self::Prepare { .. } => "prepare",
             Self::Delete { .. } => "delete",
-            Self::Destroy { .. } => "destroy",
+            Self::Destroy { .. } | Self::DestroyBetween { .. } => "destroy",
             Self::Spent { .. } => "spent",
             Self::Snapshot { .. } => "snapshot",
         }

@@ -73,18 +73,22 @@ impl Vault {
 
     fn rewrite(&self) -> Result<(), Failure> {
         let header = lock(&self.rewriting);
-        let fail = |why: io::Error| Failure::new("compaction", why);
-        let (start, mut successor) = {
+        let (start, successor) = {
             let log = lock(&self.log);
-            (log.end, log.store.begin_successor().map_err(fail)?)
+            (log.end, log.store.begin_successor().map_err(failed)?)
         };
-        let mut end = self.write_snapshot(&header, &start, &mut successor)?;
-        let mut log = self.catch_up(&mut successor, start.length).map_err(fail)?;
+        self.rewrite_from(&header, start, successor)
+    }
+
+    /// Puts `successor`, which was begun at `start`, in place of the file: changes may have been made since.
+    pub(super) fn rewrite_from(&self, header: &Header, start: End, mut successor: Successor) -> Result<(), Failure> {
+        let mut end = self.write_snapshot(header, &start, &mut successor)?;
+        let mut log = self.catch_up(&mut successor, start.length).map_err(failed)?;
         let length = log.end.length;
         end.length += length - start.length;
         end.records += log.end.records - start.records;
         (end.seq, end.link) = (log.end.seq, log.end.link);
-        let retired = log.store.replace(successor).map_err(fail)?;
+        let retired = log.store.replace(successor).map_err(failed)?;
         log.end = end;
         self.stats.compactions.fetch_add(1, Ordering::Relaxed);
         self.stats.publish(&log.end, &lock(&self.state));
@@ -113,7 +117,7 @@ impl Vault {
         }
     }
 
-    /// Writes the header and, sealed anew, all versions and settings that change number `start.seq` left.
+    /// Writes the header and, sealed anew, all records that hold what change number `start.seq` left.
     fn write_snapshot(&self, header: &Header, start: &End, successor: &mut Successor) -> Result<End, Failure> {
         // In the order of their numbers. Sorting them at the end would keep a processor busy for long.
         let mut live = BTreeMap::new();
@@ -164,6 +168,10 @@ impl Vault {
     }
 }
 
+fn failed(why: io::Error) -> Failure {
+    Failure::new("compaction", why)
+}
+
 pub(super) fn copy(from: impl Read, length: u64, to: &mut Successor) -> io::Result<()> {
     match io::copy(&mut from.take(length), to)? {
         copied if copied == length => Ok(()),
@@ -189,6 +197,6 @@ impl SnapshotWriter<'_> {
     fn put(&mut self, line: &[u8]) -> Result<(), Failure> {
         self.end.length += line.len() as u64;
         self.breaks.take_if_due();
-        self.successor.write_all(line).map_err(|why| Failure::new("compaction", why))
+        self.successor.write_all(line).map_err(failed)
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::Vault;
 use super::change::Version;
 use super::order::{Condition, Order, Refused, Wish};
-use super::{Vault, state};
 use crate::audit::{Entry, Event};
 
 /// How many versions one commit destroys: others' changes go in between.
@@ -18,7 +18,7 @@ impl Vault {
         let mut expired = Vec::new();
         self.walk(
             |name, secret, items| {
-                let gone = state::destroyable(&secret.versions, now);
+                let gone = secret.versions.iter().filter(|kept| kept.is_gone(now));
                 items.extend(gone.map(|kept| (name.to_owned(), kept.version.clone())));
             },
             |items| expired.extend(items),

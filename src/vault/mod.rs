@@ -110,7 +110,7 @@ struct Trouble {
 pub struct Stats {
     /// Bytes of the file.
     pub bytes: AtomicU64,
-    /// Records that hold a version which is still there, or a secret's settings.
+    /// Records that hold a version which is still there, the end of one, or a secret's settings.
     pub live_records: AtomicU64,
     /// Records that hold nothing any more.
     pub dead_records: AtomicU64,

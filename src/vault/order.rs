@@ -65,9 +65,9 @@ pub enum Wish {
         /// For the schedule: pass over what is meanwhile no longer due, or no longer the schedule's to replace.
         only_due: bool,
     },
-    /// Destroy these versions if their grace is over, and that of all older ones of the same secret.
+    /// Destroy these versions if their grace is over.
     Destroy {
-        /// Secret and version, of one secret the oldest first, as [`Vault::expired_versions`] lists them.
+        /// Secret and version, as [`Vault::expired_versions`] lists them.
         versions: Vec<(String, Version)>,
     },
     /// Destroy all versions of a secret but the current one, whether or not their grace is over.

@@ -11,7 +11,7 @@ use super::kid::Kid;
 use super::order::{Answer, Condition, New, Order, Refused, Wish};
 use super::record::Sealed;
 use super::settings::{Patch, Settings};
-use super::state::{self, Secret, State};
+use super::state::{Secret, State};
 use crate::audit::Entry;
 use crate::clock::Timestamp;
 use crate::generator::Generator;
@@ -59,8 +59,6 @@ struct Outlook {
     pending: Option<Pending>,
     /// The versions that are no longer current, the oldest first.
     old: VecDeque<Kid>,
-    /// How many of those, from the oldest on, may be destroyed.
-    destroyable: usize,
     /// The last id that was given out in this batch.
     newest: Option<Kid>,
 }
@@ -140,13 +138,7 @@ impl Planner<'_> {
             }
             Wish::Destroy { versions } => {
                 for (name, version) in versions {
-                    let outlook = self.outlook(&name);
-                    // Who came first may have destroyed it already, or the whole secret.
-                    if outlook.destroyable > 0 && outlook.old.front() == Some(&version.kid) {
-                        outlook.destroyable -= 1;
-                        outlook.old.pop_front();
-                        self.destroy(order, name, version.kid, 1);
-                    }
+                    self.destroy_expired(order, name, version.kid);
                 }
             }
             Wish::Retire { name } => {
@@ -155,7 +147,6 @@ impl Planner<'_> {
                 if outlook.current.is_none() {
                     return Err(Refused::NotFound(name));
                 }
-                outlook.destroyable = 0;
                 for kid in std::mem::take(&mut outlook.old) {
                     self.destroy(order, name.clone(), kid, 1);
                 }
@@ -273,6 +264,24 @@ impl Planner<'_> {
         taken.ok_or_else(|| Refused::NotPending(name.to_owned()))
     }
 
+    fn destroy_expired(&mut self, order: usize, name: String, kid: Kid) {
+        let (state, now) = (self.state, self.now);
+        let kept = |kid| state.secret(&name)?.versions.iter().find(|kept| kept.version.kid == kid);
+        if !kept(kid).is_some_and(|kept| kept.is_gone(now)) {
+            return;
+        }
+        let old = &mut self.outlook(&name).old;
+        // Who came first may have destroyed it already, or the whole secret.
+        let Some(at) = old.iter().position(|old| *old == kid) else { return };
+        old.remove(at);
+        let outliving = at.checked_sub(1).and_then(|older| kept(old[older]));
+        let change = match outliving.map(|kept| (kept.version.clone(), kept.readable_until)) {
+            Some((before, Some(before_until))) => Change::DestroyBetween { name, kid, before, before_until },
+            _ => Change::Destroy { name, kid },
+        };
+        self.changes.push(Planned { order, change, value: Value::None, destroys: 1 });
+    }
+
     fn destroy(&mut self, order: usize, name: String, kid: Kid, destroys: usize) {
         let change = Change::Destroy { name, kid };
         self.changes.push(Planned { order, change, value: Value::None, destroys });
@@ -280,7 +289,7 @@ impl Planner<'_> {
 
     fn outlook(&mut self, name: &str) -> &mut Outlook {
         if !self.outlooks.contains_key(name) {
-            let outlook = self.state.secret(name).map(|secret| Outlook::of(secret, self.now)).unwrap_or_default();
+            let outlook = self.state.secret(name).map(Outlook::of).unwrap_or_default();
             self.outlooks.insert(name.to_owned(), outlook);
         }
         self.outlooks.get_mut(name).expect("inserted above")
@@ -293,7 +302,7 @@ fn due(settings: &Settings, made: Timestamp, defaults: Lifetimes) -> Timestamp {
 }
 
 impl Outlook {
-    fn of(secret: &Secret, now: Timestamp) -> Self {
+    fn of(secret: &Secret) -> Self {
         let current = secret.current();
         let pending =
             secret.pending().map(|kept| Pending { version: kept.version.clone(), record: Some(kept.record.clone()) });
@@ -303,7 +312,6 @@ impl Outlook {
             settings: secret.settings().cloned().unwrap_or_default(),
             pending,
             old: old.collect(),
-            destroyable: state::destroyable(&secret.versions, now).count(),
             newest: None,
         }
     }

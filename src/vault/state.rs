@@ -19,9 +19,20 @@ pub struct Kept {
     pub readable_until: Option<Timestamp>,
     /// The record that holds its value.
     pub record: Arc<Sealed>,
+    /// The record that says until when it is readable; none: the one of the version behind it does.
+    ending: Option<Arc<Sealed>>,
 }
 
 impl Kept {
+    fn new(version: Version, record: Arc<Sealed>) -> Self {
+        Self { version, readable_until: None, record, ending: None }
+    }
+
+    /// The records that are needed as long as it is there.
+    fn records(&self) -> impl Iterator<Item = &Arc<Sealed>> {
+        std::iter::once(&self.record).chain(&self.ending)
+    }
+
     /// Whether its grace is over.
     pub fn is_gone(&self, now: Timestamp) -> bool {
         self.readable_until.is_some_and(|until| until <= now)
@@ -35,14 +46,6 @@ pub enum Missing {
     NotFound,
     /// There was such a version, and its grace is over.
     Gone,
-}
-
-/// Those of a secret's versions that may be destroyed, the oldest first: their grace is over.
-///
-/// None goes before an older one. Until when a version is readable stands in the record of the one behind it, so a
-/// version that outlived that one (the clock was set back, or the grace made shorter) would lose its own end with it.
-pub fn destroyable(versions: &VecDeque<Kept>, now: Timestamp) -> impl Iterator<Item = &Kept> {
-    versions.iter().take_while(move |kept| kept.is_gone(now))
 }
 
 /// What is known of one secret. A deleted one stays without versions, for its spent ids.
@@ -78,7 +81,7 @@ pub struct State {
     pub version_count: u64,
     /// Versions that are being made.
     pub pending_count: u64,
-    /// Records that hold a version or settings.
+    /// Records that hold a version, the end of one, or settings.
     pub live_records: u64,
     /// What their lines take in the file.
     pub live_bytes: u64,
@@ -121,7 +124,7 @@ impl State {
                     // Most secrets have one version, and by itself the first would take the room of four.
                     secret.versions.reserve_exact(1);
                 }
-                secret.versions.push_back(Kept { version, readable_until: None, record });
+                secret.versions.push_back(Kept::new(version, record));
                 garbage
             }
             Change::Configure { name, settings, rotation, generator, expires_at } => {
@@ -141,7 +144,7 @@ impl State {
                 self.pending_count += 1;
                 let secret = self.secrets.entry(name).or_default();
                 secret.newest = secret.newest.max(Some(version.kid));
-                secret.pending = Some(Box::new(Kept { version, readable_until: None, record }));
+                secret.pending = Some(Box::new(Kept::new(version, record)));
                 garbage
             }
             Change::Delete { name } => {
@@ -152,6 +155,11 @@ impl State {
                 self.remove(&name, |_| true)
             }
             Change::Destroy { name, kid } => self.remove(&name, |kept| kept.version.kid == kid),
+            Change::DestroyBetween { name, kid, before, before_until } => {
+                let removed = self.remove(&name, |kept| kept.version.kid == kid);
+                self.restate(&name, before, before_until, record);
+                removed
+            }
             Change::Spent { name, kids } => {
                 let secret = self.secrets.entry(name).or_default();
                 for kid in kids {
@@ -172,6 +180,18 @@ impl State {
         for record in records {
             self.live_records -= 1;
             self.live_bytes -= record.line_length();
+        }
+    }
+
+    /// This is what the older version `version` is, and until when it is readable, as `record` says.
+    fn restate(&mut self, name: &str, version: Version, until: Timestamp, record: Arc<Sealed>) {
+        let versions = self.secrets.get_mut(name).into_iter().flat_map(|secret| &mut secret.versions);
+        if let Some(kept) = versions.into_iter().find(|kept| kept.version.kid == version.kid) {
+            kept.version = version;
+            kept.readable_until = Some(until);
+            let before = kept.ending.replace(record.clone());
+            self.gain(&record);
+            self.lose(&before);
         }
     }
 
@@ -204,7 +224,7 @@ impl State {
             self.secret_count -= 1;
         }
         self.version_count -= (removed.len() - pending) as u64;
-        self.lose(removed[pending..].iter().map(|kept| &kept.record));
+        self.lose(removed[pending..].iter().flat_map(Kept::records));
         removed
     }
 
@@ -288,7 +308,7 @@ impl Secret {
 
     /// The records that hold all this, but for the spent ids.
     pub fn records(&self) -> impl Iterator<Item = &Arc<Sealed>> {
-        let versions = self.versions.iter().chain(self.pending.as_deref()).map(|kept| &kept.record);
+        let versions = self.versions.iter().chain(self.pending.as_deref()).flat_map(Kept::records);
         versions.chain(self.configured.as_ref().map(|configured| &configured.record))
     }
 

@@ -204,6 +204,17 @@ fn retire_wish(name: &str) -> Wish {
     Wish::Retire { name: name.to_owned() }
 }
 
+/// Puts a value of `db`, and replaces it when its grace is ten years; what replaces the second one leaves it the usual grace.
+#[track_caller]
+fn put_outlived(vault: &Arc<Vault>) -> String {
+    let grace = |days| Patch { grace_days: Some(days), ..Patch::default() };
+    let oldest = put(vault, "db", "oldest");
+    configure(vault, "db", grace(Some(3650)));
+    put(vault, "db", "second");
+    configure(vault, "db", grace(None));
+    oldest
+}
+
 /// Does the daily round's part: destroys all versions whose grace is over. Returns how many those were.
 #[track_caller]
 fn destroy_expired(vault: &Arc<Vault>) -> usize {

@@ -149,6 +149,54 @@ fn nothing_acknowledged_is_lost_when_four_threads_write_during_compactions() {
     assert_eq!(dead(&vault), (0, 0));
 }
 
+/// What happens to `db`, one change or so a step: versions of every length of grace are replaced, and destroyed out of order.
+fn steps() -> Vec<fn(&Site, &Arc<Vault>)> {
+    fn grace<const DAYS: u32>(_: &Site, vault: &Arc<Vault>) {
+        configure(vault, "db", Patch { grace_days: Some(Some(DAYS)), ..Patch::default() });
+    }
+    fn another(_: &Site, vault: &Arc<Vault>) {
+        put(vault, "db", &format!("value {}", vault.seq()));
+    }
+    fn destroy(site: &Site, vault: &Arc<Vault>) {
+        site.dial.advance(DAY);
+        destroy_expired(vault);
+    }
+    fn remove(_: &Site, vault: &Arc<Vault>) {
+        delete(vault, "db");
+    }
+    let outlived = [another, grace::<3650>, another, grace::<0>, another, destroy, another, destroy];
+    let later = [grace::<2>, another, grace::<0>, another, another, destroy, another, destroy, destroy, destroy];
+    [&outlived[..], &later, &[remove], &outlived].concat()
+}
+
+#[test]
+fn a_snapshot_keeps_the_end_of_every_version_whatever_is_changed_while_it_is_written() {
+    let steps = steps();
+    for begun in 0..=steps.len() {
+        // Twelve steps in which it is written are more than any version of another's fate spans.
+        for written in begun..=(begun + 12).min(steps.len()) {
+            let site = Site::new("meanwhile");
+            let vault = site.open();
+            let make = |steps: &[fn(&Site, &Arc<Vault>)]| steps.iter().for_each(|step| step(&site, &vault));
+            make(&steps[..begun]);
+            let header = lock(&vault.rewriting);
+            let (start, successor) = {
+                let log = lock(&vault.log);
+                (log.end, log.store.begin_successor().unwrap())
+            };
+            make(&steps[begun..written]);
+            vault.rewrite_from(&header, start, successor).unwrap();
+            drop(header);
+            let expect_the_same = |before: Picture| {
+                assert_eq!(picture(&site.open()), before, "begun at step {begun}, written at step {written}");
+            };
+            expect_the_same(picture(&vault));
+            make(&steps[written..]);
+            expect_the_same(picture(&vault));
+        }
+    }
+}
+
 #[test]
 fn what_a_compaction_left_that_a_crash_interrupted_is_removed_at_the_start() {
     let site = Site::new("leftover");

@@ -42,6 +42,20 @@ fn every_changed_bit_of_a_compacted_vault_and_what_follows_is_noticed() {
     expect_every_flipped_bit_to_be_noticed(&site, 23);
 }
 
+#[test]
+fn every_changed_bit_of_a_vault_in_which_an_older_version_outlives_others_is_noticed() {
+    let site = Site::new("bits-outlived");
+    let vault = site.open();
+    put_outlived(&vault);
+    put(&vault, "db", "newest");
+    site.dial.advance(DAY * 15);
+    assert_eq!(destroy_expired(&vault), 1);
+    let last = vault.seq();
+    expect_every_flipped_bit_to_be_noticed(&site, last);
+    assert!(vault.compact_dead().unwrap());
+    expect_every_flipped_bit_to_be_noticed(&site, last);
+}
+
 /// A vault of twenty records, and one of the same with a snapshot.
 fn plain_and_compacted(name: &str) -> [Site; 2] {
     let plain = Site::new(&format!("{name}-plain"));

@@ -26,6 +26,28 @@ fn a_last_record_torn_at_any_byte_is_left_out_and_cut_off_when_the_vault_is_open
 }
 
 #[test]
+fn a_version_that_an_older_one_outlives_is_destroyed_as_a_whole_or_not_at_all_wherever_the_file_ends() {
+    let site = Site::new("torn-outlived");
+    let vault = site.open();
+    put_outlived(&vault);
+    put(&vault, "db", "newest");
+    site.dial.advance(DAY * 15);
+    let (seq, before, without) = (vault.seq(), site.bytes().len(), picture(&vault));
+    assert_eq!(destroy_expired(&vault), 1);
+    let with = picture(&vault);
+    drop(vault);
+    let whole = site.bytes();
+    for length in before..whole.len() {
+        site.write(&whole[..length]);
+        assert_eq!(picture(&site.open_found(site.look(seq).unwrap())), without, "ends behind byte {length}");
+    }
+    site.write(&whole);
+    let found = site.look(seq).unwrap();
+    assert_eq!((found.unaudited()[0].what, found.unaudited().len()), ("destroy", 1));
+    assert_eq!(picture(&site.open_found(found)), with);
+}
+
+#[test]
 fn a_vault_that_ends_before_what_the_audit_log_knows_says_so_by_its_number() {
     let (site, bytes, nineteen) = twenty("rollback");
     for length in nineteen..bytes.len() {

@@ -74,23 +74,55 @@ fn what_is_current_or_has_grace_left_is_not_destroyed_whoever_asks() {
 }
 
 #[test]
-fn a_version_is_not_destroyed_before_an_older_one_that_outlives_it() {
+fn a_version_is_destroyed_when_its_own_grace_is_over_and_an_older_one_keeps_its_end() {
     let site = Site::new("outlived");
-    let vault = site.open();
-    site.dial.set(START.plus_days(20));
-    let oldest = put(&vault, "db", "oldest");
-    put(&vault, "db", "middle");
-    // The clock is set back, so the middle one's grace ends on day 24 and the oldest one's on day 34.
-    site.dial.set(START.plus_days(10));
+    let mut vault = site.open();
+    let oldest = put_outlived(&vault);
+    let third = put(&vault, "db", "third");
     put(&vault, "db", "newest");
-    site.dial.set(START.plus_days(30));
-    assert_eq!(vault.census().expired_versions, 1);
-    assert_eq!(destroy_expired(&vault), 0);
-    vault.compact_dead().unwrap();
-    let vault = site.reopen(vault);
+    site.dial.set(START.plus_days(15));
+    assert_eq!(vault.census().expired_versions, 2);
+    assert_eq!(destroy_expired(&vault), 2, "what outlives them holds up nothing");
+
+    let kept = |vault: &Vault| {
+        let kept = picture(vault).versions.into_iter().map(|(_, value, until, _)| (value, until));
+        kept.collect::<Vec<_>>()
+    };
+    let expected = [("oldest".to_owned(), Some(START.plus_days(3650))), ("newest".to_owned(), None)];
+    // What is set now is about the newest, and the oldest keeps its day.
+    configure(&vault, "db", Patch { rotation_days: Some(Some(1)), ..Patch::default() });
+    for round in 0..3 {
+        assert_eq!(kept(&vault), expected, "round {round}");
+        vault = site.reopen(vault);
+        assert_eq!(kept(&vault), expected, "round {round}, after a restart");
+        assert_eq!(vault.compact_dead().unwrap(), round == 0, "nothing more is dead");
+    }
+    assert_eq!(read_version(&vault, "db", Some(&third)), Err(Missing::Gone));
     assert_eq!(read_version(&vault, "db", Some(&oldest)).unwrap(), "oldest");
-    site.dial.set(START.plus_days(34));
+
+    site.dial.set(START.plus_days(3650));
+    assert_eq!(read_version(&vault, "db", Some(&oldest)), Err(Missing::Gone));
+    assert_eq!(destroy_expired(&vault), 1);
+    assert!(vault.compact_dead().unwrap(), "with it goes the record that said its end");
+    assert_eq!(site.lines().len(), 1 + 2 + 2, "header, snapshot and spent ids; the current version and the settings");
+}
+
+#[test]
+fn a_moment_in_which_the_clock_was_ahead_holds_up_no_destruction() {
+    let site = Site::new("ahead");
+    let vault = site.open();
+    put(&vault, "db", "first");
+    site.dial.set(START.plus_days(3650));
+    let second = put(&vault, "db", "second");
+    site.dial.set(START);
+    put(&vault, "db", "third");
+    put(&vault, "db", "fourth");
+    site.dial.advance(DAY * 14);
     assert_eq!(destroy_expired(&vault), 2);
+    assert_eq!(read_version(&vault, "db", Some(&second)), Err(Missing::Gone));
+    vault.compact_dead().unwrap();
+    let values: Vec<_> = picture(&site.reopen(vault)).versions.into_iter().map(|(_, value, ..)| value).collect();
+    assert_eq!(values, ["first", "fourth"]);
 }
 
 #[test]

@@ -112,11 +112,12 @@ impl Model {
         self.destroy_expired();
     }
 
-    /// Destroys the versions whose grace is over, but none before an older one.
+    /// Destroys the versions whose grace is over, of each secret the oldest first.
     pub fn destroy_expired(&mut self) {
         for name in self.names() {
-            while let Some(oldest) = self.versions(name).first().filter(|oldest| !oldest.is_readable(self.now)) {
-                self.change(Change::Destroy(name, oldest.kid.clone()), Cause::own("destroy_version"));
+            let expired = self.versions(name).iter().filter(|version| !version.is_readable(self.now));
+            for kid in expired.map(|version| version.kid.clone()).collect::<Vec<_>>() {
+                self.change(Change::Destroy(name, kid), Cause::own("destroy_version"));
             }
         }
     }
