@@ -13,7 +13,7 @@ const NANOS_A_SECOND: u64 = 1_000_000_000;
 /// A moment in UTC, in nanoseconds since the Unix epoch (enough until the year 2554).
 ///
 /// Prints, and is written to JSON, as RFC 3339 with nine decimals: `2025-10-27T11:36:44.549067206Z`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
 impl Timestamp {

@@ -90,7 +90,7 @@ impl Vault {
         let garbage: Vec<_> = {
             let mut state = lock(&self.state);
             let garbage = batch.records.into_iter().map(|(change, record)| state.apply(change, record)).collect();
-            self.stats.publish(&log.end, &state);
+            self.stats.publish(&log.end, &mut state, self.clock.now());
             garbage
         };
         drop(garbage);
@@ -176,8 +176,8 @@ impl Vault {
         Ok(batch)
     }
 
-    /// Asks for a compaction when more than half of the file is dead and it is large enough to matter, or when the file was
-    /// lost: a compaction makes a whole new one.
+    /// Asks for a compaction when more than half of the file is dead or past its grace and it is large enough to matter, or
+    /// when the file was lost: a compaction makes a whole new one.
     pub(super) fn compact_if_worthwhile(self: &Arc<Self>) {
         if self.compaction_wanted.load(Ordering::Relaxed) {
             return;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
 
 use super::change::{Change, Metadata};
@@ -15,7 +15,7 @@ use super::load::End;
 use super::record::{Link, NO_LINK, Sealed};
 use super::state::State;
 use super::store::Successor;
-use super::{Log, Vault};
+use super::{Log, Stats, Vault};
 use crate::failure::Failure;
 use crate::sync::{Breaks, lock};
 
@@ -31,8 +31,17 @@ const KIDS_A_RECORD: usize = 1024;
 impl Vault {
     pub(super) fn is_compaction_worthwhile(&self) -> bool {
         let bytes = self.stats.bytes.load(Ordering::Relaxed);
-        bytes >= SMALL.max(self.compaction_failed_at.load(Ordering::Relaxed) / 4 * 5)
-            && self.stats.dead_bytes.load(Ordering::Relaxed) * 2 > bytes
+        let has_grown_since = |before: &AtomicU64| bytes >= before.load(Ordering::Relaxed) / 4 * 5;
+        let is_half_dead = self.stats.dead_bytes.load(Ordering::Relaxed) * 2 > bytes;
+        let is_worthwhile = is_half_dead || (self.is_half_useless() && has_grown_since(&self.expired_kept_at));
+        bytes >= SMALL && has_grown_since(&self.compaction_failed_at) && is_worthwhile
+    }
+
+    /// Whether more than half of the file is dead or past its grace.
+    fn is_half_useless(&self) -> bool {
+        let Stats { bytes, dead_bytes, expired_bytes, .. } = &self.stats;
+        let [bytes, dead, expired] = [bytes, dead_bytes, expired_bytes].map(|figure| figure.load(Ordering::Relaxed));
+        (dead + expired) * 2 > bytes
     }
 
     /// Compacts on a thread of its own, and destroys before that the versions whose grace is over.
@@ -50,6 +59,8 @@ impl Vault {
                 }
             };
             vault.compaction_failed_at.store(failed_at, Ordering::Relaxed);
+            let kept_at = if vault.is_half_useless() { vault.stats.bytes.load(Ordering::Relaxed) } else { 0 };
+            vault.expired_kept_at.store(kept_at, Ordering::Relaxed);
             vault.compaction_wanted.store(false, Ordering::SeqCst);
         });
         if let Err(why) = started {
@@ -91,7 +102,7 @@ impl Vault {
         let retired = log.store.replace(successor).map_err(failed)?;
         log.end = end;
         self.stats.compactions.fetch_add(1, Ordering::Relaxed);
-        self.stats.publish(&log.end, &lock(&self.state));
+        self.stats.publish(&log.end, &mut lock(&self.state), self.clock.now());
         log::info!("Vault compacted: {} bytes became {}", length, log.end.length);
         drop(log);
         drop(retired);

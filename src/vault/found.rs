@@ -84,9 +84,9 @@ impl Found {
         }
         // A daemon that was killed may have written records that it did not yet sync. They are part of the vault now.
         self.store.append(b"").map_err(fail)?;
-        let Loaded { header, key, state, end, .. } = self.loaded;
+        let Loaded { header, key, mut state, end, .. } = self.loaded;
         let stats = Stats::default();
-        stats.publish(&end, &state);
+        stats.publish(&end, &mut state, clock.now());
         Ok(Vault {
             key,
             state: Mutex::new(state),
@@ -99,6 +99,7 @@ impl Found {
             rewriting: Mutex::new(header),
             compaction_wanted: AtomicBool::new(false),
             compaction_failed_at: AtomicU64::new(0),
+            expired_kept_at: AtomicU64::new(0),
             file_lost: AtomicBool::new(false),
             trouble: Mutex::default(),
             watchers: Watchers::default(),

@@ -7,6 +7,7 @@ mod change;
 mod commit;
 mod compaction;
 mod contents;
+mod expiring;
 mod expiry;
 mod found;
 mod header;
@@ -84,6 +85,9 @@ pub struct Vault {
     /// How large the file was when the last compaction in the background failed; 0 if it did not. The next one waits until
     /// the file has grown by a quarter: on a full disk, writing it anew with every change would leave no room for those.
     compaction_failed_at: AtomicU64,
+    /// The same of the last one that left much in the file whose grace is over, because somebody else destroys that or it could
+    /// not be destroyed: for its sake, the next one waits in the same way.
+    expired_kept_at: AtomicU64,
     /// The file was deleted or changed under the daemon, and is to be written anew.
     file_lost: AtomicBool,
     trouble: Mutex<Trouble>,
@@ -116,6 +120,8 @@ pub struct Stats {
     pub dead_records: AtomicU64,
     /// What their lines take.
     pub dead_bytes: AtomicU64,
+    /// What those lines take that hold a version whose grace is over.
+    pub expired_bytes: AtomicU64,
     /// Times that changes were appended and made durable.
     pub syncs: AtomicU64,
     /// Compactions since the start.
@@ -125,11 +131,12 @@ pub struct Stats {
 }
 
 impl Stats {
-    fn publish(&self, end: &End, state: &State) {
+    fn publish(&self, end: &End, state: &mut State, now: Timestamp) {
         self.bytes.store(end.length, Ordering::Relaxed);
         self.live_records.store(state.live_records, Ordering::Relaxed);
         self.dead_records.store(end.dead_records(state), Ordering::Relaxed);
         self.dead_bytes.store(end.dead_bytes(state), Ordering::Relaxed);
+        self.expired_bytes.store(state.expiring.expired(now), Ordering::Relaxed);
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::change::{Change, Version};
+use super::expiring::Expiring;
 use super::kid::Kid;
 use super::record::Sealed;
 use super::settings::Settings;
@@ -26,6 +27,15 @@ pub struct Kept {
 impl Kept {
     fn new(version: Version, record: Arc<Sealed>) -> Self {
         Self { version, readable_until: None, record, ending: None }
+    }
+
+    /// It is readable until `until`.
+    fn end(&mut self, until: Timestamp, expiring: &mut Expiring) {
+        let bytes = self.record.line_length();
+        if let Some(before) = self.readable_until.replace(until) {
+            expiring.remove(before, bytes);
+        }
+        expiring.add(until, bytes);
     }
 
     /// The records that are needed as long as it is there.
@@ -85,6 +95,8 @@ pub struct State {
     pub live_records: u64,
     /// What their lines take in the file.
     pub live_bytes: u64,
+    /// What those of them take that hold a version with an end.
+    pub expiring: Expiring,
 }
 
 /// One page of a walk through all secrets: what is taken under one short lock.
@@ -113,7 +125,7 @@ impl State {
                 self.version_count += 1;
                 let secret = self.secrets.entry(name).or_default();
                 match secret.versions.back_mut() {
-                    Some(previous) => previous.readable_until = Some(previous_until),
+                    Some(previous) => previous.end(previous_until, &mut self.expiring),
                     None => self.secret_count += 1,
                 }
                 secret.newest = secret.newest.max(Some(version.kid));
@@ -188,7 +200,7 @@ impl State {
         let versions = self.secrets.get_mut(name).into_iter().flat_map(|secret| &mut secret.versions);
         if let Some(kept) = versions.into_iter().find(|kept| kept.version.kid == version.kid) {
             kept.version = version;
-            kept.readable_until = Some(until);
+            kept.end(until, &mut self.expiring);
             let before = kept.ending.replace(record.clone());
             self.gain(&record);
             self.lose(&before);
@@ -224,6 +236,9 @@ impl State {
             self.secret_count -= 1;
         }
         self.version_count -= (removed.len() - pending) as u64;
+        for kept in &removed[pending..] {
+            kept.readable_until.inspect(|end| self.expiring.remove(*end, kept.record.line_length()));
+        }
         self.lose(removed[pending..].iter().flat_map(Kept::records));
         removed
     }

@@ -241,7 +241,7 @@ struct Picture {
     versions: Vec<(String, String, Option<Timestamp>, Version)>,
     settings: Vec<(String, Settings)>,
     spent: Vec<(String, Vec<String>)>,
-    counts: [u64; 5],
+    counts: [u64; 6],
 }
 
 fn picture(vault: &Vault) -> Picture {
@@ -269,9 +269,10 @@ fn picture(vault: &Vault) -> Picture {
         |name, secret, items| items.extend(secret.settings().map(|settings| (name.to_owned(), settings.clone()))),
         |items| settings.extend(items),
     );
-    let state = lock(&vault.state);
+    let mut state = lock(&vault.state);
+    let expired = state.expiring.expired(vault.now());
     let State { secret_count, version_count, pending_count, live_records, live_bytes, .. } = *state;
-    let counts = [secret_count, version_count, pending_count, live_records, live_bytes];
+    let counts = [secret_count, version_count, pending_count, live_records, live_bytes, expired];
     Picture { seq: state.seq, link, versions, settings, spent: spent.collect(), counts }
 }
 

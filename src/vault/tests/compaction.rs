@@ -211,6 +211,73 @@ fn what_a_compaction_left_that_a_crash_interrupted_is_removed_at_the_start() {
     assert_eq!(read(&vault, "a").unwrap(), "v");
 }
 
+fn no_grace() -> Patch {
+    Patch { grace_days: Some(Some(0)), ..Patch::default() }
+}
+
+fn compactions(vault: &Vault) -> u64 {
+    vault.stats().compactions.load(Ordering::Relaxed)
+}
+
+#[test]
+fn what_is_past_its_grace_counts_for_a_compaction_as_what_is_dead_does() {
+    let site = Site::new("expired");
+    let vault = site.open();
+    let value = "v".repeat(MAX_VALUE);
+    let names = ["a", "b", "c"];
+    for name in names {
+        put(&vault, name, "first");
+        configure(&vault, name, no_grace());
+    }
+    for n in 0..60 {
+        put(&vault, names[n % 3], &value);
+        settle(&vault);
+        let live = lock(&vault.state).live_bytes - vault.stats().expired_bytes.load(Ordering::Relaxed);
+        assert!(site.bytes().len() as u64 <= 2 * live + 64 * 1024, "after {n} puts");
+    }
+    assert_eq!(vault.secret_count(), 3);
+    assert!(vault.census().versions < 8, "what is past its grace is destroyed");
+
+    // And so does what ends by itself.
+    let site = Site::new("expired-later");
+    let vault = site.open();
+    put(&vault, "db", &value);
+    put(&vault, "db", "another");
+    settle(&vault);
+    assert_eq!(compactions(&vault), 0);
+    site.dial.advance(DAY * 14);
+    put(&vault, "other", "v");
+    settle(&vault);
+    assert_eq!((compactions(&vault), vault.census().versions), (1, 2));
+}
+
+#[test]
+fn what_is_past_its_grace_and_left_to_somebody_else_is_not_compacted_with_every_change() {
+    let site = Site::new("held");
+    let vault = site.open();
+    vault.hold_expired(["db".to_owned()].into());
+    put(&vault, "db", "first");
+    configure(&vault, "db", no_grace());
+    for _ in 0..3 {
+        put(&vault, "db", &"v".repeat(MAX_VALUE));
+        settle(&vault);
+    }
+    let before = compactions(&vault);
+    assert!(before > 0);
+    for _ in 0..20 {
+        put(&vault, "other", "small");
+        settle(&vault);
+    }
+    assert_eq!(compactions(&vault), before);
+    assert_eq!(vault.expired_versions().len(), 3);
+    // What somebody else has destroyed is dead, and that counts at once.
+    vault.commit(order(Wish::Destroy { versions: vault.expired_versions() })).unwrap();
+    settle(&vault);
+    put(&vault, "other", "small");
+    settle(&vault);
+    assert_eq!(compactions(&vault), before + 1);
+}
+
 #[test]
 fn a_large_file_that_is_more_than_half_dead_is_compacted_without_being_asked() {
     let site = Site::new("background");
