@@ -125,6 +125,9 @@ impl Vault {
             (Err(why), None) => {
                 log::error!("Vault file cannot be written: {why}; secrets are still served, changes are refused");
                 trouble.storage = Some(format!("the vault file cannot be written: {why}"));
+                if matches!(why.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+                    self.disk_full.store(true, Ordering::SeqCst);
+                }
             }
             _ => {}
         }
@@ -176,14 +179,15 @@ impl Vault {
         Ok(batch)
     }
 
-    /// Asks for a compaction when more than half of the file is dead or past its grace and it is large enough to matter, or
-    /// when the file was lost: a compaction makes a whole new one.
+    /// Asks for a compaction when more than half of the file is dead or past its grace and it is large enough to matter, when
+    /// the file was lost, for a compaction makes a whole new one, or when the disk has become full and that can make room.
     pub(super) fn compact_if_worthwhile(self: &Arc<Self>) {
         if self.compaction_wanted.load(Ordering::Relaxed) {
             return;
         }
         let lost = self.file_lost.swap(false, Ordering::SeqCst);
-        if (lost || self.is_compaction_worthwhile()) && !self.compaction_wanted.swap(true, Ordering::SeqCst) {
+        let full = self.disk_full.swap(false, Ordering::SeqCst) && self.can_make_room();
+        if (lost || full || self.is_compaction_worthwhile()) && !self.compaction_wanted.swap(true, Ordering::SeqCst) {
             self.compact_in_background();
         }
     }

@@ -37,6 +37,15 @@ impl Vault {
         bytes >= SMALL && has_grown_since(&self.compaction_failed_at) && is_worthwhile
     }
 
+    /// Whether a compaction can make room on a full disk. One that has no room itself is not begun: it would take what little
+    /// is left, which the audit log may need.
+    pub(super) fn can_make_room(&self) -> bool {
+        let Stats { bytes, dead_bytes, expired_bytes, .. } = &self.stats;
+        let [bytes, dead, expired] = [bytes, dead_bytes, expired_bytes].map(|figure| figure.load(Ordering::Relaxed));
+        let needed = bytes.saturating_sub(dead);
+        dead + expired > 0 && lock(&self.log).store.room().is_ok_and(|room| room > needed)
+    }
+
     /// Whether more than half of the file is dead or past its grace.
     fn is_half_useless(&self) -> bool {
         let Stats { bytes, dead_bytes, expired_bytes, .. } = &self.stats;

@@ -101,6 +101,7 @@ impl Found {
             compaction_failed_at: AtomicU64::new(0),
             expired_kept_at: AtomicU64::new(0),
             file_lost: AtomicBool::new(false),
+            disk_full: AtomicBool::new(false),
             trouble: Mutex::default(),
             watchers: Watchers::default(),
             held: OnceLock::new(),

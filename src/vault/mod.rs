@@ -90,6 +90,8 @@ pub struct Vault {
     expired_kept_at: AtomicU64,
     /// The file was deleted or changed under the daemon, and is to be written anew.
     file_lost: AtomicBool,
+    /// The disk has just become full.
+    disk_full: AtomicBool,
     trouble: Mutex<Trouble>,
     watchers: Watchers,
     /// The secrets whose expired versions somebody else destroys.

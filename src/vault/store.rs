@@ -27,6 +27,9 @@ pub trait Store: Send {
     /// Takes back what was appended behind byte `length`, by the same rule.
     fn cut(&mut self, length: u64) -> io::Result<()>;
 
+    /// How many bytes of another content there is room for beside the present one.
+    fn room(&self) -> io::Result<u64>;
+
     /// Begins another content. The present one stays in force until [`replace`](Self::replace).
     fn begin_successor(&self) -> io::Result<Successor>;
 
@@ -214,6 +217,11 @@ impl Store for FileStore {
         self.length = length;
         self.suspect = true;
         self.repair()
+    }
+
+    fn room(&self) -> io::Result<u64> {
+        let system = rustix::fs::fstatvfs(&self.file)?;
+        Ok(system.f_bavail.saturating_mul(system.f_frsize))
     }
 
     fn begin_successor(&self) -> io::Result<Successor> {

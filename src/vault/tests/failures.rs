@@ -8,10 +8,11 @@ use super::super::compaction::copy;
 use super::super::store::{Retired, Successor};
 use super::*;
 
-/// How many of the next calls fail.
+/// How many of the next calls fail, or find no room.
 #[derive(Default)]
 struct Faults {
     appends: AtomicU64,
+    rooms: AtomicU64,
     /// Appends that succeed, and then the thread dies.
     panics: AtomicU64,
     cuts: AtomicU64,
@@ -51,6 +52,10 @@ impl Store for Faulty {
     fn cut(&mut self, length: u64) -> io::Result<()> {
         strike(&self.faults.cuts)?;
         self.file.cut(length)
+    }
+
+    fn room(&self) -> io::Result<u64> {
+        strike(&self.faults.rooms).map_or(Ok(0), |()| self.file.room())
     }
 
     fn begin_successor(&self) -> io::Result<Successor> {
@@ -241,6 +246,52 @@ fn a_failed_compaction_is_tried_again_when_the_file_has_grown_and_not_with_every
     assert_eq!(attempts(), 2);
     faults.successors.store(0, Ordering::SeqCst);
     assert!(vault.compact_dead().unwrap());
+    expect_healed(&site, vault);
+}
+
+#[test]
+fn a_disk_that_becomes_full_is_compacted_once_if_that_can_make_room() {
+    let (site, vault, faults) = faulty("full");
+    let attempts = || 1000 - faults.successors.load(Ordering::SeqCst);
+    let refuse = || {
+        faults.appends.store(1, Ordering::SeqCst);
+        vault.commit(order(put_wish("db", "x"))).unwrap_err();
+        settle(&vault);
+    };
+    faults.successors.store(1000, Ordering::SeqCst);
+    refuse();
+    assert_eq!(attempts(), 0, "nothing is dead");
+    assert_eq!(vault.trouble(), None);
+
+    put(&vault, "dead", "x");
+    delete(&vault, "dead");
+    faults.rooms.store(1, Ordering::SeqCst);
+    refuse();
+    assert_eq!((attempts(), faults.rooms.load(Ordering::SeqCst)), (0, 0), "it has no room itself");
+    assert_eq!(vault.trouble(), None);
+    for _ in 0..3 {
+        refuse();
+        assert_eq!(attempts(), 1, "where it did not help, it is not made with every change");
+    }
+    assert_eq!(vault.trouble(), None);
+    faults.successors.store(0, Ordering::SeqCst);
+    refuse();
+    assert_eq!(vault.stats().compactions.load(Ordering::Relaxed), 1);
+    assert_eq!(vault.stats().dead_bytes.load(Ordering::Relaxed), 0);
+    expect_healed(&site, vault);
+}
+
+#[test]
+fn a_disk_that_becomes_full_makes_what_is_past_its_grace_go() {
+    let (site, vault, faults) = faulty("full-expired");
+    put(&vault, "db", "before");
+    site.dial.advance(DAY * 15);
+    put(&vault, "other", "v");
+    faults.appends.store(1, Ordering::SeqCst);
+    vault.commit(order(put_wish("db", "x"))).unwrap_err();
+    settle(&vault);
+    assert_eq!(vault.stats().compactions.load(Ordering::Relaxed), 1);
+    assert_eq!(vault.census().versions, 2);
     expect_healed(&site, vault);
 }
 
