@@ -169,8 +169,7 @@ impl Rotator {
         let begun = Instant::now();
         let mut state = self.state();
         while !state.is_stopping {
-            let now = self.vault.now();
-            let next = state.retries.next().map(|next| Duration::from_nanos(next.nanos().saturating_sub(now.nanos())));
+            let next = state.retries.left(self.vault.now());
             // Somebody else may be at what is due.
             let next = next.map(|next| begun + BREATH.max(begun.elapsed() + next));
             let until = next.unwrap_or(begun + longest).min(begun + longest);

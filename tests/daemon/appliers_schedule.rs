@@ -71,6 +71,22 @@ fn what_has_failed_is_tried_again_after_a_minute_and_then_after_twice_as_long() 
 }
 
 #[test]
+fn what_has_failed_is_tried_again_too_after_the_clock_was_ahead_and_is_put_right() {
+    let world = World::with(&["apply", "verify"]);
+    let (calendar, mut admin) = calendar(&world);
+    let right = calendar.daemon.vault().now();
+    calendar.pass_days(3650);
+    world.on("verify", "exit 2");
+    assert_eq!(rotate(&mut admin).status, 502);
+    world.remove("on-verify");
+    calendar.tend();
+    assert_eq!(admin.value("db_main"), OLD, "too early");
+    calendar.dial.set(right);
+    calendar.tend();
+    assert_eq!(admin.value("db_main"), world.read("world"));
+}
+
+#[test]
 fn what_could_not_be_told_is_asked_again_until_it_can() {
     let world = World::with(&["apply", "verify"]);
     let (calendar, mut admin) = calendar(&world);
