@@ -10,7 +10,7 @@ use super::problem::{NotApplied, Problem};
 use super::{Metadata, Query, json};
 use crate::clock::Timestamp;
 use crate::generator::Generator;
-use crate::rotation::{self, Claim, NotRotated};
+use crate::rotation::{self, NotRotated};
 use crate::vault::{Condition, Refused, Version, Wish};
 
 #[derive(Deserialize)]
@@ -20,7 +20,8 @@ struct Names {
 }
 
 /// `POST /rotate`: a new value for each of the names, or for none if one is unknown; for all that are due if there are no
-/// names. What a person supplied is rotated only by name. With `dry_run=true` it is only told what would be done.
+/// names. What a person supplied is rotated only by name. With `dry_run=true` it is only told what would be done, or refused as
+/// that would be.
 ///
 /// Secrets without appliers come first, all in one change, and then the others one by one. What fails of these is told.
 pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Response, Problem> {
@@ -46,14 +47,17 @@ pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
         }
         names.into_iter().collect()
     };
-    if dry_run {
-        return foresee(call, Wish::Rotate { names, only_due });
-    }
     let (outside, names): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| api.rotator.has(name));
-    let claims = claimed(call, &outside, only_due)?;
-    if !only_due && let Some(pending) = names.iter().find(|name| api.vault.find_pending(name).is_some()) {
-        return Err(Refused::Pending(pending.clone()).into());
+    if dry_run {
+        // It claims nothing: whoever asks must not keep others from it.
+        let mut free = free(call, &outside, only_due, |name| api.rotator.is_free(name).then(|| name.to_owned()))?;
+        refuse_pending(call, &names, only_due)?;
+        free.extend(names);
+        free.sort_unstable();
+        return foresee(call, Wish::Rotate { names: free, only_due });
     }
+    let claims = free(call, &outside, only_due, |name| api.rotator.claim(name))?;
+    refuse_pending(call, &names, only_due)?;
     let mut rotated = Vec::new();
     if outside.is_empty() || !names.is_empty() {
         let done = call.commit(Wish::Rotate { names, only_due }, Condition::default())?;
@@ -87,21 +91,28 @@ pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
     Ok(Response::json(&Answer { rotated_count: rotated.len(), rotated }))
 }
 
-/// Keeps everybody else from rotating these secrets, which have appliers: all of them, or, where it is about what is due,
-/// those that nobody rotates already.
-fn claimed<'a>(call: &Call<'a>, names: &[String], only_due: bool) -> Result<Vec<Claim<'a>>, Problem> {
-    let (vault, rotator) = (&call.api.vault, &call.api.rotator);
-    let mut claims = Vec::new();
+/// What `take` has of each of these secrets, which have appliers: of all of them, or, where it is about what is due, of those
+/// that nobody rotates already. `take` has nothing of one that somebody rotates.
+fn free<T>(call: &Call, names: &[String], only_due: bool, take: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Problem> {
+    let mut all = Vec::new();
     for name in names {
-        let claim = rotator.claim(name);
-        match (vault.describe(name), claim) {
-            (Some(described), Some(claim)) if described.pending.is_none() => claims.push(claim),
+        let taken = take(name);
+        match (call.api.vault.describe(name), taken) {
+            (Some(described), Some(taken)) if described.pending.is_none() => all.push(taken),
             _ if only_due => {}
             (None, _) => return Err(Refused::NotFound(name.clone()).into()),
             _ => return Err(Refused::Pending(name.clone()).into()),
         }
     }
-    Ok(claims)
+    Ok(all)
+}
+
+/// Refuses what is asked for by name of a secret that had appliers when its rotation began, and has none now.
+fn refuse_pending(call: &Call, names: &[String], only_due: bool) -> Result<(), Problem> {
+    match names.iter().find(|name| call.api.vault.find_pending(name).is_some()) {
+        Some(pending) if !only_due => Err(Refused::Pending(pending.clone()).into()),
+        _ => Ok(()),
+    }
 }
 
 /// What would be done, and nothing is.

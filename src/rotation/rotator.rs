@@ -82,6 +82,12 @@ impl Rotator {
         is_free.then(|| Claim { rotator: self, name: name.to_owned() })
     }
 
+    /// Whether somebody could [claim](Self::claim) the secret now.
+    pub fn is_free(&self, name: &str) -> bool {
+        let state = self.state();
+        !state.is_stopping && !state.under_way.contains(name)
+    }
+
     /// Finds out what is to become of a version that is pending, from before a crash or because it could not be told.
     fn resolve(&self, name: &str) {
         let Some(claim) = self.claim(name) else { return };

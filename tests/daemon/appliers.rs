@@ -4,7 +4,7 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::client::Answer;
+use crate::client::{Answer, Client};
 use crate::outside::{HOLD, OLD, World, line, pending, rotate};
 use crate::site::{AUDIT, eventually};
 use crate::trusted::processes_with;
@@ -200,6 +200,32 @@ fn a_secret_is_rotated_by_one_request_at_a_time() {
     world.write("go", "");
     assert_eq!(rotating.join().unwrap().status, 200);
     assert_eq!(world.calls(), ["apply", "verify"]);
+}
+
+#[test]
+fn a_dry_run_is_refused_as_the_rotation_would_be() {
+    let world = World::with(&["prepare", "apply", "verify"]);
+    let daemon = world.start();
+    let mut admin = daemon.client("admin");
+    let dry_run = |client: &mut Client, names: &str| client.post("/rotate?dry_run=true", names);
+    let named = r#"{"names":["db_main"]}"#;
+    let refused = (409, "rotation_pending".to_owned());
+    assert_eq!(dry_run(&mut admin, named).json()["would_rotate"][0]["name"], "db_main");
+    world.on("prepare", HOLD);
+    let rotating = world.rotating(&daemon);
+    let while_it_runs = dry_run(&mut admin, named);
+    assert_eq!(while_it_runs.refusal(), refused, "{}", while_it_runs.body);
+    assert_eq!(while_it_runs.body, rotate(&mut admin).body);
+    world.on("verify", "exit 2");
+    world.write("go", "");
+    assert_eq!(rotating.join().unwrap().status, 502);
+    assert_eq!(dry_run(&mut admin, named).refusal(), refused, "nothing tells which value works");
+    // It keeps nobody from what it only asks about.
+    admin.store("db_main", "by-hand");
+    assert_eq!(dry_run(&mut admin, named).status, 200);
+    assert_eq!(rotate(&mut admin).status, 502);
+    let unknown_too = r#"{"names":["db_main","db_none"]}"#;
+    assert_eq!(dry_run(&mut admin, unknown_too).body, admin.post("/rotate", unknown_too).body);
 }
 
 #[test]

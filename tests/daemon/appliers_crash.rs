@@ -129,7 +129,10 @@ fn without_its_appliers_a_rotation_that_is_not_finished_waits_for_a_person() {
         daemon.await_log("The rotation of db_main is not finished, and nothing tells which of its two values works");
     assert!(told.contains("[rotation.db_main] is no longer configured: put it back, or store the value that works"));
     let mut admin = daemon.client("admin");
-    assert_eq!(rotate(&mut admin).refusal(), (409, "rotation_pending".to_owned()));
+    for target in ["/rotate", "/rotate?dry_run=true"] {
+        let refused = admin.post(target, r#"{"names":["db_main"]}"#);
+        assert_eq!(refused.refusal(), (409, "rotation_pending".to_owned()), "{target}");
+    }
     assert_eq!(admin.value("db_main"), OLD);
     admin.store("db_main", "by-hand");
     assert_eq!(pending(&mut admin), None);

@@ -41,6 +41,19 @@ fn when_it_is_due_it_is_rotated_through_its_appliers() {
 }
 
 #[test]
+fn a_dry_run_of_what_is_due_passes_over_what_is_being_rotated_as_the_rotation_does() {
+    let world = World::with(&["apply", "verify"]);
+    let (calendar, mut admin) = calendar(&world);
+    calendar.pass_days(90);
+    let mut would_rotate = || admin.post("/rotate?dry_run=true", r#"{"names":[]}"#).json()["would_rotate"].clone();
+    assert_eq!(would_rotate()[0]["name"], "db_main");
+    let claim = calendar.daemon.rotator().claim("db_main").expect("nobody rotates it");
+    assert_eq!(would_rotate(), json!([]));
+    drop(claim);
+    assert_eq!(would_rotate()[0]["name"], "db_main");
+}
+
+#[test]
 fn what_has_failed_is_tried_again_after_a_minute_and_then_after_twice_as_long() {
     let world = World::with(&["apply", "verify"]);
     let (calendar, mut admin) = calendar(&world);
