@@ -331,14 +331,24 @@ impl Looked {
         };
         let rollback = match rollback {
             Some((path, what)) if !accept_rollback => {
-                let remedy = "an older file was put in its place; put back the newer one, or start once with \
-                              --accept-rollback, which is audited";
+                let renamed = if path == audit_path { renamed(&audit) } else { None };
+                let why =
+                    renamed.unwrap_or_else(|| "an older file was put in its place; put back the newer one".to_owned());
+                let remedy = format!("{why}, or start once with --accept-rollback, which is audited");
                 return Err(Failure::new(path.display(), format_args!("{what}: {remedy}")));
             }
             rollback => rollback.map(|(_, what)| what),
         };
         Ok(Self { audit, key, vault, rollback })
     }
+}
+
+/// What of the log was renamed, if anything was, as an interrupted logrotate leaves it, and what helps.
+fn renamed(audit: &audit::Found) -> Option<String> {
+    let files = audit.renamed();
+    let (_, newest) = files.last()?;
+    let told: Vec<_> = files.iter().map(|(last, path)| format!("{} up to line {last}", path.display())).collect();
+    Some(format!("renamed files go on, {}; move {} back to its place", told.join(", "), newest.display()))
 }
 
 /// What is audited first: an accepted rollback, the changes that a crash left without their line, and the start.

@@ -11,7 +11,7 @@ use super::file::LogFile;
 use super::segment::{self, Segment};
 use super::tail::{self, Tail, TailError};
 use super::writer::Writer;
-use super::{AuditLog, keys};
+use super::{AuditLog, keys, renamed};
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::files;
@@ -87,6 +87,12 @@ impl Found {
     /// Bytes that an interrupted write left at the end; [`open`](Self::open) cuts them off.
     pub fn unfinished_bytes(&self) -> u64 {
         self.unfinished_bytes
+    }
+
+    /// The files beside it that were renamed, and have later lines of this log: up to which, and the file, the latest last.
+    pub fn renamed(&self) -> Vec<(u64, PathBuf)> {
+        let last = self.tip().map_or(0, |tip| tip.seq);
+        self.key.as_ref().map_or(Vec::new(), |key| renamed::later_than(last, &self.path, &key.verifying_key()))
     }
 
     /// Makes what is missing, cuts off what an interrupted write left, and opens the log.

@@ -11,6 +11,7 @@ mod found;
 mod keys;
 mod prefix;
 mod read_back;
+mod renamed;
 mod segment;
 mod signatures;
 mod tail;

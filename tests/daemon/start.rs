@@ -306,6 +306,43 @@ fn an_audit_log_that_was_cut_back_or_removed_is_refused_unless_that_is_accepted(
 }
 
 #[test]
+fn a_log_that_was_renamed_and_not_gone_on_with_is_refused_by_its_new_name() {
+    // An interrupted logrotate: the daemon died before SIGHUP came.
+    for (renamed, in_its_place) in
+        [("audit.jsonl.1", None), ("audit-20261129.jsonl", Some("")), ("audit.jsonl-2", None)]
+    {
+        let site = used(5);
+        let (log, renamed) = (site.path(AUDIT), site.path(AUDIT).with_file_name(renamed));
+        let before = fs::read(&log).unwrap();
+        fs::rename(&log, &renamed).unwrap();
+        if let Some(text) = in_its_place {
+            fs::write(&log, text).unwrap();
+        }
+        for (other, text) in
+            [("audit.jsonl.3.gz", "\x1f"), ("audit.jsonl.4", "{\"seq\":"), ("other.1", "{\"seq\":9}\n")]
+        {
+            fs::write(log.with_file_name(other), text).unwrap();
+        }
+        let older = log.with_file_name("audit.jsonl.2");
+        let lines: Vec<_> = before.split_inclusive(|byte| *byte == b'\n').collect();
+        fs::write(&older, lines[..lines.len() - 1].concat()).unwrap();
+        let (first, second) = (older.display(), renamed.display());
+        let told =
+            format!("{first} up to line {}, {second} up to line {}; move {second} back", lines.len() - 1, lines.len());
+        is_refused(
+            &site,
+            FAILED,
+            &["the audit log ends at line 0, but the vault has seen", &told, "--accept-rollback"],
+        );
+        fs::rename(&renamed, &log).unwrap();
+        let mut daemon = site.start();
+        assert_eq!(get(&mut daemon, 4).unwrap(), "value 4");
+        daemon.stop();
+        site.verify_audit();
+    }
+}
+
+#[test]
 fn an_audit_directory_that_was_removed_is_refused() {
     let site = used(2);
     fs::remove_dir_all(site.path("state/audit")).unwrap();

@@ -33,6 +33,7 @@ const CASES: &[Case] = &[
     ("A line of the vault is damaged", || edited(VAULT, exchange_lines_4_and_5)),
     ("An older vault was put in place", older_vault),
     ("The audit log was cut", || edited(AUDIT, |text| text.split_inclusive('\n').take(3).collect())),
+    ("The audit log was renamed", renamed_log),
     ("The audit log is damaged", || edited(AUDIT, |text| text.replace("server_stop", "server_start"))),
     ("The audit log's signing key is missing", || without(SIGNING_KEY)),
     ("A second daemon", second_daemon),
@@ -351,6 +352,12 @@ fn changed_log() -> String {
     let site = used();
     site.edit(AUDIT, "\"n0\"", "\"m0\"");
     failure(&run(&[&"audit", &"verify", &site.path(AUDIT)]))
+}
+
+fn renamed_log() -> String {
+    let site = used();
+    fs::rename(site.path(AUDIT), site.path("state/audit/audit.jsonl.1")).unwrap();
+    refused(&site)
 }
 
 fn cut_log() -> String {
