@@ -60,8 +60,17 @@ fn make(config: &Config, master: &KeyBytes, place: &Path, now: Timestamp) -> Res
     Ok((fresh, verified))
 }
 
-/// How often it is tried: the log may go on in a new file, which knows later changes only, while the vault is being read.
-const ATTEMPTS: usize = 3;
+/// How often it is tried. The log is closed and the vault compacted in the moment between opening the one and the other, or the
+/// log has no line yet: there is hardly a second time.
+const ATTEMPTS: usize = 10;
+
+/// The files of a daemon at work, which may be replaced from now on.
+struct Opened {
+    audit: File,
+    vault: File,
+    /// The number of the last change in the vault.
+    seq: u64,
+}
 
 /// What goes into a backup.
 struct Parts {
@@ -76,38 +85,37 @@ struct Parts {
     policy: Vec<u8>,
 }
 
-impl Parts {
-    fn collect(config: &Config, master: &KeyBytes) -> Result<Self, Failure> {
-        for _ in 0..ATTEMPTS {
-            if let Some(parts) = Self::try_collect(config, master)? {
-                return Ok(parts);
-            }
-        }
-        Err(Failure::new(config.paths.audit_path.display(), "has no line yet; start the daemon once"))
+impl Opened {
+    /// The log comes first. It knows no change then that the vault, which is opened behind it, has not, and it stays as good
+    /// when it is closed and gone on from in a new file, however long it takes to read the vault.
+    fn open(config: &Config) -> Result<Self, Failure> {
+        let (vault_path, audit_path) = (&config.paths.vault_path, &config.paths.audit_path);
+        let fail = |path: &Path, why: io::Error| Failure::new(path.display(), why);
+        let audit = File::open(audit_path).map_err(|why| fail(audit_path, why))?;
+        let vault = File::open(vault_path).map_err(|why| fail(vault_path, why))?;
+        let (seq, _) = through(&vault, u64::MAX).map_err(|why| fail(vault_path, why))?;
+        Ok(Self { audit, vault, seq })
     }
 
     /// None if the audit log has no line of what the vault holds.
-    fn try_collect(config: &Config, master: &KeyBytes) -> Result<Option<Self>, Failure> {
+    fn collect(self, config: &Config, master: &KeyBytes) -> Result<Option<Parts>, Failure> {
+        let Self { audit, vault, seq } = self;
         let (vault_path, audit_path) = (&config.paths.vault_path, &config.paths.audit_path);
         let fail = |path: &Path, why: &dyn std::fmt::Display| Failure::new(path.display(), why);
-        // What the log knows now, the vault has: its records are written first. One that has not was rolled back.
-        let known = audit::Found::look(audit_path)?.tip().map_or(0, |tip| tip.vault_seq);
-        let vault = File::open(vault_path).map_err(|why| fail(vault_path, &why))?;
-        let (seq, _) = through(&vault, u64::MAX).map_err(|why| fail(vault_path, &why))?;
-        if seq < known {
-            let why = format!("the vault is at change {seq}, but the audit log knows change {known}: it was put back");
-            return Err(fail(vault_path, &why));
-        }
-        let audit = File::open(audit_path).map_err(|why| fail(audit_path, &why))?;
         let prefix = audit::prefix_through(BufReader::with_capacity(1 << 16, &audit), seq)
             .map_err(|why| fail(audit_path, &why))?;
         let Some(prefix) = prefix else { return Ok(None) };
         // Changes whose lines are not written yet are not acknowledged yet.
-        let (_, vault_bytes) = through(&vault, prefix.tip.vault_seq).map_err(|why| fail(vault_path, &why))?;
+        let known = prefix.tip.vault_seq;
+        let (seq, vault_bytes) = through(&vault, known).map_err(|why| fail(vault_path, &why))?;
+        if seq != known {
+            // It was written anew, and all in one holds more than that.
+            return Ok(None);
+        }
         let section = At { file: &vault, position: 0, left: vault_bytes };
         let contents = Contents::read(section, vault_bytes, master).map_err(|why| fail(vault_path, &why))?;
         let public_path = audit::public_key_path(audit_path);
-        Ok(Some(Self {
+        Ok(Some(Parts {
             vault_bytes,
             contents,
             audit_bytes: prefix.length,
@@ -118,6 +126,33 @@ impl Parts {
             vault,
             audit,
         }))
+    }
+}
+
+impl Parts {
+    fn collect(config: &Config, master: &KeyBytes) -> Result<Self, Failure> {
+        let (vault_path, audit_path) = (&config.paths.vault_path, &config.paths.audit_path);
+        let mut has_lines = false;
+        for _ in 0..ATTEMPTS {
+            // What the log knows now, the vault has: its records are written first. One that has not was rolled back.
+            let tip = audit::Found::look(audit_path)?.tip().copied();
+            let opened = Opened::open(config)?;
+            let (seq, known) = (opened.seq, tip.map_or(0, |tip| tip.vault_seq));
+            if seq < known {
+                let why =
+                    format!("the vault is at change {seq}, but the audit log knows change {known}: it was put back");
+                return Err(Failure::new(vault_path.display(), why));
+            }
+            if let Some(parts) = opened.collect(config, master)? {
+                return Ok(parts);
+            }
+            has_lines |= tip.is_some();
+        }
+        let why = match has_lines {
+            true => "went on in a new file whenever it was read; try again when the daemon has less to do",
+            false => "has no line yet; start the daemon once",
+        };
+        Err(Failure::new(audit_path.display(), why))
     }
 
     fn vault(&self) -> impl Read {
@@ -180,5 +215,108 @@ fn through(vault: &File, limit: u64) -> io::Result<(u64, u64)> {
             }
         }
         end += read;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::audit::{Entry, Event, Segmenting};
+    use crate::clock::Clock;
+    use crate::secret::Plaintext;
+    use crate::vault::{
+        Condition, Found, KeyFile, Lifetimes, MasterKeySource, New, Order, Patch, Rotation, Vault, Wish,
+    };
+
+    /// A vault, and a log that is closed behind every change.
+    struct Site {
+        dir: PathBuf,
+        config: Config,
+        master: KeyBytes,
+        vault: Arc<Vault>,
+    }
+
+    impl Drop for Site {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
+    }
+
+    impl Site {
+        fn new(name: &str) -> Self {
+            let dir = std::env::temp_dir().join(format!("jarvis-backup-{}-{name}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&dir);
+            files::create_dir(&dir).unwrap();
+            std::fs::write(dir.join("policy.toml"), "").unwrap();
+            let place = |file: &str| format!("{:?}", dir.join(file));
+            let text = format!(
+                "[paths]\nvault_path = {}\naudit_path = {}\n[security]\nrbac_policy_path = {}\n",
+                place("vault.json"),
+                place("audit.jsonl"),
+                place("policy.toml")
+            );
+            let config = Config::parse(&text, Path::new("config.toml")).unwrap();
+            let master = KeyFile::new(dir.join("master.key")).generate().unwrap();
+            let clock = Clock::system();
+            let audit = audit::Found::look(&config.paths.audit_path).unwrap().open(clock.clone()).unwrap();
+            let audit = Arc::new(audit.segmented(Segmenting { bytes: Some(1), keep: None }));
+            let found = Found::create(&config.paths.vault_path, &master).unwrap();
+            let lifetimes = Lifetimes { rotation_days: 90, grace_days: 14 };
+            let vault = Arc::new(found.open(&config.paths.vault_path, audit, clock, lifetimes).unwrap());
+            Self { dir, config, master, vault }
+        }
+
+        fn change(&self, wish: Wish) {
+            let entry = Entry::new(Event::CreateSecret);
+            self.vault.commit(Order { wish, condition: Condition::default(), entry }).unwrap();
+        }
+
+        fn put(&self, name: &str) {
+            let value = Plaintext::new("v".to_owned());
+            let (name, rotation) = (name.to_owned(), Rotation::Manual);
+            let new = New { name, value, rotation, generator: None, patch: Patch::default() };
+            self.change(Wish::Put { versions: vec![new] });
+        }
+
+        fn segments(&self) -> usize {
+            audit::segments(&self.config.paths.audit_path).unwrap().len()
+        }
+    }
+
+    #[test]
+    fn a_backup_is_made_however_often_the_log_is_closed_while_the_vault_is_read() {
+        let site = Site::new("closed");
+        ["a", "b", "c"].iter().for_each(|name| site.put(name));
+        let opened = Opened::open(&site.config).unwrap();
+        let before = site.segments();
+        ["d", "e", "f"].iter().for_each(|name| site.put(name));
+        assert!(site.segments() > before);
+        let parts = opened.collect(&site.config, &site.master).unwrap().expect("they fit together");
+        assert_eq!((parts.contents.seq(), parts.contents.kids().len()), (3, 3));
+        let output = site.dir.join("b.tar");
+        assert_eq!(create(&site.config, &site.master, &output, site.vault.now()).unwrap().contents.seq(), 6);
+    }
+
+    #[test]
+    fn a_log_and_a_vault_that_do_not_fit_together_make_no_backup() {
+        let site = Site::new("compacted");
+        ["a", "b"].iter().for_each(|name| site.put(name));
+        let audit = Opened::open(&site.config).unwrap().audit;
+        site.put("c");
+        site.change(Wish::Delete { name: "a".to_owned() });
+        assert!(site.vault.compact_dead().unwrap());
+        let opened = Opened { audit, ..Opened::open(&site.config).unwrap() };
+        assert_eq!(opened.seq, 4);
+        assert!(opened.collect(&site.config, &site.master).unwrap().is_none());
+    }
+
+    #[test]
+    fn without_a_line_in_the_log_there_is_nothing_to_back_up() {
+        let site = Site::new("no-line");
+        let why = create(&site.config, &site.master, &site.dir.join("b.tar"), site.vault.now()).err().unwrap();
+        assert!(why.to_string().ends_with("has no line yet; start the daemon once"), "{why}");
     }
 }
