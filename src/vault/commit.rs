@@ -188,7 +188,7 @@ impl Vault {
         let lost = self.file_lost.swap(false, Ordering::SeqCst);
         let full = self.disk_full.swap(false, Ordering::SeqCst) && self.can_make_room();
         if (lost || full || self.is_compaction_worthwhile()) && !self.compaction_wanted.swap(true, Ordering::SeqCst) {
-            self.compact_in_background();
+            self.compact_in_background(lost);
         }
     }
 }

@@ -53,14 +53,16 @@ impl Vault {
         (dead + expired) * 2 > bytes
     }
 
-    /// Compacts on a thread of its own, and destroys before that the versions whose grace is over.
-    pub(super) fn compact_in_background(self: &Arc<Self>) {
+    /// Compacts on a thread of its own, and destroys before that the versions whose grace is over. `lost`: a new file is wanted
+    /// whatever is in the old one.
+    pub(super) fn compact_in_background(self: &Arc<Self>, lost: bool) {
         let vault = self.clone();
         let started = std::thread::Builder::new().name("compaction".to_owned()).spawn(move || {
             if let Err(why) = vault.destroy_expired("compaction", || false) {
                 log::error!("Versions whose grace period is over could not be destroyed: {why}");
             }
-            let failed_at = match vault.compact() {
+            let compacted = if lost { vault.compact() } else { vault.compact_dead().map(drop) };
+            let failed_at = match compacted {
                 Ok(()) => 0,
                 Err(why) => {
                     log::error!("Compaction failed, the vault file stays as it is: {why}");
@@ -83,21 +85,33 @@ impl Vault {
     /// # Errors
     /// If the new file could not be written; the old one is then still in force.
     pub fn compact_dead(&self) -> Result<bool, Failure> {
-        let dead = self.stats.dead_records.load(Ordering::Relaxed);
-        if dead > 0 { self.compact().map(|()| true) } else { Ok(false) }
-    }
-
-    pub(super) fn compact(&self) -> Result<(), Failure> {
-        self.rewrite().inspect_err(|_| _ = self.stats.compaction_failures.fetch_add(1, Ordering::Relaxed))
-    }
-
-    fn rewrite(&self) -> Result<(), Failure> {
+        let is_any_dead = || self.stats.dead_records.load(Ordering::Relaxed) > 0;
+        if !is_any_dead() {
+            return Ok(false);
+        }
         let header = lock(&self.rewriting);
+        // Another one may have been at it, and have done it all.
+        if !is_any_dead() {
+            return Ok(false);
+        }
+        self.rewrite_counted(&header).map(|()| true)
+    }
+
+    /// Compacts now, whatever is in the file.
+    pub(super) fn compact(&self) -> Result<(), Failure> {
+        self.rewrite_counted(&lock(&self.rewriting))
+    }
+
+    fn rewrite_counted(&self, header: &Header) -> Result<(), Failure> {
+        self.rewrite(header).inspect_err(|_| _ = self.stats.compaction_failures.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn rewrite(&self, header: &Header) -> Result<(), Failure> {
         let (start, successor) = {
             let log = lock(&self.log);
             (log.end, log.store.begin_successor().map_err(failed)?)
         };
-        self.rewrite_from(&header, start, successor)
+        self.rewrite_from(header, start, successor)
     }
 
     /// Puts `successor`, which was begun at `start`, in place of the file: changes may have been made since.

@@ -1,6 +1,7 @@
 //! A compaction changes the file and nothing else, and nobody waits for it.
 
 use std::collections::BTreeMap;
+use std::sync::Barrier;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
@@ -258,6 +259,12 @@ fn what_is_past_its_grace_and_left_to_somebody_else_is_not_compacted_with_every_
     vault.hold_expired(["db".to_owned()].into());
     put(&vault, "db", "first");
     configure(&vault, "db", no_grace());
+    // Something is dead each time, or there would be nothing that a compaction could do.
+    let make_dead = || {
+        put(&vault, "other", "small");
+        delete(&vault, "other");
+    };
+    make_dead();
     for _ in 0..3 {
         put(&vault, "db", &"v".repeat(MAX_VALUE));
         settle(&vault);
@@ -265,7 +272,7 @@ fn what_is_past_its_grace_and_left_to_somebody_else_is_not_compacted_with_every_
     let before = compactions(&vault);
     assert!(before > 0);
     for _ in 0..20 {
-        put(&vault, "other", "small");
+        make_dead();
         settle(&vault);
     }
     assert_eq!(compactions(&vault), before);
@@ -297,4 +304,25 @@ fn a_large_file_that_is_more_than_half_dead_is_compacted_without_being_asked() {
     assert_eq!([&last["event"], &last["kid"], &last["detail"]], ["destroy_version", expired.as_str(), "compaction"]);
     let vault = site.reopen(vault);
     assert_eq!((read(&vault, "kept").unwrap().as_str(), dead(&vault)), ("v", (0, 0)));
+}
+
+#[test]
+fn a_compaction_that_would_gain_nothing_is_not_made() {
+    let site = Site::new("once");
+    let vault = site.open();
+    let everybody = 4;
+    let begin = Barrier::new(everybody);
+    for round in 1..=20 {
+        put(&vault, "a", "v");
+        delete(&vault, "a");
+        let compact = || {
+            begin.wait();
+            vault.compact_dead().unwrap()
+        };
+        let made = thread::scope(|scope| {
+            let all: Vec<_> = (0..everybody).map(|_| scope.spawn(compact)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).filter(|made| *made).count()
+        });
+        assert_eq!((made, vault.stats().compactions.load(Ordering::Relaxed)), (1, round), "one does it for all");
+    }
 }
