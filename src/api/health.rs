@@ -12,8 +12,8 @@ use crate::applier::Appliers;
 use crate::consumers::Stale;
 use crate::metrics::{self, Readings};
 
-/// `GET /healthz`: 200, or 503 with a reason when a secret could not be served or audited. With `live=true` that is 200 too, as
-/// a restart would not help.
+/// `GET /healthz`: 200, or 503 with a reason when a secret could not be served, audited or rotated. With `live=true` that is 200
+/// too: the daemon serves what it can.
 pub fn healthz(api: &Api, request: &Request) -> Result<Response, Problem> {
     let query = Query::of(request, &["live"])?;
     let only_live = match query.get("live") {
@@ -94,5 +94,6 @@ fn readings(api: &Api) -> Readings {
 }
 
 fn trouble(api: &Api) -> Option<String> {
-    api.audit.trouble().or_else(|| api.vault.trouble())
+    let appliers = || api.rotator.appliers().and_then(Appliers::trouble).map(str::to_owned);
+    api.audit.trouble().or_else(|| api.vault.trouble()).or_else(appliers)
 }

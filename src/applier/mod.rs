@@ -232,6 +232,11 @@ impl Appliers {
         self.runner.end();
     }
 
+    /// None when programs can be run, else why not. It waits for none that runs.
+    pub fn trouble(&self) -> Option<&'static str> {
+        self.runner.trouble()
+    }
+
     /// How many programs have been run: for what, with what result, how many. Only verify may say no.
     pub fn counts(&self) -> Vec<(&'static str, &'static str, u64)> {
         let actions = Action::NAMES.into_iter().zip(&self.counts);

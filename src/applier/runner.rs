@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,11 +21,18 @@ use crate::sync::lock;
 /// for another runner to do that.
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// Why nothing is run any more. The daemon cannot start another one: by then it has given up the right to execute anything.
+const ENDED: &str = "the process that runs appliers has ended; restart the daemon";
+
 /// The process that runs programs for a daemon which may execute nothing itself. It ends with this.
 pub struct Runner {
     stream: UnixStream,
-    /// Held while a program runs. Whether the runner still does what it is asked.
-    is_well: Mutex<bool>,
+    /// Held while a program runs.
+    turn: Mutex<()>,
+    /// The runner does not do any more what it is asked.
+    has_failed: AtomicBool,
+    /// That it was to end, or that it has ended, was said.
+    is_told: AtomicBool,
     process: Mutex<Child>,
 }
 
@@ -45,7 +53,9 @@ impl Runner {
         let process = spawned.map_err(|why| {
             Failure::new("runner of appliers", format_args!("{} cannot be started: {why}", binary.display()))
         })?;
-        let runner = Self { stream, is_well: Mutex::new(true), process: Mutex::new(process) };
+        let (turn, process) = (Mutex::default(), Mutex::new(process));
+        let runner =
+            Self { stream, turn, has_failed: AtomicBool::new(false), is_told: AtomicBool::new(false), process };
         runner.stream.set_read_timeout(Some(PATIENCE)).map_err(fail)?;
         let table = serde_json::to_vec(table).map_err(|why| Failure::new("runner of appliers", why))?;
         frame::send(&runner.stream, &[&table]).map_err(fail)?;
@@ -56,31 +66,45 @@ impl Runner {
     /// Has the program with this number in the table run, when its turn has come, with `input` on its standard input. It is
     /// killed after `timeout`.
     pub fn run(&self, program: u16, timeout: Duration, input: &[u8]) -> Outcome {
-        let mut is_well = lock(&self.is_well);
-        if !*is_well {
-            return Outcome::unknown("the process that runs appliers has ended; restart the daemon");
+        let _turn = lock(&self.turn);
+        if let Some(why) = self.trouble() {
+            return Outcome::unknown(why);
         }
         let asked = self.stream.set_read_timeout(Some(timeout + PATIENCE));
         let asked = asked.and_then(|()| frame::send(&self.stream, &[&program.to_le_bytes(), input]));
         let answer = asked.and_then(|()| frame::receive(&self.stream)).ok().and_then(|answer| Outcome::read(&answer));
         answer.unwrap_or_else(|| {
-            *is_well = false;
+            self.has_failed.store(true, Ordering::SeqCst);
+            // Unless it was cut off by the daemon itself.
+            self.trouble();
             self.cut_off();
             Outcome::unknown("was cut off")
         })
     }
 
+    /// None while it does what it is asked, else why not; it is logged once, unless it was cut off. It waits for no program.
+    pub fn trouble(&self) -> Option<&'static str> {
+        let has_ended = || matches!(lock(&self.process).try_wait(), Ok(Some(_)));
+        if !self.has_failed.load(Ordering::SeqCst) && !has_ended() {
+            return None;
+        }
+        if !self.is_told.swap(true, Ordering::SeqCst) {
+            log::error!("Secrets with appliers cannot be rotated: {ENDED}");
+        }
+        Some(ENDED)
+    }
+
     /// Has the program that runs now, and whatever it has started, killed at once, and lets no other run.
     pub fn cut_off(&self) {
+        self.is_told.store(true, Ordering::SeqCst);
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     /// Does the same, and waits until nothing is left of it and of what it runs, as long as that can be waited for.
     pub fn end(&self) {
         self.cut_off();
-        let mut process = lock(&self.process);
         let deadline = Instant::now() + PATIENCE;
-        while matches!(process.try_wait(), Ok(None)) && Instant::now() < deadline {
+        while matches!(lock(&self.process).try_wait(), Ok(None)) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
         }
     }

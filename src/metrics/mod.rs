@@ -124,7 +124,8 @@ impl Metrics {
         page.gauge("process_start_time_seconds", "When the daemon started, in seconds since the Unix epoch.")
             .value(unix_seconds(self.started));
         vitals.write(&mut page);
-        page.gauge("healthy", "1 if every secret can be served and audited, else 0.").value(u8::from(now.healthy));
+        page.gauge("healthy", "1 if every secret can be served, audited, and rotated by its appliers, else 0.")
+            .value(u8::from(now.healthy));
 
         // The lock is held for a copy, not while the text is made.
         let requests = lock(&self.requests).clone();

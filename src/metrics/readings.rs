@@ -68,7 +68,7 @@ pub struct Readings {
     pub connections_timed_out: u64,
     /// Requests that wait for a secret to change.
     pub watchers: u64,
-    /// Whether every secret can be served and audited.
+    /// Whether every secret can be served, audited, and rotated by its appliers.
     pub healthy: bool,
 }
 

@@ -97,6 +97,10 @@ impl Rotator {
         if described.pending.is_some() {
             return Err(Refused::Pending(name.to_owned()).into());
         }
+        // Nothing is begun that nobody can finish.
+        if let Some(why) = appliers.trouble() {
+            return Err(self.failed(name, None, entry, why.to_owned()));
+        }
         let old = self.current(name)?;
         let prepared = current.next_generator().generate().map_err(|why| why.to_string());
         let prepared = prepared.and_then(|generated| appliers.prepare(name, old.told(), generated));

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
 use crate::needs;
+use crate::outside::pending;
 use crate::process::without_root;
 use crate::running::Daemon;
 use crate::site::{NOBODY, Site, eventually, said};
@@ -92,6 +93,32 @@ fn it_ends_when_the_daemon_is_killed() {
     let runner = runner(&daemon).unwrap();
     drop(daemon);
     eventually("it has ended", || (!is_alive(runner)).then_some(()));
+}
+
+#[test]
+fn a_daemon_whose_process_for_appliers_is_dead_says_so_and_serves_on() {
+    let directory = Trusted::new();
+    let mut daemon = site(&directory, "exit 0").start();
+    let mut admin = daemon.client("admin");
+    admin.store("db_main", "v");
+    assert_eq!(admin.get("/healthz").json()["status"], "ok");
+    kill_process(runner(&daemon).unwrap(), Signal::KILL).unwrap();
+    let why = "the process that runs appliers has ended; restart the daemon";
+    let told = eventually("it is noticed", || Some(admin.get("/healthz")).filter(|told| told.status == 503)).json();
+    assert_eq!((&told["status"], &told["reason"]), (&"degraded".into(), &why.into()));
+    assert!(admin.get("/metrics").body.contains("\njarvis_secretsd_healthy 0\n"));
+    assert!(daemon.await_log(why).contains(" ERROR "));
+    assert_eq!(daemon.log().matches(why).count(), 1, "it is said once");
+    assert_eq!(admin.value("db_main"), "v");
+    let refused = admin.post("/rotate", r#"{"names":["db_main"]}"#);
+    assert_eq!(refused.refusal(), (502, "apply_failed".to_owned()));
+    assert!(refused.text("message").contains(why), "{}", refused.body);
+    assert_eq!(pending(&mut admin), None, "nothing is begun that nobody can finish");
+    drop(admin);
+    let daemon = daemon.stop().start();
+    let mut admin = daemon.client("admin");
+    assert_eq!(admin.get("/healthz").status, 200);
+    assert_eq!(admin.post("/rotate", r#"{"names":["db_main"]}"#).status, 200);
 }
 
 #[test]

@@ -195,6 +195,7 @@ fn a_secret_is_rotated_by_one_request_at_a_time() {
     let daemon = world.start();
     world.on("apply", HOLD);
     let rotating = world.rotating(&daemon);
+    assert_eq!(daemon.client("admin").get("/healthz").status, 200, "nobody who asks for that waits for an applier");
     let second = rotate(&mut daemon.client("admin"));
     assert_eq!(second.refusal(), (409, "rotation_pending".to_owned()), "{}", second.body);
     world.write("go", "");
