@@ -169,6 +169,13 @@ impl From<Refused> for Problem {
                 let message = format!("the vault cannot be written: {why}; nothing was changed");
                 Self::new(503, "vault_unavailable", message)
             }
+            Refused::Unsettled(why) => {
+                let message = format!(
+                    "{why}; the change was not made, but what was written of it could not be cut off: it may be there after \
+                     a restart"
+                );
+                Self::new(503, "vault_unavailable", message)
+            }
             Refused::Audit { applied: false, why } => {
                 Self::new(503, "audit_unavailable", format!("{why}; nothing was changed"))
             }
@@ -205,5 +212,21 @@ impl From<Problem> for Response {
             503 => response.with_additional_header("Retry-After", "1"),
             _ => response,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_there_after_a_restart_is_not_said_to_have_changed_nothing() {
+        let told = |refused: Refused| {
+            let Problem { status, code, message, .. } = refused.into();
+            ((status, code), message.contains("nothing was changed"), message.contains("may be there after a restart"))
+        };
+        let why = || "no space".to_owned();
+        assert_eq!(told(Refused::Storage(why())), ((503, "vault_unavailable"), true, false));
+        assert_eq!(told(Refused::Unsettled(why())), ((503, "vault_unavailable"), false, true));
     }
 }

@@ -27,7 +27,8 @@ impl Vault {
     /// Makes a change, durably and audited, before it returns.
     ///
     /// # Errors
-    /// Says why nothing was changed; only [`Refused::Audit`] with `applied` means that it was.
+    /// Says why nothing was changed; only [`Refused::Audit`] with `applied` means that it was, and [`Refused::Unsettled`] that it
+    /// may be after a restart.
     pub fn commit(self: &Arc<Self>, order: Order) -> Answer {
         let answer = self.commits.submit(order, |orders| self.commit_batch(orders));
         self.compact_if_worthwhile();
@@ -75,8 +76,13 @@ impl Vault {
         let audited = self.audit.write_synced(batch.entries);
         if let Err(AuditFailure::NotWritten(why)) = audited {
             // Nothing of it is in the audit log, so nothing of it may stay in the vault.
-            self.note_storage(log.store.cut(before.length));
-            return Err(Refused::Audit { applied: false, why });
+            let cut = log.store.cut(before.length);
+            let refused = match &cut {
+                Ok(()) => Refused::Audit { applied: false, why },
+                Err(uncut) => Refused::Unsettled(format!("{why}; the vault file cannot be written either: {uncut}")),
+            };
+            self.note_storage(cut);
+            return Err(refused);
         }
         log.end.seq += batch.records.len() as u64;
         log.end.records += batch.records.len() as u64;
@@ -104,11 +110,16 @@ impl Vault {
     fn append(&self, log: &mut Log, lines: &[u8]) -> Result<(), Refused> {
         // Lines of a commit that panicked before it was done: nobody was told of them, and nothing is chained to them.
         let cut = if log.store.length() > log.end.length { log.store.cut(log.end.length) } else { Ok(()) };
-        let appended = cut.and_then(|()| log.store.append(lines));
+        let mut is_settled = true;
+        let appended = cut.and_then(|()| log.store.append(lines).inspect_err(|_| is_settled = log.store.is_settled()));
         self.stats.syncs.fetch_add(1, Ordering::Relaxed);
         let why = appended.as_ref().err().map(ToString::to_string);
         self.note_storage(appended);
-        why.map_or(Ok(()), |why| Err(Refused::Storage(why)))
+        match why {
+            None => Ok(()),
+            Some(why) if is_settled => Err(Refused::Storage(why)),
+            Some(why) => Err(Refused::Unsettled(format!("the vault file cannot be written: {why}"))),
+        }
     }
 
     /// Remembers whether the vault's file could be written, and logs when that changes.

@@ -139,6 +139,9 @@ pub enum Refused {
     WrongKey,
     /// The vault's file cannot be written; nothing was changed.
     Storage(String),
+    /// It was not made, but could not be taken out of the vault's file again, for this reason: if the daemon ends before the
+    /// file can be written again, the next one finds the change there.
+    Unsettled(String),
     /// The audit log cannot be written; nothing was changed, unless `applied`.
     Audit {
         /// The change is in the vault and its audit line is written, but the disk would not confirm the line.
@@ -159,7 +162,7 @@ impl std::fmt::Display for Refused {
             }
             Self::PreconditionFailed(names) => write!(f, "the condition does not hold for {}", names.join(", ")),
             Self::WrongKey => f.write_str("this is not the master key that the vault is under"),
-            Self::Storage(why) | Self::Audit { why, .. } => f.write_str(why),
+            Self::Storage(why) | Self::Unsettled(why) | Self::Audit { why, .. } => f.write_str(why),
         }
     }
 }

@@ -30,6 +30,9 @@ pub trait Store: Send {
     /// How many bytes of another content there is room for beside the present one.
     fn room(&self) -> io::Result<u64>;
 
+    /// Whether nothing of the last append can come back with a crash, if it failed or was cut off.
+    fn is_settled(&self) -> bool;
+
     /// Begins another content. The present one stays in force until [`replace`](Self::replace).
     fn begin_successor(&self) -> io::Result<Successor>;
 
@@ -97,6 +100,8 @@ pub struct FileStore {
     length: u64,
     /// There may be bytes behind `length` that a failure left, or the file may have refused a sync.
     suspect: bool,
+    /// Some of those may be of the last append.
+    unsettled: bool,
     /// The file may have come into its place by a rename that is not yet durable.
     name_pending: bool,
 }
@@ -111,7 +116,7 @@ impl FileStore {
         }
         // A daemon that was killed may have left it so.
         let name_pending = true;
-        Ok(Self { path: path.to_owned(), file, length: meta.len(), suspect: false, name_pending })
+        Ok(Self { path: path.to_owned(), file, length: meta.len(), suspect: false, unsettled: false, name_pending })
     }
 
     fn write_durably(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -124,8 +129,11 @@ impl FileStore {
         if ours.len() != self.length {
             return Err(changed());
         }
+        self.unsettled = true;
         self.file.write_all_at(bytes, self.length)?;
-        self.file.sync_data()
+        self.file.sync_data()?;
+        self.unsettled = false;
+        Ok(())
     }
 
     fn sync_name(&mut self) -> io::Result<()> {
@@ -162,7 +170,7 @@ impl FileStore {
         file.set_len(self.length)?;
         file.sync_all()?;
         self.file = file;
-        self.suspect = false;
+        (self.suspect, self.unsettled) = (false, false);
         Ok(())
     }
 }
@@ -199,6 +207,7 @@ impl Store for FileStore {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.unsettled = false;
         if self.suspect {
             self.repair()?;
         }
@@ -215,13 +224,17 @@ impl Store for FileStore {
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.length = length;
-        self.suspect = true;
+        (self.suspect, self.unsettled) = (true, true);
         self.repair()
     }
 
     fn room(&self) -> io::Result<u64> {
         let system = rustix::fs::fstatvfs(&self.file)?;
         Ok(system.f_bavail.saturating_mul(system.f_frsize))
+    }
+
+    fn is_settled(&self) -> bool {
+        !self.unsettled
     }
 
     fn begin_successor(&self) -> io::Result<Successor> {
@@ -241,7 +254,7 @@ impl Store for FileStore {
         std::fs::rename(&successor.path, &self.path)?;
         let retired = Retired { _file: std::mem::replace(&mut self.file, file) };
         self.length = successor.length;
-        self.suspect = false;
+        (self.suspect, self.unsettled) = (false, false);
         // Until the rename is durable a crash brings back the old file, which says the same up to now but will not get
         // what is appended later. If it cannot be made durable now, it is before anything is appended.
         self.name_pending = true;
@@ -321,6 +334,8 @@ mod tests {
         std::fs::rename(&other, &path).unwrap();
         store.suspect = true;
         assert!(store.append(b"x\n").unwrap_err().to_string().contains("another file"));
+        assert!(store.is_settled(), "nothing of it was written");
+        assert!(store.cut(0).is_err() && !store.is_settled());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "somebody else's");
     }
 }

@@ -15,6 +15,8 @@ struct Faults {
     rooms: AtomicU64,
     /// Appends that succeed, and then the thread dies.
     panics: AtomicU64,
+    /// Appends that write everything, and then neither sync nor can be cut off.
+    unsettled: AtomicU64,
     cuts: AtomicU64,
     successors: AtomicU64,
     replacements: AtomicU64,
@@ -31,6 +33,7 @@ fn strike(left: &AtomicU64) -> io::Result<()> {
 struct Faulty {
     file: FileStore,
     faults: Arc<Faults>,
+    is_settled: bool,
 }
 
 impl Store for Faulty {
@@ -43,8 +46,10 @@ impl Store for Faulty {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.is_settled = true;
         strike(&self.faults.appends)?;
         self.file.append(bytes)?;
+        strike(&self.faults.unsettled).inspect_err(|_| self.is_settled = false)?;
         strike(&self.faults.panics).expect("a test asked for it");
         Ok(())
     }
@@ -56,6 +61,10 @@ impl Store for Faulty {
 
     fn room(&self) -> io::Result<u64> {
         strike(&self.faults.rooms).map_or(Ok(0), |()| self.file.room())
+    }
+
+    fn is_settled(&self) -> bool {
+        self.is_settled && self.file.is_settled()
     }
 
     fn begin_successor(&self) -> io::Result<Successor> {
@@ -76,7 +85,7 @@ fn faulty(name: &str) -> (Site, Arc<Vault>, Arc<Faults>) {
     let faults = Arc::<Faults>::default();
     let loaded = site.look(1).unwrap().loaded;
     let file = FileStore::open(&site.path()).unwrap();
-    let found = Found { loaded, store: Box::new(Faulty { file, faults: faults.clone() }) };
+    let found = Found { loaded, store: Box::new(Faulty { file, faults: faults.clone(), is_settled: true }) };
     let vault = site.open_found(found);
     (site, vault, faults)
 }
@@ -179,10 +188,23 @@ fn what_could_be_neither_audited_nor_taken_back_goes_before_the_next_change() {
     vault.audit.faults().writes.store(1, Ordering::SeqCst);
     faults.cuts.store(1, Ordering::SeqCst);
     let refused = vault.commit(order(put_wish("db", "x"))).unwrap_err();
-    assert!(matches!(refused, Refused::Audit { applied: false, .. }), "{refused:?}");
+    assert!(matches!(refused, Refused::Unsettled(_)), "{refused:?}");
     assert_eq!(read(&vault, "db").unwrap(), "before");
     let unaudited = site.look(1).unwrap();
     assert_eq!(unaudited.unaudited().len(), 1, "a crash now would leave it to be audited as recovered");
+    expect_healed(&site, vault);
+}
+
+#[test]
+fn what_was_written_but_neither_synced_nor_cut_off_is_not_said_to_have_changed_nothing() {
+    let (site, vault, faults) = faulty("unsettled");
+    faults.unsettled.store(1, Ordering::SeqCst);
+    let refused = vault.commit(order(put_wish("db", "x"))).unwrap_err();
+    assert!(matches!(refused, Refused::Unsettled(_)), "{refused:?}");
+    assert_eq!(site.look(1).unwrap().unaudited().len(), 1, "a crash now would leave it to be audited as recovered");
+    faults.appends.store(1, Ordering::SeqCst);
+    let refused = vault.commit(order(put_wish("db", "y"))).unwrap_err();
+    assert!(matches!(refused, Refused::Storage(_)), "nothing was written of this one: {refused:?}");
     expect_healed(&site, vault);
 }
 
