@@ -54,8 +54,8 @@ def delete(daemon, model, name):
 
 
 def compactions(daemon):
-    """How many have succeeded and failed."""
-    return [daemon.metric(f"vault_compaction{what}_total") for what in ("s", "_failures")]
+    """How many have succeeded and failed. The log says it at once, and the metrics are made at most once a second."""
+    return [sum(what in line for line in daemon.log) for what in ("Vault compacted: ", "Compaction failed, ")]
 
 
 def compact(daemon, model):

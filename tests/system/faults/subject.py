@@ -10,7 +10,6 @@ import signal
 import struct
 import subprocess
 import threading
-import time
 
 WRITE, SYNC, CUT, NAME, OPEN = 1, 2, 4, 8, 16
 ALL = WRITE | SYNC | CUT | NAME | OPEN
@@ -99,14 +98,6 @@ class Daemon:
         text = answer.read()
         is_json = answer.headers["Content-Type"].startswith("application/json")
         return answer.status, answer.headers, json.loads(text) if is_json else text.decode()
-
-    def metric(self, name):
-        # A page may be of the second before; another one is made after that, and counts one request more.
-        first = page = self.ask("GET", "/metrics")[2]
-        while page == first:
-            time.sleep(0.1)
-            page = self.ask("GET", "/metrics")[2]
-        return float(re.search(rf"^jarvis_secretsd_{name} (.*)$", page, re.MULTILINE)[1])
 
     def end(self, number):
         """Sends the signal and returns the exit status."""
