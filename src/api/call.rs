@@ -134,7 +134,12 @@ impl<'a> Call<'a> {
                 Ok(_) => self.entry,
                 Err(problem) => self.entry.ended(problem.outcome(), problem.code()),
             };
-            let at = self.api.audit.write(entry)?;
+            let at = match (self.api.audit.write(entry), &worked) {
+                (Ok(at), _) => at,
+                // It says what may have become of the change, which this failure does not.
+                (Err(_), Err(problem)) if problem.is_of_the_vault() => return worked,
+                (Err(failure), _) => return Err(failure.into()),
+            };
             if let (Ok(_), Some(sight)) = (&worked, &self.read) {
                 let (name, kid) = sight.subject();
                 self.api.consumers.note(name, self.who.name(), kid, at);

@@ -141,6 +141,11 @@ impl Problem {
     pub fn code(&self) -> &'static str {
         self.code
     }
+
+    /// Whether the vault's file is what could not be written.
+    pub fn is_of_the_vault(&self) -> bool {
+        self.code == "vault_unavailable"
+    }
 }
 
 impl From<AuditFailure> for Problem {

@@ -114,7 +114,7 @@ class Model:
         # None: deleted. The names whose value the daemon made and nobody has read yet are in `unknown`.
         self.secrets = {}
         self.unknown = set()
-        # What changes that were refused would have made, since all was well.
+        # What changes would have made that were refused and may be there after a restart, since all was well.
         self.refused = {}
         self.kids = set()
         # The answers that must have an audit line.
@@ -131,8 +131,10 @@ class Model:
                 self.answered.add(headers["X-Request-Id"])
                 self.made(makes)
             else:
-                assert "nothing was changed" in answer["message"] or "nothing was served" in answer["message"], answer
-                for name, value in makes.items():
+                may_come = "it may be there after a restart" in answer["message"]
+                is_nothing = "nothing was changed" in answer["message"] or "nothing was served" in answer["message"]
+                assert may_come != is_nothing, answer
+                for name, value in makes.items() if may_come else ():
                     self.refused.setdefault(name, []).append(value)
             return False
         assert status == 200, (method, path, status, answer)
