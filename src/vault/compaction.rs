@@ -28,6 +28,13 @@ const HANDOVER: u64 = 256 * 1024;
 /// How many spent ids one record of a snapshot holds.
 const KIDS_A_RECORD: usize = 1024;
 
+impl Stats {
+    /// Bytes of the file, and how many of them are dead and how many past their grace.
+    fn sizes(&self) -> [u64; 3] {
+        [&self.bytes, &self.dead_bytes, &self.expired_bytes].map(|figure| figure.load(Ordering::Relaxed))
+    }
+}
+
 impl Vault {
     pub(super) fn is_compaction_worthwhile(&self) -> bool {
         let bytes = self.stats.bytes.load(Ordering::Relaxed);
@@ -40,16 +47,14 @@ impl Vault {
     /// Whether a compaction can make room on a full disk. One that has no room itself is not begun: it would take what little
     /// is left, which the audit log may need.
     pub(super) fn can_make_room(&self) -> bool {
-        let Stats { bytes, dead_bytes, expired_bytes, .. } = &self.stats;
-        let [bytes, dead, expired] = [bytes, dead_bytes, expired_bytes].map(|figure| figure.load(Ordering::Relaxed));
+        let [bytes, dead, expired] = self.stats.sizes();
         let needed = bytes.saturating_sub(dead);
         dead + expired > 0 && lock(&self.log).store.room().is_ok_and(|room| room > needed)
     }
 
     /// Whether more than half of the file is dead or past its grace.
     fn is_half_useless(&self) -> bool {
-        let Stats { bytes, dead_bytes, expired_bytes, .. } = &self.stats;
-        let [bytes, dead, expired] = [bytes, dead_bytes, expired_bytes].map(|figure| figure.load(Ordering::Relaxed));
+        let [bytes, dead, expired] = self.stats.sizes();
         (dead + expired) * 2 > bytes
     }
 
