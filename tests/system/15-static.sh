@@ -6,7 +6,7 @@ need cargo "$validator" jq musl-gcc readelf
 cargo cyclonedx --version >/dev/null 2>&1 || { echo "missing: cargo-cyclonedx (make deps installs what is needed)" >&2; exit 77; }
 
 new_state
-make --silent static >"$DIR/log" 2>&1 || fail "make static has failed"
+make_static
 
 # A directory of another name and depth, and nothing that was built before.
 there=$DIR/built/somewhere/else

@@ -34,9 +34,8 @@ is_still() {
 
 # The binary that is shipped. One that is linked dynamically has the C library's pages besides, which others share.
 new_state
-make --silent static >"$DIR/log" 2>&1 || fail "make static has failed"
+make_static
 BINARY=$PWD/dist/jarvis-secretsd-$(uname -m)-unknown-linux-musl
-rm "$DIR/log"
 start_daemon
 await "the daemon has nothing to do" is_still
 idle=$(resident_kib "$PID")

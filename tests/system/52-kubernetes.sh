@@ -10,7 +10,7 @@ DIR=$(mktemp -d)
 trap clean_up EXIT
 if [ "${1:-}" != inside ]; then
     unshare --net --mount true 2>/dev/null || { echo "missing: the right to make namespaces" >&2; exit 77; }
-    make --silent static >"$DIR/log" 2>&1 || fail "make static has failed"
+    make_static
     # What is mounted in there is gone with it. lib.sh has changed the directory.
     BINARY=$BINARY unshare --net --mount "tests/system/$(basename "$0")" inside
     exit

@@ -14,7 +14,7 @@ mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /dev/shm
 
 new_state
-make --silent static >"$DIR/made" 2>&1 || fail "make static has failed: $(tail -n 20 "$DIR/made")"
+make_static
 trap end EXIT
 end() {
     local status=$?

@@ -52,6 +52,19 @@ need_root() {
     [ "$(id -u)" = 0 ] || { echo "missing: root" >&2; exit 77; }
 }
 
+# alone FILE: waits until no other test holds the file, which stands for what is one test's at a time, and holds it until the end.
+alone() {
+    local held
+    exec {held}<"$1"
+    flock "$held"
+}
+
+# make_static: makes the static binaries in dist, which no other test then makes anew.
+make_static() {
+    alone Makefile
+    make --silent static >"$DIR/made" 2>&1 || fail "make static has failed: $(tail -n 20 "$DIR/made")"
+}
+
 # in_own_network ARGUMENT...: goes on in a network namespace of the test's own, whose addresses are 192.0.2.1 to 192.0.2.3 and those of
 # its loopback device, and from which nothing else is reached. The arguments are the test's.
 in_own_network() {

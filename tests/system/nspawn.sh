@@ -4,6 +4,8 @@
 
 SYSTEM=${SYSTEM:-/}
 need "$SYSTEM/usr/bin/env"
+# Two containers of one name, or on one system's directory, get in each other's way.
+alone tests/system/nspawn.sh
 DIR=$(mktemp -d)
 NSPAWN='' INIT=''
 trap end EXIT
