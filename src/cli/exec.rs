@@ -18,6 +18,7 @@ use super::supervise::{Reaction, shell_status, supervise};
 use crate::client::{Client, say, watch};
 use crate::failure::Failure;
 use crate::name::is_name;
+use crate::process::Tree;
 use crate::secret::Plaintext;
 use crate::span;
 
@@ -82,7 +83,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         true
     };
     let start = || {
-        let started = with(command, &held.borrow()).spawn().map_err(|why| cannot_run(command, why));
+        let started = Tree::start(&mut with(command, &held.borrow())).map_err(|why| cannot_run(command, why));
         if let Reaction::Signal(_) = reaction {
             held.take();
         }

@@ -12,6 +12,7 @@ mod exec;
 mod get;
 mod healthcheck;
 mod help;
+mod hook;
 mod import;
 mod init;
 mod input;

@@ -4,32 +4,45 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Stdio;
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Signal, getpid};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 use zeroize::Zeroizing;
 
 use super::client::{ADDR, CLIENT, CLIENT_CONFIG};
 use super::command::{Arguments, Command, OUTPUT, Operands, Opt, WATCH};
+use super::hook::Hook;
 use super::supervise::SETTLE;
-use super::{Exit, exec, output, serve};
+use super::{Exit, output, serve};
 use crate::client::{CHANGED, Client, Secret, say, watch};
 use crate::failure::Failure;
 use crate::files::{self, Fresh};
 use crate::secret::Plaintext;
 use crate::source::Source;
+use crate::span;
 use crate::template::Template;
 
 pub const COMMAND: Command = Command {
     name: "render",
     operands: Operands::some("TEMPLATE [-- COMMAND [ARGUMENT...]]"),
-    options: &[OUTPUT, MODE, WATCH, ADDR, CLIENT, CLIENT_CONFIG],
+    options: &[OUTPUT, MODE, WATCH, COMMAND_TIMEOUT, ADDR, CLIENT, CLIENT_CONFIG],
     summary: "print TEMPLATE (-: standard input) with the value for each {{ name }}, or write it to a file",
     run,
 };
 
 const MODE: Opt = Opt { name: "mode", value: Some("MODE"), summary: "its mode, in octal (default: 0600)" };
+
+const COMMAND_TIMEOUT: Opt = Opt {
+    name: "command-timeout",
+    value: Some("TIME"),
+    summary: "how long the command may run before it is killed (default: 60s)",
+};
+
+/// The longest of these.
+const MAX_COMMAND_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// How long after a failure the file is written again.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -51,6 +64,12 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     if is_watching && output.is_none() {
         return Err(Exit::usage("render --watch needs --output FILE, which it writes anew"));
     }
+    let timeout = match arguments.text(&COMMAND_TIMEOUT)? {
+        Some(_) if command.is_empty() => return Err(Exit::usage("--command-timeout is for a COMMAND")),
+        text => span::parse(text.unwrap_or("60s")).filter(|timeout| *timeout <= MAX_COMMAND_TIMEOUT),
+    };
+    let timeout =
+        timeout.ok_or_else(|| Exit::usage("--command-timeout takes a time of at most an hour, such as 60s"))?;
     let source = Source::read(Path::new(template))?;
     let template = Template::parse(&source)?;
     let file = output.map(|path| Rendered { path, mode });
@@ -65,7 +84,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     })?;
     match file {
         None => output::print(text.as_bytes()),
-        Some(file) if is_watching => follow(client, &template, held, text, &file, command),
+        Some(file) if is_watching => follow(client, &template, held, text, &file, Hook::new(command, timeout)),
         Some(file) => Ok(file.write(&text)?),
     }
 }
@@ -81,31 +100,53 @@ fn operands(arguments: &Arguments) -> Result<(&OsString, &[OsString]), Exit> {
 /// A secret by its name.
 type Held = (String, Secret);
 
-/// Writes the file, and again whenever one of its secrets changes, for good. Each time that there is something else to
-/// write, `command` is run then. `text` is the template's with what is `held` at first.
+/// Writes the file, and again whenever one of its secrets changes, until a signal ends it. Each time that there is something else
+/// to write, the command is run then. `text` is the template's with what is `held` at first.
 fn follow(
     client: Client,
     template: &Template,
     mut held: Vec<Held>,
     text: Zeroizing<String>,
     file: &Rendered,
-    command: &[OsString],
+    mut hook: Hook,
 ) -> Result<(), Exit> {
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGCHLD]);
+    let (sender, news) = serve::forwarded(signals.map_err(|why| Failure::new("signal handlers", why))?)?;
     if file.update(&text)? {
-        run_once(command);
+        hook.run();
     }
     drop(text);
-    let (sender, news) = mpsc::channel();
     let changes = watch(client, held.iter().map(|(name, secret)| (name.as_str(), secret.kid.clone())), &sender)?;
     let mut due: Option<Instant> = None;
+    let mut ended_by = None;
     loop {
-        let patience = due.map(|moment| moment.saturating_duration_since(Instant::now()));
-        if let Some(CHANGED) = serve::next(&news, patience) {
-            while let Some((number, secret)) = changes.take() {
-                held[number].1 = secret;
+        let until = [due, hook.until()].into_iter().flatten().min();
+        match serve::next(&news, until.map(|until| until.saturating_duration_since(Instant::now()))) {
+            Some(CHANGED) => {
+                while let Some((number, secret)) = changes.take() {
+                    held[number].1 = secret;
+                }
+                let soon = Instant::now() + SETTLE;
+                due = Some(due.map_or(soon, |due| due.min(soon)));
             }
-            let soon = Instant::now() + SETTLE;
-            due = Some(due.map_or(soon, |due| due.min(soon)));
+            Some(SIGCHLD) | None => {}
+            Some(signal) => {
+                hook.end(Signal::from_named_raw(signal).expect("it is one of those above"));
+                (due, ended_by) = (None, Some(signal));
+            }
+        }
+        hook.look();
+        if let Some(signal) = ended_by {
+            if hook.is_running() {
+                continue;
+            }
+            // As if it had not been caught. Process 1 of a container is not ended by it.
+            if !getpid().is_init() {
+                let _ = emulate_default_handler(signal);
+            }
+            return Err(Exit::of_program(128 + signal as u8));
+        }
+        if due.is_none_or(|due| Instant::now() < due) {
             continue;
         }
         let text = template.render(&mut |name| {
@@ -115,7 +156,7 @@ fn follow(
         due = match file.update(&text) {
             Ok(is_new) => {
                 if is_new {
-                    run_once(command);
+                    hook.run();
                 }
                 None
             }
@@ -129,17 +170,6 @@ fn follow(
 
 fn copy(secret: &Secret) -> Plaintext {
     Plaintext::new(secret.value.expose().to_owned())
-}
-
-/// Runs the command, if there is one, to its end. That it fails is told, and changes nothing.
-fn run_once(command: &[OsString]) {
-    let Some(name) = command.first() else { return };
-    let why = match exec::program(command).stdin(Stdio::null()).status() {
-        Ok(status) if status.success() => return,
-        Ok(status) => status.to_string(),
-        Err(why) => why.to_string(),
-    };
-    say(format_args!("{}: {why}; the file is written all the same", name.to_string_lossy()));
 }
 
 /// The file that is written.

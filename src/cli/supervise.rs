@@ -2,22 +2,27 @@
 
 use std::io::stdin;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, getpgrp, kill_process};
+use rustix::process::{Signal, getpgrp, getpid, kill_process};
 use rustix::termios::tcgetpgrp;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use rustix_libc_wrappers::process::SignalExt;
+use signal_hook::consts::{FORBIDDEN, SIGBUS, SIGCHLD, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::iterator::Signals;
 
 use super::{Exit, serve};
 use crate::client::{CHANGED, Changes};
 use crate::failure::Failure;
+use crate::process::{Seen, Tree, adopt_orphans};
 use crate::secret::Plaintext;
 
 /// How long after a change others are awaited, so that those that belong together are answered once.
 pub const SETTLE: Duration = Duration::from_secs(1);
+
+/// How long what is told to end may take.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is done when a secret changes.
 #[derive(Clone, Copy)]
@@ -28,42 +33,55 @@ pub enum Reaction {
     Signal(Signal),
 }
 
+impl Reaction {
+    /// How long what is left of the program may take to end.
+    fn stop_timeout(self) -> Duration {
+        match self {
+            Self::Restart(timeout) => timeout,
+            Self::Signal(_) => STOP_TIMEOUT,
+        }
+    }
+}
+
 /// What is under way.
 #[derive(Clone, Copy)]
 enum Phase {
     Running,
     /// A secret has changed: at this moment it is reacted to.
     Changed(Instant),
-    /// The program was told to end, to be started again, and is killed at this moment.
-    Stopping(Instant),
-    Killed,
-    /// Somebody else wants it to end, and not to be started again.
-    Ending,
+    /// The program is to end, and is killed at this moment; none: whoever else has told it to end decides that.
+    Ending {
+        killed_at: Option<Instant>,
+        is_started_again: bool,
+    },
 }
 
-/// Keeps a program running until it ends by itself, and returns how it did. `take` is given each new value, and says
-/// whether it is to be reacted to; `start` starts the program with those that it was given.
+/// Keeps a program running until it ends by itself, and returns how it did; then nothing of it is left. `take` is given each
+/// new value, and says whether it is to be reacted to; `start` starts the program with those that it was given.
 ///
 /// # Errors
 /// If the program cannot be started.
 pub fn supervise(
     reaction: Reaction,
     mut take: impl FnMut(usize, Plaintext) -> bool,
-    mut start: impl FnMut() -> Result<Child, Exit>,
+    mut start: impl FnMut() -> Result<Tree, Exit>,
     watch: impl FnOnce(&Sender<i32>) -> Result<Changes, Failure>,
 ) -> Result<ExitStatus, Exit> {
     // Before there is a child, so that it cannot end unheard.
-    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD]);
+    let signals = Signals::new(passed_on().chain([SIGCHLD]));
     let (sender, news) = serve::forwarded(signals.map_err(|why| Failure::new("signal handlers", why))?)?;
     let changes = watch(&sender)?;
-    let mut child = Program(start()?);
+    // So that what the program leaves behind is found.
+    adopt_orphans().map_err(|why| Failure::new("orphaned processes", std::io::Error::from(why)))?;
+    let mut program = start()?;
     let mut phase = Phase::Running;
     loop {
-        let patience = match phase {
-            Phase::Changed(end) | Phase::Stopping(end) => Some(end.saturating_duration_since(Instant::now())),
-            _ => None,
+        let until = match phase {
+            Phase::Running => None,
+            Phase::Changed(moment) => Some(moment),
+            Phase::Ending { killed_at, .. } => killed_at,
         };
-        match serve::next(&news, patience) {
+        match serve::next(&news, until.map(|until| until.saturating_duration_since(Instant::now()))) {
             Some(CHANGED) => {
                 while let Some((number, secret)) = changes.take() {
                     if take(number, secret.value)
@@ -77,47 +95,63 @@ pub fn supervise(
             Some(signal) => {
                 phase = match (signal, phase) {
                     // What is sent `^C` may well go on, and is then started again like before.
-                    (SIGTERM, _) | (SIGINT | SIGQUIT, Phase::Stopping(_) | Phase::Killed) => Phase::Ending,
+                    (SIGTERM, _) | (SIGINT | SIGQUIT, Phase::Ending { .. }) => {
+                        Phase::Ending { killed_at: None, is_started_again: false }
+                    }
                     _ => phase,
                 };
-                if !comes_from_the_terminal(signal) {
-                    child.send(Signal::from_named_raw(signal));
+                if let Some(signal) = Signal::from_raw(signal).filter(|_| !comes_from_the_terminal(signal)) {
+                    program.signal(signal);
                 }
             }
-            None => {
-                let (signal, then) = match (phase, reaction) {
-                    (Phase::Changed(_), Reaction::Restart(patience)) => {
-                        (Signal::TERM, Phase::Stopping(Instant::now() + patience))
-                    }
-                    (Phase::Changed(_), Reaction::Signal(signal)) => (signal, Phase::Running),
-                    _ => (Signal::KILL, Phase::Killed),
+            None => match (phase, reaction) {
+                (Phase::Changed(_), Reaction::Restart(timeout)) => {
+                    program.signal(Signal::TERM);
+                    phase = Phase::Ending { killed_at: Some(Instant::now() + timeout), is_started_again: true };
+                }
+                (Phase::Changed(_), Reaction::Signal(signal)) => {
+                    program.signal(signal);
+                    phase = Phase::Running;
+                }
+                (Phase::Ending { is_started_again, .. }, _) => {
+                    program.kill();
+                    // What a disk keeps from its end is killed again.
+                    phase = Phase::Ending { killed_at: Some(Instant::now() + STOP_TIMEOUT), is_started_again };
+                }
+                (Phase::Running, _) => {}
+            },
+        }
+        match (program.look(), phase) {
+            (Seen::Gone(_), Phase::Ending { is_started_again: true, .. }) => {
+                (program, phase) = (start()?, Phase::Running);
+            }
+            (Seen::Gone(status), _) => return Ok(status),
+            (Seen::Remains(_), _) => {
+                program.end_remains();
+                let (killed_at, is_started_again) = match phase {
+                    Phase::Ending { killed_at, is_started_again } => (killed_at, is_started_again),
+                    _ => (None, false),
                 };
-                child.send(Some(signal));
-                phase = then;
+                let killed_at = killed_at.unwrap_or_else(|| Instant::now() + reaction.stop_timeout());
+                phase = Phase::Ending { killed_at: Some(killed_at), is_started_again };
             }
-        }
-        if let Some(status) = child.0.try_wait().map_err(|why| Failure::new("child", why))? {
-            match phase {
-                Phase::Stopping(_) | Phase::Killed => (child, phase) = (Program(start()?), Phase::Running),
-                _ => return Ok(status),
-            }
+            // As a shell's job, which stops as a whole. Who lets us go on sends us a signal, which is passed on.
+            (Seen::Stopped, _) => _ = kill_process(getpid(), Signal::STOP),
+            (Seen::Running, _) => {}
         }
     }
 }
 
-/// A child that was not waited for yet, so that its process id is its own.
-struct Program(Child);
-
-impl Program {
-    fn send(&self, signal: Option<Signal>) {
-        // It fails if the child has just ended, and then there is nothing to do.
-        let _ = signal.map(|signal| kill_process(Pid::from_child(&self.0), signal));
-    }
+/// The signals that are passed on: all that can be caught, but those that tell of a fault of our own, and of a pipe of ours
+/// that nobody reads any more.
+fn passed_on() -> impl Iterator<Item = i32> {
+    let is_ours = |signal: &i32| FORBIDDEN.contains(signal) || [SIGBUS, SIGPIPE, SIGCHLD].contains(signal);
+    (1..=64).filter(move |signal| !is_ours(signal) && Signal::from_raw(*signal).is_some())
 }
 
-/// Whether the terminal has sent the signal to the program too: it sends `^C` and `^\` to all that are in the foreground.
+/// Whether the terminal has sent the signal to the program too: it sends `^C` and the like to all that are in the foreground.
 fn comes_from_the_terminal(signal: i32) -> bool {
-    matches!(signal, SIGINT | SIGQUIT) && tcgetpgrp(stdin()).is_ok_and(|group| group == getpgrp())
+    matches!(signal, SIGINT | SIGQUIT | SIGTSTP | SIGWINCH) && tcgetpgrp(stdin()).is_ok_and(|group| group == getpgrp())
 }
 
 /// The status with which a shell would say that a program has ended like this.

@@ -8,7 +8,7 @@ mod landlock;
 mod memory;
 mod user;
 
-pub use descendants::{adopt_orphans, end_all_children};
+pub use descendants::{Seen, Tree, adopt_orphans, collect_ended, end_all_children};
 pub use landlock::confine;
 pub use memory::{keep_private, lock_memory};
 pub use user::User;

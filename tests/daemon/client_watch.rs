@@ -4,10 +4,13 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
+use rustix_libc_wrappers::process::SignalExt;
 use serde_json::json;
 
 use crate::asking::{Asked, failure, program};
@@ -135,6 +138,110 @@ fn signals_are_passed_on_and_the_exit_status_is_the_commands() {
     }
     let mut missing = asked.local(&["exec", "--watch", "--secrets", "a", "--", "no-such-program"]);
     assert!(failure(&missing.output().unwrap(), 127).starts_with("no-such-program: "));
+}
+
+/// A server that only one can be at a time, and which tells the value that it has.
+const SERVER: &str = "flock --nonblock lock sh -c 'echo \"$A\"; exec sleep 1000'";
+
+/// `exec --watch` of a script, in the site's directory.
+fn exec_there(asked: &Asked, options: &[&str], script: &str) -> Watching {
+    let command: &[&str] = &["--secrets", "a", "--", "sh", "-c", script];
+    let mut program: Command = asked.local(&[&["exec", "--watch"], options, command].concat());
+    program.current_dir(asked.daemon.site.path(""));
+    Watching::start(&asked.daemon.site, program)
+}
+
+#[test]
+fn nothing_is_left_of_a_command_that_is_started_again() {
+    let stubborn = format!("trap '' TERM; {}", SERVER.replace("exec ", ""));
+    for (timeout, script) in [
+        // The shell does not pass on what ends it.
+        ("1h", format!("{SERVER} & wait")),
+        // Nor is it in the same process group, or below it.
+        ("1h", format!("setsid {SERVER} & wait")),
+        ("1h", format!("(setsid {SERVER} &); exec sleep 1000")),
+        ("100ms", format!("{stubborn} & trap - TERM; wait")),
+    ] {
+        let asked = Asked::plain();
+        asked.store("a", "1");
+        let watching = exec_there(&asked, &["--stop-timeout", timeout], &script);
+        watching.await_written("1\n");
+        asked.store("a", "2");
+        watching.await_written("1\n2\n");
+        asked.store("a", "3");
+        watching.await_written("1\n2\n3\n");
+    }
+}
+
+#[test]
+fn nothing_is_left_of_a_command_that_has_ended() {
+    for (options, script) in [
+        (&["--signal", "HUP"][..], "sleep 1000 & echo $!; exit 3"),
+        (&[], "setsid sleep 1000 & echo $!; exit 3"),
+        (
+            &["--stop-timeout", "100ms"],
+            "sh -c \"trap '' TERM; echo \\$\\$; while :; do sleep 1000; done\" & sleep 0; exit 3",
+        ),
+    ] {
+        let asked = Asked::plain();
+        asked.store("a", "1");
+        let mut watching = exec_there(&asked, options, script);
+        assert_eq!(watching.ended().code(), Some(3), "{script}");
+        let left = asked.daemon.site.read("stdout");
+        assert!(left.trim().is_empty() || !Path::new("/proc").join(left.trim()).exists(), "{script}: {left} is there");
+    }
+}
+
+#[test]
+fn every_signal_that_can_be_caught_is_passed_on() {
+    let asked = Asked::plain();
+    asked.store("a", "1");
+    // Of our own are those of a fault, of a child's end and of a pipe that nobody reads. What is left out of the real-time
+    // ones is the C library's.
+    let numbers = || (1..=64).filter(|number| ![4, 7, 8, 9, 11, 13, 17, 19, 32, 33, 34].contains(number));
+    let list: Vec<_> = numbers().map(|number| number.to_string()).collect();
+    let script = format!(
+        "for s in {}; do trap \"echo $s\" $s; done; echo begun; while :; do sleep 1 & wait $!; done",
+        list.join(" ")
+    );
+    let mut watching = exec(&asked, &[], "a", &script);
+    let mut expected = "begun\n".to_owned();
+    watching.await_written(&expected);
+    for number in numbers() {
+        watching.signal(Signal::from_raw(number).unwrap());
+        expected += &format!("{number}\n");
+        watching.await_written(&expected);
+    }
+    assert!(watching.is_running());
+}
+
+#[test]
+fn a_command_stops_and_goes_on_together_with_what_watches() {
+    let asked = Asked::plain();
+    asked.store("a", "1");
+    let mut watching = exec(&asked, &[], "a", "echo $$; exec sleep 1000");
+    let command = eventually("it has begun", || asked.daemon.site.read("stdout").trim().parse::<i32>().ok());
+    let await_state = |what: &str, is_there: fn(char) -> bool| {
+        for pid in [command, watching.pid().as_raw_pid()] {
+            eventually(what, || state(pid).filter(|state| is_there(*state)));
+        }
+    };
+    for stop in [Signal::TSTP, Signal::TTIN, Signal::TTOU] {
+        watching.signal(stop);
+        await_state("both are stopped", |state| state == 'T');
+        watching.signal(Signal::CONT);
+        await_state("both go on", |state| state != 'T');
+    }
+    kill_process(Pid::from_raw(command).unwrap(), Signal::STOP).unwrap();
+    await_state("what stops the command stops both", |state| state == 'T');
+    watching.signal(Signal::CONT);
+    watching.signal(Signal::TERM);
+    assert_eq!(watching.ended().code(), Some(128 + 15));
+}
+
+/// What the kernel says a process does: `T` is stopped.
+fn state(pid: i32) -> Option<char> {
+    fs::read_to_string(format!("/proc/{pid}/stat")).ok()?.rsplit(") ").next()?.chars().next()
 }
 
 #[test]
@@ -267,12 +374,12 @@ fn a_daemon_that_cannot_put_its_answer_off_is_asked_now_and_then() {
 }
 
 /// `render --watch` of the site's file `t` into `out`, with a command that adds what it finds there to the file `ran`.
-fn render(asked: &Asked, template: &str, script: &str) -> Watching {
+fn render(asked: &Asked, options: &[&str], template: &str, script: &str) -> Watching {
     let site = &asked.daemon.site;
     let (template, out) = (site.write("t", template), site.path("out"));
     let (template, out) = (template.to_str().unwrap(), out.to_str().unwrap());
-    let arguments = ["render", "--watch", template, "--output", out, "--", "sh", "-c", script, out];
-    let mut program: Command = asked.local(&arguments);
+    let arguments = [template, "--output", out, "--", "sh", "-c", script, out];
+    let mut program: Command = asked.local(&[&["render", "--watch"], options, &arguments].concat());
     program.current_dir(site.path(""));
     Watching::start(site, program)
 }
@@ -283,7 +390,7 @@ const COPIES: &str = "cat \"$0\" >>ran; printf '|' >>ran";
 fn a_file_is_written_anew_and_the_command_run_once_for_secrets_that_change_together() {
     let asked = Asked::plain();
     store_all(&asked, &[("a", "1"), ("b", "1")]);
-    let watching = render(&asked, "{{ a }} {{ b }} {{ a }}", COPIES);
+    let watching = render(&asked, &[], "{{ a }} {{ b }} {{ a }}", COPIES);
     watching.await_file("ran", "1 1 1|");
     let (value, ran) = change_together(&asked, &["a", "b"], "ran", |value| format!("{value} {value} {value}|"));
     asked.store("b", "alone");
@@ -300,7 +407,7 @@ fn a_file_that_is_as_it_should_be_is_left_alone() {
     let out = site.write("out", "1 1");
     fs::set_permissions(&out, PermissionsExt::from_mode(0o600)).unwrap();
     let before = fs::metadata(&out).unwrap().ino();
-    let watching = render(&asked, "{{ a }} {{ b }}", COPIES);
+    let watching = render(&asked, &[], "{{ a }} {{ b }}", COPIES);
     // It has another version now, but the same value.
     let kid = asked.store("a", "1");
     let seen = |line: &serde_json::Value| line["kid"] == json!(kid) && line["event"] == "get_secret";
@@ -315,7 +422,7 @@ fn a_command_or_a_write_that_fails_is_told_and_the_watching_goes_on() {
     let asked = Asked::plain();
     asked.store("a", "1");
     let site = &asked.daemon.site;
-    let watching = render(&asked, "{{ a }}", &format!("{COPIES}; exit 9"));
+    let watching = render(&asked, &[], "{{ a }}", &format!("{COPIES}; exit 9"));
     watching.await_file("ran", "1|");
     watching.await_words("jarvis-secretsd: sh: exit status: 9; the file is written all the same");
     fs::remove_file(site.path("out")).unwrap();
@@ -325,6 +432,50 @@ fn a_command_or_a_write_that_fails_is_told_and_the_watching_goes_on() {
     fs::remove_dir(site.path("out")).unwrap();
     asked.store("a", "3");
     watching.await_file("ran", "1|3|");
+}
+
+#[test]
+fn a_command_that_hangs_keeps_no_file_from_being_written_and_is_run_again_after_it() {
+    let asked = Asked::plain();
+    asked.store("a", "1");
+    let watching = render(&asked, &[], "{{ a }}", "until [ -e go ]; do sleep 0.1; done; cat \"$0\" >>ran");
+    watching.await_file("out", "1");
+    asked.store("a", "2");
+    watching.await_file("out", "2");
+    asked.daemon.site.write("go", "");
+    watching.await_file("ran", "22");
+    assert_eq!(watching.said(), "");
+}
+
+#[test]
+fn a_command_that_takes_too_long_is_killed_with_all_that_it_waits_for() {
+    let asked = Asked::plain();
+    asked.store("a", "1");
+    let script =
+        format!("[ -e \"hung\" ] && {{ {COPIES}; exit; }}; trap '' TERM; touch hung; (flock lock sleep 1000); true");
+    let watching = render(&asked, &["--command-timeout", "100ms"], "{{ a }}", &script);
+    watching.await_words("sh: has taken longer than 100ms and was killed; the file is written all the same");
+    let lock = Command::new("flock").arg(asked.daemon.site.path("lock")).arg("true").status().unwrap();
+    assert!(lock.success());
+    asked.store("a", "2");
+    watching.await_file("ran", "2|");
+}
+
+#[test]
+fn what_ends_the_watching_reaches_the_command_which_is_waited_for() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let asked = Asked::plain();
+        asked.store("a", "1");
+        let script = "trap 'until [ -e go ]; do sleep 0.1; done; echo ended >>ran; exit' TERM INT HUP; echo begun >>ran
+            while :; do sleep 1 & wait $!; done";
+        let mut watching = render(&asked, &[], "{{ a }}", script);
+        watching.await_file("ran", "begun\n");
+        watching.signal(signal);
+        assert!(watching.is_running());
+        asked.daemon.site.write("go", "");
+        assert_eq!(watching.ended().signal(), Some(signal.as_raw()));
+        watching.await_file("ran", "begun\nended\n");
+    }
 }
 
 #[test]
@@ -344,6 +495,11 @@ fn what_is_only_for_watching_or_cannot_be_watched_is_wrong_usage() {
     ] {
         let arguments = [&exec[..], options, &["--", "true"]].concat();
         assert!(failure(&asked.local(&arguments).output().unwrap(), 2).starts_with("usage: --"), "{options:?}");
+    }
+    for (timeout, command) in [("1s", &[][..]), ("10", &["--", "true"]), ("2h", &["--", "true"])] {
+        let render = ["render", "--watch", template, "--output", "o", "--command-timeout", timeout];
+        let answer = asked.local(&[&render[..], command].concat()).output().unwrap();
+        assert!(failure(&answer, 2).starts_with("usage: --command-timeout"), "{timeout}");
     }
     for arguments in [
         &["render", "--watch", template][..],

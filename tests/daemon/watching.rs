@@ -22,7 +22,7 @@ impl Watching {
         Self { child: program.spawn().unwrap(), site: site.clone() }
     }
 
-    fn pid(&self) -> Pid {
+    pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
