@@ -234,6 +234,11 @@ impl Daemon {
         self.server.is_accepting() && self.credentials.as_ref().is_none_or(CredentialServer::is_accepting)
     }
 
+    /// Notices that the process which runs appliers has ended, and says so.
+    pub fn look_at_appliers(&self) {
+        self.rotator.appliers().map(Appliers::trouble);
+    }
+
     /// Goes on in a new audit file if the old one was renamed away, and reads the TLS certificate and the policy again:
     /// all of each takes effect, or none.
     pub fn reload(&self) {

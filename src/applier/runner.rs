@@ -84,7 +84,8 @@ impl Runner {
 
     /// None while it does what it is asked, else why not; it is logged once, unless it was cut off. It waits for no program.
     pub fn trouble(&self) -> Option<&'static str> {
-        let has_ended = || matches!(lock(&self.process).try_wait(), Ok(Some(_)));
+        // Who waits for the children that are left to process 1 may have waited for this one too.
+        let has_ended = || !matches!(lock(&self.process).try_wait(), Ok(None));
         if !self.has_failed.load(Ordering::SeqCst) && !has_ended() {
             return None;
         }

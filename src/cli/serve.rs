@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::geteuid;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::command::{Arguments, CONFIG, Command, Operands, Opt};
@@ -41,7 +41,8 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let passed = systemd::passed_sockets()?;
     // Before anything that may take its time: a signal during the start is heeded when it is over, and SIGHUP ends nothing.
     // As process 1 no signal would, by default.
-    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|why| Failure::new("signal handlers", why))?;
+    let signals =
+        Signals::new([SIGTERM, SIGINT, SIGHUP, SIGCHLD]).map_err(|why| Failure::new("signal handlers", why))?;
     let config = load_config(config_path)?;
     let access = check::load_access(&config, sockets::addresses(&config.server, &passed))?;
     let user = protection::user(&config.server).map_err(Exit::config)?;
@@ -69,6 +70,10 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let daemon = prepared.with(appliers).serve(credentials)?;
     manager.ready();
     let (_sender, received) = forwarded(signals)?;
+    let ping = || match daemon.is_well() {
+        true => manager.ping(),
+        false => log::error!("Connections are no longer accepted; waiting to be ended"),
+    };
     loop {
         match next(&received, manager.ping_interval()) {
             Some(SIGHUP) => {
@@ -76,9 +81,17 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
                 daemon.reload();
                 manager.ready();
             }
+            Some(SIGCHLD) => {
+                daemon.look_at_appliers();
+                // As process 1 of a container, it is given those that nobody else waits for.
+                process::collect_ended();
+                // They must not put the next one off.
+                if manager.ping_interval().is_some() {
+                    ping();
+                }
+            }
             Some(_) => break,
-            None if daemon.is_well() => manager.ping(),
-            None => log::error!("Connections are no longer accepted; waiting to be ended"),
+            None => ping(),
         }
     }
     manager.stopping();
