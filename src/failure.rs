@@ -1,6 +1,7 @@
 //! What could not be done, and why: the form in which every command and the start of the daemon fail.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::path::Path;
 
 /// A failure for a person: prints as `<what>: <why>`, one line, with what to do about it where there is something to do.
@@ -45,6 +46,11 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Tells a person something on standard error. Whoever says it goes on where nobody listens there any more.
+pub fn say(what: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "jarvis-secretsd: {what}");
+}
 
 /// What somebody else wrote, as it may stand in a message: one line that a terminal only shows, and not a long one.
 pub fn printable(text: &str) -> String {

@@ -5,6 +5,8 @@
 //! -> audit -> answer, and each of those is a module here.
 
 #![forbid(unsafe_code)]
+// They panic where the output is closed or full; `cli::output` and `failure::say` do not.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod access;
 pub mod api;

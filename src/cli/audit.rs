@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::Exit;
 use super::command::{Arguments, Command, Operands, Opt};
+use super::{Exit, output};
 use crate::audit;
 
 pub const COMMAND: Command = Command {
@@ -28,6 +28,5 @@ const CHECKPOINT: Opt = Opt {
 
 fn verify(arguments: &Arguments) -> Result<(), Exit> {
     let files: Vec<PathBuf> = arguments.operands().iter().map(PathBuf::from).collect();
-    println!("{}", audit::verify(&files, arguments.path(&PUBLIC_KEY), arguments.path(&CHECKPOINT))?);
-    Ok(())
+    output::tell(audit::verify(&files, arguments.path(&PUBLIC_KEY), arguments.path(&CHECKPOINT))?)
 }

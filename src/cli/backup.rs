@@ -4,10 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::command::{Arguments, CONFIG, Command, MASTER_KEY, OUTPUT, Operands, Opt};
-use super::{Exit, load_config_to_maintain, master_key};
+use super::{Exit, load_config_to_maintain, master_key, output};
 use crate::backup::{self, Archive, Verified};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::failure::say;
 use crate::files::{self, KeyOwner};
 use crate::vault::{KeyBytes, KeyFile, KeyInForce, MasterKeySource, is_under};
 
@@ -42,14 +43,14 @@ fn create(arguments: &Arguments) -> Result<(), Exit> {
     let config = load_config_to_maintain(arguments)?;
     let now = Clock::system().now();
     let named = || PathBuf::from(format!("jarvis-secretsd-{}.tar", now.compact()));
-    let output = arguments.path(&OUTPUT).map_or_else(named, Path::to_owned);
+    let file = arguments.path(&OUTPUT).map_or_else(named, Path::to_owned);
     let master = master_key(arguments, &config)?;
-    if output == Path::new("-") {
+    if file == Path::new("-") {
         let verified = backup::write(&config, &master, &mut io::stdout().lock(), now)?;
-        eprintln!("{}", summary(&verified));
+        say(summary(&verified));
     } else {
-        let verified = backup::create(&config, &master, &output, now)?;
-        println!("{}: {}", output.display(), summary(&verified));
+        let verified = backup::create(&config, &master, &file, now)?;
+        output::tell_done(format_args!("{}: {}", file.display(), summary(&verified)));
     }
     Ok(())
 }
@@ -68,18 +69,18 @@ fn verify(arguments: &Arguments) -> Result<(), Exit> {
         }
     };
     let verified = Verified::read(Archive::open(file)?, &master)?;
-    println!("{}: {}", file.display(), summary(&verified));
-    println!("made at {} by version {}", verified.archive.manifest.created_at, verified.archive.manifest.program);
-    println!("audit log: {}", verified.report);
+    output::tell(format_args!("{}: {}", file.display(), summary(&verified)))?;
+    let manifest = &verified.archive.manifest;
+    output::tell(format_args!("made at {} by version {}", manifest.created_at, manifest.program))?;
+    output::tell(format_args!("audit log: {}", verified.report))?;
     let Some(config) = config else { return Ok(()) };
     let vault = config.paths.vault_path.display();
     match backup::loss(&verified, &config, &live_key(&config).unwrap_or(master)) {
-        Ok(Some(loss)) => println!("{loss}"),
-        Ok(None) => println!("there is no vault at {vault}: a restore would lose nothing"),
+        Ok(Some(loss)) => output::tell(loss),
+        Ok(None) => output::tell(format_args!("there is no vault at {vault}: a restore would lose nothing")),
         // The backup is good all the same.
-        Err(why) => println!("what a restore would lose cannot be told: {why}"),
+        Err(why) => output::tell(format_args!("what a restore would lose cannot be told: {why}")),
     }
-    Ok(())
 }
 
 fn restore(arguments: &Arguments) -> Result<(), Exit> {
@@ -87,20 +88,18 @@ fn restore(arguments: &Arguments) -> Result<(), Exit> {
     let file = Path::new(&arguments.operands()[0]);
     let verified = Verified::read(Archive::open(file)?, &master_key(arguments, &config)?)?;
     for kept in backup::restore(&verified, &config, arguments.has(&KEEP_POLICY), &Clock::system())? {
-        println!("{} was kept as {}", kept.path.display(), kept.kept.display());
+        output::tell_done(format_args!("{} was kept as {}", kept.path.display(), kept.kept.display()));
     }
-    println!("restored {}", summary(&verified));
+    output::tell_done(format_args!("restored {}", summary(&verified)));
     let key_path = config.paths.master_key_path.display();
     match live_key(&config) {
         Some(key) if is_under(&config.paths.vault_path, &key) => {
-            println!(
-                "next: jarvis-secretsd check --config {}, and start the daemon",
-                arguments.config_path().display()
-            );
+            let config_path = arguments.config_path().display();
+            output::tell_done(format_args!("next: jarvis-secretsd check --config {config_path}, and start the daemon"));
         }
-        _ => {
-            println!("next: put the master key of this backup in its place, {key_path}; the vault opens with no other")
-        }
+        _ => output::tell_done(format_args!(
+            "next: put the master key of this backup in its place, {key_path}; the vault opens with no other"
+        )),
     }
     Ok(())
 }

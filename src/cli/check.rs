@@ -1,5 +1,6 @@
 //! `check`: is the configuration good, and the policy, and what lies where they say?
 
+use std::fmt::Display;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +11,7 @@ use rustix::process::geteuid;
 
 use super::command::{Arguments, CONFIG, Command, Operands};
 use super::shared_paths::SharedPaths;
-use super::{Exit, load_config, protection, sockets};
+use super::{Exit, load_config, output, protection, sockets};
 use crate::access::{Access, Rules};
 use crate::applier;
 use crate::audit;
@@ -34,87 +35,89 @@ pub const COMMAND: Command = Command {
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let config_path = arguments.config_path();
     let config = load_config(config_path)?;
-    println!("configuration {}: good", config_path.display());
+    good("configuration", config_path)?;
     let user = protection::user(&config.server).map_err(Exit::config)?;
     check_appliers(&config, user.as_ref())?;
     if !config.rotation.appliers.is_empty() {
-        println!("appliers of {} secrets: good", config.rotation.appliers.len());
+        output::tell(format_args!("appliers of {} secrets: good", config.rotation.appliers.len()))?;
     }
     let access = load_access(&config, sockets::addresses(&config.server, &Passed::default()))?;
     let rules = access.snapshot().client_count();
-    println!("policy {}: good, {rules} client rules", config.security.rbac_policy_path.display());
+    let policy_path = config.security.rbac_policy_path.display();
+    output::tell(format_args!("policy {policy_path}: good, {rules} client rules"))?;
     for warning in access.warnings(Clock::system().now()) {
-        println!("warning: {warning}");
+        warn(warning)?;
     }
     // What the daemon would do to itself is done to this process: nothing else tells as surely whether it works. The files are
     // then looked at as the daemon's user, if that can be.
     let private = process::keep_private();
-    let uid = user.as_ref().map_or_else(|| likely_user(&config.paths), |user| user.ids().0);
+    let uid = user.as_ref().map_or_else(|| likely_user(&config.paths), |user| Ok(user.ids().0))?;
     let switched = user.map(|user| protection::give_up_root(&user, &config, &access));
     files::take_keys_of(KeyOwner::User(uid));
     check_keys(&config, uid)?;
     let shared = SharedPaths::find(config_path, &config, uid);
-    shared.tell(&config, |why| println!("warning: {why}")).map_err(Exit::config)?;
-    tell(private);
+    shared.judge(&config).map_err(Exit::config)?.into_iter().try_for_each(warn)?;
+    tell(private)?;
     match switched {
         Some(Ok(done)) => {
-            tell(done);
-            sockets::warnings(&config.server).for_each(|why| println!("warning: {why}"));
+            tell(done)?;
+            sockets::warnings(&config.server).try_for_each(warn)?;
         }
-        Some(Err(Exit { why, .. })) => println!("warning: {why}"),
+        Some(Err(Exit { why, .. })) => warn(why)?,
         None => {}
     }
-    tell(process::lock_memory());
-    tell(protection::confine(&config));
-    Ok(())
+    tell(process::lock_memory())?;
+    tell(protection::confine(&config))
 }
 
 /// Whose the daemon is most likely, where the configuration does not say it: the unit of a service manager may.
-fn likely_user(paths: &PathsConfig) -> u32 {
+fn likely_user(paths: &PathsConfig) -> Result<u32, Exit> {
     let own = geteuid().as_raw();
     let owner = files::parent(&paths.vault_path).metadata().map_or(0, |directory| directory.uid());
     if owner == 0 || owner == own {
-        return own;
+        return Ok(own);
     }
-    println!("the vault's directory belongs to user {owner}: what follows is for a daemon of that user");
-    owner
+    output::tell(format_args!(
+        "the vault's directory belongs to user {owner}: what follows is for a daemon of that user"
+    ))?;
+    Ok(owner)
 }
 
 /// Checks that a daemon of the user `uid` accepts the keys that are there.
-fn check_keys(config: &Config, uid: u32) -> Result<(), Failure> {
+fn check_keys(config: &Config, uid: u32) -> Result<(), Exit> {
     if let Some(tls) = &config.server.tls
-        && is_within_reach(&tls.key_path, uid)
+        && is_within_reach(&tls.key_path, uid)?
     {
         Tls::load(tls, &Clock::system())?;
-        println!("TLS certificate {}: good", tls.cert_path.display());
+        good("TLS certificate", &tls.cert_path)?;
     }
     let PathsConfig { audit_path, master_key_path, .. } = &config.paths;
     let master = KeyFile::new(master_key_path);
-    if master.exists() && is_within_reach(master_key_path, uid) {
+    if master.exists() && is_within_reach(master_key_path, uid)? {
         master.load()?;
         master.next()?;
         match wrong_key(&config.paths) {
-            Some(why) => println!("warning: {why}"),
-            None => println!("master key {}: good", master_key_path.display()),
+            Some(why) => warn(why)?,
+            None => good("master key", master_key_path)?,
         }
     }
     let signing_key_path = audit::signing_key_path(audit_path);
-    if is_within_reach(&signing_key_path, uid) && audit::read_signing_key(&signing_key_path)?.is_some() {
-        println!("audit signing key {}: good", signing_key_path.display());
+    if is_within_reach(&signing_key_path, uid)? && audit::read_signing_key(&signing_key_path)?.is_some() {
+        good("audit signing key", &signing_key_path)?;
     }
     Ok(())
 }
 
 /// Whether this process can tell what a daemon of the user `uid` finds at `path`: who is neither root nor that user may not be
 /// able to read it, which says nothing of the daemon.
-fn is_within_reach(path: &Path, uid: u32) -> bool {
+fn is_within_reach(path: &Path, uid: u32) -> Result<bool, Exit> {
     let (own, readable) = (geteuid(), rustix::fs::access(path, rustix::fs::Access::READ_OK));
     match readable {
         Err(why @ Errno::ACCESS) if !own.is_root() && own.as_raw() != uid => {
-            println!("warning: {}: {why}, so it was not looked at", path.display());
-            false
+            warn(format_args!("{}: {why}, so it was not looked at", path.display()))?;
+            Ok(false)
         }
-        _ => true,
+        _ => Ok(true),
     }
 }
 
@@ -127,10 +130,18 @@ fn wrong_key(paths: &PathsConfig) -> Option<Failure> {
     (!is_under(vault_path, &found.key)).then(|| Failure::new(master_key_path.display(), why))
 }
 
-fn tell(protection: Protection) {
+fn good(what: &str, path: &Path) -> Result<(), Exit> {
+    output::tell(format_args!("{what} {}: good", path.display()))
+}
+
+fn warn(why: impl Display) -> Result<(), Exit> {
+    output::tell(format_args!("warning: {why}"))
+}
+
+fn tell(protection: Protection) -> Result<(), Exit> {
     match protection {
-        Protection::InForce(what) => println!("protection: {what}"),
-        Protection::Missing(what) => println!("warning: {what}"),
+        Protection::InForce(what) => output::tell(format_args!("protection: {what}")),
+        Protection::Missing(what) => warn(what),
     }
 }
 

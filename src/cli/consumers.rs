@@ -7,6 +7,7 @@ use super::command::{Arguments, Command, Operands};
 use super::{Exit, output};
 use crate::client::Client;
 use crate::clock::Timestamp;
+use crate::failure::say;
 
 pub const COMMAND: Command = Command {
     name: "consumers",
@@ -46,7 +47,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     output::print_table(["CLIENT", "LAST READ", "AT", "STATE"], rows)?;
     if !is_complete {
         let since = complete_since.to_the_second();
-        eprintln!("jarvis-secretsd: {name}: the audit log does not tell who read it before {since}");
+        say(format_args!("{name}: the audit log does not tell who read it before {since}"));
     }
     Ok(())
 }

@@ -25,8 +25,10 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let client = Client::from_arguments(arguments)?;
     let body = client.ask(name, "DELETE", &secret_path(name, None)?, None, &[])?;
     if arguments.has(&JSON) {
-        return output::print_line(&body);
+        output::print_done(&body);
+        return Ok(());
     }
     let Destroyed { versions_destroyed } = client.read(name, &body)?;
-    output::print_line(format!("{name}: destroyed, with its versions: {versions_destroyed}").as_bytes())
+    output::tell_done(format_args!("{name}: destroyed, with its versions: {versions_destroyed}"));
+    Ok(())
 }

@@ -54,7 +54,11 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
             file.display()
         ));
     }
-    output::print_line(report.join("\n").as_bytes())
+    if arguments.has(&DRY_RUN) {
+        return output::tell(report.join("\n"));
+    }
+    output::tell_done(report.join("\n"));
+    Ok(())
 }
 
 impl Plan {

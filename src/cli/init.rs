@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use super::command::{Arguments, Command, Operands};
-use super::{Exit, token};
+use super::{Exit, output, token};
 use crate::access::{self, Token};
 use crate::config::{self, Config};
 use crate::failure::Failure;
@@ -28,20 +30,24 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let config = config_text(&policy_path)?;
     let (policy, tokens) = policy_with_tokens()?;
     files::create_dir(directory).map_err(|why| Failure::new(directory.display(), why))?;
+    // They are lost if they cannot be shown, and then nothing may depend on them.
+    for (client, token) in tokens {
+        let line = ["token of ", &client, ", shown this once: ", token.expose(), "\n"].concat();
+        output::print(Zeroizing::new(line).as_bytes())?;
+    }
     let write = |path: &Path, text: &str| {
         files::create(path, 0o644, text.as_bytes()).map_err(|why| Failure::new(path.display(), why))
     };
     write(&policy_path, &policy)?;
     if let Err(why) = write(&config_path, &config) {
-        // Its tokens were shown to nobody.
+        // So that it can be tried again.
         let _ = std::fs::remove_file(&policy_path);
         return Err(why.into());
     }
-    println!("wrote {}\nwrote {}", policy_path.display(), config_path.display());
-    for (client, token) in tokens {
-        println!("token of {client}, shown this once: {}", token.expose());
+    for path in [&policy_path, &config_path] {
+        output::tell_done(format_args!("wrote {}", path.display()));
     }
-    println!("next: edit both, then jarvis-secretsd check --config {}", config_path.display());
+    output::tell_done(format_args!("next: edit both, then jarvis-secretsd check --config {}", config_path.display()));
     Ok(())
 }
 

@@ -55,11 +55,11 @@ fn import(arguments: &Arguments) -> Result<(), Exit> {
     }
     let place = KeyFile::new(path);
     match place.exists() {
-        true if place.load()? == key => println!("{} holds this key already", path.display()),
+        true if place.load()? == key => output::tell(format_args!("{} holds this key already", path.display()))?,
         true => return Err(Failure::new(path.display(), "holds another key; nothing was written").into()),
         false => {
             place.create(&key)?;
-            println!("wrote {}", path.display());
+            output::tell_done(format_args!("wrote {}", path.display()));
         }
     }
     Ok(())

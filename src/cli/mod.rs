@@ -43,7 +43,7 @@ use command::{Arguments, Asked, Command, MASTER_KEY};
 
 use crate::applier::{self, process::RUNNER};
 use crate::config::Config;
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
 use crate::files::{self, KeyOwner};
 use crate::vault::{KeyBytes, KeyFile, KeyInForce};
 
@@ -128,7 +128,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Exit { status, why }) => {
             if !why.is_empty() {
-                eprintln!("jarvis-secretsd: {why}");
+                say(why);
             }
             ExitCode::from(status)
         }
@@ -137,12 +137,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn answer(asked: Asked) -> Result<(), Exit> {
     match asked {
-        Asked::Do(command, arguments) => return (command.run)(&arguments),
-        Asked::Help(Some(command)) => print!("{}", help::of(command)),
-        Asked::Help(None) => print!("{}", help::all()),
-        Asked::Version => println!("jarvis-secretsd {}", env!("CARGO_PKG_VERSION")),
+        Asked::Do(command, arguments) => (command.run)(&arguments),
+        Asked::Help(Some(command)) => output::print(help::of(command).as_bytes()),
+        Asked::Help(None) => output::print(help::all().as_bytes()),
+        Asked::Version => output::tell(format_args!("jarvis-secretsd {}", env!("CARGO_PKG_VERSION"))),
     }
-    Ok(())
 }
 
 fn load_config(path: &std::path::Path) -> Result<Config, Exit> {

@@ -1,11 +1,12 @@
 //! What a command prints: bytes as they are, or rows for people.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
 use super::Exit;
-use crate::failure::{Failure, printable};
+use crate::failure::{Failure, printable, say};
 
 /// Writes `bytes` to standard output.
 ///
@@ -22,6 +23,31 @@ pub fn print(bytes: &[u8]) -> Result<(), Exit> {
 pub fn print_line(bytes: &[u8]) -> Result<(), Exit> {
     print(bytes)?;
     print(b"\n")
+}
+
+/// Writes a line that was asked for.
+///
+/// # Errors
+/// As [`print()`].
+pub fn tell(line: impl Display) -> Result<(), Exit> {
+    print(format!("{line}\n").as_bytes())
+}
+
+/// Writes a line about something that is done. It stays done where nobody can be told, which is no failure of the command.
+pub fn tell_done(line: impl Display) {
+    if let Err(Exit { why, .. }) = tell(&line) {
+        say(format_args!("{why}; this is done all the same: {line}"));
+    }
+}
+
+/// The same with an answer as the daemon gave it.
+pub fn print_done(answer: &[u8]) {
+    tell_done(String::from_utf8_lossy(answer));
+}
+
+/// The same with rows, as [`print_rows`] writes them.
+pub fn tell_rows_done<const N: usize>(rows: impl Iterator<Item = [String; N]>) {
+    tell_done(table(N, rows.flatten().collect()).trim_end());
 }
 
 /// Writes rows, with a heading over their columns.

@@ -48,11 +48,10 @@ fn explain(arguments: &Arguments) -> Result<(), Exit> {
     };
     let say = |ruling: Ruling, act| {
         let not = if ruling.permits() { "" } else { " not" };
-        println!("{client} may{not} {act} {name}: {ruling}");
+        output::tell(format_args!("{client} may{not} {act} {name}: {ruling}"))
     };
-    say(policy.on_reading(&client, &name), "read");
-    say(policy.on_changing(&client, &name), "change");
-    Ok(())
+    say(policy.on_reading(&client, &name), "read")?;
+    say(policy.on_changing(&client, &name), "change")
 }
 
 fn replay(arguments: &Arguments) -> Result<(), Exit> {
@@ -69,12 +68,12 @@ fn replay(arguments: &Arguments) -> Result<(), Exit> {
     if !changes.is_empty() {
         let heading = ["", "CLIENT", "ACT", "SECRET", "TIMES", "LAST", "BECAUSE"];
         output::print_table(heading, changes.iter().map(row))?;
-        println!();
+        output::tell("")?;
     }
     let lost = changes.iter().filter(|change| change.past.permitted).count();
     let (all, gained) = (rehearsal.count(), changes.len() - lost);
-    println!("of {all} accesses {lost} would have been lost and {gained} gained");
-    println!("{report}");
+    output::tell(format_args!("of {all} accesses {lost} would have been lost and {gained} gained"))?;
+    output::tell(report)?;
     match lost {
         0 => Ok(()),
         _ => Err(Exit { status: 1, why: format!("this policy takes away what was in use: {lost} of {all} accesses") }),

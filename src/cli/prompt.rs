@@ -1,6 +1,6 @@
 //! A value from a person at a terminal, who does not see it.
 
-use std::io;
+use std::io::{self, Write};
 use std::thread;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -39,7 +39,7 @@ pub fn twice(question: &str, what: &str) -> Result<Plaintext, Exit> {
 }
 
 fn line(prompt: &str) -> Result<Wiped, Failure> {
-    eprint!("{prompt}");
+    let _ = write!(io::stderr(), "{prompt}");
     let fail = |why: &dyn std::fmt::Display| Failure::new("the terminal", why);
     let mut line = Wiped::new(vec![0; LONGEST_LINE]);
     let mut length = 0;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::client::{ADDR, CLIENT, CLIENT_CONFIG};
 use super::command::{Arguments, CONFIG, Command, MASTER_KEY, Operands, Opt};
-use super::{Exit, load_config_to_maintain};
+use super::{Exit, load_config_to_maintain, output};
 use crate::audit::{self, Entry, Event};
 use crate::client::Client;
 use crate::clock::Clock;
@@ -61,8 +61,8 @@ fn with_the_key_file(config: &Config, arguments: &Arguments) -> Result<(), Exit>
         }
     }
     let kept = source.adopt_next(Clock::system().now())?;
-    println!("{} is under a new master key, {}", vault_path.display(), key_path.display());
-    println!("the old one was kept as {}: backups from before need it", kept.display());
+    output::tell_done(format_args!("{} is under a new master key, {}", vault_path.display(), key_path.display()));
+    output::tell_done(format_args!("the old one was kept as {}: backups from before need it", kept.display()));
     Ok(())
 }
 
@@ -70,13 +70,13 @@ fn between_files(config: &Config, old: &Path, new: &Path) -> Result<(), Exit> {
     let vault_path = &config.paths.vault_path;
     let (old, next) = (KeyFile::new(old).load()?, KeyFile::new(new).load()?);
     if is_under(vault_path, &next) {
-        println!("{} is under the key in {} already", vault_path.display(), new.display());
-        return Ok(());
+        return output::tell(format_args!("{} is under the key in {} already", vault_path.display(), new.display()));
     }
     let locks =
         locked(config)?.ok_or_else(|| Failure::new(vault_path.display(), "a daemon is at work; stop it first"))?;
     rewrap(config, &old, &next, &locks)?;
-    println!("{} is under the key in {}; the old one opens it no longer", vault_path.display(), new.display());
+    let (vault, key) = (vault_path.display(), new.display());
+    output::tell_done(format_args!("{vault} is under the key in {key}; the old one opens it no longer"));
     Ok(())
 }
 

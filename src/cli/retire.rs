@@ -22,11 +22,13 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let wanted: &[u8] = if arguments.has(&FORCE) { br#"{"force":true}"# } else { b"{}" };
     let body = client.ask(name, "POST", &format!("/secret/{name}/retire"), Some(wanted), &[])?;
     if arguments.has(&JSON) {
-        return output::print_line(&body);
+        output::print_done(&body);
+        return Ok(());
     }
     let Rotated { rotated: retired, .. } = client.read(name, &body)?;
     if retired.is_empty() {
         return output::print_line(b"there was no older version");
     }
-    output::print_rows(retired.into_iter().map(|kid| [kid, "retired".to_owned()]))
+    output::tell_rows_done(retired.into_iter().map(|kid| [kid, "retired".to_owned()]));
+    Ok(())
 }

@@ -44,7 +44,8 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let target = if arguments.has(&DRY_RUN) { "/rotate?dry_run=true" } else { "/rotate" };
     let body = client.ask("rotate", "POST", target, Some(&wiped_json(&json!({ "names": names }))), &[])?;
     if arguments.has(&JSON) {
-        return output::print_line(&body);
+        output::print_done(&body);
+        return Ok(());
     }
     let Rotated { rotated, would_rotate } = client.read("rotate", &body)?;
     if rotated.is_empty() && would_rotate.is_empty() {
@@ -56,5 +57,6 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
             [version.name, format!("would become {}, due {due}", printable(&version.kid))]
         }));
     }
-    output::print_rows(rotated.into_iter().map(|name| [name, "rotated".to_owned()]))
+    output::tell_rows_done(rotated.into_iter().map(|name| [name, "rotated".to_owned()]));
+    Ok(())
 }

@@ -61,7 +61,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         protection::give_up_root(&user, &config, &access)?.log();
     }
     let shared = SharedPaths::find(config_path, &config, geteuid().as_raw());
-    shared.tell(&config, |why| log::warn!("{why}")).map_err(Exit::config)?;
+    shared.judge(&config).map_err(Exit::config)?.iter().for_each(|why| log::warn!("{why}"));
     let Sockets { api, credentials } = begun.complete()?;
     process::lock_memory().log();
     let prepared = Prepared::new(api, &config, access, Clock::system(), arguments.has(&ACCEPT_ROLLBACK))?;

@@ -72,12 +72,12 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     }
     let body = client.accepted(name, answer)?;
     if arguments.has(&JSON) {
-        return output::print_line(&body);
+        output::print_done(&body);
+        return Ok(());
     }
     let made: Metadata = client.read(name, &body)?;
-    output::print_line(
-        format!("{name}: made {}, due {}", printable(&made.kid), made.expires_at.to_the_second()).as_bytes(),
-    )
+    output::tell_done(format_args!("{name}: made {}, due {}", printable(&made.kid), made.expires_at.to_the_second()));
+    Ok(())
 }
 
 /// The value, from whoever is there: a person at a terminal, or another program.

@@ -74,11 +74,12 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let body = serde_json::to_vec(&settings).expect("it is JSON");
     let body = client.ask(name, "PATCH", &secret_path(name, None)?, Some(&body), &[])?;
     if arguments.has(&JSON) {
-        return output::print_line(&body);
+        output::print_done(&body);
+        return Ok(());
     }
     let Metadata { kid, expires_at, .. } = client.read(name, &body)?;
-    let line = format!("{name}: configured; {} due {}", printable(&kid), expires_at.to_the_second());
-    output::print_line(line.as_bytes())
+    output::tell_done(format_args!("{name}: configured; {} due {}", printable(&kid), expires_at.to_the_second()));
+    Ok(())
 }
 
 /// The settings that were given, as fields of a request.

@@ -53,21 +53,22 @@ impl SharedPaths {
         found
     }
 
-    /// Tells by `warn` what others can change.
+    /// What others can change, and may.
     ///
     /// # Errors
     /// If the daemon must not start with that: says what to do.
-    pub fn tell(self, config: &Config, warn: impl Fn(String)) -> Result<(), Failure> {
+    pub fn judge(self, config: &Config) -> Result<Vec<String>, Failure> {
+        let mut warnings = Vec::new();
         for Finding { path, why, remedy } in self.refused {
             let path = path.display();
             if !config.security.trust_shared_paths {
                 let why = format!("{why}; {remedy}, or set trust_shared_paths = true in [security]");
                 return Err(Failure::configuration(path, why));
             }
-            warn(format!("{path}: {why}; trust_shared_paths permits it"));
+            warnings.push(format!("{path}: {why}; trust_shared_paths permits it"));
         }
-        self.told.into_iter().for_each(|Finding { path, why, .. }| warn(format!("{}: {why}", path.display())));
-        Ok(())
+        warnings.extend(self.told.into_iter().map(|Finding { path, why, .. }| format!("{}: {why}", path.display())));
+        Ok(warnings)
     }
 
     /// Looks for what anybody can change on the way to `path`. What is in a sticky directory can be exchanged by its owner only.

@@ -1,8 +1,9 @@
 //! `token`: a fresh token for a client.
 
-use super::Exit;
 use super::command::{Arguments, Command, Operands};
+use super::{Exit, output};
 use crate::access::Token;
+use crate::failure::say;
 use crate::name::is_name;
 use crate::strict_toml::written;
 
@@ -21,12 +22,12 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     }
     let token = Token::generate()?;
     let table = written(&client);
-    println!("{}", token.expose());
-    println!("{}", policy_line(&token));
-    eprintln!(
+    output::print_line(token.expose().as_bytes())?;
+    output::tell(policy_line(&token))?;
+    say(format_args!(
         "The first line is the token, shown this once: give it to {client} and to nobody else. The second line goes into \
          [clients.{table}] of the policy; with several hashes in its list, old and new tokens are valid side by side."
-    );
+    ));
     Ok(())
 }
 

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::access::{CLIENT_HEADER, Token};
 use crate::clock::Timestamp;
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
 use crate::name::{is_name, is_name_byte};
 use crate::secret::{Plaintext, Wiped};
 
@@ -32,7 +32,7 @@ pub use place::Place;
 pub use problem::one_line;
 pub use settings::{Options, Said, Settings, read_name};
 pub use transport::Transport;
-pub use watch::{CHANGED, Changes, say, watch};
+pub use watch::{CHANGED, Changes, watch};
 
 /// How long a call may take. The daemon gives a request ten seconds, and its disk may be slow.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -121,9 +121,7 @@ impl Client {
         all.extend(bearer.as_ref().map(|bearer| ("Authorization", bearer.as_str())));
         let warn = |remote| {
             if self.token.is_some() && !self.warned.swap(true, Ordering::Relaxed) {
-                eprintln!(
-                    "jarvis-secretsd: warning: the token and what is read go to {remote} in the clear; use https://"
-                );
+                say(format_args!("warning: the token and what is read go to {remote} in the clear; use https://"));
             }
         };
         let answer = self.transport.call(method, target, &all, json, warn);

@@ -1,7 +1,5 @@
 //! Watching secrets: a thread each, which asks the daemon for another version than the one that is known, again and again.
 
-use std::fmt;
-use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
@@ -10,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::conditional::Conditional;
 use super::{Client, Secret};
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
 use crate::sync::lock;
 
 /// How long the daemon is to put its answer off.
@@ -61,11 +59,6 @@ pub fn watch<'a>(
         thread.map_err(|why| Failure::new("thread", why))?;
     }
     Ok(changes)
-}
-
-/// Tells something on standard error. Who watches goes on where nobody listens there any more.
-pub fn say(what: fmt::Arguments) {
-    let _ = writeln!(io::stderr(), "jarvis-secretsd: {what}");
 }
 
 struct Watcher {

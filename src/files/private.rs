@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
 use super::{open, read_whole};
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
 use crate::secret::Wiped;
 
 /// Whose keys are taken.
@@ -60,7 +60,7 @@ pub fn read_private_through_links(path: &Path, limit: u64) -> Result<Wiped, Fail
 pub fn read_credential(path: &Path, limit: u64) -> Result<Wiped, Failure> {
     let (file, meta) = open(path, OFlags::empty())?;
     if let Some(why) = shared(path, &meta, KeyOwner::User(geteuid().as_raw())) {
-        eprintln!("jarvis-secretsd: warning: {}: {why}", path.display());
+        say(format_args!("warning: {}: {why}", path.display()));
     }
     read_whole(path, file, &meta, limit)
 }

@@ -1,6 +1,7 @@
 //! The commands that ask a daemon: what they send, print and exit with.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::PipeWriter;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
@@ -206,9 +207,75 @@ fn what_is_due_and_what_would_be_rotated_is_told() {
 fn an_output_that_takes_nothing_is_a_failure() {
     let asked = Asked::plain();
     asked.store("db_main", "v");
-    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let output = asked.local(&["get", "db_main"]).stdout(full).output().unwrap();
-    assert!(failure(&output, 1).starts_with("standard output: No space left"), "{output:?}");
+    let config = asked.daemon.site.path("config.toml");
+    let config = config.to_str().unwrap();
+    for arguments in [
+        &["get", "db_main"][..],
+        &["list"],
+        &["--help"],
+        &["list", "--help"],
+        &["--version"],
+        &["completions", "bash"],
+        &["token", "db"],
+        &["check", "--config", config],
+        &["rotate", "--due", "--dry-run"],
+        &["policy", "explain", "--config", config, "db", "db_main"],
+    ] {
+        let output = asked.local(arguments).stdout(full()).output().unwrap();
+        assert_eq!(failure(&output, 1), "standard output: No space left on device (os error 28)", "{arguments:?}");
+        let output = asked.local(arguments).stdout(closed()).output().unwrap();
+        assert_eq!(failure(&output, 1), "standard output: Broken pipe (os error 32)", "{arguments:?}");
+        // Nobody is told why, and that is no other failure.
+        let output = asked.local(arguments).stdout(full()).stderr(full()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    }
+}
+
+/// A file that takes nothing.
+fn full() -> File {
+    OpenOptions::new().write(true).open("/dev/full").unwrap()
+}
+
+/// A pipe that nobody reads any more.
+fn closed() -> PipeWriter {
+    std::io::pipe().unwrap().1
+}
+
+#[test]
+fn what_was_done_is_no_failure_where_nobody_can_be_told() {
+    let asked = Asked::plain();
+    asked.store("db_main", "v");
+    asked.store("db_other", "v");
+    for arguments in [
+        &["configure", "db_main", "--owner", "dba"][..],
+        &["rotate", "db_main"],
+        &["retire", "db_main", "--force"],
+        &["set", "db_made", "--generate"],
+        &["delete", "db_main"],
+        &["delete", "db_other", "--json"],
+    ] {
+        let output = asked.local(arguments).stdout(closed()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
+        let told = "jarvis-secretsd: standard output: Broken pipe (os error 32); this is done all the same: ";
+        assert!(said.starts_with(told), "{arguments:?}: {said}");
+    }
+    let list = printed(asked.local(&["list"]).output().unwrap());
+    assert!(!list.contains("db_main") && list.contains("db_made"), "{list}");
+}
+
+#[test]
+fn tokens_that_nobody_was_shown_are_in_no_policy() {
+    let site = Site::empty();
+    let directory = site.path("etc");
+    let init = || program(&site, &["init", directory.to_str().unwrap()]);
+    for output in [Stdio::from(full()), Stdio::from(closed())] {
+        let output = init().stdout(output).output().unwrap();
+        assert!(failure(&output, 1).starts_with("standard output: "), "{output:?}");
+        assert_eq!(directory.read_dir().unwrap().count(), 0);
+    }
+    let output = init().output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().matches("shown this once: ").count(), 3);
 }
 
 #[test]

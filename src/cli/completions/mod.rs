@@ -5,8 +5,8 @@ mod fish;
 mod place;
 mod zsh;
 
-use super::Exit;
 use super::command::{Arguments, Command, Operands};
+use super::{Exit, output};
 
 pub const COMMAND: Command = Command {
     name: "completions",
@@ -23,6 +23,5 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         Some("fish") => fish::script(),
         _ => return Err(Exit::usage(format_args!("completions takes {}", COMMAND.operands.usage))),
     };
-    print!("{script}");
-    Ok(())
+    output::print(script.as_bytes())
 }
