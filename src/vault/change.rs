@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::kid::Kid;
 use super::seal::Tag;
 use super::settings::Settings;
+use super::used_kids::UsedKids;
 use crate::clock::Timestamp;
 use crate::generator::Generator;
 
@@ -115,6 +116,12 @@ pub enum Change {
         /// Of each second the last id whose version is destroyed, which stands for all of that second before it.
         kids: Vec<Kid>,
     },
+    /// In a compacted file: ids that no secret may get any more. A kind of its own, because whoever does not know it would
+    /// give one of them out: it refuses the vault instead.
+    UsedKids {
+        /// The ids.
+        used: UsedKids,
+    },
     /// In a compacted file, its first record: the next `records` records stand for all changes up to number `through`;
     /// the record after them is chained to `link`.
     Snapshot {
@@ -161,6 +168,7 @@ pub struct Fields {
     before: Option<Version>,
     before_until: Option<Timestamp>,
     kids: Option<Vec<Kid>>,
+    used: Option<UsedKids>,
     through: Option<u64>,
     link: Option<Tag>,
     records: Option<u64>,
@@ -176,6 +184,7 @@ enum Kind {
     Destroy,
     DestroyBetween,
     Spent,
+    UsedKids,
     Snapshot,
 }
 
@@ -212,6 +221,7 @@ impl Fields {
                 before_until: there(self.before_until, "before_until")?,
             },
             Kind::Spent => Change::Spent { name: name?, kids: there(self.kids, "kids")? },
+            Kind::UsedKids => Change::UsedKids { used: there(self.used, "used")? },
             Kind::Snapshot => Change::Snapshot {
                 through: there(self.through, "through")?,
                 link: there(self.link, "link")?,
@@ -223,13 +233,13 @@ impl Fields {
 }
 
 impl Change {
-    /// The secret that it is about (empty for a snapshot), and the version, if it is about one.
+    /// The secret that it is about (empty for what is about none), and the version, if it is about one.
     pub fn subject(&self) -> (&str, Option<Kid>) {
         match self {
             Self::Put { name, version, .. } | Self::Prepare { name, version } => (name, Some(version.kid)),
             Self::Destroy { name, kid } | Self::DestroyBetween { name, kid, .. } => (name, Some(*kid)),
             Self::Configure { name, .. } | Self::Delete { name } | Self::Spent { name, .. } => (name, None),
-            Self::Snapshot { .. } => ("", None),
+            Self::UsedKids { .. } | Self::Snapshot { .. } => ("", None),
         }
     }
 
@@ -242,6 +252,7 @@ impl Change {
             Self::Delete { .. } => "delete",
             Self::Destroy { .. } | Self::DestroyBetween { .. } => "destroy",
             Self::Spent { .. } => "spent",
+            Self::UsedKids { .. } => "used_kids",
             Self::Snapshot { .. } => "snapshot",
         }
     }

@@ -168,10 +168,14 @@ impl Vault {
                 live.extend(made_before.map(|record| (record.seq, record)));
             },
         );
-        let spent = self.spent();
+        let mut ids = self.spent();
+        let used = lock(&self.state).used.clone();
+        if !used.is_empty() {
+            ids.push(Change::UsedKids { used });
+        }
 
-        let overhead_records = spent.len() as u64 + 1;
-        let records = (live.len() + spent.len()) as u64;
+        let overhead_records = ids.len() as u64 + 1;
+        let records = (live.len() + ids.len()) as u64;
         let end = End { link: NO_LINK, ..*start };
         let mut writer = SnapshotWriter { successor, end, breaks: Breaks::begin() };
         (writer.end.length, writer.end.records) = (0, 0);
@@ -182,7 +186,7 @@ impl Vault {
             Sealed::seal(&self.key, (start.seq, after), &Metadata { audited, more: false, change }, "")
         };
         writer.record(&seal(NO_LINK, &snapshot)?)?;
-        for change in spent {
+        for change in ids {
             let record = seal(writer.end.link, &change)?;
             writer.record(&record)?;
         }

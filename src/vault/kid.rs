@@ -22,9 +22,17 @@ impl Kid {
         Self { second: now.seconds(), ordinal: 1 }
     }
 
-    /// The id after this one in the same second.
+    /// The last id that there can be of `second`.
+    pub fn last_of(second: u64) -> Self {
+        Self { second, ordinal: u32::MAX }
+    }
+
+    /// The id after this one: of the same second, unless this is the last one of that.
     pub fn next(self) -> Self {
-        Self { ordinal: self.ordinal + 1, ..self }
+        match self.ordinal.checked_add(1) {
+            Some(ordinal) => Self { ordinal, ..self },
+            None => Self { second: self.second + 1, ordinal: 1 },
+        }
     }
 
     /// The second in which it was made, since the Unix epoch.

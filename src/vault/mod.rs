@@ -24,6 +24,7 @@ mod settings;
 mod state;
 mod store;
 mod survey;
+mod used_kids;
 mod watchers;
 pub mod wrapped_key;
 

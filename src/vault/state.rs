@@ -9,6 +9,7 @@ use super::expiring::Expiring;
 use super::kid::Kid;
 use super::record::Sealed;
 use super::settings::Settings;
+use super::used_kids::UsedKids;
 use crate::clock::Timestamp;
 
 /// One version that is still there.
@@ -85,6 +86,8 @@ pub struct State {
     /// The number of the last change.
     pub seq: u64,
     secrets: BTreeMap<String, Secret>,
+    /// The ids that no secret may get any more, besides those that each one spent.
+    pub used: UsedKids,
     /// Secrets that have a current version.
     pub secret_count: u64,
     /// Versions of all secrets that are or were current.
@@ -179,6 +182,10 @@ impl State {
                 }
                 Vec::new()
             }
+            Change::UsedKids { used } => {
+                self.used.add_those(&used);
+                Vec::new()
+            }
             Change::Snapshot { .. } => Vec::new(),
         }
     }
@@ -257,21 +264,22 @@ impl State {
         match secret.versions.iter().rev().find(|kept| kept.version.kid == kid) {
             Some(kept) if kept.is_gone(now) => Err(Missing::Gone),
             Some(kept) => Ok(kept),
-            None if secret.has_spent(kid) => Err(Missing::Gone),
+            None if secret.pending().is_some_and(|pending| pending.version.kid == kid) => Err(Missing::NotFound),
+            None if secret.has_spent(kid) || self.used.contains(kid) => Err(Missing::Gone),
             None => Err(Missing::NotFound),
         }
     }
 
     /// An id for a version of `name` made now: one that it never had, also if the clock was set back.
     pub fn unused_kid(&self, name: &str, now: Timestamp) -> Kid {
-        let first = Kid::first(now);
+        let first = self.used.free_from(Kid::first(now));
         let Some(secret) = self.secrets.get(name) else { return first };
         match secret.newest {
-            Some(newest) if newest.same_second(first) => newest.next(),
+            Some(newest) if newest.same_second(first) => newest.next().max(first),
             Some(newest) if newest > first => {
                 let made = secret.pending.as_deref().into_iter().chain(&secret.versions);
                 let ever = made.map(|kept| kept.version.kid).chain(secret.spent.iter().copied());
-                ever.filter(|kid| kid.same_second(first)).max().map_or(first, Kid::next)
+                ever.filter(|kid| kid.same_second(first)).max().map_or(first, |last| last.next().max(first))
             }
             _ => first,
         }
@@ -397,6 +405,25 @@ mod tests {
         assert_eq!(put(&mut state, NOW), first.next().next(), "not after the secret was deleted");
         put(&mut state, NOW.plus_days(1));
         assert_eq!(put(&mut state, NOW), first.next().next().next(), "not when the clock was set back");
+    }
+
+    #[test]
+    fn no_secret_gets_a_kid_that_is_used_up_for_all() {
+        let mut state = State::default();
+        let kept = put(&mut state, NOW);
+        state.used.add(kept.next());
+        assert_eq!(state.unused_kid("another", NOW), kept.next().next());
+        assert_eq!(put(&mut state, NOW), kept.next().next());
+        state.used.add_all_through(NOW.plus_days(1).seconds());
+        let free = put(&mut state, NOW);
+        assert_eq!(free.second(), NOW.plus_days(1).seconds() + 1);
+        assert_eq!([put(&mut state, NOW), put(&mut state, NOW.plus_days(1))], [free.next(), free.next().next()]);
+        assert_eq!(put(&mut state, NOW.plus_days(2)), Kid::first(NOW.plus_days(2)));
+        assert_eq!(put(&mut state, NOW), free.next().next().next());
+        assert_eq!(state.unused_kid("another", NOW), free);
+        assert!(state.find("db", Some(&kept.of("db")), NOW).is_ok());
+        assert_eq!(state.find("db", Some(&kept.next().of("db")), NOW).err(), Some(Missing::Gone));
+        assert_eq!(state.find("another", Some(&kept.of("another")), NOW).err(), Some(Missing::NotFound));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::change::{Change, Metadata};
+use super::used_kids::UsedKids;
 use super::*;
 use crate::audit::{self, Entry, Event};
 use crate::clock::Dial;
@@ -241,6 +242,7 @@ struct Picture {
     versions: Vec<(String, String, Option<Timestamp>, Version)>,
     settings: Vec<(String, Settings)>,
     spent: Vec<(String, Vec<String>)>,
+    used: UsedKids,
     counts: [u64; 6],
 }
 
@@ -273,7 +275,8 @@ fn picture(vault: &Vault) -> Picture {
     let expired = state.expiring.expired(vault.now());
     let State { secret_count, version_count, pending_count, live_records, live_bytes, .. } = *state;
     let counts = [secret_count, version_count, pending_count, live_records, live_bytes, expired];
-    Picture { seq: state.seq, link, versions, settings, spent: spent.collect(), counts }
+    let used = state.used.clone();
+    Picture { seq: state.seq, used, link, versions, settings, spent: spent.collect(), counts }
 }
 
 /// Makes twenty changes of every kind: eleven puts, five rotations, two deletions, two destructions. Returns the number

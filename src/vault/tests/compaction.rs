@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Barrier;
 use std::sync::atomic::AtomicBool;
 use std::thread;
+use std::time::Duration;
 
 use super::super::kid::Kid;
 use super::*;
@@ -89,6 +90,23 @@ fn the_ids_of_thousands_of_former_versions_survive() {
     assert_eq!(picture(&vault), before);
     assert_eq!(dead(&vault), (0, 0));
     assert!(kids.iter().all(|kid| read_version(&vault, "a", Some(&kid.of("a"))) == Err(Missing::Gone)));
+}
+
+#[test]
+fn the_ids_that_are_used_up_for_all_survive() {
+    let site = Site::new("used");
+    let mut vault = site.open();
+    lock(&vault.state).used.add_all_through(site.clock.now().seconds() + 5);
+    for round in 0..3 {
+        put(&vault, "a", "v");
+        delete(&vault, "a");
+        vault.compact_dead().unwrap();
+        let before = picture(&vault);
+        vault = site.reopen(vault);
+        assert_eq!((picture(&vault), dead(&vault)), (before, (0, 0)), "in round {round}");
+    }
+    let kid = put(&vault, "b", "v");
+    assert!(kid > format!("b-{}", site.clock.now().plus(Duration::from_secs(5)).compact()), "{kid}");
 }
 
 #[test]
