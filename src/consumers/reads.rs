@@ -87,7 +87,12 @@ impl Reads {
 
     /// Forgets all about a secret. What is returned is to be dropped outside of the lock.
     pub fn forget(&mut self, name: &str) -> Option<Vec<OfVersion>> {
-        self.secrets.remove(name)
+        let forgotten = self.secrets.remove(name);
+        // As seldom as it grows: each time to half of the room, or less.
+        if self.secrets.len() < self.secrets.capacity() / 4 {
+            self.secrets.shrink_to(self.secrets.len() * 2);
+        }
+        forgotten
     }
 
     /// The reads of a secret from this version and client on (none: from the first), as many as are looked at under one lock.
@@ -271,6 +276,16 @@ mod tests {
         assert!(reads.secrets["db"].iter().all(|version| version.reads.capacity() <= 4));
         reads.forget("db");
         assert!(reads.secrets.is_empty());
+    }
+
+    #[test]
+    fn secrets_that_were_forgotten_leave_no_room_behind() {
+        let [kid, ..] = kids();
+        let mut reads = Reads::default();
+        (0..10_000).for_each(|n| note(&mut reads, &format!("db-{n}"), "web", kid, 0));
+        (0..9_990).for_each(|n| drop(reads.forget(&format!("db-{n}"))));
+        assert!(reads.secrets.capacity() < 100, "{}", reads.secrets.capacity());
+        assert_eq!(told(&reads, "db-9999", &[kid]), [("web".to_owned(), kid, 0, true)]);
     }
 
     #[test]

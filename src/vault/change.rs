@@ -109,7 +109,8 @@ pub enum Change {
         /// Until when that one stays readable.
         before_until: Timestamp,
     },
-    /// In a compacted file: ids that a secret once used and that must not come again.
+    /// In a file that an earlier build compacted: ids that a secret once used and that must not come again. The next compaction
+    /// makes [`UsedKids`](Self::UsedKids) of them.
     Spent {
         /// The secret.
         name: String,

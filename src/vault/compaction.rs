@@ -25,9 +25,6 @@ const SMALL: u64 = 64 * 1024;
 /// The hand-over begins when no more than this is left to copy.
 const HANDOVER: u64 = 256 * 1024;
 
-/// How many spent ids one record of a snapshot holds.
-const KIDS_A_RECORD: usize = 1024;
-
 impl Stats {
     /// Bytes of the file, and how many of them are dead and how many past their grace.
     fn sizes(&self) -> [u64; 3] {
@@ -168,14 +165,13 @@ impl Vault {
                 live.extend(made_before.map(|record| (record.seq, record)));
             },
         );
-        let mut ids = self.spent();
+        // After the walk: of a version that was destroyed before it came there, the snapshot has the id at least.
+        self.turn_pages(State::forget_spent, drop);
         let used = lock(&self.state).used.clone();
-        if !used.is_empty() {
-            ids.push(Change::UsedKids { used });
-        }
+        let ids = (!used.is_empty()).then_some(Change::UsedKids { used });
 
-        let overhead_records = ids.len() as u64 + 1;
-        let records = (live.len() + ids.len()) as u64;
+        let overhead_records = 1 + u64::from(ids.is_some());
+        let records = live.len() as u64 + u64::from(ids.is_some());
         let end = End { link: NO_LINK, ..*start };
         let mut writer = SnapshotWriter { successor, end, breaks: Breaks::begin() };
         (writer.end.length, writer.end.records) = (0, 0);
@@ -186,7 +182,7 @@ impl Vault {
             Sealed::seal(&self.key, (start.seq, after), &Metadata { audited, more: false, change }, "")
         };
         writer.record(&seal(NO_LINK, &snapshot)?)?;
-        for change in ids {
+        if let Some(change) = ids {
             let record = seal(writer.end.link, &change)?;
             writer.record(&record)?;
         }
@@ -197,17 +193,6 @@ impl Vault {
             writer.record(&record)?;
         }
         Ok(writer.end)
-    }
-
-    fn spent(&self) -> Vec<Change> {
-        let mut changes = Vec::new();
-        self.turn_pages(State::page_of_spent, |spent| {
-            for (name, kids) in spent {
-                let chunks = kids.chunks(KIDS_A_RECORD);
-                changes.extend(chunks.map(|kids| Change::Spent { name: name.clone(), kids: kids.to_vec() }));
-            }
-        });
-        changes
     }
 }
 

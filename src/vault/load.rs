@@ -177,7 +177,7 @@ impl Loading {
         self.end.link = sealed.link();
         self.end.length += length;
         self.end.records += 1;
-        if matches!(change, Change::Snapshot { .. } | Change::Spent { .. } | Change::UsedKids { .. }) {
+        if matches!(change, Change::Snapshot { .. } | Change::UsedKids { .. }) {
             self.end.overhead_bytes += length;
             self.end.overhead_records += 1;
         }

@@ -59,7 +59,7 @@ pub enum Missing {
     Gone,
 }
 
-/// What is known of one secret. A deleted one stays without versions, for its spent ids.
+/// What is known of one secret. A deleted one stays without versions, for its spent ids, until the next compaction.
 #[derive(Default)]
 pub struct Secret {
     /// In the order in which they became current; the last one is.
@@ -68,8 +68,9 @@ pub struct Secret {
     configured: Option<Box<Configured>>,
     /// The version that is being made and may become the current one.
     pending: Option<Box<Kept>>,
-    /// Of each second, in order, the last id whose version is destroyed; none of that second up to it must come again. The
-    /// ids of a second are given out without a gap, so those before it are destroyed too, or among the versions.
+    /// Of each second, in order, the last id whose version was destroyed since the last compaction; none of that second up to
+    /// it must come again. The ids of a second are given out without a gap, so those before it are destroyed too, or among
+    /// the versions, or used up for every secret.
     spent: Vec<Kid>,
     newest: Option<Kid>,
 }
@@ -304,12 +305,30 @@ impl State {
         Page { items, next: rest.next().map(|(name, _)| name.clone()) }
     }
 
-    /// Like [`page`](Self::page), but shows the ids that were used up, of each second the last, also of deleted secrets.
-    pub fn page_of_spent(&self, from: &str) -> Page<(String, Vec<Kid>)> {
-        let mut rest = self.secrets.range::<str, _>((Bound::Included(from), Bound::Unbounded));
-        let spent = rest.by_ref().take(PAGE).filter(|(_, secret)| !secret.spent.is_empty());
-        let items = spent.map(|(name, secret)| (name.clone(), secret.spent.clone())).collect();
-        Page { items, next: rest.next().map(|(name, _)| name.clone()) }
+    /// Forgets which ids the next few secrets from `from` on have spent, and the secrets of which nothing else was left: all
+    /// those ids are used up for every secret from here on. Its items are to be dropped outside of the lock.
+    pub fn forget_spent(&mut self, from: &str) -> Page<(String, Secret)> {
+        let mut rest = self.secrets.range_mut::<str, _>((Bound::Included(from), Bound::Unbounded));
+        let (mut nothing, mut kids) = (Vec::new(), 0);
+        for (name, secret) in rest.by_ref().take(PAGE) {
+            kids += secret.spent.len();
+            std::mem::take(&mut secret.spent).into_iter().for_each(|kid| self.used.add(kid));
+            if secret.is_nothing() {
+                nothing.push(name.clone());
+            }
+            if kids >= PAGE {
+                break;
+            }
+        }
+        let next = rest.next().map(|(name, _)| name.clone());
+        let items = nothing.iter().filter_map(|name| self.secrets.remove_entry(name)).collect();
+        Page { items, next }
+    }
+
+    /// The ids that each secret has spent, of each second the last, also of deleted secrets.
+    #[cfg(test)]
+    pub fn spent(&self) -> impl Iterator<Item = (&str, &[Kid])> {
+        self.secrets.iter().map(|(name, secret)| (name.as_str(), &secret.spent[..]))
     }
 }
 
@@ -333,6 +352,11 @@ impl Secret {
     pub fn records(&self) -> impl Iterator<Item = &Arc<Sealed>> {
         let versions = self.versions.iter().chain(self.pending.as_deref()).flat_map(Kept::records);
         versions.chain(self.configured.as_ref().map(|configured| &configured.record))
+    }
+
+    /// Whether there is nothing to know of it.
+    fn is_nothing(&self) -> bool {
+        self.versions.is_empty() && self.pending.is_none() && self.configured.is_none() && self.spent.is_empty()
     }
 
     fn spend(&mut self, kid: Kid) {
@@ -414,9 +438,12 @@ mod tests {
         state.used.add(kept.next());
         assert_eq!(state.unused_kid("another", NOW), kept.next().next());
         assert_eq!(put(&mut state, NOW), kept.next().next());
-        state.used.add_all_through(NOW.plus_days(1).seconds());
+        let later = put(&mut state, NOW.plus_days(1));
+        state.used.add(kept.next().next().next());
+        assert_eq!(put(&mut state, NOW), kept.next().next().next().next(), "not when the clock was set back either");
+        state.used.add_all_through(later.second());
         let free = put(&mut state, NOW);
-        assert_eq!(free.second(), NOW.plus_days(1).seconds() + 1);
+        assert_eq!(free.second(), later.second() + 1);
         assert_eq!([put(&mut state, NOW), put(&mut state, NOW.plus_days(1))], [free.next(), free.next().next()]);
         assert_eq!(put(&mut state, NOW.plus_days(2)), Kid::first(NOW.plus_days(2)));
         assert_eq!(put(&mut state, NOW), free.next().next().next());

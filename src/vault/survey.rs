@@ -242,11 +242,15 @@ impl Vault {
     }
 
     /// Gets one page after the other, each under a short lock, and calls `take` with its items outside of it.
-    pub(super) fn turn_pages<T>(&self, mut page: impl FnMut(&State, &str) -> Page<T>, mut take: impl FnMut(Vec<T>)) {
+    pub(super) fn turn_pages<T>(
+        &self,
+        mut page: impl FnMut(&mut State, &str) -> Page<T>,
+        mut take: impl FnMut(Vec<T>),
+    ) {
         let mut from = Some(String::new());
         let mut breaks = Breaks::begin();
         while let Some(start) = from {
-            let page = page(&lock(&self.state), &start);
+            let page = page(&mut lock(&self.state), &start);
             take(page.items);
             breaks.take_if_due();
             from = page.next;

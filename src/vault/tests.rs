@@ -5,6 +5,7 @@ mod concurrency;
 mod conditions;
 mod damage;
 mod failures;
+mod forgotten;
 mod listing;
 mod model;
 mod pending;
@@ -241,9 +242,18 @@ struct Picture {
     /// prepared.
     versions: Vec<(String, String, Option<Timestamp>, Version)>,
     settings: Vec<(String, Settings)>,
-    spent: Vec<(String, Vec<String>)>,
+    /// But for those that are used up for all.
+    spent: Vec<(String, Vec<Kid>)>,
     used: UsedKids,
     counts: [u64; 6],
+}
+
+impl Picture {
+    /// The same after a compaction: what each secret has spent is used up for all.
+    fn compacted(mut self) -> Self {
+        self.spent.drain(..).flat_map(|(_, kids)| kids).for_each(|kid| self.used.add(kid));
+        self
+    }
 }
 
 fn picture(vault: &Vault) -> Picture {
@@ -260,11 +270,6 @@ fn picture(vault: &Vault) -> Picture {
         (name, value, kept.readable_until, kept.version)
     });
     let versions = versions.collect();
-    let spent = lock(&vault.state).page_of_spent("").items;
-    let spent = spent.into_iter().map(|(name, kids)| {
-        let kids = kids.iter().map(|kid| kid.of(&name)).collect();
-        (name, kids)
-    });
     let link = lock(&vault.log).end.link;
     let mut settings = Vec::new();
     vault.walk(
@@ -272,11 +277,17 @@ fn picture(vault: &Vault) -> Picture {
         |items| settings.extend(items),
     );
     let mut state = lock(&vault.state);
+    let used = state.used.clone();
+    let is_all = |kid: &Kid| used.contains(*kid);
+    let spent = state.spent().map(|(name, kids)| {
+        let kids = kids.iter().copied().filter(|kid| !is_all(kid));
+        (name.to_owned(), kids.collect::<Vec<_>>())
+    });
+    let spent = spent.filter(|(_, kids)| !kids.is_empty()).collect();
     let expired = state.expiring.expired(vault.now());
     let State { secret_count, version_count, pending_count, live_records, live_bytes, .. } = *state;
     let counts = [secret_count, version_count, pending_count, live_records, live_bytes, expired];
-    let used = state.used.clone();
-    Picture { seq: state.seq, used, link, versions, settings, spent: spent.collect(), counts }
+    Picture { seq: state.seq, used, link, versions, settings, spent, counts }
 }
 
 /// Makes twenty changes of every kind: eleven puts, five rotations, two deletions, two destructions. Returns the number

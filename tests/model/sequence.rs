@@ -67,6 +67,7 @@ impl Pair {
             }
             Operation::Round => {
                 self.system.round();
+                self.model.given = self.system.given();
                 self.model.round();
                 self.compactions = self.system.settle();
             }
@@ -92,6 +93,7 @@ impl Pair {
     /// Asks both, and compares their answers.
     fn ask(&mut self, request: &Request) -> Result<(), String> {
         let answer = self.send(request);
+        self.model.given = self.system.given();
         let expected = self.model.ask(request, &self.requests.to_string());
         self.saw(answer.status);
         compare(expected, &answer).map_err(|why| format!("{why}\n{request:?} was answered {answer:?}"))

@@ -155,11 +155,24 @@ impl System {
         self.vault().stats().compactions.load(Ordering::Relaxed)
     }
 
+    /// The versions that were made since the audit log was looked at: each one's secret and kid.
+    pub fn given(&self) -> Vec<(String, String)> {
+        let made = self.lines_from(self.told).into_iter().filter(|line| {
+            ["create_secret", "rotate"].contains(&line["event"].as_str().unwrap()) && line["kid"].is_string()
+        });
+        made.map(|line| ["secret_name", "kid"].map(|field| line[field].as_str().unwrap().to_owned()).into()).collect()
+    }
+
     /// The lines of the audit log that were not looked at yet.
     pub fn new_lines(&mut self) -> Vec<Value> {
+        let new = self.lines_from(self.told);
+        self.told = fs::metadata(self.audit_path()).unwrap().len() as usize;
+        new
+    }
+
+    fn lines_from(&self, byte: usize) -> Vec<Value> {
         let log = fs::read(self.audit_path()).unwrap();
-        let new = &log[self.told..];
-        self.told = log.len();
+        let new = &log[byte..];
         new.split_inclusive(|byte| *byte == b'\n').map(|line| serde_json::from_slice(line).unwrap()).collect()
     }
 

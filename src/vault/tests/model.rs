@@ -48,24 +48,25 @@ struct Model {
     /// Every kid that ever was, with its secret.
     ever: BTreeMap<String, BTreeSet<String>>,
     seq: u64,
+    /// The last second that any kid is of.
+    latest: u64,
     /// How often a version was destroyed that an older one outlives.
     outlived: usize,
 }
 
 impl Model {
-    fn put(&mut self, name: &str, value: String, now: Timestamp) -> String {
-        let kid = self.new_kid(name, now);
-        self.make_current(name, kid.clone(), value, now);
-        kid
+    fn put(&mut self, name: &str, kid: String, value: String, now: Timestamp) {
+        self.expect_new(name, &kid, now);
+        self.make_current(name, kid, value, now);
     }
 
-    fn new_kid(&mut self, name: &str, now: Timestamp) -> String {
-        let ever = self.ever.entry(name.to_owned()).or_default();
-        let first = format!("{name}-{}", now.compact());
-        let kids = std::iter::once(first.clone()).chain((2..).map(|n| format!("{first}-{n}")));
-        let kid = kids.into_iter().find(|kid| !ever.contains(kid)).unwrap();
-        ever.insert(kid.clone());
-        kid
+    /// That `kid`, which was given out now, never was before, and says the time, unless the clock was set back.
+    #[track_caller]
+    fn expect_new(&mut self, name: &str, kid: &str, now: Timestamp) {
+        assert!(self.ever.entry(name.to_owned()).or_default().insert(kid.to_owned()), "{kid} came twice");
+        let second = Kid::parse(name, kid).unwrap().second();
+        assert!((now.seconds()..=self.latest.max(now.seconds())).contains(&second), "{kid} at {now}");
+        self.latest = self.latest.max(second);
     }
 
     fn make_current(&mut self, name: &str, kid: String, value: String, now: Timestamp) {
@@ -161,7 +162,7 @@ fn run(seed: u64, steps: u32) -> usize {
             0..30 => {
                 let value = format!("value {step} {}", "x".repeat(random.below(300) as usize));
                 let kid = put(&vault, &name, &value);
-                assert_eq!(kid, model.put(&name, value, vault.now()));
+                model.put(&name, kid, value, vault.now());
             }
             30..33 if exists => {
                 let (grace_days, description) = (random.below(20) as u32, format!("step {step}"));
@@ -183,7 +184,7 @@ fn run(seed: u64, steps: u32) -> usize {
             33..36 if exists && !model.pending.contains_key(&name) => {
                 let value = format!("prepared {step}");
                 let kid = prepare(&vault, &name, &value);
-                assert_eq!(kid, model.new_kid(&name, vault.now()));
+                model.expect_new(&name, &kid, vault.now());
                 model.pending.insert(name.clone(), (kid, value));
                 model.seq += 1;
             }
@@ -213,7 +214,7 @@ fn run(seed: u64, steps: u32) -> usize {
                 let kid = rotate(&vault, &name);
                 let value = read(&vault, &name).unwrap();
                 assert_eq!(value.len(), 44);
-                assert_eq!(kid, model.put(&name, value, vault.now()));
+                model.put(&name, kid, value, vault.now());
             }
             40..60 => {
                 let refused = Refused::NotFound(name.clone());
@@ -245,6 +246,9 @@ fn run(seed: u64, steps: u32) -> usize {
         }
         model.expect(&vault, &name);
     }
+    settle(&vault);
+    vault.compact_dead().unwrap();
+    assert_eq!(lock(&vault.state).spent().count(), model.secrets.len(), "nothing is left of a deleted secret");
     model.expect_all(&vault);
     model.outlived
 }

@@ -104,7 +104,11 @@ fn a_version_is_destroyed_when_its_own_grace_is_over_and_an_older_one_keeps_its_
     assert_eq!(read_version(&vault, "db", Some(&oldest)), Err(Missing::Gone));
     assert_eq!(destroy_expired(&vault), 1);
     assert!(vault.compact_dead().unwrap(), "with it goes the record that said its end");
-    assert_eq!(site.lines().len(), 1 + 2 + 2, "header, snapshot and spent ids; the current version and the settings");
+    assert_eq!(
+        site.lines().len(),
+        1 + 2 + 2,
+        "header, snapshot and the ids that are used up; the current version and the settings"
+    );
 }
 
 #[test]

@@ -29,6 +29,11 @@ pub struct Model {
     pub changes: Vec<Change>,
     /// The values that the daemon has made.
     made: BTreeSet<String>,
+    /// The kids that the daemon has given out, each with its secret, and that are not among the versions yet. Which one it is
+    /// cannot be said beforehand when the clock was set back: that depends on what was compacted.
+    pub given: Vec<(String, String)>,
+    /// The last second that any kid is of.
+    latest: String,
 }
 
 #[derive(Clone, Default)]
@@ -83,6 +88,8 @@ impl Model {
             lines: Vec::new(),
             changes: Vec::new(),
             made: BTreeSet::new(),
+            given: Vec::new(),
+            latest: String::new(),
         }
     }
 
@@ -135,15 +142,29 @@ impl Model {
     }
 
     fn put(&mut self, name: &'static str, value: Option<String>, kind: Kind, rotation: &'static str, cause: Cause) {
-        let second = time(self.now)[..19].replace(['-', ':'], "").replace('T', "-");
-        let first = format!("{name}-{second}");
-        let used = self.secrets.get(name).map_or(&[][..], |secret| &secret.ever);
-        let mut kids = std::iter::once(first.clone()).chain((2..).map(|n| format!("{first}-{n}")));
-        let kid = kids.find(|kid| !used.contains(kid)).expect("numbers don't end");
+        let kid = self.new_kid(name);
         let settings = self.settings(name);
         let due = self.now + days(settings.rotation_days.unwrap_or(self.rotation_days));
         let version = Version { kid, value, kind, rotation, made: self.now, due, until: None };
         self.change(Change::Put(name, version), cause);
+    }
+
+    /// The kid that the daemon has given out for a version of `name` made now: never before, and of this second, unless the
+    /// clock was set back.
+    fn new_kid(&mut self, name: &str) -> String {
+        let now = time(self.now)[..19].replace(['-', ':'], "").replace('T', "-");
+        let first = format!("{name}-{now}");
+        let given = self.given.iter().position(|(of, _)| of == name);
+        let kid = given.map_or_else(|| first.clone(), |given| self.given.remove(given).1);
+        let ever = self.secrets.get(name).map_or(&[][..], |secret| &secret.ever);
+        assert!(!ever.contains(&kid), "{kid} came twice");
+        if now > self.latest {
+            assert_eq!(kid, first);
+        } else {
+            let second = second(name, &kid);
+            assert!(*now <= *second && *second <= *self.latest, "{kid} at {now}");
+        }
+        kid
     }
 
     fn change(&mut self, change: Change, cause: Cause) {
@@ -162,6 +183,7 @@ impl Model {
                 if let Some(previous) = secret.versions.last_mut() {
                     previous.until = Some(until);
                 }
+                self.latest = second(name, &version.kid).max(&self.latest).to_owned();
                 secret.ever.push(version.kid.clone());
                 secret.versions.push(version);
             }
@@ -275,6 +297,11 @@ impl Change {
             Self::Destroy(name, kid) => (name, Some(kid.clone())),
         }
     }
+}
+
+/// The second that a kid is of.
+fn second<'k>(name: &str, kid: &'k str) -> &'k str {
+    &kid[name.len() + 1..][..15]
 }
 
 fn days(days: u32) -> Duration {
