@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The clock is set back a day and forward ten years, and right again, while the daemon runs: no kid comes twice, grace and due
-# dates go by it, nobody is locked out, connections stay, and the audit log verifies.
+# The clock is set back a day and forward ten years, and right again, while the daemon runs: no kid comes twice, also when the
+# vault is compacted meanwhile, and none is dated by a clock that was wrong; grace and due dates go by it, nobody is locked out,
+# connections stay, and the audit log verifies.
 source "$(dirname "$0")/lib.sh"
 need curl faketime jq
 
@@ -117,9 +118,31 @@ start_daemon
 await 'the daily round is over' grep -q 'Destroyed 5 versions whose grace period is over' "$DIR/log"
 expect 410 admin GET "/secret/supplied?kid=$one"
 reads supplied five
+for _ in 1 2 3; do
+    store passing there
+    expect 200 admin DELETE /secret/passing
+    stop_daemon
+    start_daemon
+    await 'a compaction has forgotten what was deleted' grep -q 'Vault compacted' "$DIR/log"
+done
+store passing 'there again'
 set_clock +0
 reads supplied five
-store supplied six
+for name in supplied passing new; do
+    store "$name" six
+    [[ "$kid" < "$name-$(date -u -d '+2 days' +%Y%m%d)" ]] || fail "a compaction in ten years dates the kids of today: $kid"
+    expect 410 admin GET "/secret/supplied?kid=$one"
+done
+expect 200 admin DELETE /secret/passing
+stop_daemon
+start_daemon
+await 'a compaction has forgotten what was deleted' grep -q 'Vault compacted' "$DIR/log"
+set_clock -1d
+for _ in 1 2; do
+    store passing there
+    expect 200 admin DELETE /secret/passing
+done
+set_clock +0
 stop_daemon
 start_daemon
 await 'the daily round has begun' grep -q 'Checking for secrets due' "$DIR/log"

@@ -2,13 +2,19 @@
 
 import json
 import os
+import re
 import subprocess
+from datetime import datetime
 
 from daemon import AUDIT, Daemon, Died
 from history import OWNER
 
 # The events by which an audit line says that the vault was changed.
 CHANGES = {"create_secret", "configure_secret", "delete_secret", "rotate", "recovered"}
+
+# What a workload deletes and does not store again.
+DELETED = {"large", "three"}
+SECOND = re.compile(r"[0-9]{8}-[0-9]{6}")
 
 
 class Broken(Exception):
@@ -22,13 +28,13 @@ def check(binary, place, history, acknowledged, audited, durable_log=b""):
     the changes. `durable_log`: how the audit log must begin.
     """
     # A comparison that nobody waits for any more is ended, and the daemon must not outlive it.
-    daemon = Daemon(binary, place, ("setpriv", "--pdeathsig", "KILL"))
+    daemon = Daemon(binary, place, ("setpriv", "--pdeathsig", "KILL"), clock_set_back(history, acknowledged))
     try:
         daemon.await_start()
         connection = daemon.connect()
         made = [check_secret(connection, name, history.allowed(name, acknowledged)) for name in history.names()]
         check_are_whole(made)
-        check_it_works(connection)
+        check_it_works(connection, history, acknowledged)
         daemon.stop()
     except Died as why:
         raise Broken(f"the daemon says: {why}") from why
@@ -74,12 +80,28 @@ def shortened(versions):
     return str([(kid, value and value[:20]) for kid, value in versions])
 
 
-def check_it_works(connection):
-    put, got = connection.ask_all(
-        [("POST", "/secret", {"name": "probe", "value": "works"}), ("GET", "/secret/probe", None)]
-    )
+def clock_set_back(history, acknowledged):
+    """The environment of a daemon for which it is and stays the second of a kid that must not come again: of a secret that was
+    deleted, if one was."""
+    of_all = [history.kids(name, acknowledged) for name in sorted(history.names(), key=DELETED.__contains__)]
+    kids = [kid for kids in of_all for kid in kids]
+    if not kids:
+        return {}
+    second = datetime.strptime(SECOND.search(kids[-1]).group(), "%Y%m%d-%H%M%S")
+    preload = {"LD_PRELOAD": os.environ["FAKETIME_LIBRARY"], "DONT_FAKE_MONOTONIC": "1", "TZ": "UTC"}
+    return {**preload, "FAKETIME": second.strftime("%Y-%m-%d %H:%M:%S")}
+
+
+def check_it_works(connection, history, acknowledged):
+    """New versions of all secrets, each with a kid that none ever had."""
+    names = [*history.names(), "probe"]
+    body = {"secrets": [{"name": name, "value": "works"} for name in names]}
+    put, got = connection.ask_all([("POST", "/secrets", body), ("GET", "/secret/probe", None)])
     if put.status != 200 or got.body.get("value") != "works":
         raise Broken(f"it cannot be changed: {put.body}, {got.body}")
+    for name, made in zip(names, put.body["secrets"]):
+        if made["kid"] in history.kids(name, acknowledged):
+            raise Broken(f"{made['kid']} came twice")
 
 
 def check_audit(binary, place, history, acknowledged, audited, durable_log):

@@ -50,6 +50,11 @@ class History:
     def names(self):
         return sorted({change.name for operation in self.operations for change in operation.changes})
 
+    def kids(self, name, acknowledged):
+        """The kids of a secret that were given out with these answers, also those of versions that are gone."""
+        done = [operation for operation in self.operations if operation.request_id in acknowledged]
+        return [change.kid for operation in done for change in operation.changes if change.name == name and change.kid]
+
     def allowed(self, name, acknowledged):
         """What may be there of a secret once the answers with these ids were given: lists as `Change.after` makes them,
         where None stands for anything; each with the operation that was made for it though it was not acknowledged,
