@@ -11,6 +11,7 @@ pub mod failures;
 mod health;
 mod json;
 mod list;
+mod made;
 mod openapi;
 mod problem;
 mod rekey;

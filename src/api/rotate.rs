@@ -6,22 +6,29 @@ use rouille::{Request, Response};
 use serde::{Deserialize, Serialize};
 
 use super::call::Call;
+use super::made::{self, Made};
 use super::problem::{NotApplied, Problem};
 use super::{Metadata, Query, json};
 use crate::clock::Timestamp;
 use crate::generator::Generator;
 use crate::rotation::{self, NotRotated};
-use crate::vault::{Condition, Refused, Version, Wish};
+use crate::vault::{Condition, Previous, Refused, Version, Wish};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Names {
     names: BTreeSet<String>,
+    #[serde(default)]
+    revoke_previous: bool,
 }
+
+const FORM: &str = r#"{"names":["…"]}, optionally with "revoke_previous":true"#;
 
 /// `POST /rotate`: a new value for each of the names, or for none if one is unknown; for all that are due if there are no
 /// names. What a person supplied is rotated only by name. With `dry_run=true` it is only told what would be done, or refused as
 /// that would be.
+///
+/// With `revoke_previous` all older versions are destroyed with the same change.
 ///
 /// Secrets without appliers come first, all in one change, and then the others one by one. What fails of these is told.
 pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Response, Problem> {
@@ -31,9 +38,12 @@ pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
         Some("true") => true,
         Some(_) => return Err(Problem::bad_request("dry_run is true or false")),
     };
-    let Names { names } = json::read(body, r#"{"names":["…"]}"#)?;
+    let Names { names, revoke_previous } = json::read(body, FORM)?;
     let api = call.api;
     let only_due = names.is_empty();
+    if only_due && revoke_previous {
+        return Err(Problem::bad_request(format!("revoke_previous is for secrets that are named: {FORM}")));
+    }
     let names: Vec<String> = if only_due {
         call.require_admin("rotation")?;
         let is_free = |name: &String| call.may_change(name) && api.vault.find_pending(name).is_none();
@@ -47,6 +57,9 @@ pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
         }
         names.into_iter().collect()
     };
+    if revoke_previous {
+        call.remark(made::REVOKED);
+    }
     let (outside, names): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| api.rotator.has(name));
     if dry_run {
         // It claims nothing: whoever asks must not keep others from it.
@@ -54,21 +67,22 @@ pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
         refuse_pending(call, &names, only_due)?;
         free.extend(names);
         free.sort_unstable();
-        return foresee(call, Wish::Rotate { names: free, only_due });
+        let previous = if revoke_previous { Previous::Ended } else { Previous::Kept };
+        return foresee(call, Wish::Rotate { names: free, only_due, previous });
     }
     let claims = free(call, &outside, only_due, |name| api.rotator.claim(name))?;
     refuse_pending(call, &names, only_due)?;
-    let mut rotated = Vec::new();
+    let mut done = Vec::new();
     if outside.is_empty() || !names.is_empty() {
-        let done = call.commit(Wish::Rotate { names, only_due }, Condition::default())?;
-        rotated.extend(done.into_iter().map(|done| done.name));
+        let previous = if revoke_previous { Previous::Destroyed } else { Previous::Kept };
+        done = call.commit(Wish::Rotate { names, only_due, previous }, Condition::default())?;
     }
     let mut failed = Vec::new();
-    for claim in claims {
-        match api.rotator.rotate(&claim, only_due, call.entry()) {
-            Ok(false) => continue,
-            Ok(true) => rotated.push(claim.name().to_owned()),
-            Err(NotRotated::Vault(refused)) if outside.len() == 1 && rotated.is_empty() => {
+    for claim in &claims {
+        match api.rotator.rotate(claim, only_due, revoke_previous, call.entry()) {
+            Ok(rotated) if rotated.is_empty() => continue,
+            Ok(rotated) => done.extend(rotated),
+            Err(NotRotated::Vault(refused)) if outside.len() == 1 && done.is_empty() => {
                 call.is_written();
                 return Err(refused.into());
             }
@@ -76,8 +90,20 @@ pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
         }
         call.is_written();
     }
-    if !failed.is_empty() {
-        return Err(Problem::apply_failed("not rotated, the value before stays", rotated, failed));
+    let mut versions = Made::of(&done);
+    let revoked: &[_] = if revoke_previous { &claims } else { &[] };
+    let not_retired = made::revoke(call, revoked, &mut versions);
+    versions.sort_unstable_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+    let rotated: Vec<String> = versions.iter().map(|made| made.metadata.name.clone()).collect();
+    let what = match (failed.is_empty(), not_retired.is_empty()) {
+        (true, true) => None,
+        (false, true) => Some("not rotated, the value before stays"),
+        (true, false) => Some(made::NOT_RETIRED),
+        (false, false) => Some("some were not rotated, and of others the version before is not yet retired outside"),
+    };
+    if let Some(what) = what {
+        failed.extend(not_retired);
+        return Err(Problem::apply_failed(what, rotated, failed));
     }
     if rotated.is_empty() {
         call.remark("nothing was due");
@@ -86,9 +112,14 @@ pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
     struct Answer {
         rotated_count: usize,
         rotated: Vec<String>,
+        /// Only of those that were named: what is due may be many times as much as a request names.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        versions: Vec<Made>,
     }
-    rotated.sort_unstable();
-    Ok(Response::json(&Answer { rotated_count: rotated.len(), rotated }))
+    if only_due {
+        versions.clear();
+    }
+    Ok(Response::json(&Answer { rotated_count: rotated.len(), rotated, versions }))
 }
 
 /// What `take` has of each of these secrets, which have appliers: of all of them, or, where it is about what is due, of those

@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 use rouille::{Request, Response};
 use serde::{Deserialize, Serialize};
 
+use super::Query;
 use super::call::Call;
 use super::conditions::{self, Known};
 use super::json::{self, Object};
+use super::made::{self, Made};
 use super::problem::Problem;
 use super::settings::Form;
 use super::wait::Wait;
-use super::{Metadata, Query};
 use crate::clock::Timestamp;
 use crate::consumers::Receipt;
 use crate::secret::Wiped;
-use crate::vault::{MAX_VALUE, Missing, New, Opened, Rotation, Sight, Wish};
+use crate::vault::{MAX_VALUE, Missing, New, Opened, Previous, Rotation, Sight, Wish};
 
 const FORM: &str =
     r#"{"name":"…","value":"…"} or {"name":"…","generate":true}, optionally with settings such as "rotation":"auto""#;
@@ -29,8 +30,8 @@ pub fn create(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
     Query::of(request, &[])?;
     let new = json::read(body, FORM)?;
     let made = make(call, request, [new])?;
-    let metadata = made.first().expect("a put makes one version");
-    Ok(Response::json(metadata).with_unique_header("ETag", conditions::etag(&metadata.kid)))
+    let made = made.first().expect("a put makes one version");
+    Ok(Response::json(made).with_unique_header("ETag", conditions::etag(&made.metadata.kid)))
 }
 
 /// `POST /secrets`: a new version of each, or of none if one of them is not as it should be or not permitted.
@@ -43,7 +44,7 @@ pub fn create_all(call: &mut Call, request: &Request, body: &[u8]) -> Result<Res
     }
     #[derive(Serialize)]
     struct Answer {
-        secrets: Vec<Metadata>,
+        secrets: Vec<Made>,
     }
     let All { secrets } = json::read(body, FORM_OF_ALL)?;
     if secrets.is_empty() {
@@ -62,19 +63,29 @@ pub fn create_all(call: &mut Call, request: &Request, body: &[u8]) -> Result<Res
 }
 
 /// Makes these versions, of different secrets, or none of them.
-fn make(call: &mut Call, request: &Request, wanted: impl IntoIterator<Item = Form>) -> Result<Vec<Metadata>, Problem> {
-    let mut versions = Vec::new();
+fn make(call: &mut Call, request: &Request, wanted: impl IntoIterator<Item = Form>) -> Result<Vec<Made>, Problem> {
+    let (mut versions, mut claims) = (Vec::new(), Vec::new());
     for new in wanted {
         let name = named(&new)?;
         call.require_change(name)?;
-        versions.push(checked(new)?);
+        let is_revoking = new.revoke_previous.unwrap_or(false);
+        let mut new = checked(new)?;
+        let (previous, claim) = made::begin(call, &new.name, is_revoking)?;
+        new.previous = previous;
+        claims.extend(claim);
+        versions.push(new);
     }
     if versions.len() > 1 {
         call.about_several();
     }
     let done = call.commit(Wish::Put { versions }, conditions::condition(request)?)?;
-    let made = done.iter().filter_map(|done| Some(Metadata::of(&done.name, done.version.as_ref()?)));
-    Ok(made.collect())
+    let mut all = Made::of(&done);
+    let failed = made::revoke(call, &claims, &mut all);
+    if !failed.is_empty() {
+        let replaced = all.into_iter().map(|made| made.metadata.name).collect();
+        return Err(Problem::apply_failed(made::NOT_RETIRED, replaced, failed));
+    }
+    Ok(all)
 }
 
 fn named(new: &Form) -> Result<&str, Problem> {
@@ -111,7 +122,7 @@ fn checked(mut new: Form) -> Result<New, Problem> {
             let why = format!("{name}: a value has at most {MAX_VALUE} bytes, this one has {length}");
             Err(Problem::too_large(why))
         }
-        _ => Ok(New { name, value, rotation, generator, patch }),
+        _ => Ok(New { name, value, rotation, generator, patch, previous: Previous::Kept }),
     }
 }
 

@@ -28,7 +28,7 @@ const FORM: &str = concat!(
     r#""description":"…","owner":"…","labels":{"…":"…"}}, each of which may be left out, or null for its default"#,
 );
 
-/// What `POST /secret` says of a new version, and `PATCH /secret/{name}`, but for the first three, of a secret.
+/// What `POST /secret` says of a new version, and `PATCH /secret/{name}`, but for those about its value, of a secret.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Form {
@@ -36,6 +36,7 @@ pub struct Form {
     pub value: Option<Plaintext>,
     pub generate: Option<Generator>,
     pub rotation: Option<Rotation>,
+    pub revoke_previous: Option<bool>,
     #[serde(default, deserialize_with = "given")]
     generator: Given<Generator>,
     #[serde(default, deserialize_with = "given")]
@@ -134,7 +135,7 @@ pub fn change(call: &mut Call, request: &Request, name: &str, body: &[u8]) -> Re
     call.require_change(name)?;
     Query::of(request, &[])?;
     let mut form: Form = json::read(body, FORM)?;
-    if form.name.is_some() || form.value.is_some() || form.generate.is_some() {
+    if form.name.is_some() || form.value.is_some() || form.generate.is_some() || form.revoke_previous.is_some() {
         let why = "a PATCH changes neither the name nor the value; POST /secret makes a version with another value";
         return Err(Problem::bad_request(why));
     }

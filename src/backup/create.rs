@@ -228,7 +228,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::secret::Plaintext;
     use crate::vault::{
-        Condition, Found, KeyFile, Lifetimes, MasterKeySource, New, Order, Patch, Rotation, Vault, Wish,
+        Condition, Found, KeyFile, Lifetimes, MasterKeySource, New, Order, Patch, Previous, Rotation, Vault, Wish,
     };
 
     /// A vault, and a log that is closed behind every change.
@@ -277,7 +277,7 @@ mod tests {
         fn put(&self, name: &str) {
             let value = Plaintext::new("v".to_owned());
             let (name, rotation) = (name.to_owned(), Rotation::Manual);
-            let new = New { name, value, rotation, generator: None, patch: Patch::default() };
+            let new = New { name, value, rotation, generator: None, patch: Patch::default(), previous: Previous::Kept };
             self.change(Wish::Put { versions: vec![new] });
         }
 

@@ -26,6 +26,7 @@ pub const COMMAND: Command = Command {
         OWNER,
         LABELS,
         CREATE,
+        REVOKE_PREVIOUS,
         JSON,
         ADDR,
         CLIENT,
@@ -43,6 +44,12 @@ const GENERATE: Opt = Opt {
 
 const CREATE: Opt = Opt { name: "create", value: None, summary: "only if there is no secret of that name" };
 
+pub const REVOKE_PREVIOUS: Opt = Opt {
+    name: "revoke-previous",
+    value: None,
+    summary: "destroy all versions before the new one at once, whoever still needs them: for a value that has leaked",
+};
+
 #[derive(Serialize)]
 struct New<'a> {
     name: &'a str,
@@ -50,6 +57,8 @@ struct New<'a> {
     value: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     generate: Option<Value>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    revoke_previous: bool,
     #[serde(flatten)]
     settings: Map<String, Value>,
 }
@@ -64,7 +73,8 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let settings = settings::given(arguments)?;
     let client = Client::from_arguments(arguments)?;
     let value = if generate.is_some() { None } else { Some(value_of(name)?) };
-    let new = New { name, value: value.as_ref().map(Plaintext::expose), generate, settings };
+    let revoke_previous = arguments.has(&REVOKE_PREVIOUS);
+    let new = New { name, value: value.as_ref().map(Plaintext::expose), generate, revoke_previous, settings };
     let condition: &[_] = if arguments.has(&CREATE) { &[("If-None-Match", "*")] } else { &[] };
     let answer = client.call("POST", "/secret", Some(&wiped_json(&new)), condition)?;
     if answer.status == 412 {
@@ -76,7 +86,8 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         return Ok(());
     }
     let made: Metadata = client.read(name, &body)?;
-    output::tell_done(format_args!("{name}: made {}, due {}", printable(&made.kid), made.expires_at.to_the_second()));
+    let (kid, due, previous) = (printable(&made.kid), made.expires_at.to_the_second(), made.told_of_previous());
+    output::tell_done(format_args!("{name}: made {kid}, due {due}{previous}"));
     Ok(())
 }
 

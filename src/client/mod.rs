@@ -65,8 +65,25 @@ pub struct Metadata {
     pub name: String,
     /// The version.
     pub kid: String,
+    /// When it was made.
+    pub created_at: Timestamp,
     /// When it is due for rotation.
     pub expires_at: Timestamp,
+    /// Until when the version before can be read, if there was one and this is about the call that made it.
+    pub previous_readable_until: Option<Timestamp>,
+}
+
+impl Metadata {
+    /// What became of the version before, in words that go behind others; none if there was none.
+    pub fn told_of_previous(&self) -> String {
+        match self.previous_readable_until {
+            Some(until) if until > self.created_at => {
+                format!("; the version before can be read until {}", until.to_the_second())
+            }
+            Some(_) => "; the version before can be read no more".to_owned(),
+            None => String::new(),
+        }
+    }
 }
 
 impl Client {

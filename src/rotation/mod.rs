@@ -21,7 +21,7 @@ pub use window::Windows;
 use crate::audit::{Entry, Event};
 use crate::clock::Timestamp;
 use crate::failure::Failure;
-use crate::vault::{Condition, Listed, Order, Refused, Rotation, Vault, Wish};
+use crate::vault::{Condition, Listed, Order, Previous, Refused, Rotation, Vault, Wish};
 
 /// How many secrets one commit rotates: others' changes go in between.
 const AT_A_TIME: usize = 64;
@@ -119,7 +119,7 @@ fn rotate(rotator: &Rotator, names: Vec<String>) -> Result<(), Failure> {
     let names: Vec<_> = names.into_iter().filter(|name| rotator.vault.find_pending(name).is_none()).collect();
     for names in names.chunks(AT_A_TIME).take_while(|_| !rotator.is_stopping()) {
         let entry = Entry { detail: Some(REASON.to_owned()), ..Entry::new(Event::Rotate) };
-        let wish = Wish::Rotate { names: names.to_vec(), only_due: true };
+        let wish = Wish::Rotate { names: names.to_vec(), only_due: true, previous: Previous::Kept };
         let order = Order { wish, condition: Condition::default(), entry };
         let done = rotator.vault.commit(order).map_err(failure)?.len();
         log::info!("Rotated {done} secrets");

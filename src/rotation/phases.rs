@@ -8,7 +8,7 @@ use super::rotator::{Claim, Rotator};
 use crate::applier::{Told, Verdict};
 use crate::audit::{Entry, Event, Outcome};
 use crate::failure::Failure;
-use crate::vault::{Condition, Done, Opened, Order, Refused, Rotation, Sight, Wish};
+use crate::vault::{Condition, Done, Opened, Order, Previous, Refused, Rotation, Sight, Wish};
 
 /// Why a secret was not rotated. It is audited and logged.
 #[derive(Debug)]
@@ -52,25 +52,28 @@ impl Known {
 
 impl Rotator {
     /// Gives the secret a new version, which what lies outside accepts. `entry` is the audit line, but for the secret, the
-    /// version and how it ended. With `only_due`, it is passed over if it is not due, or not the schedule's to replace.
+    /// version and how it ended. With `only_due`, it is passed over if it is not due, or not the schedule's to replace. With
+    /// `revoke`, the versions before can be read no more, and are to be [destroyed](Self::revoke_old) if they are not yet.
     ///
-    /// Returns whether it was rotated.
+    /// Returns what was done; nothing, if it was passed over.
     ///
     /// # Errors
     /// Says why not; the version before is then still the current one.
-    pub fn rotate(&self, claim: &Claim, only_due: bool, entry: &Entry) -> Result<bool, NotRotated> {
+    pub fn rotate(&self, claim: &Claim, only_due: bool, revoke: bool, entry: &Entry) -> Result<Vec<Done>, NotRotated> {
         let name = claim.name();
-        let rotated = self.try_rotate(name, only_due, entry);
+        let rotated = self.try_rotate(name, only_due, revoke, entry);
         self.note(Work::Rotation, name, rotated.is_ok());
         match rotated {
-            Ok(true) => log::info!("Rotated {name}, whose new value is accepted outside"),
-            Ok(false) => {}
+            Ok(done) if done.is_empty() => Ok(done),
+            Ok(done) => {
+                log::info!("Rotated {name}, whose new value is accepted outside");
+                Ok(done)
+            }
             Err(why) => {
                 log::error!("{name} was not rotated: {why}");
-                return Err(self.audited(name, entry, why));
+                Err(self.audited(name, entry, why))
             }
         }
-        rotated
     }
 
     /// A failure, once it is audited if it was not.
@@ -84,15 +87,15 @@ impl Rotator {
         }
     }
 
-    fn try_rotate(&self, name: &str, only_due: bool, entry: &Entry) -> Result<bool, NotRotated> {
-        let Some(appliers) = &self.appliers else { return Ok(false) };
+    fn try_rotate(&self, name: &str, only_due: bool, revoke: bool, entry: &Entry) -> Result<Vec<Done>, NotRotated> {
+        let Some(appliers) = &self.appliers else { return Ok(Vec::new()) };
         let described = match self.vault.describe(name) {
-            None if only_due => return Ok(false),
+            None if only_due => return Ok(Vec::new()),
             described => described.ok_or_else(|| Refused::NotFound(name.to_owned()))?,
         };
         let current = described.current;
         if only_due && (current.rotation != Rotation::Auto || !current.is_due(self.vault.now())) {
-            return Ok(false);
+            return Ok(Vec::new());
         }
         if described.pending.is_some() {
             return Err(Refused::Pending(name.to_owned()).into());
@@ -114,23 +117,25 @@ impl Rotator {
         }
         let applied = appliers.apply(name, old.told(), new.told());
         drop((old, new));
-        self.decide(name, applied.map_err(Some), entry)
+        let previous = if revoke { self.revoking(name) } else { Previous::Kept };
+        self.decide(name, applied.map_err(Some), previous, entry)
     }
 
     /// Makes the version that is pending the current one, or destroys it, by what is accepted outside. `applied` is what came
-    /// of applying it, or `Err(None)` if that is not known.
+    /// of applying it, or `Err(None)` if that is not known; `previous` is for where it becomes the current one.
     pub(super) fn decide(
         &self,
         name: &str,
         applied: Result<(), Option<String>>,
+        previous: Previous,
         entry: &Entry,
-    ) -> Result<bool, NotRotated> {
-        let Some(appliers) = &self.appliers else { return Ok(false) };
+    ) -> Result<Vec<Done>, NotRotated> {
+        let Some(appliers) = &self.appliers else { return Ok(Vec::new()) };
         let new = self.pending(name)?;
         let is_known = applied != Err(None);
         let verified = appliers.verify(name, new.told());
         let why = match (applied, &verified) {
-            (Ok(()) | Err(None), Verdict::Works) => return self.promote(name, &new.kid, entry.clone()),
+            (Ok(()) | Err(None), Verdict::Works) => return self.promote(name, &new.kid, previous, entry.clone()),
             (Err(Some(why)), _) => why,
             (_, Verdict::Unknown(why)) => why.clone(),
             (_, Verdict::Refused) => "verify: the new value does not work".to_owned(),
@@ -140,7 +145,7 @@ impl Rotator {
             (Verdict::Refused, Verdict::Works) => {
                 let detail = format!("{why}; but the new value works, and the old one does not");
                 log::warn!("Rotation of {name}: {detail}");
-                self.promote(name, &new.kid, with(entry, &detail))
+                self.promote(name, &new.kid, previous, with(entry, &detail))
             }
             _ => {
                 let why = format!("{why}; neither value is known to work, so the new one stays pending");
@@ -157,8 +162,8 @@ impl Rotator {
         Ok(self.vault.commit(Order { wish, condition: Condition::default(), entry })?)
     }
 
-    fn promote(&self, name: &str, kid: &str, entry: Entry) -> Result<bool, NotRotated> {
-        self.commit(Wish::Promote { name: name.to_owned(), kid: kid.to_owned() }, entry).map(|_| true)
+    fn promote(&self, name: &str, kid: &str, previous: Previous, entry: Entry) -> Result<Vec<Done>, NotRotated> {
+        self.commit(Wish::Promote { name: name.to_owned(), kid: kid.to_owned(), previous }, entry)
     }
 
     fn discard(&self, name: &str, kid: &str, entry: &Entry, why: String) -> NotRotated {

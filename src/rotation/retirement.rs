@@ -8,7 +8,7 @@ use super::retries::Work;
 use super::rotator::{Claim, Rotator};
 use crate::applier::{Action, Appliers};
 use crate::audit::{Entry, Event};
-use crate::vault::{Refused, Sight, Wish};
+use crate::vault::{Condition, Done, Order, Previous, Refused, Sight, Wish};
 
 impl Rotator {
     /// Destroys those versions whose grace is over and which are to be retired before, as far as that succeeds. What does not
@@ -58,6 +58,39 @@ impl Rotator {
             self.retire(appliers, name, None, entry)?;
         }
         Ok(Some(claim))
+    }
+
+    /// What becomes of the versions before a new one, where they are revoked: where a program is to retire them first, they are
+    /// not destroyed before that, but can be read no more.
+    pub fn revoking(&self, name: &str) -> Previous {
+        match self.appliers() {
+            Some(appliers) if appliers.can(Action::Retire, name) => Previous::Ended,
+            _ => Previous::Destroyed,
+        }
+    }
+
+    /// Destroys the versions before `kid`, which has just been made of the secret that is claimed, and before that makes what
+    /// lies outside accept them no more, if there is a program for that. `entry` says who wants it.
+    ///
+    /// # Errors
+    /// Says why not. The one that was replaced can be read no more, and is tried again later.
+    pub fn revoke_old(&self, claim: &Claim, kid: &str, entry: &Entry) -> Result<Vec<Done>, NotRotated> {
+        let name = claim.name();
+        let Some(appliers) = self.appliers().filter(|appliers| appliers.can(Action::Retire, name)) else {
+            return Ok(Vec::new());
+        };
+        let entry = Entry { event: Event::Retire, ..entry.clone() };
+        let retired = self.retire(appliers, name, None, &entry);
+        let done = retired.and_then(|()| {
+            // A newer version must not have come in between: its grace is for those who have read this one.
+            let condition = Condition { if_match: Some(vec![kid.to_owned()]), if_none_match: None };
+            Ok(self.vault.commit(Order { wish: Wish::Retire { name: name.to_owned() }, condition, entry })?)
+        });
+        self.note(Work::Retirement, name, done.is_ok());
+        if let Err(why) = &done {
+            log::error!("The versions of {name} before {kid} were not destroyed: {why}");
+        }
+        done
     }
 
     /// Retires the version `kid`, or all that are not current, the oldest first.

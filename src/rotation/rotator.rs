@@ -10,7 +10,7 @@ use super::retries::{Retries, Work};
 use crate::applier::Appliers;
 use crate::audit::{AuditLog, Entry, Event};
 use crate::sync::lock;
-use crate::vault::{Description, Rotation, Vault};
+use crate::vault::{Description, Previous, Rotation, Vault};
 
 /// How long it is before what is due is looked at again.
 const BREATH: Duration = Duration::from_secs(1);
@@ -99,7 +99,7 @@ impl Rotator {
             return self.note(Work::Rotation, name, false);
         }
         let entry = Entry { detail: Some("unfinished".to_owned()), ..Entry::new(Event::Rotate) };
-        let decided = self.decide(name, Err(None), &entry);
+        let decided = self.decide(name, Err(None), Previous::Kept, &entry);
         // One that was discarded is decided too.
         let is_decided = self.vault.find_pending(name).is_none();
         self.note(Work::Rotation, name, is_decided);
@@ -152,7 +152,7 @@ impl Rotator {
                 && let Some(claim) = self.claim(name)
             {
                 // It is logged and audited, and tried again.
-                let _ = self.rotate(&claim, true, &entry);
+                let _ = self.rotate(&claim, true, false, &entry);
             }
         }
     }

@@ -152,7 +152,7 @@ impl Vault {
         let audited = self.audit.synced_seq();
         let mut batch = Batch { link: log.end.link, ..Batch::default() };
         let mut changes = (log.end.seq + 1..).zip(changes).peekable();
-        while let Some((seq, Planned { order, change, value, destroys })) = changes.next() {
+        while let Some((seq, Planned { order, change, value, destroys, replaces, event })) = changes.next() {
             let value = match value {
                 Value::None => Plaintext::new(String::new()),
                 Value::Given(value) => value,
@@ -164,11 +164,8 @@ impl Vault {
             let record = Sealed::seal(&self.key, (seq, batch.link), &metadata, value.expose())?;
             let (name, id) = change.subject();
             let kid = id.map(|kid| kid.of(name));
-            // Settings may come with a new version, and that is what the order's own event is about.
-            let event =
-                if matches!(change, Change::Configure { .. }) { Event::ConfigureSecret } else { entries[order].event };
             batch.entries.push(Entry {
-                event,
+                event: event.unwrap_or(entries[order].event),
                 secret_name: Some(name.to_owned()),
                 kid,
                 vault_seq: Some(seq),
@@ -178,7 +175,12 @@ impl Vault {
                 Change::Put { version, .. } | Change::Prepare { version, .. } => Some(version.clone()),
                 _ => None,
             };
-            batch.done.push((order, Done { name: name.to_owned(), kid: id, version, destroyed: destroys }));
+            let previous_until = match &change {
+                Change::Put { previous_until, .. } if replaces => Some(*previous_until),
+                _ => None,
+            };
+            let done = Done { name: name.to_owned(), kid: id, version, previous_until, destroyed: destroys };
+            batch.done.push((order, done));
             batch.link = record.link();
             batch.records.push((change, Arc::new(record)));
         }

@@ -38,7 +38,7 @@ pub use found::Found;
 pub use kid::Kid;
 pub use load::{LoadError, Unaudited};
 pub use master_key::{KeyFile, KeyInForce, MasterKeySource, is_under};
-pub use order::{Answer, Condition, Done, New, Order, Refused, Wish};
+pub use order::{Answer, Condition, Done, New, Order, Previous, Refused, Wish};
 pub use seal::{KeyBytes, SealStats};
 pub use settings::{MAX_LABELS, Patch, Settings};
 pub use state::Missing;

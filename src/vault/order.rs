@@ -4,6 +4,7 @@ use super::change::{Rotation, Version};
 use super::kid::Kid;
 use super::settings::Patch;
 use crate::audit::Entry;
+use crate::clock::Timestamp;
 use crate::generator::Generator;
 use crate::secret::Plaintext;
 
@@ -45,6 +46,8 @@ pub enum Wish {
         name: String,
         /// The version's id.
         kid: String,
+        /// What becomes of the versions before it.
+        previous: Previous,
     },
     /// Destroy the version that was [prepared](Self::Prepare).
     Discard {
@@ -64,6 +67,8 @@ pub enum Wish {
         names: Vec<String>,
         /// For the schedule: pass over what is meanwhile no longer due, or no longer the schedule's to replace.
         only_due: bool,
+        /// What becomes of the versions before.
+        previous: Previous,
     },
     /// Destroy these versions if their grace is over.
     Destroy {
@@ -89,6 +94,20 @@ pub struct New {
     pub generator: Option<Generator>,
     /// What is to be changed of the secret's other settings.
     pub patch: Patch,
+    /// What becomes of the versions before it.
+    pub previous: Previous,
+}
+
+/// What becomes of a secret's versions when a new one takes their place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Previous {
+    /// Each stays readable as long as its grace lasts; that of the replaced one begins.
+    #[default]
+    Kept,
+    /// The replaced one can be read no more. It is still there for whoever [retires](Wish::Retire) it.
+    Ended,
+    /// All are destroyed with the same change.
+    Destroyed,
 }
 
 /// What must hold when the change is made: `If-Match` and `If-None-Match` of RFC 9110, kids being the entity tags.
@@ -118,6 +137,8 @@ pub struct Done {
     pub kid: Option<Kid>,
     /// The same of one that was made; none if the change was a destruction.
     pub version: Option<Version>,
+    /// Until when the version before that one is readable; none if there was none.
+    pub previous_until: Option<Timestamp>,
     /// How many versions were destroyed.
     pub destroyed: usize,
 }

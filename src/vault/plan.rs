@@ -8,11 +8,11 @@ use std::sync::Arc;
 use super::Lifetimes;
 use super::change::{Change, Rotation, Version};
 use super::kid::Kid;
-use super::order::{Answer, Condition, New, Order, Refused, Wish};
+use super::order::{Answer, Condition, New, Order, Previous, Refused, Wish};
 use super::record::Sealed;
 use super::settings::{Patch, Settings};
 use super::state::{Secret, State};
-use crate::audit::Entry;
+use crate::audit::{Entry, Event};
 use crate::clock::Timestamp;
 use crate::generator::Generator;
 use crate::secret::Plaintext;
@@ -37,6 +37,16 @@ pub struct Planned {
     pub value: Value,
     /// How many versions it destroys.
     pub destroys: usize,
+    /// Whether it makes a version that takes the place of another one.
+    pub replaces: bool,
+    /// What its audit line calls it; none: what that of its order does.
+    pub event: Option<Event>,
+}
+
+impl Planned {
+    fn new(order: usize, change: Change) -> Self {
+        Self { order, change, value: Value::None, destroys: 0, replaces: false, event: None }
+    }
 }
 
 /// Where a change's value comes from.
@@ -61,6 +71,15 @@ struct Outlook {
     old: VecDeque<Kid>,
     /// The last id that was given out in this batch.
     newest: Option<Kid>,
+}
+
+/// What becomes of the versions before a new one.
+#[derive(Clone, Copy)]
+struct End {
+    /// Until when the one that is replaced is readable.
+    until: Timestamp,
+    /// Whether all are destroyed.
+    destroys: bool,
 }
 
 /// A version that was prepared.
@@ -99,8 +118,9 @@ impl Planner<'_> {
                 for New { name, patch, .. } in &versions {
                     self.check_room(name, patch)?;
                 }
-                for New { name, value, rotation, generator, patch } in versions {
-                    self.put(order, &name, Value::Given(value), rotation, generator.map(Box::new));
+                for New { name, value, rotation, generator, patch, previous } in versions {
+                    let end = self.end(&name, &patch, previous);
+                    self.put(order, &name, Value::Given(value), rotation, generator.map(Box::new), end);
                     self.configure(order, name, patch);
                 }
             }
@@ -113,10 +133,10 @@ impl Planner<'_> {
                 self.configure(order, name, patch);
             }
             Wish::Prepare { name, value } => self.prepare(order, name, value)?,
-            Wish::Promote { name, kid } => self.promote(order, name, &kid)?,
+            Wish::Promote { name, kid, previous } => self.promote(order, name, &kid, previous)?,
             Wish::Discard { name, kid } => {
                 let Pending { version, .. } = self.take_pending(&name, &kid)?;
-                self.destroy(order, name, version.kid, 0);
+                self.changes.push(Planned::new(order, Change::Destroy { name, kid: version.kid }));
             }
             Wish::Delete { name } => {
                 self.check([name.as_str()], condition)?;
@@ -126,14 +146,14 @@ impl Planner<'_> {
                 }
                 let destroys = outlook.old.len() + 1;
                 *outlook = Outlook { newest: outlook.newest, ..Outlook::default() };
-                self.changes.push(Planned { order, change: Change::Delete { name }, value: Value::None, destroys });
+                self.changes.push(Planned { destroys, ..Planned::new(order, Change::Delete { name }) });
             }
-            Wish::Rotate { names, only_due } => {
+            Wish::Rotate { names, only_due, previous } => {
                 if !only_due && let Some(unknown) = names.iter().find(|name| self.outlook(name).current.is_none()) {
                     return Err(Refused::NotFound(unknown.clone()));
                 }
                 for name in names {
-                    self.rotate(order, name, only_due);
+                    self.rotate(order, name, only_due, previous);
                 }
             }
             Wish::Destroy { versions } => {
@@ -147,9 +167,7 @@ impl Planner<'_> {
                 if outlook.current.is_none() {
                     return Err(Refused::NotFound(name));
                 }
-                for kid in std::mem::take(&mut outlook.old) {
-                    self.destroy(order, name.clone(), kid, 1);
-                }
+                self.destroy_old(order, &name);
             }
         }
         Ok(())
@@ -166,7 +184,7 @@ impl Planner<'_> {
         if failed.is_empty() { Ok(()) } else { Err(Refused::PreconditionFailed(failed)) }
     }
 
-    fn rotate(&mut self, order: usize, name: String, only_due: bool) {
+    fn rotate(&mut self, order: usize, name: String, only_due: bool, previous: Previous) {
         let now = self.now;
         let Some(current) = &self.outlook(&name).current else { return };
         if only_due && (current.rotation != Rotation::Auto || current.expires_at > now) {
@@ -174,12 +192,31 @@ impl Planner<'_> {
         }
         let (rotation, generator) = (current.rotation, current.generator.clone());
         let value = Value::Generated(current.next_generator());
-        self.put(order, &name, value, rotation, generator);
+        let end = self.end(&name, &Patch::default(), previous);
+        self.put(order, &name, value, rotation, generator, end);
     }
 
-    fn put(&mut self, order: usize, name: &str, value: Value, rotation: Rotation, generator: Option<Box<Generator>>) {
+    fn put(
+        &mut self,
+        order: usize,
+        name: &str,
+        value: Value,
+        rotation: Rotation,
+        generator: Option<Box<Generator>>,
+        end: End,
+    ) {
         let version = self.version(name, rotation, generator);
-        self.make_current(order, name.to_owned(), version, value);
+        self.make_current(order, name.to_owned(), version, value, end);
+    }
+
+    /// What becomes of the versions before one that is made now and comes with `patch`.
+    fn end(&mut self, name: &str, patch: &Patch, previous: Previous) -> End {
+        let (now, lifetimes) = (self.now, self.lifetimes);
+        let until = match previous {
+            Previous::Kept => now.plus_days(patch.grace_days(&self.outlook(name).settings, lifetimes)),
+            Previous::Ended | Previous::Destroyed => now,
+        };
+        End { until, destroys: previous == Previous::Destroyed }
     }
 
     /// A version made now, with an id that was never used.
@@ -195,14 +232,17 @@ impl Planner<'_> {
         Version { kid, created_at: now, expires_at, rotation, generator }
     }
 
-    fn make_current(&mut self, order: usize, name: String, version: Version, value: Value) {
-        let (now, lifetimes) = (self.now, self.lifetimes);
+    fn make_current(&mut self, order: usize, name: String, version: Version, value: Value, end: End) {
         let outlook = self.outlook(&name);
-        let previous_until = now.plus_days(outlook.settings.lifetimes(lifetimes).grace_days);
         outlook.pending = None;
-        outlook.old.extend(outlook.current.replace(version.clone()).map(|previous| previous.kid));
-        let change = Change::Put { name, version, previous_until };
-        self.changes.push(Planned { order, change, value, destroys: 0 });
+        let previous = outlook.current.replace(version.clone());
+        let replaces = previous.is_some();
+        outlook.old.extend(previous.map(|previous| previous.kid));
+        let change = Change::Put { name: name.clone(), version, previous_until: end.until };
+        self.changes.push(Planned { value, replaces, ..Planned::new(order, change) });
+        if end.destroys {
+            self.destroy_old(order, &name);
+        }
     }
 
     fn check_room(&mut self, name: &str, patch: &Patch) -> Result<(), Refused> {
@@ -228,7 +268,7 @@ impl Planner<'_> {
             let settings = outlook.settings.clone();
             let Version { rotation, generator, expires_at, .. } = current.clone();
             let change = Change::Configure { name, settings, rotation, generator, expires_at };
-            self.changes.push(Planned { order, change, value: Value::None, destroys: 0 });
+            self.changes.push(Planned { event: Some(Event::ConfigureSecret), ..Planned::new(order, change) });
         }
     }
 
@@ -242,11 +282,11 @@ impl Planner<'_> {
         let version = self.version(&name, rotation, generator);
         self.outlook(&name).pending = Some(Pending { version: version.clone(), record: None });
         let change = Change::Prepare { name, version };
-        self.changes.push(Planned { order, change, value: Value::Given(value), destroys: 0 });
+        self.changes.push(Planned { value: Value::Given(value), ..Planned::new(order, change) });
         Ok(())
     }
 
-    fn promote(&mut self, order: usize, name: String, kid: &str) -> Result<(), Refused> {
+    fn promote(&mut self, order: usize, name: String, kid: &str, previous: Previous) -> Result<(), Refused> {
         let Pending { version, record } = self.take_pending(&name, kid)?;
         let Some(record) = record else { return Err(Refused::NotPending(name)) };
         let (lifetimes, outlook) = (self.lifetimes, self.outlook(&name));
@@ -254,7 +294,8 @@ impl Planner<'_> {
         let current = outlook.current.clone().expect("a version is prepared beside a current one");
         // The settings may have been changed meanwhile.
         let version = Version { expires_at, rotation: current.rotation, generator: current.generator, ..version };
-        self.make_current(order, name, version, Value::Kept(record));
+        let end = self.end(&name, &Patch::default(), previous);
+        self.make_current(order, name, version, Value::Kept(record), end);
         Ok(())
     }
 
@@ -279,12 +320,15 @@ impl Planner<'_> {
             Some((before, Some(before_until))) => Change::DestroyBetween { name, kid, before, before_until },
             _ => Change::Destroy { name, kid },
         };
-        self.changes.push(Planned { order, change, value: Value::None, destroys: 1 });
+        self.changes.push(Planned { destroys: 1, ..Planned::new(order, change) });
     }
 
-    fn destroy(&mut self, order: usize, name: String, kid: Kid, destroys: usize) {
-        let change = Change::Destroy { name, kid };
-        self.changes.push(Planned { order, change, value: Value::None, destroys });
+    /// Destroys all versions that are no longer current, whether or not their grace is over.
+    fn destroy_old(&mut self, order: usize, name: &str) {
+        for kid in std::mem::take(&mut self.outlook(name).old) {
+            let change = Change::Destroy { name: name.to_owned(), kid };
+            self.changes.push(Planned { destroys: 1, event: Some(Event::Retire), ..Planned::new(order, change) });
+        }
     }
 
     fn outlook(&mut self, name: &str) -> &mut Outlook {

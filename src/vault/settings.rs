@@ -63,6 +63,14 @@ impl Settings {
 }
 
 impl Patch {
+    /// Days that a version stays readable which is replaced by one that comes with this patch.
+    pub fn grace_days(&self, settings: &Settings, defaults: Lifetimes) -> u32 {
+        match self.grace_days {
+            Some(days) => days.unwrap_or(defaults.grace_days),
+            None => settings.lifetimes(defaults).grace_days,
+        }
+    }
+
     /// Whether the settings would still be within bounds.
     pub fn fits(&self, settings: &Settings) -> bool {
         let Some(Some(labels)) = &self.labels else { return true };

@@ -143,7 +143,15 @@ fn put_wish(name: &str, value: &str) -> Wish {
         rotation: Rotation::Manual,
         generator: None,
         patch: Patch::default(),
+        previous: Previous::Kept,
     }])
+}
+
+/// The same with an end of the versions before.
+fn revoking_wish(name: &str, value: &str, previous: Previous) -> Wish {
+    let Wish::Put { mut versions } = put_wish(name, value) else { unreachable!("it is a put") };
+    versions[0].previous = previous;
+    put_all(versions)
 }
 
 fn put_all(versions: Vec<New>) -> Wish {
@@ -155,7 +163,11 @@ fn delete_wish(name: &str) -> Wish {
 }
 
 fn rotate_wish(names: &[&str]) -> Wish {
-    Wish::Rotate { names: names.iter().map(|name| (*name).to_owned()).collect(), only_due: false }
+    Wish::Rotate {
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        only_due: false,
+        previous: Previous::Kept,
+    }
 }
 
 /// Puts a value, and returns its kid.
@@ -195,7 +207,7 @@ fn prepare_wish(name: &str, value: &str) -> Wish {
 }
 
 fn promote_wish(name: &str, kid: &str) -> Wish {
-    Wish::Promote { name: name.to_owned(), kid: kid.to_owned() }
+    Wish::Promote { name: name.to_owned(), kid: kid.to_owned(), previous: Previous::Kept }
 }
 
 fn discard_wish(name: &str, kid: &str) -> Wish {

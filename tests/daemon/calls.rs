@@ -237,7 +237,13 @@ fn rotation_by_name_gives_each_a_new_value_and_keeps_the_one_before() {
     let spare = admin.value("db_spare");
 
     let answer = admin.post("/rotate", r#"{"names":["db_spare","db_main"]}"#);
-    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"rotated_count":2,"rotated":["db_main","db_spare"]}"#));
+    let versions =
+        METADATA.replace("manual\"", "manual\",\"previous_readable_until\":\"9999-99-99T99:99:99.999999999Z\"");
+    let versions = format!("{{{versions}}},{{{}}}", versions.replace("db_main", "db_spare").replace("manual", "auto"));
+    let expected = format!(r#"{{"rotated_count":9,"rotated":["db_main","db_spare"],"versions":[{versions}]}}"#);
+    // The one of the same second as the one before has a number behind it.
+    let picture = answer.picture().replace("-999999-9\"", "-999999\"");
+    assert_eq!((answer.status, picture), (200, expected));
     assert_ne!(admin.value("db_main"), "supplied");
     assert_ne!(admin.value("db_spare"), spare);
     assert_eq!(admin.value("db_spare").len(), 32, "the new value is of the kind of the one before");

@@ -29,7 +29,7 @@ fn each_command_works_over_tcp_tls_and_the_unix_socket_with_token_certificate_an
         assert!(set.starts_with("db_main: made db_main-2"), "{set}");
         assert_eq!(run(&["get", "db_main"]), "one");
         let old = asked.kid("db_main");
-        assert_eq!(run(&["rotate", "db_main"]), "db_main  rotated\n");
+        assert!(run(&["rotate", "db_main"]).starts_with("db_main  rotated; the version before can be read until 2"));
         assert_eq!(run(&["get", "db_main", "--kid", &old]), "one");
         assert_eq!(run(&["rotate", "--due"]), "nothing was due\n");
         let versions = run(&["versions", "db_main"]);
@@ -181,9 +181,32 @@ fn several_are_rotated_or_none() {
     assert_eq!(printed(asked.local(&["get", "db_main"]).output().unwrap()), "v");
     asked.store("db_other", "v");
     let both = asked.local(&["rotate", "db_other", "db_main"]).output().unwrap();
-    assert_eq!(printed(both), "db_main   rotated\ndb_other  rotated\n");
+    let both = printed(both);
+    let rows: Vec<_> = both.lines().map(|line| line.split_once(';').unwrap().0).collect();
+    assert_eq!(rows, ["db_main   rotated", "db_other  rotated"]);
     let lines = asked.daemon.site.audit(1);
     assert_eq!(told(lines.last().unwrap())[..2], [Some("rotate"), Some("local")]);
+}
+
+#[test]
+fn a_value_that_has_leaked_is_replaced_and_no_version_before_it_can_be_read() {
+    let asked = Asked::plain();
+    let run = |arguments: &[&str]| printed(asked.local(arguments).output().unwrap());
+    let old = ["one", "two"].map(|value| {
+        asked.store("db_main", value);
+        asked.kid("db_main")
+    });
+    let set = printed(fed(asked.local(&["set", "db_main", "--revoke-previous"]), b"three"));
+    assert!(set.ends_with("; the version before can be read no more\n"), "{set}");
+    for kid in old {
+        let gone = asked.local(&["get", "db_main", "--kid", &kid]).output().unwrap();
+        assert_eq!(failure(&gone, 1), "db_main: the grace period of this version of db_main is over");
+    }
+    let rotated = run(&["rotate", "db_main", "--revoke-previous"]);
+    assert_eq!(rotated, "db_main  rotated; the version before can be read no more\n");
+    assert_eq!(run(&["versions", "db_main"]).lines().filter(|line| line.contains("db_main-")).count(), 1);
+    let due = asked.local(&["rotate", "--due", "--revoke-previous"]).output().unwrap();
+    assert_eq!(due.status.code(), Some(2));
 }
 
 #[test]

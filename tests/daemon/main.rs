@@ -49,6 +49,7 @@ mod policy;
 mod process;
 mod refusals;
 mod rekey;
+mod replacing;
 mod rotation;
 mod running;
 mod schedule;

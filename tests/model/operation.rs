@@ -57,7 +57,8 @@ pub enum Call {
     Delete(&'static str),
     Configure(&'static str, Patch),
     List,
-    Rotate(Vec<&'static str>),
+    /// With the second, the versions before are revoked.
+    Rotate(Vec<&'static str>, bool),
     Checkpoint,
     Health,
 }
@@ -77,6 +78,8 @@ pub struct New {
     pub name: &'static str,
     pub content: Content,
     pub rotation: Option<&'static str>,
+    pub grace_days: Option<Option<u32>>,
+    pub revoke_previous: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -177,6 +180,12 @@ impl New {
         if let Some(rotation) = self.rotation {
             body["rotation"] = rotation.into();
         }
+        if let Some(grace_days) = self.grace_days {
+            body["grace_days"] = grace_days.into();
+        }
+        if self.revoke_previous {
+            body["revoke_previous"] = true.into();
+        }
         body
     }
 }
@@ -197,7 +206,10 @@ impl Call {
             Self::Delete(name) => ("DELETE", format!("/secret/{name}"), String::new()),
             Self::Configure(name, patch) => ("PATCH", format!("/secret/{name}"), patch.json().to_string()),
             Self::List => get("/secrets".to_owned()),
-            Self::Rotate(names) => ("POST", "/rotate".to_owned(), json!({ "names": names }).to_string()),
+            Self::Rotate(names, false) => ("POST", "/rotate".to_owned(), json!({ "names": names }).to_string()),
+            Self::Rotate(names, true) => {
+                ("POST", "/rotate".to_owned(), json!({ "names": names, "revoke_previous": true }).to_string())
+            }
             Self::Checkpoint => get("/audit/checkpoint".to_owned()),
             Self::Health => get("/healthz".to_owned()),
         }
@@ -258,7 +270,7 @@ fn change() -> impl Strategy<Value = Call> {
         2 => vec(new(), 1..4).prop_map(Call::CreateAll),
         2 => name().prop_map(Call::Delete),
         3 => (name(), patch()).prop_map(|(name, patch)| Call::Configure(name, patch)),
-        2 => vec(name(), 0..4).prop_map(Call::Rotate),
+        2 => (vec(name(), 0..4), revokes()).prop_map(|(names, revokes)| Call::Rotate(names, revokes)),
     ]
 }
 
@@ -270,7 +282,7 @@ fn name() -> impl Strategy<Value = &'static str> {
 fn patch() -> impl Strategy<Value = Patch> {
     let rotation = option::of(select(vec!["auto", "manual", "off"]));
     let rotation_days = option::of(option::of(select(vec![1, 14, 76])));
-    let grace_days = option::of(option::of(select(vec![0, 1, 30])));
+    let grace_days = option::of(grace_days());
     let owner = option::of(option::of(select(vec!["ops", "web"])));
     (rotation, rotation_days, grace_days, owner).prop_map(|(rotation, rotation_days, grace_days, owner)| Patch {
         rotation,
@@ -278,6 +290,14 @@ fn patch() -> impl Strategy<Value = Patch> {
         grace_days,
         owner,
     })
+}
+
+fn grace_days() -> impl Strategy<Value = Option<u32>> {
+    option::of(select(vec![0, 1, 30]))
+}
+
+fn revokes() -> impl Strategy<Value = bool> {
+    prop_oneof![7 => Just(false), 1 => Just(true)]
 }
 
 fn new() -> impl Strategy<Value = New> {
@@ -289,7 +309,16 @@ fn new() -> impl Strategy<Value = New> {
         2 => select(vec![0, 65_536, 65_537, 65_537]).prop_map(|length| Content::Long('y', length)),
     ];
     let rotation = prop_oneof![3 => Just(None), 1 => select(vec![Some("auto"), Some("manual"), Some("off")])];
-    (name(), content, rotation).prop_map(|(name, content, rotation)| New { name, content, rotation })
+    let grace_days = option::weighted(0.2, grace_days());
+    (name(), content, rotation, grace_days, revokes()).prop_map(
+        |(name, content, rotation, grace_days, revoke_previous)| New {
+            name,
+            content,
+            rotation,
+            grace_days,
+            revoke_previous,
+        },
+    )
 }
 
 fn condition() -> impl Strategy<Value = Condition> {

@@ -21,6 +21,7 @@ fn come_and_go(vault: &Arc<Vault>, round: u64) {
         rotation: Rotation::Manual,
         generator: None,
         patch: Patch::default(),
+        previous: Previous::Kept,
     });
     vault.commit(order(put_all(new.collect()))).unwrap();
     let deletions = names.iter().map(|name| order(delete_wish(name))).collect();

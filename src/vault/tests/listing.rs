@@ -14,6 +14,7 @@ fn six_hundred(site: &Site) -> Arc<Vault> {
         rotation: Rotation::Manual,
         generator: None,
         patch: Patch::default(),
+        previous: Previous::Kept,
     };
     vault.commit(order(put_all(names.map(new).collect()))).unwrap();
     vault

@@ -60,6 +60,14 @@ impl Model {
         self.make_current(name, kid, value, now);
     }
 
+    /// Destroys all versions but the current one.
+    fn retire(&mut self, name: &str) {
+        let versions = self.secrets.get_mut(name).unwrap();
+        let retired = versions.len() - 1;
+        versions.drain(..retired);
+        self.seq += retired as u64;
+    }
+
     /// That `kid`, which was given out now, never was before, and says the time, unless the clock was set back.
     #[track_caller]
     fn expect_new(&mut self, name: &str, kid: &str, now: Timestamp) {
@@ -159,7 +167,22 @@ fn run(seed: u64, steps: u32) -> usize {
         let exists = model.secrets.contains_key(&name);
         let mut compactions = vault.stats().compactions.load(Ordering::Relaxed);
         match random.below(100) {
-            0..30 => {
+            0..5 => {
+                // What is before it ends: all is destroyed, or the replaced one is left to somebody else.
+                let value = format!("revoking {step}");
+                let is_destroyed = random.below(2) == 0;
+                let previous = if is_destroyed { Previous::Destroyed } else { Previous::Ended };
+                let done = vault.commit(order(revoking_wish(&name, &value, previous))).unwrap();
+                model.put(&name, done[0].kid.unwrap().of(&name), value, vault.now());
+                assert_eq!(done[0].previous_until, exists.then(|| vault.now()));
+                if let Some(replaced) = model.secrets.get_mut(&name).unwrap().iter_mut().rev().nth(1) {
+                    replaced.until = Some(vault.now());
+                }
+                if is_destroyed {
+                    model.retire(&name);
+                }
+            }
+            5..30 => {
                 let value = format!("value {step} {}", "x".repeat(random.below(300) as usize));
                 let kid = put(&vault, &name, &value);
                 model.put(&name, kid, value, vault.now());
@@ -200,10 +223,7 @@ fn run(seed: u64, steps: u32) -> usize {
             }
             39..40 if exists => {
                 vault.commit(order(retire_wish(&name))).unwrap();
-                let versions = model.secrets.get_mut(&name).unwrap();
-                let retired = versions.len() - 1;
-                versions.drain(..retired);
-                model.seq += retired as u64;
+                model.retire(&name);
             }
             30..40 => {}
             40..50 if exists => {

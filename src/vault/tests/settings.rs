@@ -90,7 +90,7 @@ fn a_secret_whose_rotation_is_off_is_never_due() {
     site.dial.advance(DAY * 1000);
     assert_eq!(vault.census(), Census { secrets: 1, versions: 1, ..Census::default() });
     let names = vec!["db".to_owned()];
-    assert!(vault.commit(order(Wish::Rotate { names, only_due: true })).unwrap().is_empty());
+    assert!(vault.commit(order(Wish::Rotate { names, only_due: true, previous: Previous::Kept })).unwrap().is_empty());
     rotate(&vault, "db");
     assert_eq!(vault.describe("db").unwrap().current.rotation, Rotation::Off, "it is rotated when somebody asks");
 }
@@ -101,7 +101,14 @@ fn a_new_version_comes_with_settings_whole_or_not_at_all() {
     let vault = site.open();
     let new = |patch| {
         let value = Plaintext::new("v".to_owned());
-        put_all(vec![New { name: "db".to_owned(), value, rotation: Rotation::Auto, generator: None, patch }])
+        put_all(vec![New {
+            name: "db".to_owned(),
+            value,
+            rotation: Rotation::Auto,
+            generator: None,
+            patch,
+            previous: Previous::Kept,
+        }])
     };
     let many = (0..=MAX_LABELS).map(|n| (format!("l{n}"), Some("v".to_owned()))).collect();
     let refused = vault.commit(order(new(Patch { labels: Some(Some(many)), ..Patch::default() }))).unwrap_err();

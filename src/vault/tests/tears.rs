@@ -183,6 +183,7 @@ fn three_at_once(value: &str) -> Order {
         rotation: Rotation::Manual,
         generator: None,
         patch: Patch::default(),
+        previous: Previous::Kept,
     };
     order(put_all(["x", "y", "z"].map(new).into()))
 }
@@ -270,6 +271,7 @@ fn an_order_that_is_larger_than_what_is_opened_at_a_time_is_one_all_the_same() {
         rotation: Rotation::Manual,
         generator: None,
         patch: Patch::default(),
+        previous: Previous::Kept,
     };
     vault.commit(order(put_all(names.map(new).collect()))).unwrap();
     let lines = site.lines();

@@ -177,6 +177,7 @@ fn a_rotation_makes_a_value_the_way_the_last_one_was_made() {
         rotation: Rotation::Auto,
         generator: Some(generator),
         patch: Patch::default(),
+        previous: Previous::Kept,
     }]);
     vault.commit(order(wish)).unwrap();
     put(&vault, "given", "by a person");
@@ -203,6 +204,7 @@ fn the_schedule_replaces_what_is_due_and_generated_and_nothing_else() {
             rotation: Rotation::Auto,
             generator: None,
             patch: Patch::default(),
+            previous: Previous::Kept,
         }])
     };
     vault.commit(order(auto("due"))).unwrap();
@@ -213,7 +215,7 @@ fn the_schedule_replaces_what_is_due_and_generated_and_nothing_else() {
     assert_eq!(vault.census().next_expiry, Some(START.plus_days(180)));
 
     let names = ["due", "manual", "fresh", "deleted meanwhile"].map(str::to_owned).to_vec();
-    let done = vault.commit(order(Wish::Rotate { names, only_due: true })).unwrap();
+    let done = vault.commit(order(Wish::Rotate { names, only_due: true, previous: Previous::Kept })).unwrap();
     assert_eq!(done.iter().map(|done| done.name.as_str()).collect::<Vec<_>>(), ["due"]);
     assert_eq!(read(&vault, "manual").unwrap(), "by a person");
     assert_eq!(read(&vault, "fresh").unwrap(), "generated");

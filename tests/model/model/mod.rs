@@ -66,10 +66,22 @@ pub struct Version {
     until: Option<SystemTime>,
 }
 
+/// What becomes of the version before a new one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Grace {
+    /// It has the grace that is set.
+    AsSet,
+    /// It has what the new version comes with; none: the default.
+    SetTo(Option<u32>),
+    /// It is destroyed, and so are all before it.
+    Revoked,
+}
+
 /// One change of the vault.
 #[derive(Clone)]
 pub enum Change {
-    Put(&'static str, Version),
+    /// And until when the version before is readable.
+    Put(&'static str, Version, SystemTime),
     /// The current version, as it is from then on, and the settings.
     Configure(&'static str, Version, Settings),
     Delete(&'static str),
@@ -114,7 +126,7 @@ impl Model {
     /// The daily round.
     pub fn round(&mut self) {
         for name in self.due() {
-            self.rotate(name, Cause::own("rotate"));
+            self.rotate(name, false, Cause::own("rotate"));
         }
         self.destroy_expired();
     }
@@ -135,18 +147,47 @@ impl Model {
         self.names().filter(|name| self.current(name).is_some_and(is_due)).collect()
     }
 
-    /// A new value of the same kind.
-    fn rotate(&mut self, name: &'static str, cause: Cause) {
+    /// A new value of the same kind. Returns what is told of it.
+    fn rotate(&mut self, name: &'static str, revokes: bool, cause: Cause) -> Value {
         let Version { kind, rotation, .. } = *self.current(name).expect("only what is there is rotated");
-        self.put(name, None, kind, rotation, cause);
+        let grace = if revokes { Grace::Revoked } else { Grace::AsSet };
+        self.put(name, None, kind, rotation, grace, cause)
     }
 
-    fn put(&mut self, name: &'static str, value: Option<String>, kind: Kind, rotation: &'static str, cause: Cause) {
+    /// Returns what is told of the new version.
+    fn put(
+        &mut self,
+        name: &'static str,
+        value: Option<String>,
+        kind: Kind,
+        rotation: &'static str,
+        grace: Grace,
+        cause: Cause,
+    ) -> Value {
         let kid = self.new_kid(name);
         let settings = self.settings(name);
         let due = self.now + days(settings.rotation_days.unwrap_or(self.rotation_days));
         let version = Version { kid, value, kind, rotation, made: self.now, due, until: None };
-        self.change(Change::Put(name, version), cause);
+        let grace_days = match grace {
+            Grace::Revoked => 0,
+            Grace::AsSet => settings.grace_days.unwrap_or(self.grace_days),
+            Grace::SetTo(days) => days.unwrap_or(self.grace_days),
+        };
+        let until = self.now + days(grace_days);
+        let mut told = version.metadata(name);
+        if self.current(name).is_some() {
+            told["previous_readable_until"] = time(until).into();
+        }
+        self.change(Change::Put(name, version, until), cause);
+        let old = self.versions(name).iter().filter(|version| version.until.is_some());
+        let old: Vec<_> = old.map(|version| version.kid.clone()).collect();
+        if grace == Grace::Revoked && !old.is_empty() {
+            for kid in &old {
+                self.change(Change::Destroy(name, kid.clone()), Cause { event: "retire", ..cause });
+            }
+            told["retired"] = old.into();
+        }
+        told
     }
 
     /// The kid that the daemon has given out for a version of `name` made now: never before, and of this second, unless the
@@ -177,9 +218,8 @@ impl Model {
     fn apply(&mut self, change: Change) {
         self.seq += 1;
         match change {
-            Change::Put(name, version) => {
+            Change::Put(name, version, until) => {
                 let secret = self.secrets.entry(name).or_default();
-                let until = self.now + days(secret.settings.grace_days.unwrap_or(self.grace_days));
                 if let Some(previous) = secret.versions.last_mut() {
                     previous.until = Some(until);
                 }
@@ -292,7 +332,7 @@ impl Version {
 impl Change {
     fn subject(&self) -> (&'static str, Option<String>) {
         match self {
-            Self::Put(name, version) => (name, Some(version.kid.clone())),
+            Self::Put(name, version, _) => (name, Some(version.kid.clone())),
             Self::Delete(name) | Self::Configure(name, ..) => (name, None),
             Self::Destroy(name, kid) => (name, Some(kid.clone())),
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::line::Cause;
-use super::{Change, Model, days, time};
+use super::{Change, Grace, Model, days, time};
 use crate::operation::{Call, Condition, Content, Kind, New, Patch, Request, Tag, Tags};
 
 /// What a request is answered.
@@ -40,7 +40,7 @@ impl Model {
             Call::Delete(_) => "delete_secret",
             Call::Configure(..) => "configure_secret",
             Call::List => "list_secrets",
-            Call::Rotate(_) => "rotate",
+            Call::Rotate(..) => "rotate",
             Call::Checkpoint => "audit_checkpoint",
             Call::Health => {
                 let secrets = self.names().filter(|name| !self.versions(name).is_empty()).count();
@@ -67,7 +67,7 @@ impl Model {
             Call::Delete(name) => self.delete(client, name, condition, cause),
             Call::Configure(name, patch) => self.configure(client, name, patch, condition, cause),
             Call::List => Ok(self.list(client, cause)),
-            Call::Rotate(names) => self.rotate_all(client, names, cause),
+            Call::Rotate(names, revokes) => self.rotate_all(client, names, *revokes, cause),
             Call::Checkpoint => self.checkpoint(client, cause),
             Call::Health => unreachable!("answered above"),
         };
@@ -105,8 +105,21 @@ impl Model {
                 Content::Generated(kind) => (kind, "auto"),
                 _ => (Kind::Base64, "manual"),
             };
-            self.put(new.name, new.content.text(), kind, new.rotation.unwrap_or(default), cause);
-            self.current(new.name).expect("it was put").metadata(new.name)
+            let grace = match new.grace_days {
+                _ if new.revoke_previous => Grace::Revoked,
+                Some(days) => Grace::SetTo(days),
+                None => Grace::AsSet,
+            };
+            let rotation = new.rotation.unwrap_or(default);
+            let told = self.put(new.name, new.content.text(), kind, rotation, grace, cause);
+            let mut settings = self.settings(new.name);
+            settings.grace_days = new.grace_days.unwrap_or(settings.grace_days);
+            if settings != self.settings(new.name) {
+                let version = self.current(new.name).expect("it was put").clone();
+                let cause = Cause { event: "configure_secret", ..cause };
+                self.change(Change::Configure(new.name, version, settings), cause);
+            }
+            told
         });
         Ok(made.collect())
     }
@@ -230,7 +243,17 @@ impl Model {
         answer
     }
 
-    fn rotate_all(&mut self, client: &str, names: &[&'static str], cause: Cause) -> Result<Answer, Refused> {
+    fn rotate_all(
+        &mut self,
+        client: &str,
+        names: &[&'static str],
+        revokes: bool,
+        cause: Cause,
+    ) -> Result<Answer, Refused> {
+        if names.is_empty() && revokes {
+            return Err(Refused::new(400, "bad_request", None).saying("revoke_previous"));
+        }
+        let is_named = !names.is_empty();
         let names: BTreeSet<_> = names.iter().copied().collect();
         for name in &names {
             self.may_change(client, name)?;
@@ -246,13 +269,15 @@ impl Model {
         } else {
             return Err(Refused::denied(client, "rotation", None));
         };
-        for name in &rotated {
-            self.rotate(name, cause);
-        }
+        let versions: Vec<_> = rotated.iter().map(|name| self.rotate(name, revokes, cause)).collect();
         if rotated.is_empty() {
             self.line(cause, None, None, "success");
         }
-        Ok(Answer::Good(json!({ "rotated_count": rotated.len(), "rotated": rotated }), None))
+        let mut told = json!({ "rotated_count": rotated.len(), "rotated": rotated });
+        if is_named {
+            told["versions"] = versions.into();
+        }
+        Ok(Answer::Good(told, None))
     }
 
     fn checkpoint(&mut self, client: &str, cause: Cause) -> Result<Answer, Refused> {

@@ -1,0 +1,86 @@
+//! What is told of new versions, and `revoke_previous`: those before are destroyed with the same call.
+
+use serde::Serialize;
+
+use super::Metadata;
+use super::call::Call;
+use super::problem::{NotApplied, Problem};
+use crate::clock::Timestamp;
+use crate::rotation::Claim;
+use crate::vault::{Done, Previous, Refused};
+
+/// What the audit log says of it.
+pub const REVOKED: &str = "revoke_previous";
+
+/// What a failure says, where the new value is in place.
+pub const NOT_RETIRED: &str = "the value was replaced, and the one before it can be read no more; but a program that makes it \
+                               useless outside has failed, and is run again";
+
+/// What is told of a version that was made.
+#[derive(Serialize)]
+pub struct Made {
+    #[serde(flatten)]
+    pub metadata: Metadata,
+    /// None: there was no version before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_readable_until: Option<Timestamp>,
+    /// The kids of those that were destroyed; none: that was not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retired: Option<Vec<String>>,
+}
+
+impl Made {
+    /// The versions that were made, with what was destroyed for each.
+    pub fn of(done: &[Done]) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for done in done {
+            match (&done.version, done.kid, all.last_mut()) {
+                (Some(version), ..) => all.push(Self {
+                    metadata: Metadata::of(&done.name, version),
+                    previous_readable_until: done.previous_until,
+                    retired: None,
+                }),
+                (None, Some(kid), Some(made)) => made.retired.get_or_insert_default().push(kid.of(&done.name)),
+                _ => {}
+            }
+        }
+        all
+    }
+}
+
+/// What is asked for of the versions before, where `is_wanted` says whether they are to be revoked. The claim, if there is one,
+/// is to be held until [`revoke`] is through.
+///
+/// # Errors
+/// If the secret is just being rotated by its appliers.
+pub fn begin<'a>(call: &mut Call<'a>, name: &str, is_wanted: bool) -> Result<(Previous, Option<Claim<'a>>), Problem> {
+    if !is_wanted {
+        return Ok((Previous::Kept, None));
+    }
+    call.remark(REVOKED);
+    let rotator = &call.api.rotator;
+    let claim = match rotator.has(name) {
+        true => Some(rotator.claim(name).ok_or_else(|| Refused::Pending(name.to_owned()))?),
+        false => None,
+    };
+    Ok((rotator.revoking(name), claim))
+}
+
+/// Has what lies outside accept the versions before those of `all` no more, and destroys them, as far as that is still to be
+/// done for the secrets that are claimed. Returns what could not be.
+pub fn revoke(call: &mut Call, claims: &[Claim], all: &mut [Made]) -> Vec<NotApplied> {
+    let mut failed = Vec::new();
+    for claim in claims {
+        let name = claim.name();
+        let Some(made) = all.iter_mut().find(|made| made.metadata.name == name) else { continue };
+        match call.api.rotator.revoke_old(claim, &made.metadata.kid, call.entry()) {
+            Ok(done) => {
+                let kids = done.iter().filter_map(|done| Some(done.kid?.of(name)));
+                made.retired.get_or_insert_default().extend(kids);
+            }
+            Err(why) => failed.push(NotApplied { name: name.to_owned(), message: why.to_string() }),
+        }
+        call.is_written();
+    }
+    failed
+}
