@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::access::Access;
 use crate::api::{Api, MAX_BODY, failures};
 use crate::applier::Appliers;
-use crate::audit::{self, AuditLog, Entry, Event, Outcome, Segmenting};
+use crate::audit::{self, AuditFailure, AuditLog, Entry, Event, Outcome, Segmenting};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, PathsConfig};
 use crate::consumers::{Consumers, Recollection};
@@ -124,7 +124,7 @@ impl Prepared {
         if audit.tip().seq == 0 {
             [vault_path, audit_path, master_key_path].into_iter().for_each(|path| files::sync_all_above(path));
         }
-        audit.write_synced(first_lines).map_err(|why| Failure::new(audit_path.display(), why))?;
+        begin_audit(&audit, first_lines).map_err(|why| Failure::new(audit_path.display(), why))?;
 
         let listener = match (&tls, &config.server.tls) {
             (Some(tls), Some(settings)) => {
@@ -354,6 +354,18 @@ fn renamed(audit: &audit::Found) -> Option<String> {
     let (_, newest) = files.last()?;
     let told: Vec<_> = files.iter().map(|(last, path)| format!("{} up to line {last}", path.display())).collect();
     Some(format!("renamed files go on, {}; move {} back to its place", told.join(", "), newest.display()))
+}
+
+/// Writes what is audited first. Where there is no room for it, it comes before whatever is written as soon as there is: a daemon
+/// that does not start can make none, nor tell what it lacks.
+fn begin_audit(audit: &AuditLog, first_lines: Vec<Entry>) -> Result<(), AuditFailure> {
+    match audit.begin(first_lines) {
+        Err(why) if audit.is_out_of_room() => {
+            log::warn!("Starting all the same: {why}; it goes on by itself as soon as there is room");
+            Ok(())
+        }
+        begun => begun,
+    }
 }
 
 /// What is audited first: an accepted rollback, the changes that a crash left without their line, and the start.

@@ -222,6 +222,11 @@ pub fn sync_all_above(path: &Path) {
     }
 }
 
+/// Whether the disk, or what this user may have of it, is full.
+pub fn is_out_of_room(why: &io::Error) -> bool {
+    matches!(why.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// The directory that `path` lies in; `.` for a bare file name.
 pub fn parent(path: &Path) -> &Path {
     match path.parent() {

@@ -138,7 +138,11 @@ impl<'a> Call<'a> {
                 (Ok(at), _) => at,
                 // It says what may have become of the change, which this failure does not.
                 (Err(_), Err(problem)) if problem.is_of_the_vault() => return worked,
-                (Err(failure), _) => return Err(failure.into()),
+                (Err(failure), _) => {
+                    // It may be for lack of room, and the vault can make some.
+                    self.api.vault.compact_if_worthwhile();
+                    return Err(failure.into());
+                }
             };
             if let (Ok(_), Some(sight)) = (&worked, &self.read) {
                 let (name, kid) = sight.subject();

@@ -44,6 +44,10 @@ pub struct AuditLog {
     /// The newest line that is surely on the disk.
     synced: AtomicU64,
     failing: AtomicBool,
+    /// The disk has just become full.
+    ran_out_of_room: AtomicBool,
+    /// What is to come before all other lines could not be written yet.
+    behind: AtomicBool,
     /// So much is unsynced that whoever writes next is to sync it.
     sync_due: AtomicBool,
     /// The file has become full, and nobody has begun to rotate it.
@@ -96,6 +100,8 @@ impl AuditLog {
             syncs: GroupCommit::default(),
             synced,
             failing: AtomicBool::new(false),
+            ran_out_of_room: AtomicBool::new(false),
+            behind: AtomicBool::new(false),
             sync_due: AtomicBool::new(false),
             full: AtomicBool::new(false),
             clock,
@@ -107,6 +113,32 @@ impl AuditLog {
     pub fn segmented(self, segmenting: Segmenting) -> Self {
         lock(&self.writer).segment(segmenting);
         self
+    }
+
+    /// Writes `first`, which is about the time before, and syncs it. If that fails, it comes before whatever is written next,
+    /// and nothing else is written without it.
+    ///
+    /// # Errors
+    /// If it is not in the log yet, or not surely.
+    pub fn begin(&self, first: Vec<Entry>) -> Result<(), AuditFailure> {
+        self.behind.store(true, Ordering::SeqCst);
+        lock(&self.writer).put_first(first);
+        self.write_synced(Vec::new())
+    }
+
+    /// Whether what [`begin`](Self::begin) was given is not written yet.
+    pub fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::SeqCst)
+    }
+
+    /// Whether lines cannot be written for lack of room, as of the last attempt.
+    pub fn is_out_of_room(&self) -> bool {
+        lock(&self.writer).is_out_of_room()
+    }
+
+    /// Whether that has become so. It is said once.
+    pub fn has_run_out_of_room(&self) -> bool {
+        self.ran_out_of_room.load(Ordering::Relaxed) && self.ran_out_of_room.swap(false, Ordering::SeqCst)
     }
 
     /// Writes `entry`, and returns the time on its line. It is not synced: a killed process does not lose it, a power cut may.
@@ -147,7 +179,12 @@ impl AuditLog {
         let entries = batches.into_iter().flatten();
         let mut writer = lock(&self.writer);
         let now = self.clock.now();
+        let had_room = !writer.is_out_of_room();
         let written = writer.write(entries, now);
+        if had_room && writer.is_out_of_room() {
+            self.ran_out_of_room.store(true, Ordering::SeqCst);
+        }
+        self.behind.store(writer.is_behind(), Ordering::SeqCst);
         match written {
             Ok(0) => {}
             Ok(lines) => {

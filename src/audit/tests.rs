@@ -256,6 +256,27 @@ fn a_failed_write_leaves_nothing_and_heals_with_a_line_that_says_so() {
 }
 
 #[test]
+fn what_is_to_come_first_does_so_as_soon_as_there_is_room() {
+    let scratch = Scratch::new("first");
+    let log = scratch.open();
+    log.faults().writes.store(3, Ordering::SeqCst);
+    let first = vec![Entry::new(Event::Recovered), Entry::new(Event::ServerStart)];
+    assert!(matches!(log.begin(first), Err(AuditFailure::NotWritten(_))));
+    assert!(log.is_behind() && log.is_out_of_room() && log.has_run_out_of_room());
+    assert!(!log.has_run_out_of_room(), "it is said once");
+    assert!(log.write(entry("refused")).is_err() && log.trouble().is_some());
+    assert!(log.is_behind());
+    log.write(entry("served")).unwrap();
+    assert!(!log.is_behind() && !log.is_out_of_room());
+    log.write(entry("next")).unwrap();
+    let text = std::fs::read_to_string(scratch.path()).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let events: Vec<_> = lines.map(|line| line["event"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(events, ["recovered", "server_start", "audit_resumed", "get_secret", "get_secret"]);
+    assert_eq!(scratch.verify().unwrap().lines, 5);
+}
+
+#[test]
 fn a_failed_sync_is_repaired_at_once_or_reported_until_it_is() {
     let scratch = Scratch::new("sync");
     let log = scratch.open();

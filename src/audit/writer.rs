@@ -13,6 +13,7 @@ use super::keys;
 use super::segment::{self, Segment, Segmenting};
 use super::tail::{MOST_UNSYNCED, Tail};
 use crate::clock::Timestamp;
+use crate::files;
 
 /// The end of the log, in the hands of one thread at a time.
 pub struct Writer {
@@ -27,6 +28,8 @@ pub struct Writer {
     sync_asked: bool,
     /// Behind the end there may be bytes of a failed write, or before it bytes that a failed sync lost.
     suspect: bool,
+    /// What comes before any other line, and could not be written yet.
+    first: Vec<Entry>,
     failing: Option<Failing>,
     segmenting: Segmenting,
     /// The length at which it is said that the file is full.
@@ -45,6 +48,7 @@ pub struct Mark {
 
 struct Failing {
     why: String,
+    is_out_of_room: bool,
     since: Timestamp,
     batches: u64,
 }
@@ -59,6 +63,7 @@ impl Writer {
             unsynced: Vec::new(),
             sync_asked: false,
             suspect: false,
+            first: Vec::new(),
             failing: None,
             segmenting: Segmenting::default(),
             full_at: u64::MAX,
@@ -95,6 +100,21 @@ impl Writer {
         self.failing.as_ref().map(|failing| failing.why.as_str())
     }
 
+    /// Whether that is for lack of room.
+    pub fn is_out_of_room(&self) -> bool {
+        self.failing.as_ref().is_some_and(|failing| failing.is_out_of_room)
+    }
+
+    /// These come before whatever is written next.
+    pub fn put_first(&mut self, entries: Vec<Entry>) {
+        self.first = entries;
+    }
+
+    /// Whether there are such that are not written.
+    pub fn is_behind(&self) -> bool {
+        !self.first.is_empty()
+    }
+
     pub fn checkpoint(&self, tip: &Tip) -> Checkpoint {
         Checkpoint::sign(tip, &self.key)
     }
@@ -126,7 +146,8 @@ impl Writer {
         }
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
-        let tip = self.compose(self.resumed().into_iter().chain(entries), now, &mut buffer);
+        let first = self.first.iter().cloned().chain(self.resumed());
+        let tip = self.compose(first.chain(entries), now, &mut buffer);
         self.buffer = buffer;
         if self.unsynced() + self.buffer.len() as u64 > MOST_UNSYNCED {
             // Whoever was asked to sync is too slow.
@@ -139,6 +160,7 @@ impl Writer {
         self.unsynced.extend_from_slice(&self.buffer);
         let lines = tip.seq - self.tip.seq;
         self.tip = tip;
+        self.first.clear();
         Ok(lines)
     }
 
@@ -174,7 +196,7 @@ impl Writer {
 
     /// The line that ends a time in which nothing could be written.
     fn resumed(&self) -> Option<Entry> {
-        let Failing { why, since, batches } = self.failing.as_ref()?;
+        let Failing { why, since, batches, .. } = self.failing.as_ref()?;
         let detail =
             format!("since {since} {batches} attempts to write failed ({why}); what they were for was refused");
         Some(Entry { detail: Some(detail), ..Entry::new(Event::AuditResumed) })
@@ -186,7 +208,8 @@ impl Writer {
             (Some(_), Some(failing)) => failing.batches += 1,
             (Some(why), failing @ None) => {
                 log::error!("Audit log cannot be written: {why}; nothing is served or changed until it can");
-                *failing = Some(Failing { why: why.to_string(), since: now, batches: 1 });
+                let is_out_of_room = files::is_out_of_room(why);
+                *failing = Some(Failing { why: why.to_string(), is_out_of_room, since: now, batches: 1 });
             }
             (None, Some(_)) => {
                 log::info!("Audit log can be written again");
@@ -218,7 +241,8 @@ impl Writer {
         self.repair().map_err(|repair| {
             log::error!("Audit log cannot be synced: {repair}; nothing is served or changed until it can");
             let since = self.tip.timestamp;
-            self.failing = Some(Failing { why: why.to_string(), since, batches: 1 });
+            let is_out_of_room = files::is_out_of_room(why);
+            self.failing = Some(Failing { why: why.to_string(), is_out_of_room, since, batches: 1 });
             format!("{why}, and once more: {repair}")
         })
     }

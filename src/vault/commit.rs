@@ -17,6 +17,7 @@ use super::{Log, Vault};
 use crate::audit::{AuditFailure, Entry, Event};
 use crate::clock::Timestamp;
 use crate::failure::Failure;
+use crate::files;
 use crate::secret::Plaintext;
 use crate::sync::lock;
 
@@ -136,7 +137,7 @@ impl Vault {
             (Err(why), None) => {
                 log::error!("Vault file cannot be written: {why}; secrets are still served, changes are refused");
                 trouble.storage = Some(format!("the vault file cannot be written: {why}"));
-                if matches!(why.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+                if files::is_out_of_room(&why) {
                     self.disk_full.store(true, Ordering::SeqCst);
                 }
             }
@@ -193,13 +194,15 @@ impl Vault {
     }
 
     /// Asks for a compaction when more than half of the file is dead or past its grace and it is large enough to matter, when
-    /// the file was lost, for a compaction makes a whole new one, or when the disk has become full and that can make room.
-    pub(super) fn compact_if_worthwhile(self: &Arc<Self>) {
-        if self.compaction_wanted.load(Ordering::Relaxed) {
+    /// the file was lost, for a compaction makes a whole new one, or when the disk has become full, the audit log's too, and that
+    /// can make room.
+    pub fn compact_if_worthwhile(self: &Arc<Self>) {
+        if self.compaction_wanted.load(Ordering::Relaxed) || self.audit.is_behind() {
             return;
         }
         let lost = self.file_lost.swap(false, Ordering::SeqCst);
-        let full = self.disk_full.swap(false, Ordering::SeqCst) && self.can_make_room();
+        let has_become_full = self.disk_full.swap(false, Ordering::SeqCst) | self.audit.has_run_out_of_room();
+        let full = has_become_full && self.can_make_room();
         if (lost || full || self.is_compaction_worthwhile()) && !self.compaction_wanted.swap(true, Ordering::SeqCst) {
             self.compact_in_background(lost);
         }

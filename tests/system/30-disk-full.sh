@@ -2,16 +2,16 @@
 # A full disk: what cannot be audited is not served, what cannot be stored is refused, and all heals by itself.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
-need curl
+need curl python3
 
 [ "$(id -u)" -eq 0 ] || { echo "only root may mount the small file system that is filled up here" >&2; exit 77; }
 
-# A small file system under DIR/$1, which is empty.
+# A small file system under DIR/$1, of the size $2, which is empty.
 mount_small() {
     small=$DIR/$1
     mkdir -m 700 "$small"
     trap 'umount --lazy "$small"; clean_up' EXIT
-    mount -t tmpfs -o size=256k,mode=0700 jarvis-secretsd-test "$small" || {
+    mount -t tmpfs -o size=${2:-256k},mode=0700 jarvis-secretsd-test "$small" || {
         trap clean_up EXIT
         echo "no tmpfs may be mounted here" >&2
         exit 77
@@ -58,6 +58,39 @@ expect_values() {
     done
     expect 404 admin GET "/secret/$1$2"
 }
+
+# both_on_one: a state of which vault and audit log lie on one small file system, of the size $1.
+both_on_one() {
+    new_state
+    mount_small state "${1:-256k}"
+    sed -i "s#$DIR/\(secrets\|audit\)#$DIR/state/\1#" "$DIR/config.toml"
+}
+
+# is_there: whether the daemon answers, however it is. Sets URL.
+is_there() {
+    kill -0 "$PID" 2>/dev/null || fail "the daemon did not start"
+    URL=$(sed -n 's|.*Starting server on \([0-9.]*:[0-9]*\)$|http://\1|p' "$DIR/log")
+    [ -n "$URL" ] && curl -fs -o "$DIR/answer" "$URL/healthz?live=true"
+}
+
+# start_degraded: starts it where it has no room for an audit line.
+start_degraded() {
+    cat "$DIR/log" >>"$DIR/logs"
+    : >"$DIR/log"
+    RUST_LOG=info "$BINARY" --config "$DIR/config.toml" 2>"$DIR/log" &
+    PID=$!
+    await "the daemon answers" is_there
+    expect_degraded
+    guide 'It has started on a full disk' "$DIR/log"
+}
+
+kill_daemon() {
+    kill -KILL "$PID"
+    wait "$PID" 2>/dev/null || true
+}
+
+# events FILE N: what the last N lines of an audit log are about.
+events() { tail -n "$2" "$1" | sed 's/.*"event":"\([a-z_]*\)".*/\1/' | tr '\n' ' '; }
 
 verify() { "$BINARY" audit verify "$DIR/audit/audit.jsonl" >"$DIR/verified" || fail "the audit log does not verify"; }
 
@@ -119,8 +152,7 @@ for _ in 1 2 3; do
     expect 503 admin POST /rotate '{"names":["d49"]}'
 done
 # A kill now loses nothing, and brings nothing back that was refused.
-kill -KILL "$PID"
-wait "$PID" 2>/dev/null || true
+kill_daemon
 start_daemon
 expect_values b "$kept"
 expect 200 admin GET "/secret/d$deleted"
@@ -143,9 +175,7 @@ leave() { head -c $((($(df --output=avail -k "$small" | tail -n 1) - $1) * 1024)
 large() { expect 200 admin POST /secret "{\"name\":\"$1\",\"value\":\"$(head -c 40000 /dev/zero | tr '\0' x)\"}"; }
 
 echo "the disk of both has no room for a compaction, then for nothing"
-new_state
-mount_small state
-sed -i "s#$DIR/\(secrets\|audit\)#$DIR/state/\1#" "$DIR/config.toml"
+both_on_one
 start_daemon
 expect 200 admin POST /secret '{"name":"c0","value":"c value 0"}'
 for name in live dead{1,2}; do large "$name"; done
@@ -169,3 +199,90 @@ await 'it is compacted' grep -q 'Vault compacted' "$DIR/log"
 expect_values e "$kept"
 stop_daemon
 "$BINARY" audit verify "$DIR/state/audit/audit.jsonl" >"$DIR/verified" || fail "the audit log does not verify"
+umount "$small"
+clean_up
+
+echo "a start on a full disk goes on, changes nothing, and heals, with the lines of what was before first"
+both_on_one
+start_daemon
+vault=$small/secrets/vault.json log=$small/audit/audit.jsonl
+expect 200 admin POST /secret '{"name":"f0","value":"f value 0"}'
+# The lines of the start must not fit into what is left of the log's last block.
+until [ $(($(stat -c %s "$log") % 4096)) -ge 3500 ]; do expect 200 admin GET /secret/f0; done
+audited=$(stat -c %s "$log")
+expect 200 admin POST /secret '{"name":"f1","value":"f value 1"}'
+kill_daemon
+# As if it had been killed before the line of that change was written, and in the middle of the next change.
+truncate --size "$audited" "$log"
+printf '{"seq":3,"sealed":"AAAA' >>"$vault"
+fill_up
+cp "$log" "$DIR/log.before"
+for _ in 1 2; do
+    start_degraded
+    for _ in 1 2; do
+        expect 503 admin GET /secret/f1
+        expect_error audit_unavailable
+        expect 503 admin POST /secret '{"name":"f2","value":"refused"}'
+        expect_error audit_unavailable
+        expect 503 admin POST /rotate '{"names":["f0"]}'
+        expect 503 admin GET /secrets
+    done
+    kill_daemon
+    cmp "$log" "$DIR/log.before" || fail "something was written to the log"
+done
+start_degraded
+make_space
+expect 200 admin GET /secret/f1
+[ "$(events "$log" 4)" = "recovered server_start audit_resumed get_secret " ] || fail "other lines: $(tail -n 4 "$log")"
+expect_values f 2
+expect 200 admin POST /secret '{"name":"f2","value":"f value 2"}'
+stop_daemon
+start_daemon
+expect_values f 3
+stop_daemon
+"$BINARY" audit verify "$log" >"$DIR/verified" || fail "the audit log does not verify"
+
+echo "what an interrupted compaction has left is taken away first"
+head -c 1M /dev/zero >"$vault.compacting" 2>/dev/null && fail "the file system takes more than it should"
+start_daemon
+expect_values f 3
+stop_daemon
+umount "$small"
+clean_up
+
+echo "values that are replaced all the time fill a small disk: it ends in 503, starts again, and heals"
+both_on_one 1m
+sed -i 's/^\[security\]/&\ngrace_days = 0/' "$DIR/config.toml"
+start_daemon
+python3 -B - "$URL" >"$DIR/replaced" <<'END' || fail "a put was answered in another way than it should"
+import http.client, json, sys
+connection = http.client.HTTPConnection(sys.argv[1].removeprefix("http://"), timeout=300)
+last, refused = {}, set()
+for number in range(3000):
+    name = f"name{number % 3}"
+    body = json.dumps({"name": name, "value": f"{number} ".ljust(65536, "x")})
+    connection.request("POST", "/secret", body, {"X-Jarvis-Client": "admin"})
+    answer = connection.getresponse()
+    text = answer.read()
+    if answer.status == 200:
+        last[name] = number
+    else:
+        assert answer.status == 503, (answer.status, text)
+        refused.add(json.loads(text)["error"])
+assert "audit_unavailable" in refused, refused
+print("\n".join(f"{name} {number}" for name, number in last.items()))
+END
+[ "$(wc -l <"$DIR/replaced")" -eq 3 ] || fail "not even one value of each fits"
+kill_daemon
+start_degraded
+mount -o remount,size=8m "$small"
+expect 200 nobody GET /healthz
+while read -r name number; do
+    expect 200 admin GET "/secret/$name"
+    grep -q "\"value\":\"$number x" "$DIR/answer" || fail "$name is not what was put last"
+    expect 200 admin POST /secret "{\"name\":\"$name\",\"value\":\"once more\"}"
+done <"$DIR/replaced"
+is_small() { [ "$(stat -c %s "$small/secrets/vault.json")" -lt 65536 ]; }
+await 'the vault has nothing any more of what was replaced' is_small
+stop_daemon
+"$BINARY" audit verify "$small/audit/audit.jsonl" >"$DIR/verified" || fail "the audit log does not verify"

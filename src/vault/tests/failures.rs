@@ -90,6 +90,58 @@ fn faulty(name: &str) -> (Site, Arc<Vault>, Arc<Faults>) {
     (site, vault, faults)
 }
 
+/// The audit line of a change that a crash left without one.
+fn recovered(seq: u64) -> Entry {
+    Entry { vault_seq: Some(seq), ..Entry::new(Event::Recovered) }
+}
+
+#[test]
+fn nothing_is_compacted_before_the_audit_log_has_what_a_crash_left_out() {
+    let site = Site::new("behind");
+    let vault = site.open();
+    put(&vault, "db", "x");
+    let lines = std::fs::read(site.audit_path()).unwrap();
+    put(&vault, "db", "never audited");
+    drop(vault);
+    std::fs::write(site.audit_path(), lines).unwrap();
+    let unaudited = |site: &Site| site.look(1).unwrap().unaudited().len();
+    let vault = site.open();
+    vault.audit.faults().writes.store(2, Ordering::SeqCst);
+    vault.audit.begin(vec![recovered(2)]).unwrap_err();
+    vault.commit(order(delete_wish("db"))).unwrap_err();
+    assert!(!vault.compact_dead().unwrap());
+    vault.file_lost.store(true, Ordering::SeqCst);
+    vault.compact_if_worthwhile();
+    settle(&vault);
+    assert_eq!(
+        (unaudited(&site), vault.stats().compactions.load(Ordering::Relaxed)),
+        (1, 0),
+        "a restart finds it again"
+    );
+
+    delete(&vault, "db");
+    settle(&vault);
+    let events: Vec<_> = site.audit_lines().into_iter().map(|line| line["event"].clone()).collect();
+    assert_eq!(events, ["create_secret", "recovered", "audit_resumed", "delete_secret"]);
+    assert!(vault.stats().compactions.load(Ordering::Relaxed) > 0, "then it goes on");
+}
+
+#[test]
+fn where_the_audit_log_has_no_room_the_vault_makes_some() {
+    let (site, vault, _) = faulty("audit-full");
+    put(&vault, "db", &"x".repeat(1000));
+    delete(&vault, "db");
+    put(&vault, "db", "after");
+    let length = site.bytes().len();
+    vault.audit.faults().writes.store(1, Ordering::SeqCst);
+    vault.audit.write(Entry::new(Event::GetSecret)).unwrap_err();
+    vault.compact_if_worthwhile();
+    settle(&vault);
+    assert!(site.bytes().len() < length - 1000, "what is dead is gone");
+    assert_eq!((vault.trouble(), vault.audit.trouble()), (None, None));
+    expect_healed(&site, vault);
+}
+
 /// Nothing but the secret from before is there, in memory and in the file.
 #[track_caller]
 fn expect_unchanged(site: &Site, vault: &Vault) {

@@ -13,6 +13,7 @@ from subject import Daemon, Faults, Model, check_audit, check_refusal, renamed_l
 
 BINARY, DIRECTORY, SHIM = sys.argv[1:]
 AUDIT = DIRECTORY + "/audit/audit.jsonl"
+VAULT = DIRECTORY + "/secrets/vault.json"
 # The ways in which one call fails.
 ONCE = {
     "EIO": (FAIL, errno.EIO, 1),
@@ -197,6 +198,7 @@ def struck_at_the_start(effect, error, length, is_first):
         if is_first:
             clean()
             model = Model()
+        before = None if is_first else contents()
         faults.set(ALL, effect, error, first, first + length - 1)
         daemon = Daemon(BINARY, DIRECTORY, SHIM)
         is_served = daemon.serves()
@@ -208,12 +210,54 @@ def struck_at_the_start(effect, error, length, is_first):
             daemon.end(signal.SIGKILL)
         else:
             assert daemon.process.wait() in (1, 78) and os.strerror(error) in daemon.log[-1], daemon.log
+            assert is_first or contents() == before, "a start that was refused has changed something"
         daemon = start()
         model.compare(daemon)
         daemon.end(signal.SIGKILL)
         check_audit(BINARY, DIRECTORY, model)
         if not struck:
             return first - 1
+
+
+def contents():
+    """What the vault's file and the audit log hold."""
+    return [open(path, "rb").read() for path in (VAULT, AUDIT)]
+
+
+def full_from_the_start_on(calls, error):
+    """A start on a disk that is full from the n-th of these calls on, for all n: the daemon starts and heals when there is
+    room, or refuses and has changed nothing. Returns how often it started, and how often it refused."""
+    clean()
+    daemon, model = start(), Model()
+    put(daemon, model, "kept", next(values))
+    daemon.end(signal.SIGKILL)
+    started = refused = 0
+    for first in itertools.count(1):
+        before = contents()
+        faults.set(calls, FAIL, error, first, ENDLESS)
+        daemon = Daemon(BINARY, DIRECTORY, SHIM)
+        if daemon.serves():
+            if not model.read(daemon, "kept"):
+                refuses_all(daemon, os.strerror(error))
+            put(daemon, model, "kept", next(values))
+            struck = faults.struck
+            faults.clear()
+            model.compare(daemon)
+            assert put(daemon, model, "kept", next(values)), daemon.log
+            daemon.end(signal.SIGKILL)
+            started += 1
+        else:
+            struck = faults.struck
+            assert daemon.process.wait() in (1, 78) and os.strerror(error) in daemon.log[-1], daemon.log
+            assert contents() == before, "a start that was refused has changed something"
+            faults.clear()
+            daemon = start()
+            model.compare(daemon)
+            daemon.end(signal.SIGKILL)
+            refused += 1
+        check_audit(BINARY, DIRECTORY, model)
+        if not struck:
+            return started - 1, refused
 
 
 def struck_at_the_stop(effect, error, length):
@@ -241,6 +285,13 @@ def main():
         counts = f"at {working} calls of a daemon at work, {first} of a first start, {later} of a later one, {stop} of a stop"
         assert working >= 50 and first >= 50 and later >= 15 and stop >= 2, f"too few calls were found: {counts}"
         print(f"{how}: {counts}")
+    for error in (errno.ENOSPC, errno.EDQUOT):
+        # What a full disk does not take is what is written.
+        started, refused = full_from_the_start_on(WRITE, error)
+        assert started >= 1 and not refused, f"it does not start on a full disk: {started}, {refused}"
+        started, refused = full_from_the_start_on(ALL, error)
+        assert started >= 1 and refused >= 5, f"too few calls were found: {started}, {refused}"
+        print(f"{os.strerror(error)} at the start: it started {started} times, and refused {refused} times where no call succeeds")
     for how, calls in KINDS.items():
         rounds = struck_for_a_while(calls, errno.EROFS)
         assert rounds >= 5, f"too few calls were found: {rounds}"

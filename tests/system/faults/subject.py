@@ -152,11 +152,12 @@ class Model:
             (self.unknown.add if value is ... else self.unknown.discard)(name)
 
     def read(self, daemon, name, is_after_a_kill=False):
+        """Returns whether it was answered what there is."""
         status, headers, answer = daemon.ask("GET", f"/secret/{name}")
         if status == 503:
             check_refusal(headers, answer, {"audit_unavailable"})
             assert "value" not in answer
-            return
+            return False
         assert status in (200, 404), (name, status, answer)
         value = answer.get("value")
         expected = self.secrets.get(name)
@@ -170,6 +171,7 @@ class Model:
             expected = self.secrets[name] = value
         assert value == expected, f"{name} is {str(value):.40} instead of {str(expected):.40}"
         self.answered.add(headers["X-Request-Id"])
+        return True
 
     def list(self, daemon):
         status, headers, answer = daemon.ask("GET", "/secrets")
