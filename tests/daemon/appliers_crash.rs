@@ -46,6 +46,30 @@ fn killed_while_it_is_prepared_there_is_nothing_to_decide() {
 }
 
 #[test]
+fn killed_while_what_it_has_revoked_is_retired_that_is_served_to_nobody_and_retired_at_the_next_start() {
+    let world = World::with(&["apply", "verify", "retire"]);
+    let daemon = world.start();
+    let mut admin = daemon.client("admin");
+    let old = admin.get("/secret/db_main").text("kid");
+    world.on("retire", STAYS);
+    let body = br#"{"name":"db_main","value":"new","revoke_previous":true}"#;
+    let asking = thread::spawn(move || admin.try_ask("POST", "/secret", &[], body).is_err());
+    world.written("at");
+    let gone = |daemon: &Daemon| daemon.client("admin").get(&format!("/secret/db_main?kid={old}")).status;
+    assert_eq!(gone(&daemon), 410, "while it is retired");
+    drop(daemon);
+    assert!(asking.join().unwrap(), "nobody was told that it was done");
+    world.remove("on-retire");
+    let daemon = world.site.start();
+    let mut admin = daemon.client("admin");
+    assert_eq!((admin.value("db_main"), gone(&daemon)), ("new".to_owned(), 410));
+    let destroyed = || world.site.audit(1).iter().any(|line| line["event"] == "destroy_version" && line["kid"] == *old);
+    eventually("it is retired and destroyed", || destroyed().then_some(()));
+    assert_eq!(world.calls(), ["retire", "retire"]);
+    daemon.stop().verify_audit();
+}
+
+#[test]
 fn killed_before_it_was_applied_the_old_value_stays() {
     let world = World::with(&ALL);
     let daemon = killed_at(&world, "apply", "");

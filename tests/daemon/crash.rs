@@ -130,7 +130,8 @@ impl Writer {
             4 => self.put_two(name)?,
             5 | 6 => self.change([(name, State::Absent)], "DELETE", &format!("/secret/n{name}"), "").map(|_| ())?,
             7 => {
-                let body = json!({ "names": [format!("n{name}")] }).to_string();
+                let revokes = self.random.one_in(2);
+                let body = json!({ "names": [format!("n{name}")], "revoke_previous": revokes }).to_string();
                 self.change([(name, State::Generated)], "POST", "/rotate", &body)?;
             }
             _ => self.read(name)?,
@@ -141,7 +142,10 @@ impl Writer {
     }
 
     fn put(&mut self, name: u64) -> io::Result<()> {
-        let (value, body) = self.value_of(name);
+        let (value, mut body) = self.value_of(name);
+        if self.random.one_in(4) {
+            body["revoke_previous"] = true.into();
+        }
         if let Some(made) = self.change([(name, State::Value(value))], "POST", "/secret", &body.to_string())? {
             self.remember(&made);
         }
@@ -317,8 +321,10 @@ impl Ledger {
         for line in self.site.audit(self.audit_lines + 1) {
             self.audit_lines += 1;
             let event = line["event"].as_str().unwrap();
-            let is_change =
-                matches!(event, "create_secret" | "delete_secret" | "rotate" | "destroy_version" | "recovered");
+            let is_change = matches!(
+                event,
+                "create_secret" | "delete_secret" | "rotate" | "destroy_version" | "retire" | "recovered"
+            );
             if is_change && line["result"] == "success" {
                 let number = line["vault_seq"].as_u64().unwrap();
                 assert!(numbers.insert(number), "change {number} was audited twice: {line}");

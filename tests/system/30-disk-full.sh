@@ -73,11 +73,11 @@ is_there() {
     [ -n "$URL" ] && curl -fs -o "$DIR/answer" "$URL/healthz?live=true"
 }
 
-# start_degraded: starts it where it has no room for an audit line.
+# start_degraded [OPTION]: starts it where it has no room for an audit line.
 start_degraded() {
     cat "$DIR/log" >>"$DIR/logs"
     : >"$DIR/log"
-    RUST_LOG=info "$BINARY" --config "$DIR/config.toml" 2>"$DIR/log" &
+    RUST_LOG=info "$BINARY" --config "$DIR/config.toml" "$@" 2>"$DIR/log" &
     PID=$!
     await "the daemon answers" is_there
     expect_degraded
@@ -236,6 +236,25 @@ expect 200 admin GET /secret/f1
 [ "$(events "$log" 4)" = "recovered server_start audit_resumed get_secret " ] || fail "other lines: $(tail -n 4 "$log")"
 expect_values f 2
 expect 200 admin POST /secret '{"name":"f2","value":"f value 2"}'
+stop_daemon
+cp "$vault" "$DIR/older"
+start_daemon
+expect_values f 3
+expect 200 admin DELETE /secret/f2
+until [ $(($(stat -c %s "$log") % 4096)) -ge 3500 ]; do expect 200 admin GET /secret/f0; done
+kill_daemon
+cat "$DIR/older" >"$vault"
+fill_up
+for _ in 1 2; do
+    start_degraded --accept-rollback
+    expect 503 admin GET /secret/f2
+    kill_daemon
+    ! "$BINARY" --config "$DIR/config.toml" 2>"$DIR/log" || fail "a rollback that is written down nowhere counts as accepted"
+done
+start_degraded --accept-rollback
+make_space
+expect 200 admin GET /secret/f2
+[ "$(events "$log" 4)" = "rollback_accepted server_start audit_resumed get_secret " ] || fail "other lines: $(tail -n 4 "$log")"
 stop_daemon
 start_daemon
 expect_values f 3

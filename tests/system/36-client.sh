@@ -24,7 +24,7 @@ done
 says '^\{"name":"postgres_password","value":".{24,}","kid":"postgres_password-'
 says '^NAME +KID +ROTATION +EXPIRES$'
 says '^brave_api_key +brave_api_key-[0-9-]+ +manual '
-says '^postgres_password +rotated$'
+says '^postgres_password +rotated; the version before can be read until '
 says '^nothing was due$'
 says '^postgres_password-[0-9-]+ .*\(current\)$'
 says '^CLIENT +LAST READ +AT +STATE$'

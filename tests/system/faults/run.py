@@ -80,6 +80,8 @@ def work(daemon, model):
     model.change(daemon, "POST", "/secret", {"name": "made", "generate": True}, {"made": ...})
     model.change(daemon, "PATCH", "/secret/made", {"owner": next(values)}, {})
     model.change(daemon, "POST", "/rotate", {"names": ["made"]}, {"made": ...})
+    revoking = {"name": "kept", "value": next(values), "revoke_previous": True}
+    model.change(daemon, "POST", "/secret", revoking, {"kept": revoking["value"]})
     model.read(daemon, "made")
 
     compact(daemon, model)

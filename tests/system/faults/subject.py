@@ -15,7 +15,7 @@ WRITE, SYNC, CUT, NAME, OPEN = 1, 2, 4, 8, 16
 ALL = WRITE | SYNC | CUT | NAME | OPEN
 FAIL, SHORT, TORN = 1, 2, 3
 # What the audit log calls them.
-CHANGES = {"create_secret", "configure_secret", "delete_secret", "rotate", "destroy_version", "recovered"}
+CHANGES = {"create_secret", "configure_secret", "delete_secret", "rotate", "destroy_version", "retire", "recovered"}
 ENDLESS = 2**64 - 1
 
 
