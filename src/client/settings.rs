@@ -14,9 +14,6 @@ use crate::files;
 use crate::http::tls;
 use crate::name::is_name;
 
-/// The CAs that the system trusts, as Debian and most others keep them.
-const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
-
 /// The longest file that holds a token, in bytes.
 const LONGEST_TOKEN: u64 = 256;
 
@@ -88,7 +85,7 @@ impl Settings {
                 (Some(Said { by, .. }), None) => return Err(Failure::new(by, "a certificate needs its key besides")),
                 (None, Some(Said { by, .. })) => return Err(Failure::new(by, "a key needs its certificate besides")),
             };
-            Some(tls::client_trusting(ca.as_ref().map_or(Path::new(SYSTEM_CA), |ca| &ca.value), identity)?)
+            Some(tls::client_trusting(ca.as_ref().map(|ca| ca.value.as_path()), identity)?)
         } else {
             None
         };

@@ -45,6 +45,7 @@ mod outside;
 mod overload;
 #[path = "../patience/mod.rs"]
 mod patience;
+mod pem;
 mod policy;
 mod process;
 mod refusals;

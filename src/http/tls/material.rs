@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
@@ -13,6 +13,7 @@ use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
+use super::pem::{self, Block};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{TlsConfig, TlsVersion};
 use crate::failure::Failure;
@@ -61,7 +62,7 @@ fn unix_time(moment: Timestamp) -> UnixTime {
 /// Names the file that is wrong, and what to do.
 pub fn load(settings: &TlsConfig, clock: &Clock) -> Result<Material, Failure> {
     let provider = Arc::new(ring::default_provider());
-    let chain = certificates(&settings.cert_path)?;
+    let chain = chain(&settings.cert_path)?;
     let key = private_key(&settings.key_path, &files::read_private_through_links(&settings.key_path, LARGEST_FILE)?)?;
     let clients = settings.client_ca_path.as_ref().map(|path| client_verifier(path, provider.clone())).transpose()?;
     let builder = ServerConfig::builder_with_details(provider, Arc::new(Time(clock.clone())))
@@ -95,65 +96,74 @@ pub fn mismatch(cert_path: &Path, key_path: &Path, why: rustls::Error) -> Failur
     Failure::new(cert_path.display(), why)
 }
 
-/// The certificates in the file at `path`, in its order; at least one.
+/// The certificates in the file at `path`, in its order, each with its line; at least one.
 ///
 /// # Errors
-/// If it cannot be read, is malformed, or holds none.
-pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
-    let bytes = files::read(path, LARGEST_FILE)?;
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
-        .collect::<Result<_, _>>()
-        .map_err(|why| fail(&format_args!("is no file of certificates in PEM: {}", describe(&why))))?;
+/// If it cannot be read, holds none, or anything that is not understood.
+pub fn certificates(path: &Path) -> Result<Vec<(usize, CertificateDer<'static>)>, Failure> {
+    let blocks = pem::blocks(path, &files::read(path, LARGEST_FILE)?)?;
+    let certificates = blocks.into_iter().filter(|block| block.kind == SectionKind::Certificate);
+    let certificates: Vec<_> = certificates.map(|block| (block.line, block.der.into())).collect();
     if certificates.is_empty() {
-        return Err(fail(&"there is no certificate in it; it must be PEM (-----BEGIN CERTIFICATE-----)"));
+        let why = "there is no certificate in it; it must be PEM (-----BEGIN CERTIFICATE-----)";
+        return Err(Failure::new(path.display(), why));
     }
     Ok(certificates)
+}
+
+/// The same, as what is presented: one certificate, and what leads from it to its CA.
+pub fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    Ok(certificates(path)?.into_iter().map(|(_, certificate)| certificate).collect())
+}
+
+/// The certificates of CAs in the file at `path`, all of which can be used.
+///
+/// # Errors
+/// As those of [`certificates`], or names the line of one that cannot be used.
+pub fn roots(path: &Path) -> Result<RootCertStore, Failure> {
+    let mut roots = RootCertStore::empty();
+    for (line, certificate) in certificates(path)? {
+        let unusable = |why| {
+            let place = format!("{}:{line}", path.display());
+            Failure::new(place, format_args!("this certificate cannot be that of a CA: {why}; take it out of the file"))
+        };
+        roots.add(certificate).map_err(unusable)?;
+    }
+    Ok(roots)
 }
 
 /// The private key of a client, in the file at `path`, read as [`files::read_credential`] does.
 ///
 /// # Errors
-/// If it cannot be read, is malformed, encrypted or missing.
+/// If it cannot be read, holds no key or several, one that cannot be used, or anything that is not understood.
 pub fn clients_private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
     private_key(path, &files::read_credential(path, LARGEST_FILE)?)
 }
 
 fn private_key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, Failure> {
-    PrivateKeyDer::from_pem_slice(text).map_err(|why| {
-        let encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
-        let why = if text.windows(encrypted.len()).any(|window| window == encrypted) {
-            "the key is encrypted; decrypt it with: openssl pkey -in FILE -out NEW".to_owned()
-        } else if matches!(why, pem::Error::NoItemsFound) {
-            "there is no private key in it; it must be PEM (-----BEGIN PRIVATE KEY-----)".to_owned()
-        } else {
-            format!("is no private key in PEM: {}", describe(&why))
-        };
-        Failure::configuration(path.display(), why)
-    })
+    let fail = |why: &str| Failure::configuration(path.display(), why);
+    let mut keys = pem::blocks(path, text)?.into_iter().filter(|block| block.kind != SectionKind::Certificate);
+    let Some(Block { kind, der, .. }) = keys.next() else {
+        return Err(fail("there is no private key in it; it must be PEM (-----BEGIN PRIVATE KEY-----)"));
+    };
+    if let Some(Block { line, .. }) = keys.next() {
+        let why = "there is a second private key; only one can be used";
+        return Err(Failure::configuration(format_args!("{}:{line}", path.display()), why));
+    }
+    let unusable = pem::what_key(&der);
+    let key = PrivateKeyDer::from_pem(kind, der).ok_or_else(|| fail("there is no private key in it"))?;
+    match ring::sign::any_supported_type(&key) {
+        Ok(_) => Ok(key),
+        Err(_) => Err(fail(&unusable.unwrap_or_else(|| "is no private key that can be used here".to_owned()))),
+    }
 }
 
 /// A client may present a certificate, and if it does, it must be one of the CA in the file at `path`.
 fn client_verifier(path: &Path, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, Failure> {
-    let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|why| fail(&format_args!("holds no usable CA certificate: {why}")))?;
-    }
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots(path)?), provider)
         .allow_unauthenticated()
         .build()
-        .map_err(|why| fail(&why))
-}
-
-/// What is wrong with a file, without quoting from it.
-fn describe(why: &pem::Error) -> &'static str {
-    match why {
-        pem::Error::MissingSectionEnd { .. } => "a section has no end; the file was cut off",
-        pem::Error::IllegalSectionStart { .. } => "a section begins with a malformed line",
-        pem::Error::Base64Decode(_) => "a section is not base64",
-        _ => "it is malformed",
-    }
+        .map_err(|why| Failure::new(path.display(), why))
 }
 
 fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {

@@ -5,6 +5,7 @@
 
 mod material;
 mod name;
+mod pem;
 mod pin;
 mod session;
 mod trust;

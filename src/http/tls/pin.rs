@@ -17,7 +17,7 @@ use crate::failure::Failure;
 /// # Errors
 /// If there is no certificate in the file.
 pub fn client_of(path: &Path) -> Result<Arc<ClientConfig>, Failure> {
-    let certificate = material::certificates(path)?.swap_remove(0);
+    let certificate = material::chain(path)?.swap_remove(0);
     let provider = Arc::new(ring::default_provider());
     let pin = Pin { path: path.to_owned(), certificate, provider: provider.clone() };
     let config = ClientConfig::builder_with_provider(provider)

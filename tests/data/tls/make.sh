@@ -9,6 +9,8 @@
 #   expired   CN=reader, for a day of 2020
 #   foreign   CN=reader, of a CA that nobody here trusts
 #   selfsigned   CN=reader, of nobody
+#   p521.key, rsa1024.key, encrypted.key   kinds of keys that are not read; the last is server's, in OpenSSL's old way
+#   sec1.key, rsa.key   other forms of keys that are: server's, and one of RSA of 2048 bits
 set -euo pipefail
 cd "$(dirname "$0")"
 scratch=$(mktemp -d)
@@ -72,3 +74,9 @@ key selfsigned
 openssl req -x509 -new -key selfsigned.key -subj /CN=reader -days 36500 -out selfsigned.pem \
     -addext basicConstraints=critical,CA:FALSE -addext "subjectAltName=$reader"
 rm ca.key
+openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-521 -out p521.key
+openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out rsa1024.key
+openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "$scratch/rsa.key"
+openssl rsa -in "$scratch/rsa.key" -traditional -out rsa.key
+openssl ec -in server.key -aes128 -passout pass:x -out encrypted.key
+{ openssl ecparam -name prime256v1; openssl ec -in server.key; } >sec1.key
