@@ -42,10 +42,10 @@ impl Vault {
     }
 
     /// Whether a compaction can make room on a full disk. One that has no room itself is not begun: it would take what little
-    /// is left, which the audit log may need.
+    /// is left, which the audit log may need. What is past its grace is destroyed before it.
     pub(super) fn can_make_room(&self) -> bool {
         let [bytes, dead, expired] = self.stats.sizes();
-        let needed = bytes.saturating_sub(dead);
+        let needed = bytes.saturating_sub(dead + expired);
         dead + expired > 0 && lock(&self.log).store.room().is_ok_and(|room| room > needed)
     }
 

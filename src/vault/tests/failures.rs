@@ -13,6 +13,8 @@ use super::*;
 struct Faults {
     appends: AtomicU64,
     rooms: AtomicU64,
+    /// What is then said to be free.
+    room: AtomicU64,
     /// Appends that succeed, and then the thread dies.
     panics: AtomicU64,
     /// Appends that write everything, and then neither sync nor can be cut off.
@@ -60,7 +62,10 @@ impl Store for Faulty {
     }
 
     fn room(&self) -> io::Result<u64> {
-        strike(&self.faults.rooms).map_or(Ok(0), |()| self.file.room())
+        match strike(&self.faults.rooms) {
+            Ok(()) => self.file.room(),
+            Err(_) => Ok(self.faults.room.load(Ordering::SeqCst)),
+        }
     }
 
     fn is_settled(&self) -> bool {
@@ -366,6 +371,24 @@ fn a_disk_that_becomes_full_makes_what_is_past_its_grace_go() {
     settle(&vault);
     assert_eq!(vault.stats().compactions.load(Ordering::Relaxed), 1);
     assert_eq!(vault.census().versions, 2);
+    expect_healed(&site, vault);
+}
+
+#[test]
+fn what_is_past_its_grace_takes_no_room_in_a_compaction_of_a_full_disk() {
+    let (site, vault, faults) = faulty("expired-room");
+    let large = "x".repeat(50_000);
+    (0..4).for_each(|number| drop(put(&vault, &format!("live-{number}"), &large)));
+    put(&vault, "replaced", &large);
+    put(&vault, "replaced", "x");
+    site.dial.advance(DAY * 15);
+    put(&vault, "other", "v");
+    // Less than all, and more than what is needed.
+    faults.room.store(site.bytes().len() as u64 - 50_000, Ordering::SeqCst);
+    (faults.rooms.store(1, Ordering::SeqCst), faults.appends.store(1, Ordering::SeqCst));
+    vault.commit(order(put_wish("db", "x"))).unwrap_err();
+    settle(&vault);
+    assert_eq!((vault.stats().compactions.load(Ordering::Relaxed), faults.rooms.load(Ordering::SeqCst)), (1, 0));
     expect_healed(&site, vault);
 }
 
