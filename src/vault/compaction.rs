@@ -63,18 +63,22 @@ impl Vault {
             if let Err(why) = vault.destroy_expired("compaction", || false) {
                 log::error!("Versions whose grace period is over could not be destroyed: {why}");
             }
-            let compacted = if lost { vault.compact() } else { vault.compact_dead().map(drop) };
-            let failed_at = match compacted {
-                Ok(()) => 0,
+            let compacted = if lost { vault.compact().map(|()| true) } else { vault.compact_dead() };
+            let (is_made, failed_at) = match compacted {
+                Ok(is_made) => (is_made, 0),
                 Err(why) => {
                     log::error!("Compaction failed, the vault file stays as it is: {why}");
-                    vault.stats.bytes.load(Ordering::Relaxed)
+                    (false, vault.stats.bytes.load(Ordering::Relaxed))
                 }
             };
             vault.compaction_failed_at.store(failed_at, Ordering::Relaxed);
             let kept_at = if vault.is_half_useless() { vault.stats.bytes.load(Ordering::Relaxed) } else { 0 };
             vault.expired_kept_at.store(kept_at, Ordering::Relaxed);
             vault.compaction_wanted.store(false, Ordering::SeqCst);
+            if is_made {
+                // Who made something dead meanwhile has left it to this one, for which it came too late.
+                vault.compact_if_worthwhile();
+            }
         });
         if let Err(why) = started {
             log::error!("Compaction could not be started: {why}");

@@ -331,6 +331,20 @@ fn a_large_file_that_is_more_than_half_dead_is_compacted_without_being_asked() {
 }
 
 #[test]
+fn what_dies_while_a_compaction_runs_is_compacted_after_it() {
+    let site = Site::new("dies-meanwhile");
+    let vault = site.open();
+    for round in 0..20 {
+        let names: Vec<_> = (0..6).map(|n| format!("large-{round}-{n}")).collect();
+        names.iter().for_each(|name| drop(put(&vault, name, &"v".repeat(MAX_VALUE))));
+        // The fourth makes more than half of it dead.
+        names.iter().for_each(|name| delete(&vault, name));
+        settle(&vault);
+        assert!(!vault.is_compaction_worthwhile(), "in round {round}, {} bytes stay", site.bytes().len());
+    }
+}
+
+#[test]
 fn a_compaction_that_would_gain_nothing_is_not_made() {
     let site = Site::new("once");
     let vault = site.open();
