@@ -35,6 +35,9 @@ use crate::clock::{Clock, Timestamp};
 use crate::sync::{GroupCommit, lock};
 use writer::Writer;
 
+/// From so many lines on, what is written in one go is written apart from what others write, who are served in between.
+const LONG: usize = 64;
+
 /// The log, open.
 pub struct AuditLog {
     writer: Mutex<Writer>,
@@ -162,11 +165,14 @@ impl AuditLog {
     }
 
     fn submit(&self, entries: Vec<Entry>) -> Result<Written, AuditFailure> {
-        let flushed = self.writes.submit(entries, |batches| {
+        let is_long = entries.len() >= LONG;
+        let flush = |batches: Vec<_>| {
             let count = batches.len();
             let flushed = self.flush(batches);
             vec![flushed; count]
-        });
+        };
+        let flushed =
+            if is_long { self.writes.submit_apart(entries, flush) } else { self.writes.submit(entries, flush) };
         if self.full.load(Ordering::Relaxed) && self.full.swap(false, Ordering::SeqCst) {
             // If the sync fails, that has its own consequences; the lines are written.
             let _ = self.sync_in_turn(true);

@@ -3,7 +3,10 @@
 //! Whoever comes while a flush is under way queues up; when it ends, the first one in the queue takes the whole
 //! queue and flushes it in one go. Those who are ready to come are let in first (see [`Courtesy`]). Alone, nobody waits: the
 //! flush starts at once.
+//!
+//! What takes long to flush has a flush of its own, in turn with those of all others: they wait for one such flush, not for two.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -20,6 +23,8 @@ struct Queue<T, R> {
     waiting: Vec<T>,
     /// Where those in `waiting` get their answers.
     batch: Arc<Batch<R>>,
+    /// Those who wait to flush by themselves.
+    apart: VecDeque<Arc<OnceLock<()>>>,
     /// Somebody leads.
     flushing: bool,
     courtesy: Courtesy,
@@ -41,8 +46,13 @@ impl<R> Default for Batch<R> {
 
 impl<T, R> Default for GroupCommit<T, R> {
     fn default() -> Self {
-        let queue =
-            Queue { waiting: Vec::new(), batch: Arc::default(), flushing: false, courtesy: Courtesy::default() };
+        let queue = Queue {
+            waiting: Vec::new(),
+            batch: Arc::default(),
+            apart: VecDeque::new(),
+            flushing: false,
+            courtesy: Courtesy::default(),
+        };
         Self { queue: Mutex::new(queue) }
     }
 }
@@ -72,6 +82,24 @@ impl<T, R> GroupCommit<T, R> {
         batch.answer(place)
     }
 
+    /// Flushes `item` by itself, as [`submit`](Self::submit) flushes those who come together. It goes before those who come
+    /// after it, and they before the next one like it.
+    pub fn submit_apart(&self, item: T, flush: impl FnOnce(Vec<T>) -> Vec<R>) -> R {
+        let mut queue = lock(&self.queue);
+        if std::mem::replace(&mut queue.flushing, true) {
+            let turn = Arc::<OnceLock<()>>::default();
+            queue.apart.push_back(turn.clone());
+            drop(queue);
+            turn.wait();
+        } else {
+            drop(queue);
+        }
+        let flushed = catch_unwind(AssertUnwindSafe(|| flush(vec![item])));
+        self.pass_on(Turn::Apart);
+        let mut answers = flushed.unwrap_or_else(|panic| resume_unwind(panic));
+        answers.pop().expect("a flush answers every item once")
+    }
+
     /// Flushes all who wait, and then has the next one lead if there is one.
     fn lead(&self, batch: &Batch<R>, flush: impl FnOnce(Vec<T>) -> Vec<R>) {
         let items = self.gather();
@@ -86,7 +114,7 @@ impl<T, R> GroupCommit<T, R> {
         let took = begun.elapsed();
         let (answers, panic) = flushed.map_or_else(|panic| (None, Some(panic)), |answers| (Some(answers), None));
         // The next one first: while this thread wakes all of its batch, another processor can be at work.
-        self.pass_on(took);
+        self.pass_on(Turn::Together(took));
         let _ = batch.answers.set(answers);
         if let Some(panic) = panic {
             resume_unwind(panic);
@@ -109,16 +137,35 @@ impl<T, R> GroupCommit<T, R> {
         std::mem::take(&mut queue.waiting)
     }
 
-    fn pass_on(&self, took: Duration) {
+    /// Has the next one lead after this turn: of those who wait together and those who wait apart, the others.
+    fn pass_on(&self, turn: Turn) {
         let mut queue = lock(&self.queue);
-        queue.courtesy.flushed(took);
-        queue.flushing = !queue.waiting.is_empty();
-        let next = queue.flushing.then(|| queue.batch.clone());
+        let is_anybody_together = !queue.waiting.is_empty();
+        let apart = match turn {
+            Turn::Together(took) => {
+                queue.courtesy.flushed(took);
+                queue.apart.pop_front()
+            }
+            Turn::Apart if is_anybody_together => None,
+            Turn::Apart => queue.apart.pop_front(),
+        };
+        queue.flushing = is_anybody_together || apart.is_some();
+        let batch = queue.batch.clone();
         drop(queue);
-        if let Some(next) = next {
-            let _ = next.turn.set(());
+        match apart {
+            Some(apart) => _ = apart.set(()),
+            None if is_anybody_together => _ = batch.turn.set(()),
+            None => {}
         }
     }
+}
+
+/// Whose flush has ended.
+enum Turn {
+    /// That of those who came together, which took so long.
+    Together(Duration),
+    /// That of one apart.
+    Apart,
 }
 
 impl<R> Batch<R> {
@@ -211,6 +258,56 @@ mod tests {
     }
 
     #[test]
+    fn one_apart_is_flushed_by_itself_and_in_turn_with_those_who_come_together() {
+        let group = Arc::new(GroupCommit::<&str, ()>::default());
+        let flushes = Arc::new(Mutex::new(Vec::new()));
+        let submit = |item, is_apart: bool| {
+            let (group, flushes) = (group.clone(), flushes.clone());
+            thread::spawn(move || {
+                let flush = |items: Vec<&'static str>| {
+                    lock(&flushes).push(items.concat());
+                    vec![(); items.len()]
+                };
+                if is_apart { group.submit_apart(item, flush) } else { group.submit(item, flush) }
+            })
+        };
+        let waiting = || {
+            let queue = lock(&group.queue);
+            (queue.waiting.len(), queue.apart.len())
+        };
+        let (release, released) = mpsc::channel::<()>();
+        let first = {
+            let group = group.clone();
+            thread::spawn(move || group.submit_apart("", |_| vec![released.recv().unwrap()]))
+        };
+        while !lock(&group.queue).flushing {
+            thread::yield_now();
+        }
+        let mut others = Vec::new();
+        for (n, (item, is_apart)) in [("A", true), ("b", false), ("C", true), ("d", false)].into_iter().enumerate() {
+            others.push(submit(item, is_apart));
+            while waiting() != (n.div_ceil(2), n / 2 + 1) {
+                thread::yield_now();
+            }
+        }
+        release.send(()).unwrap();
+        first.join().unwrap();
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!(*lock(&flushes), ["bd", "A", "C"]);
+        assert!(!lock(&group.queue).flushing);
+        group.submit("again", |items| vec![(); items.len()]);
+    }
+
+    #[test]
+    fn a_panic_of_one_apart_ends_nobody_else() {
+        let group = Arc::new(GroupCommit::<u8, u8>::default());
+        let broken = group.clone();
+        assert!(thread::spawn(move || broken.submit_apart(1, |_| panic!("disk on fire"))).join().is_err());
+        assert_eq!(group.submit_apart(2, |items| items), 2);
+        assert_eq!(group.submit(3, |items| items), 3);
+    }
+
+    #[test]
     fn every_item_of_many_threads_gets_its_own_answer() {
         let group = Arc::new(GroupCommit::<u64, u64>::default());
         let start = Arc::new(Barrier::new(8));
@@ -221,7 +318,10 @@ mod tests {
                     start.wait();
                     for n in 0..500 {
                         let item = t * 1000 + n;
-                        assert_eq!(group.submit(item, |items| items.iter().map(|i| i * 3).collect()), item * 3);
+                        let flush = |items: Vec<u64>| items.iter().map(|i| i * 3).collect();
+                        let is_apart = n % 5 == 0;
+                        let answer = if is_apart { group.submit_apart(item, flush) } else { group.submit(item, flush) };
+                        assert_eq!(answer, item * 3);
                     }
                 })
             })

@@ -1,6 +1,7 @@
 //! Changing the vault: planned under the lock, durable outside of it, audited, then visible and acknowledged.
 //!
-//! One append and one sync of the vault, and one of the audit log, serve all changes that wait ([`GroupCommit`]).
+//! One append and one sync of the vault, and one of the audit log, serve all changes that wait ([`GroupCommit`]), but for an order
+//! of many, which has its own.
 //! A crash in between leaves records that the audit log does not know; the next start audits them as recovered, unless the
 //! last one of their order is missing.
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::change::{Change, Metadata, Version};
-use super::order::{Answer, Condition, Done, Order, Refused, Wish};
+use super::order::{AT_A_TIME, Answer, Condition, Done, Order, Refused, Wish};
 use super::plan::{Plan, Planned, Value};
 use super::record::{Link, Sealed};
 use super::seal::MAX_SEALS;
@@ -31,7 +32,11 @@ impl Vault {
     /// Says why nothing was changed; only [`Refused::Audit`] with `applied` means that it was, and [`Refused::Unsettled`] that it
     /// may be after a restart.
     pub fn commit(self: &Arc<Self>, order: Order) -> Answer {
-        let answer = self.commits.submit(order, |orders| self.commit_batch(orders));
+        let flush = |orders| self.commit_batch(orders);
+        let answer = match order.wish.count() < AT_A_TIME {
+            true => self.commits.submit(order, flush),
+            false => self.commits.submit_apart(order, flush),
+        };
         self.compact_if_worthwhile();
         answer
     }

@@ -8,6 +8,10 @@ use crate::clock::Timestamp;
 use crate::generator::Generator;
 use crate::secret::Plaintext;
 
+/// How many secrets one commit changes of work that is done in parts: others' changes go in between, and wait no longer than
+/// such a commit takes.
+pub const AT_A_TIME: usize = 16;
+
 /// A change that somebody asks for.
 pub struct Order {
     /// What is to be done.
@@ -80,6 +84,18 @@ pub enum Wish {
         /// The secret.
         name: String,
     },
+}
+
+impl Wish {
+    /// How many secrets or versions it is about.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Put { versions } => versions.len(),
+            Self::Rotate { names, .. } => names.len(),
+            Self::Destroy { versions } => versions.len(),
+            _ => 1,
+        }
+    }
 }
 
 /// A version that is to be made.
