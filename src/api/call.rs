@@ -11,7 +11,7 @@ use crate::audit::{Entry, Event};
 use crate::consumers::Receipt;
 use crate::http::{Exchange, Peer};
 use crate::name::is_name;
-use crate::vault::{Condition, Done, KeyBytes, Order, Refused, Sight, Wish};
+use crate::vault::{Answer, Condition, Done, KeyBytes, Order, Refused, Sight, Wish};
 
 /// A call of a client that was identified.
 pub struct Call<'a> {
@@ -136,8 +136,8 @@ impl<'a> Call<'a> {
             };
             let at = match (self.api.audit.write(entry), &worked) {
                 (Ok(at), _) => at,
-                // It says what may have become of the change, which this failure does not.
-                (Err(_), Err(problem)) if problem.is_of_the_vault() => return worked,
+                // It says what has or may have become of the change, which this failure does not.
+                (Err(_), Err(problem)) if problem.tells_what_was_changed() => return worked,
                 (Err(failure), _) => {
                     // It may be for lack of room, and the vault can make some.
                     self.api.vault.compact_if_worthwhile();
@@ -187,6 +187,12 @@ impl<'a> Call<'a> {
         self.policy.may_change(&self.who, name)
     }
 
+    /// The same question, for work in the course of which changes are made.
+    pub fn whether_it_may_change(&self) -> impl Fn(&str) -> bool + use<> {
+        let (policy, who) = (self.policy.clone(), self.who.clone());
+        move |name| policy.may_change(&who, name)
+    }
+
     /// The version that the audit line is about.
     pub fn about_version(&mut self, kid: &str) {
         self.entry.kid = Some(kid.to_owned());
@@ -215,13 +221,18 @@ impl<'a> Call<'a> {
 
     /// Makes a change; its audit line is then written, if there was anything to change.
     pub fn commit(&mut self, wish: Wish, condition: Condition) -> Result<Vec<Done>, Problem> {
+        Ok(self.commit_part(wish, condition)?)
+    }
+
+    /// The same of one of several changes, of which each has its own audit lines.
+    pub fn commit_part(&mut self, wish: Wish, condition: Condition) -> Answer {
         let entry = self.entry.clone();
         let answer = self.api.vault.commit(Order { wish, condition, entry });
         self.is_written = match &answer {
-            Ok(done) => !done.is_empty(),
+            Ok(done) => self.is_written || !done.is_empty(),
             Err(refused) => refused.was_applied(),
         };
-        Ok(answer?)
+        answer
     }
 
     /// The audit line of the call, for what makes more than one.

@@ -1,5 +1,6 @@
 //! JSON in and out.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::Cursor;
 use std::marker::PhantomData;
@@ -7,10 +8,11 @@ use std::marker::PhantomData;
 use rouille::{Response, ResponseBody};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::problem::Problem;
 use crate::secret::wiped_json;
+use crate::sync::Breaks;
 
 /// Reads a request's body. `form` shows what is expected.
 ///
@@ -47,6 +49,23 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
+/// A list whose items are made one by one while it is written, once: they are never in memory together. It may be long, and
+/// others come in between.
+pub struct Lazy<I>(Cell<Option<I>>);
+
+impl<I> Lazy<I> {
+    pub fn new(items: I) -> Self {
+        Self(Cell::new(Some(items)))
+    }
+}
+
+impl<I: Iterator<Item: Serialize>> Serialize for Lazy<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut breaks = Breaks::begin();
+        serializer.collect_seq(self.0.take().into_iter().flatten().inspect(|_| breaks.take_if_due()))
+    }
+}
+
 /// An answer that holds a value: its bytes are wiped when they are sent.
 pub fn answer_wiped(content: &impl Serialize) -> Response {
     let bytes = wiped_json(content);
@@ -54,4 +73,25 @@ pub fn answer_wiped(content: &impl Serialize) -> Response {
     let mut response = Response::json(&());
     response.data = ResponseBody::from_reader_and_size(Cursor::new(bytes), length);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[test]
+    fn of_a_lazy_list_one_item_is_in_memory_at_a_time() {
+        #[derive(Clone)]
+        struct Item(Rc<()>);
+        impl Serialize for Item {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_u64(Rc::strong_count(&self.0) as u64)
+            }
+        }
+        let item = Item(Rc::new(()));
+        let list = Lazy::new((0..3).map(|_| item.clone()));
+        assert_eq!(serde_json::to_string(&list).unwrap(), "[2,2,2]");
+    }
 }

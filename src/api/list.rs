@@ -1,9 +1,12 @@
 //! `/secrets`: what there is, for those who may read it.
 
+use std::cell::Cell;
+
 use rouille::{Request, Response};
 use serde::Serialize;
 
 use super::call::Call;
+use super::json::Lazy;
 use super::problem::Problem;
 use super::{Metadata, Query};
 use crate::name::is_name_byte;
@@ -15,14 +18,8 @@ const MAX_LIMIT: usize = 1000;
 /// `GET /secrets`: the names that the client may read, sorted, without values; all of them, or a page.
 pub fn list(call: &mut Call, request: &Request) -> Result<Response, Problem> {
     let query = Query::of(request, &["prefix", "after", "limit"])?;
-    let place = Place {
-        prefix: beginning(&query, "prefix")?.unwrap_or_default(),
-        after: beginning(&query, "after")?,
-        limit: query.get("limit").map_or(Ok(usize::MAX), limit)?,
-    };
-    let now = call.api.vault.now();
-    let (listed, are_more) =
-        call.api.vault.list_from(&place, |name| call.may_read(name), |from| call.seek_readable(from));
+    let (prefix, after) = (beginning(&query, "prefix")?.unwrap_or_default(), beginning(&query, "after")?);
+    let limit = query.get("limit").map(limit).transpose()?;
     #[derive(Serialize)]
     struct Item {
         #[serde(flatten)]
@@ -30,18 +27,29 @@ pub fn list(call: &mut Call, request: &Request) -> Result<Response, Problem> {
         is_expired: bool,
     }
     #[derive(Serialize)]
-    struct Answer {
-        secrets: Vec<Item>,
+    struct Answer<L> {
+        secrets: L,
         #[serde(skip_serializing_if = "Option::is_none")]
         next: Option<String>,
     }
-    call.remark(format!("{} names", listed.len()));
-    let next = listed.last().filter(|_| are_more).map(|last| last.name.clone());
-    let item = |listed: Listed| Item {
-        is_expired: listed.version.is_due(now),
-        metadata: Metadata::of(&listed.name, &listed.version),
+    let (vault, count) = (&call.api.vault, Cell::new(0));
+    let now = vault.now();
+    let (wanted, seek) = (|name: &str| call.may_read(name), |from: &str| call.seek_readable(from));
+    let (listed, next): (Box<dyn Iterator<Item = Listed>>, _) = match limit {
+        None => (Box::new(vault.listing(prefix, after, |_| true, seek).filter(|listed| wanted(&listed.name))), None),
+        Some(limit) => {
+            let (listed, are_more) = vault.list_from(&Place { prefix, after, limit }, wanted, seek);
+            let next = listed.last().filter(|_| are_more).map(|last| last.name.clone());
+            (Box::new(listed.into_iter()), next)
+        }
     };
-    Ok(Response::json(&Answer { secrets: listed.into_iter().map(item).collect(), next }))
+    let secrets = Lazy::new(listed.map(|listed| {
+        count.set(count.get() + 1);
+        Item { is_expired: listed.version.is_due(now), metadata: Metadata::of(&listed.name, &listed.version) }
+    }));
+    let response = Response::json(&Answer { secrets, next });
+    call.remark(format!("{} names", count.get()));
+    Ok(response)
 }
 
 /// A parameter that is a name or the beginning of one, which may be empty.

@@ -27,7 +27,10 @@ pub struct Problem {
 #[derive(Debug, Serialize)]
 struct Parts {
     rotated: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     failed: Vec<NotApplied>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_rotated: Vec<String>,
 }
 
 /// A secret whose new value did not get to where it is used.
@@ -129,7 +132,19 @@ impl Problem {
     pub fn apply_failed(what: &str, rotated: Vec<String>, failed: Vec<NotApplied>) -> Self {
         let told = failed.iter().map(|NotApplied { name, message }| format!("{name} ({message})"));
         let message = format!("{what}: {}", told.collect::<Vec<_>>().join(", "));
-        Self { parts: Some(Box::new(Parts { rotated, failed })), ..Self::new(502, "apply_failed", message) }
+        let parts = Parts { rotated, failed, not_rotated: Vec::new() };
+        Self { parts: Some(Box::new(parts)), ..Self::new(502, "apply_failed", message) }
+    }
+
+    /// The same problem where some secrets were rotated before it came up; it is why the others were not.
+    pub fn after(self, rotated: Vec<String>, not_rotated: Vec<String>) -> Self {
+        if rotated.is_empty() || not_rotated.is_empty() {
+            return self;
+        }
+        let (done, left) = (rotated.len(), not_rotated.len());
+        let message = format!("{done} secrets were rotated; of the other {left}: {}", self.message);
+        let parts = Parts { rotated, failed: Vec::new(), not_rotated };
+        Self { message, parts: Some(Box::new(parts)), ..self }
     }
 
     /// What the audit log says of it.
@@ -142,9 +157,10 @@ impl Problem {
         self.code
     }
 
-    /// Whether the vault's file is what could not be written.
-    pub fn is_of_the_vault(&self) -> bool {
-        self.code == "vault_unavailable"
+    /// Whether it says what has become of a change, or may have: the vault's file is what could not be written, or a part of
+    /// what was wanted was done.
+    pub fn tells_what_was_changed(&self) -> bool {
+        self.code == "vault_unavailable" || self.parts.is_some()
     }
 }
 

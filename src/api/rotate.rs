@@ -1,18 +1,24 @@
 //! `/rotate`: new values at once.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::iter;
 
 use rouille::{Request, Response};
 use serde::{Deserialize, Serialize};
 
 use super::call::Call;
+use super::json::{self, Lazy};
 use super::made::{self, Made};
 use super::problem::{NotApplied, Problem};
-use super::{Metadata, Query, json};
+use super::{Metadata, Query};
 use crate::clock::Timestamp;
 use crate::generator::Generator;
-use crate::rotation::{self, NotRotated};
-use crate::vault::{Condition, Previous, Refused, Version, Wish};
+use crate::rotation::{self, Claim, NotRotated, Rotator};
+use crate::vault::{AT_A_TIME, Condition, Done, Previous, Refused, Rotation, Wish};
+
+/// How many names are rotated in one change: all of them or none, whatever fails.
+const ONE_CHANGE: usize = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,7 +36,9 @@ const FORM: &str = r#"{"names":["…"]}, optionally with "revoke_previous":true"
 ///
 /// With `revoke_previous` all older versions are destroyed with the same change.
 ///
-/// Secrets without appliers come first, all in one change, and then the others one by one. What fails of these is told.
+/// Secrets without appliers come first: a list of names that is not [long](ONE_CHANGE) in one change, and others in parts, so
+/// that nobody waits for all of it. What fails in between is told, and so is what was done before. The others follow one by
+/// one. What fails of these is told.
 pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Response, Problem> {
     let query = Query::of(request, &["dry_run"])?;
     let dry_run = match query.get("dry_run") {
@@ -39,50 +47,86 @@ pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
         Some(_) => return Err(Problem::bad_request("dry_run is true or false")),
     };
     let Names { names, revoke_previous } = json::read(body, FORM)?;
-    let api = call.api;
-    let only_due = names.is_empty();
-    if only_due && revoke_previous {
+    if names.is_empty() && revoke_previous {
         return Err(Problem::bad_request(format!("revoke_previous is for secrets that are named: {FORM}")));
     }
-    let names: Vec<String> = if only_due {
+    if names.is_empty() {
         call.require_admin("rotation")?;
-        let is_free = |name: &String| call.may_change(name) && api.vault.find_pending(name).is_none();
-        rotation::due(&api.vault).auto.into_iter().filter(is_free).collect()
-    } else {
-        for name in &names {
-            call.require_change(name)?;
-        }
-        if names.len() > 1 {
-            call.about_several();
-        }
-        names.into_iter().collect()
-    };
+    }
+    for name in &names {
+        call.require_change(name)?;
+    }
+    if names.len() > 1 {
+        call.about_several();
+    }
     if revoke_previous {
         call.remark(made::REVOKED);
     }
-    let (outside, names): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| api.rotator.has(name));
-    if dry_run {
-        // It claims nothing: whoever asks must not keep others from it.
-        let mut free = free(call, &outside, only_due, |name| api.rotator.is_free(name).then(|| name.to_owned()))?;
-        refuse_pending(call, &names, only_due)?;
-        free.extend(names);
-        free.sort_unstable();
-        let previous = if revoke_previous { Previous::Ended } else { Previous::Kept };
-        return foresee(call, Wish::Rotate { names: free, only_due, previous });
+    let may_change = call.whether_it_may_change();
+    let wanted = Wanted { rotator: &call.api.rotator, names, revoke_previous, may_change };
+    if dry_run { foresee(call, &wanted) } else { carry_out(call, &wanted) }
+}
+
+/// What is to be rotated: what is named, or, without any names, what is due and the client may change.
+struct Wanted<'a, F> {
+    rotator: &'a Rotator,
+    names: BTreeSet<String>,
+    revoke_previous: bool,
+    may_change: F,
+}
+
+impl<F: Fn(&str) -> bool> Wanted<'_, F> {
+    fn only_due(&self) -> bool {
+        self.names.is_empty()
     }
-    let claims = free(call, &outside, only_due, |name| api.rotator.claim(name))?;
-    refuse_pending(call, &names, only_due)?;
-    let mut done = Vec::new();
-    if outside.is_empty() || !names.is_empty() {
-        let previous = if revoke_previous { Previous::Destroyed } else { Previous::Kept };
-        done = call.commit(Wish::Rotate { names, only_due, previous }, Condition::default())?;
+
+    /// Their names, in order.
+    fn all(&self) -> Box<dyn Iterator<Item = String> + '_> {
+        if !self.only_due() {
+            return Box::new(self.names.iter().cloned());
+        }
+        let due = rotation::due(&self.rotator.vault, Rotation::Auto);
+        Box::new(due.filter(|due| !due.is_pending && (self.may_change)(&due.name)).map(|due| due.name))
     }
+
+    /// Those with appliers.
+    fn outside(&self) -> Vec<String> {
+        match self.rotator.appliers() {
+            Some(appliers) => self.all().filter(|name| appliers.has(name)).collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// The others.
+    fn inside(&self) -> impl Iterator<Item = String> {
+        self.all().filter(|name| !self.rotator.has(name))
+    }
+
+    /// Refuses names of which one is unknown, or is of a secret that had appliers when its rotation began and has none now.
+    fn check(&self) -> Result<(), Refused> {
+        let vault = &self.rotator.vault;
+        for name in self.names.iter().filter(|name| !self.rotator.has(name)) {
+            if vault.find_pending(name).is_some() {
+                return Err(Refused::Pending(name.clone()));
+            }
+            vault.find(name, None).map_err(|_| Refused::NotFound(name.clone()))?;
+        }
+        Ok(())
+    }
+}
+
+fn carry_out(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<Response, Problem> {
+    let (rotator, only_due) = (wanted.rotator, wanted.only_due());
+    let outside = wanted.outside();
+    let claims = free(call, &outside, only_due, |name| rotator.claim(name))?;
+    wanted.check()?;
+    let mut told = rotate_inside(call, wanted, &claims)?;
     let mut failed = Vec::new();
     for claim in &claims {
-        match api.rotator.rotate(claim, only_due, revoke_previous, call.entry()) {
-            Ok(rotated) if rotated.is_empty() => continue,
-            Ok(rotated) => done.extend(rotated),
-            Err(NotRotated::Vault(refused)) if outside.len() == 1 && done.is_empty() => {
+        match rotator.rotate(claim, only_due, wanted.revoke_previous, call.entry()) {
+            Ok(done) if done.is_empty() => continue,
+            Ok(done) => told.add(wanted, &done),
+            Err(NotRotated::Vault(refused)) if outside.len() == 1 && told.rotated.is_empty() => {
                 call.is_written();
                 return Err(refused.into());
             }
@@ -90,11 +134,11 @@ pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
         }
         call.is_written();
     }
-    let mut versions = Made::of(&done);
-    let revoked: &[_] = if revoke_previous { &claims } else { &[] };
-    let not_retired = made::revoke(call, revoked, &mut versions);
+    let revoked: &[_] = if wanted.revoke_previous { &claims } else { &[] };
+    let not_retired = made::revoke(call, revoked, &mut told.versions);
+    let Told { mut rotated, mut versions } = told;
+    rotated.sort_unstable();
     versions.sort_unstable_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
-    let rotated: Vec<String> = versions.iter().map(|made| made.metadata.name.clone()).collect();
     let what = match (failed.is_empty(), not_retired.is_empty()) {
         (true, true) => None,
         (false, true) => Some("not rotated, the value before stays"),
@@ -112,14 +156,52 @@ pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
     struct Answer {
         rotated_count: usize,
         rotated: Vec<String>,
-        /// Only of those that were named: what is due may be many times as much as a request names.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         versions: Vec<Made>,
     }
-    if only_due {
-        versions.clear();
-    }
     Ok(Response::json(&Answer { rotated_count: rotated.len(), rotated, versions }))
+}
+
+/// What is told of what was rotated.
+#[derive(Default)]
+struct Told {
+    rotated: Vec<String>,
+    /// Only of those that were named: what is due may be many times as much as a request names.
+    versions: Vec<Made>,
+}
+
+impl Told {
+    fn add(&mut self, wanted: &Wanted<impl Fn(&str) -> bool>, done: &[Done]) {
+        self.rotated.extend(done.iter().filter(|done| done.version.is_some()).map(|done| done.name.clone()));
+        if !wanted.only_due() {
+            self.versions.extend(Made::of(done));
+        }
+    }
+}
+
+/// Rotates the secrets without appliers, and tells which; those with `claims` come after them.
+fn rotate_inside(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>, claims: &[Claim]) -> Result<Told, Problem> {
+    let only_due = wanted.only_due();
+    let previous = if wanted.revoke_previous { Previous::Destroyed } else { Previous::Kept };
+    let at_a_time = if only_due || wanted.names.len() > ONE_CHANGE { AT_A_TIME } else { ONE_CHANGE };
+    let (mut inside, mut told) = (wanted.inside(), Told::default());
+    loop {
+        let names: Vec<String> = inside.by_ref().take(at_a_time).collect();
+        if names.is_empty() {
+            return Ok(told);
+        }
+        let wish = Wish::Rotate { names: names.clone(), only_due, previous };
+        match call.commit_part(wish, Condition::default()) {
+            Ok(done) => told.add(wanted, &done),
+            Err(refused) => {
+                let (mut rotated, mut left) = (told.rotated, Vec::new());
+                if refused.was_applied() { &mut rotated } else { &mut left }.extend(names);
+                left.extend(inside);
+                left.extend(claims.iter().map(|claim| claim.name().to_owned()));
+                return Err(Problem::from(refused).after(rotated, left));
+            }
+        }
+    }
 }
 
 /// What `take` has of each of these secrets, which have appliers: of all of them, or, where it is about what is due, of those
@@ -138,16 +220,8 @@ fn free<T>(call: &Call, names: &[String], only_due: bool, take: impl Fn(&str) ->
     Ok(all)
 }
 
-/// Refuses what is asked for by name of a secret that had appliers when its rotation began, and has none now.
-fn refuse_pending(call: &Call, names: &[String], only_due: bool) -> Result<(), Problem> {
-    match names.iter().find(|name| call.api.vault.find_pending(name).is_some()) {
-        Some(pending) if !only_due => Err(Refused::Pending(pending.clone()).into()),
-        _ => Ok(()),
-    }
-}
-
 /// What would be done, and nothing is.
-fn foresee(call: &mut Call, wish: Wish) -> Result<Response, Problem> {
+fn foresee(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Item {
         #[serde(flatten)]
@@ -157,20 +231,42 @@ fn foresee(call: &mut Call, wish: Wish) -> Result<Response, Problem> {
         has_appliers: bool,
     }
     #[derive(Serialize)]
-    struct Answer {
+    struct Answer<L> {
         dry_run: bool,
         rotated_count: usize,
         rotated: [(); 0],
-        would_rotate: Vec<Item>,
+        would_rotate: L,
     }
-    let (foreseen, rotator) = (call.api.vault.foresee(wish)?, &call.api.rotator);
-    let item = |(name, version, until): (String, Version, Timestamp)| Item {
-        metadata: Metadata::of(&name, &version),
-        previous_readable_until: until,
-        generator: version.next_generator(),
-        has_appliers: rotator.has(&name),
-    };
-    call.remark(format!("dry run: {} would be rotated", foreseen.len()));
-    let would_rotate = foreseen.into_iter().map(item).collect();
-    Ok(Response::json(&Answer { dry_run: true, rotated_count: 0, rotated: [], would_rotate }))
+    let (rotator, only_due) = (wanted.rotator, wanted.only_due());
+    if !only_due {
+        // It claims nothing: whoever asks must not keep others from it.
+        free(call, &wanted.outside(), only_due, |name| rotator.is_free(name).then_some(()))?;
+        wanted.check()?;
+    }
+    let previous = if wanted.revoke_previous { Previous::Ended } else { Previous::Kept };
+    let mut names = wanted.all().filter(|name| !only_due || !rotator.has(name) || rotator.is_free(name));
+    let (count, refused) = (Cell::new(0), Cell::new(None));
+    let parts =
+        iter::from_fn(|| Some(names.by_ref().take(AT_A_TIME).collect()).filter(|names: &Vec<_>| !names.is_empty()));
+    let foreseen = parts.map_while(|names| {
+        let foreseen = rotator.vault.foresee(Wish::Rotate { names, only_due, previous });
+        foreseen.map_err(|why| refused.set(Some(why))).ok()
+    });
+    let would_rotate = foreseen.flatten().map(|(name, version, until)| {
+        count.set(count.get() + 1);
+        Item {
+            metadata: Metadata::of(&name, &version),
+            previous_readable_until: until,
+            generator: version.next_generator(),
+            has_appliers: rotator.has(&name),
+        }
+    });
+    let answer = Answer { dry_run: true, rotated_count: 0, rotated: [], would_rotate: Lazy::new(would_rotate) };
+    let response = Response::json(&answer);
+    drop(answer);
+    if let Some(refused) = refused.take() {
+        return Err(refused.into());
+    }
+    call.remark(format!("dry run: {} would be rotated", count.get()));
+    Ok(response)
 }

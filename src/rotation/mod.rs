@@ -21,34 +21,15 @@ pub use window::Windows;
 use crate::audit::{Entry, Event};
 use crate::clock::Timestamp;
 use crate::failure::Failure;
-use crate::vault::{Condition, Listed, Order, Previous, Refused, Rotation, Vault, Wish};
-
-/// How many secrets one commit rotates: others' changes go in between.
-const AT_A_TIME: usize = 64;
+use crate::vault::{AT_A_TIME, Condition, Listed, Order, Previous, Refused, Rotation, Vault, Wish};
 
 /// The detail of the audit lines about what a round changes.
 const REASON: &str = "scheduled";
 
-/// The secrets that are past their day.
-pub struct Due {
-    /// Those whose value the schedule replaces.
-    pub auto: Vec<String>,
-    /// Those whose value a person has to replace.
-    pub manual: Vec<String>,
-}
-
-/// Finds what is due now.
-pub fn due(vault: &Vault) -> Due {
+/// The secrets that are due now and whose value is to be replaced so, sorted by name.
+pub fn due(vault: &Vault, rotation: Rotation) -> impl Iterator<Item = Listed> {
     let now = vault.now();
-    let mut due = Due { auto: Vec::new(), manual: Vec::new() };
-    for listed in vault.list(|_, version| version.is_due(now)) {
-        match listed.version.rotation {
-            Rotation::Auto => due.auto.push(listed.name),
-            Rotation::Manual => due.manual.push(listed.name),
-            Rotation::Off => {}
-        }
-    }
-    due
+    vault.all(move |version| version.rotation == rotation && version.is_due(now))
 }
 
 /// What the schedule is to replace now, and when it is to look again.
@@ -64,7 +45,7 @@ pub fn agenda(vault: &Vault, schedule: &Schedule) -> Agenda {
     let now = vault.now();
     let next = Cell::new(None::<Timestamp>);
     let later = |at: Timestamp| next.set(Some(next.get().map_or(at, |next| next.min(at))));
-    let due = vault.list(|_, version| {
+    let due = vault.all(|version| {
         let is_due = version.rotation == Rotation::Auto && version.is_due(now);
         if version.rotation == Rotation::Auto && !is_due {
             // It is not planned for earlier, and that is all that need be known yet.
@@ -73,7 +54,7 @@ pub fn agenda(vault: &Vault, schedule: &Schedule) -> Agenda {
         is_due
     });
     let mut names = Vec::new();
-    for Listed { name, version } in due {
+    for Listed { name, version, .. } in due {
         match schedule.scheduled_at(&name, &version, now) {
             at if at <= now => names.push(name),
             at => later(at),
@@ -93,14 +74,15 @@ pub fn agenda(vault: &Vault, schedule: &Schedule) -> Agenda {
 pub fn round(rotator: &Rotator, schedule: &Schedule) -> Result<Option<Timestamp>, Failure> {
     let vault = &rotator.vault;
     log::info!("Checking for secrets due for rotation...");
-    let manual = due(vault).manual;
-    for name in &manual {
+    let mut is_any_manual = false;
+    for Listed { name, .. } in due(vault, Rotation::Manual) {
+        is_any_manual = true;
         log::warn!(
             "Secret {name} is due for rotation; its value was supplied by a person and has to be replaced by one"
         );
     }
     let agenda = agenda(vault, schedule);
-    if agenda.now.is_empty() && manual.is_empty() {
+    if agenda.now.is_empty() && !is_any_manual {
         log::info!("No secrets due for rotation");
     }
     rotate(rotator, agenda.now)?;
@@ -117,13 +99,17 @@ fn rotate(rotator: &Rotator, names: Vec<String>) -> Result<(), Failure> {
     let (outside, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| rotator.has(name));
     // One that had appliers when its rotation began is for a person to finish.
     let names: Vec<_> = names.into_iter().filter(|name| rotator.vault.find_pending(name).is_none()).collect();
-    for names in names.chunks(AT_A_TIME).take_while(|_| !rotator.is_stopping()) {
+    let mut count = 0;
+    let rotated = names.chunks(AT_A_TIME).take_while(|_| !rotator.is_stopping()).try_for_each(|names| {
         let entry = Entry { detail: Some(REASON.to_owned()), ..Entry::new(Event::Rotate) };
         let wish = Wish::Rotate { names: names.to_vec(), only_due: true, previous: Previous::Kept };
-        let order = Order { wish, condition: Condition::default(), entry };
-        let done = rotator.vault.commit(order).map_err(failure)?.len();
-        log::info!("Rotated {done} secrets");
+        count += rotator.vault.commit(Order { wish, condition: Condition::default(), entry })?.len();
+        Ok(())
+    });
+    if count > 0 {
+        log::info!("Rotated {count} secrets");
     }
+    rotated.map_err(failure)?;
     rotator.rotate_due(&outside);
     Ok(())
 }

@@ -20,7 +20,8 @@ const SETTLING: Duration = Duration::from_secs(5);
 
 /// Rotates secrets with appliers, each by one thread at a time.
 pub struct Rotator {
-    pub(super) vault: Arc<Vault>,
+    /// The secrets.
+    pub vault: Arc<Vault>,
     pub(super) audit: Arc<AuditLog>,
     pub(super) appliers: Option<Appliers>,
     state: Mutex<State>,

@@ -49,8 +49,7 @@ impl Vault {
     pub fn foresee(&self, wish: Wish) -> Result<Vec<(String, Version, Timestamp)>, Refused> {
         // The entry is for nobody: nothing is written.
         let order = Order { wish, condition: Condition::default(), entry: Entry::new(Event::Rotate) };
-        let Plan { mut answers, changes, .. } =
-            Plan::make(&lock(&self.state), self.clock.now(), self.lifetimes, vec![order]);
+        let Plan { mut answers, changes, .. } = Plan::make(&self.state, self.clock.now(), self.lifetimes, vec![order]);
         answers.pop().expect("an order has an answer")?;
         let made = changes.into_iter().filter_map(|planned| match planned.change {
             Change::Put { name, version, previous_until } => Some((name, version, previous_until)),
@@ -71,8 +70,7 @@ impl Vault {
         if let Some(why) = self.audit.trouble() {
             return Err(Refused::Audit { applied: false, why });
         }
-        let Plan { mut answers, entries, changes } =
-            Plan::make(&lock(&self.state), self.clock.now(), self.lifetimes, orders);
+        let Plan { mut answers, entries, changes } = Plan::make(&self.state, self.clock.now(), self.lifetimes, orders);
         let before = log.end;
         let batch = self.seal(&log, &entries, changes).map_err(|why| Refused::Storage(why.to_string()))?;
         if batch.records.is_empty() {

@@ -5,11 +5,8 @@ use std::sync::Arc;
 
 use super::Vault;
 use super::change::Version;
-use super::order::{Condition, Order, Refused, Wish};
+use super::order::{AT_A_TIME, Condition, Order, Refused, Wish};
 use crate::audit::{Entry, Event};
-
-/// How many versions one commit destroys: others' changes go in between.
-const AT_A_TIME: usize = 64;
 
 impl Vault {
     /// The versions that [`Wish::Destroy`] may destroy, each with its secret, the oldest of a secret first.

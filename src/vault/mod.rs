@@ -25,6 +25,7 @@ mod state;
 mod store;
 mod survey;
 mod used_kids;
+mod walk;
 mod watchers;
 pub mod wrapped_key;
 
@@ -38,7 +39,7 @@ pub use found::Found;
 pub use kid::Kid;
 pub use load::{LoadError, Unaudited};
 pub use master_key::{KeyFile, KeyInForce, MasterKeySource, is_under};
-pub use order::{Answer, Condition, Done, New, Order, Previous, Refused, Wish};
+pub use order::{AT_A_TIME, Answer, Condition, Done, New, Order, Previous, Refused, Wish};
 pub use seal::{KeyBytes, SealStats};
 pub use settings::{MAX_LABELS, Patch, Settings};
 pub use state::Missing;

@@ -1,9 +1,12 @@
 //! Deciding which orders of a batch are carried out, and as which changes.
 //!
 //! Each order sees what the ones before it will have done, so that one batch comes to the same as its orders one by one.
+//!
+//! The vault is locked for one secret at a time: whoever reads meanwhile does not wait for an order of a thousand. For a plan
+//! that is carried out no version changes in between, because whoever plans is the one that makes changes.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::Lifetimes;
 use super::change::{Change, Rotation, Version};
@@ -16,6 +19,7 @@ use crate::audit::{Entry, Event};
 use crate::clock::Timestamp;
 use crate::generator::Generator;
 use crate::secret::Plaintext;
+use crate::sync::lock;
 
 /// What is to be done for a batch of orders.
 pub struct Plan {
@@ -90,8 +94,8 @@ struct Pending {
 }
 
 impl Plan {
-    /// Plans what is to be done for `orders`, in the order in which they came. Fast: the vault is locked meanwhile.
-    pub fn make(state: &State, now: Timestamp, lifetimes: Lifetimes, orders: Vec<Order>) -> Self {
+    /// Plans what is to be done for `orders`, in the order in which they came.
+    pub fn make(state: &Mutex<State>, now: Timestamp, lifetimes: Lifetimes, orders: Vec<Order>) -> Self {
         let mut planner = Planner { state, now, lifetimes, outlooks: HashMap::new(), changes: Vec::new() };
         let (mut answers, mut entries) = (Vec::new(), Vec::new());
         for (index, order) in orders.into_iter().enumerate() {
@@ -103,7 +107,7 @@ impl Plan {
 }
 
 struct Planner<'a> {
-    state: &'a State,
+    state: &'a Mutex<State>,
     now: Timestamp,
     lifetimes: Lifetimes,
     outlooks: HashMap<String, Outlook>,
@@ -225,7 +229,7 @@ impl Planner<'_> {
         let outlook = self.outlook(name);
         let kid = match outlook.newest {
             Some(newest) => newest.next(),
-            None => state.unused_kid(name, now),
+            None => lock(state).unused_kid(name, now),
         };
         outlook.newest = Some(kid);
         let expires_at = due(&outlook.settings, now, lifetimes);
@@ -307,8 +311,13 @@ impl Planner<'_> {
 
     fn destroy_expired(&mut self, order: usize, name: String, kid: Kid) {
         let (state, now) = (self.state, self.now);
-        let kept = |kid| state.secret(&name)?.versions.iter().find(|kept| kept.version.kid == kid);
-        if !kept(kid).is_some_and(|kept| kept.is_gone(now)) {
+        // What it is, until when it is readable, and whether its grace is over.
+        let kept = |kid| {
+            let state = lock(state);
+            let kept = state.secret(&name)?.versions.iter().find(|kept| kept.version.kid == kid)?;
+            Some((kept.version.clone(), kept.readable_until, kept.is_gone(now)))
+        };
+        if !kept(kid).is_some_and(|(_, _, is_gone)| is_gone) {
             return;
         }
         let old = &mut self.outlook(&name).old;
@@ -316,8 +325,8 @@ impl Planner<'_> {
         let Some(at) = old.iter().position(|old| *old == kid) else { return };
         old.remove(at);
         let outliving = at.checked_sub(1).and_then(|older| kept(old[older]));
-        let change = match outliving.map(|kept| (kept.version.clone(), kept.readable_until)) {
-            Some((before, Some(before_until))) => Change::DestroyBetween { name, kid, before, before_until },
+        let change = match outliving {
+            Some((before, Some(before_until), _)) => Change::DestroyBetween { name, kid, before, before_until },
             _ => Change::Destroy { name, kid },
         };
         self.changes.push(Planned { destroys: 1, ..Planned::new(order, change) });
@@ -333,7 +342,7 @@ impl Planner<'_> {
 
     fn outlook(&mut self, name: &str) -> &mut Outlook {
         if !self.outlooks.contains_key(name) {
-            let outlook = self.state.secret(name).map(Outlook::of).unwrap_or_default();
+            let outlook = lock(self.state).secret(name).map(Outlook::of).unwrap_or_default();
             self.outlooks.insert(name.to_owned(), outlook);
         }
         self.outlooks.get_mut(name).expect("inserted above")

@@ -112,7 +112,7 @@ pub struct Page<T> {
 }
 
 /// How many secrets one page of a walk looks at; fewer, if they have more versions than this.
-const PAGE: usize = 256;
+pub const PAGE: usize = 256;
 
 impl State {
     /// Makes `change`, which `record` holds, number `record.seq`. Returns what is to be dropped outside of the lock.

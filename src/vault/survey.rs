@@ -6,9 +6,9 @@ use super::Vault;
 use super::change::{Rotation, Version};
 use super::kid::Kid;
 use super::settings::Settings;
-use super::state::{Page, Secret, State};
+use super::state::Secret;
 use crate::clock::Timestamp;
-use crate::sync::{Breaks, lock};
+use crate::sync::lock;
 
 /// A secret in a list.
 pub struct Listed {
@@ -16,9 +16,16 @@ pub struct Listed {
     pub name: String,
     /// Its current version.
     pub version: Version,
+    /// It has one that was prepared and is not decided on.
+    pub is_pending: bool,
 }
 
 impl Listed {
+    pub(super) fn of(name: &str, secret: &Secret) -> Self {
+        let version = secret.current().version.clone();
+        Self { name: name.to_owned(), version, is_pending: secret.pending().is_some() }
+    }
+
     /// Its current version's kid.
     pub fn kid(&self) -> String {
         self.version.kid.of(&self.name)
@@ -81,51 +88,18 @@ pub struct Census {
 }
 
 impl Vault {
-    /// The secrets whose name and current version `wanted` says yes to, sorted by name.
-    pub fn list(&self, wanted: impl Fn(&str, &Version) -> bool) -> Vec<Listed> {
-        let mut listed = Vec::new();
-        self.walk(
-            |name, secret, items| {
-                let version = &secret.current().version;
-                if wanted(name, version) {
-                    items.push(Listed { name: name.to_owned(), version: version.clone() });
-                }
-            },
-            |items| listed.extend(items),
-        );
-        listed
-    }
-
-    /// The secrets from `place` on that `wanted` says yes to, sorted by name: at most so many, and whether there are more.
+    /// A page of the list: the secrets from `place` on that `wanted` says yes to, sorted by name, and whether there are more.
     ///
-    /// It costs what it returns, and what it looks at in vain. Before each few secrets, `seek` is asked where, from a name
-    /// on, there may be one that is wanted; none: nowhere.
+    /// It costs what it returns, and what it looks at in vain; for `seek` see [`listing`](Self::listing).
     pub fn list_from(
         &self,
         place: &Place,
         wanted: impl Fn(&str) -> bool,
         seek: impl Fn(&str) -> Option<String>,
     ) -> (Vec<Listed>, bool) {
-        let Place { prefix, after, limit } = *place;
-        // Nothing stands between a name and the same with a zero behind it.
-        let behind = after.map_or(String::new(), |after| format!("{after}\0"));
-        let mut from = Some(behind.max(prefix.to_owned()));
-        let mut listed = Vec::new();
-        // One more, to know whether there are more.
-        while let Some(start) = from.and_then(|from| seek(&from)).filter(|start| start.starts_with(prefix))
-            && listed.len() <= limit
-        {
-            let enough = limit.saturating_add(1) - listed.len();
-            let page = lock(&self.state).page(&start, enough, |name, secret, items| {
-                if name.starts_with(prefix) && wanted(name) {
-                    items.push(Listed { name: name.to_owned(), version: secret.current().version.clone() });
-                }
-            });
-            listed.extend(page.items);
-            from = page.next;
-        }
-        let are_more = listed.len() > limit;
-        listed.truncate(limit);
+        let mut listing = self.listing(place.prefix, place.after, |_| true, seek).filter(|listed| wanted(&listed.name));
+        let listed: Vec<_> = listing.by_ref().take(place.limit).collect();
+        let are_more = listed.len() == place.limit && listing.next().is_some();
         (listed, are_more)
     }
 
@@ -233,27 +207,5 @@ impl Vault {
             },
         );
         census
-    }
-
-    /// Walks through all secrets in the order of their names, a page under each short lock: `look` picks what is
-    /// needed of each, `take` gets a page's picks outside of the lock.
-    pub(super) fn walk<T>(&self, mut look: impl FnMut(&str, &Secret, &mut Vec<T>), take: impl FnMut(Vec<T>)) {
-        self.turn_pages(|state, from| state.page(from, usize::MAX, &mut look), take);
-    }
-
-    /// Gets one page after the other, each under a short lock, and calls `take` with its items outside of it.
-    pub(super) fn turn_pages<T>(
-        &self,
-        mut page: impl FnMut(&mut State, &str) -> Page<T>,
-        mut take: impl FnMut(Vec<T>),
-    ) {
-        let mut from = Some(String::new());
-        let mut breaks = Breaks::begin();
-        while let Some(start) = from {
-            let page = page(&mut lock(&self.state), &start);
-            take(page.items);
-            breaks.take_if_due();
-            from = page.next;
-        }
     }
 }

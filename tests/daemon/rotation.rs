@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jarvis_secretsd::clock::Clock;
 use jarvis_secretsd::rotation;
+use jarvis_secretsd::vault::Rotation;
 use serde_json::{Value, json};
 
 use crate::calendar::{Calendar, START, start};
@@ -81,10 +82,11 @@ fn what_is_due_is_told_apart_for_those_who_watch() {
     admin.make(&json!({ "name": "db_auto", "generate": true }));
     admin.store("db_manual", "supplied");
     let due = || {
-        let due = rotation::due(calendar.daemon.vault());
+        let due = |rotation| rotation::due(calendar.daemon.vault(), rotation).map(|listed| listed.name).collect();
+        let (auto, manual): (Vec<_>, Vec<_>) = (due(Rotation::Auto), due(Rotation::Manual));
         let census = calendar.daemon.vault().census();
-        assert_eq!((due.auto.len() as u64, due.manual.len() as u64), (census.due_auto, census.due_manual));
-        (due.auto, due.manual)
+        assert_eq!((auto.len() as u64, manual.len() as u64), (census.due_auto, census.due_manual));
+        (auto, manual)
     };
     assert_eq!(due(), (vec![], vec![]));
     calendar.pass_days(90);

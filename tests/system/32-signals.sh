@@ -223,7 +223,7 @@ for signal in "${signals[@]}"; do
         -E FAKETIME=+100d -E DONT_FAKE_MONOTONIC=1
     launch
     await "it is $phase" is_in fdatasync
-    await 'it is in its second commit' grep -q 'Rotated 64 secrets' "$DIR/log"
+    await 'it is in its second commit' grep -q '"event":"rotate"' "$DIR/audit/audit.jsonl"
     strike "$signal"
     holds old
 done

@@ -65,7 +65,7 @@ fn orders_of_one_batch_see_each_other_in_the_order_in_which_they_came() {
     let site = Site::new("batch");
     let vault = site.open();
     put(&vault, "db", "before");
-    let first = vault.list(|_, _| true).remove(0).kid();
+    let first = vault.all(|_| true).next().unwrap().kid();
     let only_if_absent = Condition { if_match: None, if_none_match: Some(Vec::new()) };
     let answers = vault.commit_batch(vec![
         Order { condition: only_if_absent.clone(), ..order(put_wish("db", "refused")) },
@@ -86,7 +86,7 @@ fn orders_of_one_batch_see_each_other_in_the_order_in_which_they_came() {
     ];
     assert_eq!(told, expected);
     assert_eq!(read(&vault, "db").unwrap(), "last");
-    assert_eq!(vault.list(|_, _| true)[0].kid(), format!("{first}-4"));
+    assert_eq!(vault.all(|_| true).next().unwrap().kid(), format!("{first}-4"));
     assert_eq!((vault.seq(), site.audit_lines().len()), (5, 5));
     let before = picture(&vault);
     assert_eq!(picture(&site.reopen(vault)), before);
@@ -131,7 +131,7 @@ fn readers_see_a_value_or_the_next_one_and_never_wait_for_the_disk() {
     // Whoever holds the file is in the middle of a commit.
     let file = lock(&vault.log);
     assert_eq!(read(&vault, "db").unwrap(), "0");
-    assert_eq!(vault.list(|_, _| true).len(), 1);
+    assert_eq!(vault.all(|_| true).count(), 1);
     assert_eq!((vault.census().secrets, vault.secret_count(), vault.seq()), (1, 1, 1));
     assert_eq!(vault.trouble(), None);
     drop(file);

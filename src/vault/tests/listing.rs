@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use super::super::state::PAGE;
 use super::*;
 
 /// A vault of 600 secrets: `a000` to `a499`, and `b00` to `b99`.
@@ -68,7 +69,7 @@ fn names_in_front_of_what_may_be_wanted_are_not_looked_at() {
 fn pages_of_any_size_make_up_the_whole_list() {
     let site = Site::new("pages");
     let vault = six_hundred(&site);
-    let all: Vec<_> = vault.list(|_, _| true).iter().map(Listed::kid).collect();
+    let all: Vec<_> = vault.all(|_| true).map(|listed| listed.kid()).collect();
     for limit in [1, 7, 255, 256, 257, 599, 600, 601, usize::MAX] {
         let (mut pages, mut after): (Vec<_>, Option<String>) = (Vec::new(), None);
         loop {
@@ -83,4 +84,27 @@ fn pages_of_any_size_make_up_the_whole_list() {
         }
         assert_eq!(pages, all, "{limit}");
     }
+}
+
+#[test]
+fn a_page_at_most_is_looked_at_under_one_lock_also_where_nothing_is_wanted() {
+    let site = Site::new("locks");
+    let vault = six_hundred(&site);
+    let (looked_at, most) = (Cell::new(0), Cell::new(0));
+    let wants_none = |_: &Version| {
+        looked_at.set(looked_at.get() + 1);
+        false
+    };
+    // It is asked between two pages.
+    let seek = |from: &str| {
+        assert!(vault.state.try_lock().is_ok(), "nobody waits for more than a page");
+        most.set(most.get().max(looked_at.take()));
+        Some(from.to_owned())
+    };
+    assert_eq!(vault.listing("", None, wants_none, seek).count(), 0);
+    assert!(most.get().max(looked_at.get()) <= PAGE);
+    let mut listing = vault.all(|_| true);
+    assert!(listing.next().is_some());
+    put(&vault, "c", "made in the middle of a walk");
+    assert_eq!(listing.last().unwrap().name, "c");
 }

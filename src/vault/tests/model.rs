@@ -145,7 +145,7 @@ impl Model {
     #[track_caller]
     fn expect_all(&self, vault: &Vault) {
         assert_eq!(vault.seq(), self.seq);
-        let listed: Vec<_> = vault.list(|_, _| true).iter().map(|listed| (listed.name.clone(), listed.kid())).collect();
+        let listed: Vec<_> = vault.all(|_| true).map(|listed| (listed.name.clone(), listed.kid())).collect();
         let current: Vec<_> =
             self.secrets.iter().map(|(name, versions)| (name.clone(), versions.last().unwrap().kid.clone())).collect();
         assert_eq!(listed, current);
