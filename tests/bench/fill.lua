@@ -1,6 +1,7 @@
 -- Creates secrets of new names, and ends the run when the last one is acknowledged.
 -- After the URL: -- PREFIX BYTES COUNT BATCH
 --
+-- In place of the BYTES of their values stands "generated" for values that the daemon makes, and replaces when they are due.
 -- Names are PREFIX0, PREFIX1 …; BATCH of them, which divides COUNT, go into one request.
 
 dofile("tests/bench/report.lua")
@@ -12,12 +13,16 @@ local tried = false
 function init(args)
    wrk.headers["Content-Type"] = "application/json"
    prefix, count, batch = args[1], tonumber(args[3]), tonumber(args[4])
-   value = string.rep("0123456789abcdef", args[2] / 16)
+   if args[2] == "generated" then
+      value = '"generate":true,"rotation":"auto"'
+   else
+      value = '"value":"' .. string.rep("0123456789abcdef", args[2] / 16) .. '"'
+   end
 end
 
 local function secret()
    next = next + 1
-   return '{"name":"' .. prefix .. next - 1 .. '","value":"' .. value .. '"}'
+   return '{"name":"' .. prefix .. next - 1 .. '",' .. value .. "}"
 end
 
 function request()
