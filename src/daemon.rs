@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::access::Access;
 use crate::api::{Api, MAX_BODY, failures};
 use crate::applier::Appliers;
-use crate::audit::{self, AuditFailure, AuditLog, Entry, Event, Outcome, Segmenting};
+use crate::audit::{self, AuditFailure, AuditLog, Entry, Event, Outcome, Segmenting, VaultAt};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, PathsConfig};
 use crate::consumers::{Consumers, Recollection};
@@ -23,7 +23,7 @@ use crate::http::{Limits, Listener, Server, Tls};
 use crate::metrics::Metrics;
 use crate::rotation::{Rotator, Scheduler};
 use crate::systemd::{CredentialServer, CredentialSocket};
-use crate::vault::{self, KeyFile, KeyInForce, Lifetimes, MasterKeySource, Vault};
+use crate::vault::{self, History, KeyFile, KeyInForce, Lifetimes, MasterKeySource, UsedKids, Vault};
 
 /// How long requests in flight may take when the daemon stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -57,7 +57,8 @@ pub struct Prepared {
 impl Prepared {
     /// Prepares what `config` and `access` say, to be served at `listener`.
     ///
-    /// `accept_rollback`: start although the vault or the audit log is older than the other one says, and audit that.
+    /// `accept_rollback`: start although vault and audit log are not of one history, or one is older than the other one says, and
+    /// audit that.
     ///
     /// # Errors
     /// Says in one line why it cannot start; nothing on the disk was then changed, unless the disk itself failed.
@@ -112,12 +113,16 @@ impl Prepared {
         for warning in access.warnings(clock.now()) {
             log::warn!("{warning}");
         }
-        let first_lines = first_lines(&found_vault, &found_audit, policy.sha256(), rollback);
+        let mut first_lines = first_lines(&found_vault, &found_audit, policy.sha256());
         let segmenting = Segmenting { bytes: config.audit.segment_bytes, keep: config.audit.keep_segments };
         let audit = Arc::new(found_audit.open(clock.clone())?.segmented(segmenting));
         let lifetimes =
             Lifetimes { rotation_days: config.security.rotation_days, grace_days: config.security.grace_days };
         let vault = Arc::new(found_vault.open(vault_path, audit.clone(), clock.clone(), lifetimes)?);
+        if let Some(what) = rollback {
+            let start = first_lines.pop().expect("it is the last of them");
+            first_lines.extend(accepted(what, &vault, (&audit, audit_path), start)?);
+        }
         // A daemon that was killed may have left names that are not durable; on its very first start, that of a directory
         // or of the key.
         files::sync_parent(audit_path).map_err(|why| Failure::new(audit_path.display(), why))?;
@@ -268,7 +273,7 @@ impl Daemon {
         self.recollection.stop();
         self.scheduler.stop(GRACE.saturating_sub(began.elapsed()));
         let left_out = self.access.quota().take().map(failures::line);
-        let entry = Entry { vault_seq: Some(self.vault.seq()), ..Entry::new(Event::ServerStop) };
+        let entry = Entry { vault: Some(self.vault.at()), ..Entry::new(Event::ServerStop) };
         self.audit
             .write_synced(left_out.into_iter().chain([entry]).collect())
             .map_err(|why| Failure::new("audit log", why))?;
@@ -314,7 +319,7 @@ impl Looked {
     fn look(config: &Config, accept_rollback: bool) -> Result<Self, Failure> {
         let PathsConfig { vault_path, audit_path, master_key_path } = &config.paths;
         let audit = audit::Found::look(audit_path)?;
-        let (audited, known) = audit.tip().map_or((0, 0), |tip| (tip.seq, tip.vault_seq));
+        let (audited, known) = audit.tip().map_or((0, VaultAt::START), |tip| (tip.seq, tip.vault));
         let source = KeyFile::new(master_key_path);
         let vault_exists = vault_path.symlink_metadata().is_ok();
         if vault_exists && !source.exists() {
@@ -327,22 +332,40 @@ impl Looked {
             _ => None,
         };
         let (seq, saw) = vault.as_ref().map_or((0, 0), |vault| (vault.seq(), vault.audited()));
-        let rollback = if seq < known {
-            Some((vault_path, format!("the vault is at change {seq}, but the audit log knows change {known}")))
-        } else if audited < saw {
-            Some((audit_path, format!("the audit log ends at line {audited}, but the vault has seen line {saw}")))
-        } else {
-            None
+        let history = match &vault {
+            Some(vault) => vault.history(),
+            None if known.seq > 0 => History::Older,
+            None => History::Continues,
+        };
+        const OLDER: &str = "an older file was put in its place; put back the newer one";
+        let known = known.seq;
+        let rollback = match history {
+            History::Older => Some((
+                vault_path,
+                format!("the vault is at change {seq}, but the audit log knows change {known}"),
+                OLDER,
+            )),
+            History::Continues | History::Beyond if audited < saw => {
+                let what = format!("the audit log ends at line {audited}, but the vault has seen line {saw}");
+                Some((audit_path, what, OLDER))
+            }
+            History::Continues => None,
+            History::Another | History::Beyond => {
+                let what = format!(
+                    "the vault is at change {seq}, but does not go on from change {known} as the audit log knows it: \
+                     the file is another branch of the vault, or another vault"
+                );
+                Some((vault_path, what, "perhaps a restore was undone; put back the file that was there"))
+            }
         };
         let rollback = match rollback {
-            Some((path, what)) if !accept_rollback => {
+            Some((path, what, why)) if !accept_rollback => {
                 let renamed = if path == audit_path { renamed(&audit) } else { None };
-                let why =
-                    renamed.unwrap_or_else(|| "an older file was put in its place; put back the newer one".to_owned());
+                let why = renamed.unwrap_or_else(|| why.to_owned());
                 let remedy = format!("{why}, or start once with --accept-rollback, which is audited");
                 return Err(Failure::new(path.display(), format_args!("{what}: {remedy}")));
             }
-            rollback => rollback.map(|(_, what)| what),
+            rollback => rollback.map(|(_, what, _)| what),
         };
         Ok(Self { audit, key, vault, rollback })
     }
@@ -368,27 +391,29 @@ fn begin_audit(audit: &AuditLog, first_lines: Vec<Entry>) -> Result<(), AuditFai
     }
 }
 
-/// What is audited first: an accepted rollback, the changes that a crash left without their line, and the start.
-fn first_lines(
-    vault: &vault::Found,
-    audit: &audit::Found,
-    policy_sha256: &str,
-    rollback: Option<String>,
-) -> Vec<Entry> {
+/// Begins the branch that an accepted rollback is, and says what is then audited of that and of the start.
+fn accepted(
+    what: String,
+    vault: &Vault,
+    (audit, path): (&AuditLog, &Path),
+    start: Entry,
+) -> Result<[Entry; 2], Failure> {
+    log::warn!("Rollback accepted: {what}");
+    let at = vault.begin_branch(UsedKids::until(vault.now().max(audit.tip().timestamp), path))?;
+    let entry = Entry { vault: Some(at), ..Entry::new(Event::RollbackAccepted) };
+    Ok([entry.ended(Outcome::Success, what), Entry { vault: Some(at), ..start }])
+}
+
+/// What is audited first: the changes that a crash left without their line, and the start.
+fn first_lines(vault: &vault::Found, audit: &audit::Found, policy_sha256: &str) -> Vec<Entry> {
     let mut entries = Vec::new();
-    if let Some(what) = rollback {
-        log::warn!("Rollback accepted: {what}");
-        let before_recovered = vault.seq() - vault.unaudited().len() as u64;
-        let entry = Entry { vault_seq: Some(before_recovered), ..Entry::new(Event::RollbackAccepted) };
-        entries.push(entry.ended(Outcome::Success, what));
-    }
     for change in vault.unaudited() {
-        log::warn!("Recovered change {} of the vault, which was not yet audited", change.seq);
+        log::warn!("Recovered change {} of the vault, which was not yet audited", change.at.seq);
         entries.push(Entry {
-            secret_name: Some(change.name.clone()),
+            secret_name: change.name.clone(),
             kid: change.kid.clone(),
             detail: Some(change.detail()),
-            vault_seq: Some(change.seq),
+            vault: Some(change.at),
             ..Entry::new(Event::Recovered)
         });
     }
@@ -400,7 +425,7 @@ fn first_lines(
             detail.push_str(&format!(", {bytes} bytes of an interrupted write cut off the {file}"));
         }
     }
-    let entry = Entry { vault_seq: Some(vault.seq()), ..Entry::new(Event::ServerStart) };
+    let entry = Entry { vault: Some(vault.at()), ..Entry::new(Event::ServerStart) };
     entries.push(entry.ended(Outcome::Success, detail));
     entries
 }

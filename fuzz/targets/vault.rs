@@ -1,6 +1,7 @@
 //! The vault's file: what is loaded is the beginning of a file that the daemon wrote, whatever was done to it.
 #![no_main]
 
+use jarvis_secretsd::audit::VaultAt;
 use jarvis_secretsd::vault::{Found, KeyBytes};
 use jarvis_secretsd_fuzz::{check_message, file};
 use libfuzzer_sys::fuzz_target;
@@ -10,7 +11,7 @@ const WRITTEN: [&[u8]; 2] = [include_bytes!("../corpus/vault/changes"), include_
 
 fuzz_target!(|bytes: &[u8]| {
     let path = file("vault.json", bytes);
-    match Found::look(&path, &KeyBytes::new([7; 32]), 0) {
+    match Found::look(&path, &KeyBytes::new([7; 32]), VaultAt::START) {
         Ok(found) => {
             let loaded = &bytes[..bytes.len() - found.unfinished_bytes() as usize];
             assert!(WRITTEN.iter().any(|written| written.starts_with(loaded)), "a forged vault was loaded");

@@ -7,6 +7,7 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 
 use super::entry::{Entry, Line};
+use super::vault_at::VaultAt;
 use crate::clock::Timestamp;
 use crate::failure::printable;
 
@@ -19,20 +20,20 @@ pub struct Tip {
     pub seq: u64,
     /// Its SHA-256, without the newline; zeros if there is no line yet.
     pub hash: [u8; 32],
-    /// The vault's sequence number on it.
-    pub vault_seq: u64,
+    /// Where the vault stood, as it says.
+    pub vault: VaultAt,
     /// Its time.
     pub timestamp: Timestamp,
 }
 
 impl Tip {
     /// Before the first line.
-    pub const START: Self = Self { seq: 0, hash: [0; 32], vault_seq: 0, timestamp: Timestamp::from_nanos(0) };
+    pub const START: Self = Self { seq: 0, hash: [0; 32], vault: VaultAt::START, timestamp: Timestamp::from_nanos(0) };
 
     /// Appends a line that follows this one, and moves on to it. `key` signs it, if it is the last of its batch.
     pub(super) fn append(&mut self, entry: Entry, now: Timestamp, key: Option<&SigningKey>, out: &mut Vec<u8>) {
-        let vault_seq = entry.vault_seq.unwrap_or(self.vault_seq);
-        let line = Line::new(entry, self.seq + 1, now, vault_seq, hex(&self.hash));
+        let vault = entry.vault.unwrap_or(self.vault);
+        let line = Line::new(entry, self.seq + 1, now, vault, hex(&self.hash));
         let start = out.len();
         serde_json::to_writer(&mut *out, &line).expect("a line is plain data");
         if let Some(key) = key {
@@ -40,7 +41,7 @@ impl Tip {
         }
         let hash = Sha256::digest(&out[start..]).into();
         out.push(b'\n');
-        *self = Self { seq: line.seq, hash, vault_seq, timestamp: now };
+        *self = Self { seq: line.seq, hash, vault, timestamp: now };
     }
 
     /// The line that follows this one, newline included, signed by `key`.
@@ -67,7 +68,7 @@ impl Tip {
 
     /// The tip that `text`, which reads as `line`, is.
     pub(super) fn of(line: &Line, text: &[u8]) -> Self {
-        Self { seq: line.seq, hash: Sha256::digest(text).into(), vault_seq: line.vault_seq, timestamp: line.timestamp }
+        Self { seq: line.seq, hash: Sha256::digest(text).into(), vault: line.vault(), timestamp: line.timestamp }
     }
 }
 

@@ -29,8 +29,8 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// What names this line, not signed.
     pub(super) fn of(tip: &Tip) -> Self {
-        let Tip { seq, hash, vault_seq, timestamp } = *tip;
-        Self { seq, hash: chain::hex(&hash), vault_seq, timestamp, signature: None }
+        let Tip { seq, hash, vault, timestamp } = *tip;
+        Self { seq, hash: chain::hex(&hash), vault_seq: vault.seq, timestamp, signature: None }
     }
 
     pub(super) fn sign(tip: &Tip, key: &SigningKey) -> Self {

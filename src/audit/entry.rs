@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::vault_at::{Head, VaultAt};
 use crate::clock::Timestamp;
 
 /// What happened.
@@ -42,11 +43,12 @@ pub enum Event {
     AuthFailure,
     /// A change that a crash left in the vault without its line.
     Recovered,
-    /// An operator let the daemon start although the vault or this log is older than the other one says.
+    /// An operator let the daemon start although the vault does not continue what this log says, or this log is older than the
+    /// vault says. It begins a branch of the vault.
     RollbackAccepted,
     /// The vault was put under another master key.
     Rekey,
-    /// A backup was put in the place of the vault.
+    /// A backup was put in the place of the vault, which begins a branch of it.
     Restore,
     /// The log goes on in a new file.
     LogReopen,
@@ -91,8 +93,8 @@ pub struct Entry {
     pub result: Outcome,
     /// More, in a few words.
     pub detail: Option<String>,
-    /// The vault's sequence number after the event; none: as on the line before.
-    pub vault_seq: Option<u64>,
+    /// Where the vault stood after the event; none: as on the line before.
+    pub vault: Option<VaultAt>,
 }
 
 impl Entry {
@@ -107,7 +109,7 @@ impl Entry {
             request_id: None,
             result: Outcome::Success,
             detail: None,
-            vault_seq: None,
+            vault: None,
         }
     }
 
@@ -138,14 +140,16 @@ pub struct Line {
     pub result: Outcome,
     /// More, in a few words.
     pub detail: Option<String>,
-    pub(super) vault_seq: u64,
+    vault_seq: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vault_head: Option<Head>,
     pub(super) prev: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) signature: Option<String>,
 }
 
 impl Line {
-    pub(super) fn new(entry: Entry, seq: u64, timestamp: Timestamp, vault_seq: u64, prev: String) -> Self {
+    pub(super) fn new(entry: Entry, seq: u64, timestamp: Timestamp, vault: VaultAt, prev: String) -> Self {
         let Entry { event, client, secret_name, kid, remote, request_id, result, detail, .. } = entry;
         Self {
             seq,
@@ -158,9 +162,15 @@ impl Line {
             request_id,
             result,
             detail,
-            vault_seq,
+            vault_seq: vault.seq,
+            vault_head: vault.head,
             prev,
             signature: None,
         }
+    }
+
+    /// Where the vault stood after the event.
+    pub fn vault(&self) -> VaultAt {
+        VaultAt { seq: self.vault_seq, head: self.vault_head }
     }
 }

@@ -15,6 +15,7 @@ mod renamed;
 mod segment;
 mod signatures;
 mod tail;
+mod vault_at;
 mod verify;
 mod writer;
 
@@ -29,6 +30,7 @@ pub use keys::{public_key_from_pem, public_key_path, read_signing_key, signing_k
 pub use prefix::{Prefix, prefix_through};
 pub use read_back::ReadBack;
 pub use segment::{Segment, Segmenting, list as segments};
+pub use vault_at::{Head, VaultAt};
 pub use verify::{Report, check, verify, verify_watched};
 
 use crate::clock::{Clock, Timestamp};
@@ -270,6 +272,14 @@ impl AuditLog {
         self.failing.store(writer.failing().is_some(), Ordering::SeqCst);
         self.synced.store(writer.synced_seq(), Ordering::SeqCst);
         outcome
+    }
+
+    /// Makes durable what was written until now.
+    ///
+    /// # Errors
+    /// Only [`AuditFailure::NotSynced`].
+    pub fn sync_all(&self) -> Result<(), AuditFailure> {
+        self.sync_through(self.tip().seq).map_err(AuditFailure::NotSynced)
     }
 
     /// The number of the newest line that is surely on the disk.

@@ -30,7 +30,7 @@ pub fn prefix_through(mut log: impl BufRead, vault_seq: u64) -> io::Result<Optio
         let Some(text) = text.strip_suffix(b"\n") else { return Ok(prefix) };
         let line = chain::read(text).map_err(|fault| io::Error::other(format!("behind byte {length}: {fault}")))?;
         let first_seq = *first_seq.get_or_insert(line.seq);
-        if line.signature.is_some() && line.vault_seq <= vault_seq {
+        if line.signature.is_some() && line.vault().seq <= vault_seq {
             prefix = Some(Prefix { length, first_seq, tip: Tip::of(&line, text) });
         }
     }

@@ -410,3 +410,16 @@ fn many_threads_share_writes_and_none_loses_its_order() {
         assert_eq!(pair[0][..6], pair[1][..6], "entries of one call stand next to each other");
     }
 }
+
+#[test]
+fn lines_that_do_not_tell_the_vaults_head_are_taken_and_told_as_such() {
+    let key = public_key_from_pem(include_bytes!("../../fuzz/audit.sign.pub")).unwrap();
+    let log = &include_bytes!("../../fuzz/corpus/audit/log")[..];
+    let (report, tip) = verify::check(log, &key, None).unwrap();
+    assert_eq!((report.lines, tip.vault), (28, VaultAt { seq: 6, head: None }));
+    let spelled = |head: &str| format!("{{\"vault_head\":{head:?}}}");
+    for (head, is_good) in [("0123456789abcdef", true), ("0123456789abcde", false), ("+123456789abcdef", false)] {
+        let read = serde_json::from_str::<std::collections::BTreeMap<String, Head>>(&spelled(head));
+        assert_eq!(read.map(|read| read["vault_head"].to_string()).ok(), is_good.then(|| head.to_owned()), "{head}");
+    }
+}

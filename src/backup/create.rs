@@ -9,13 +9,13 @@ use super::layout::{LARGEST_TEXT, Writer};
 use super::{
     AUDIT, Archive, FORMAT, MANIFEST, Manifest, POLICY, PUBLIC_KEY, SIGNING_KEY, VAULT, VERSION, Verified, associated,
 };
-use crate::audit;
+use crate::audit::{self, VaultAt};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::files;
 use crate::secret::Wiped;
-use crate::vault::{self, Contents, KeyBytes};
+use crate::vault::{self, Contents, History, KeyBytes};
 
 /// Makes a backup at `output`, where nothing may be yet, of what `config` names.
 ///
@@ -106,7 +106,7 @@ impl Opened {
             .map_err(|why| fail(audit_path, &why))?;
         let Some(prefix) = prefix else { return Ok(None) };
         // Changes whose lines are not written yet are not acknowledged yet.
-        let known = prefix.tip.vault_seq;
+        let known = prefix.tip.vault.seq;
         let (seq, vault_bytes) = through(&vault, known).map_err(|why| fail(vault_path, &why))?;
         if seq != known {
             // It was written anew, and all in one holds more than that.
@@ -114,6 +114,9 @@ impl Opened {
         }
         let section = At { file: &vault, position: 0, left: vault_bytes };
         let contents = Contents::read(section, vault_bytes, master).map_err(|why| fail(vault_path, &why))?;
+        if !prefix.tip.vault.is_same(contents.at()) {
+            return Ok(None);
+        }
         let public_path = audit::public_key_path(audit_path);
         Ok(Some(Parts {
             vault_bytes,
@@ -137,7 +140,7 @@ impl Parts {
             // What the log knows now, the vault has: its records are written first. One that has not was rolled back.
             let tip = audit::Found::look(audit_path)?.tip().copied();
             let opened = Opened::open(config)?;
-            let (seq, known) = (opened.seq, tip.map_or(0, |tip| tip.vault_seq));
+            let (seq, known) = (opened.seq, tip.map_or(0, |tip| tip.vault.seq));
             if seq < known {
                 let why =
                     format!("the vault is at change {seq}, but the audit log knows change {known}: it was put back");
@@ -147,6 +150,11 @@ impl Parts {
                 return Ok(parts);
             }
             has_lines |= tip.is_some();
+        }
+        let known = audit::Found::look(audit_path)?.tip().map_or(VaultAt::START, |tip| tip.vault);
+        if matches!(vault::Found::look(vault_path, master, known)?.history(), History::Another | History::Beyond) {
+            let why = "does not go on from what the audit log knows: another branch, or another vault, was put there";
+            return Err(Failure::new(vault_path.display(), why));
         }
         let why = match has_lines {
             true => "went on in a new file whenever it was read; try again when the daemon has less to do",

@@ -3,6 +3,9 @@
 //! What was there is kept beside it under another name. The vault is the first to go and the last to come: in between
 //! there is an audit log that knows of changes and no vault, on which no daemon starts. Doing it again completes what was
 //! interrupted.
+//!
+//! A branch of the vault begins behind what is restored, which the audit log tells before the vault is there. Whoever undoes
+//! the restore by hand then has a vault that does not fit the log.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -13,12 +16,13 @@ use super::archive::digest;
 use super::compare::log_continues;
 use super::layout::LARGEST_TEXT;
 use super::{AUDIT, POLICY, PUBLIC_KEY, VAULT, Verified};
-use crate::audit::{self, Entry, Event, Outcome};
+use crate::audit::{self, Entry, Event, Outcome, Tip};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::directory_locks::DirectoryLocks;
 use crate::failure::Failure;
 use crate::files;
+use crate::vault::{Contents, KeyBytes, UsedKids};
 
 /// A file that had to make room, and where it is now.
 pub struct Kept {
@@ -29,11 +33,18 @@ pub struct Kept {
 }
 
 /// Puts `backup` at the places that `config` names, and says so in the audit log. An audit log that is there and goes on
-/// from the one in the backup stays: it never goes back. `keep_policy`: so does the policy, if there is one.
+/// from the one in the backup stays: it never goes back. `keep_policy`: so does the policy, if there is one. `masters` are the
+/// keys that the vault which is replaced may be under.
 ///
 /// # Errors
 /// If a daemon is using these directories, or the disk refuses.
-pub fn restore(backup: &Verified, config: &Config, keep_policy: bool, clock: &Clock) -> Result<Vec<Kept>, Failure> {
+pub fn restore(
+    backup: &Verified,
+    config: &Config,
+    masters: &[KeyBytes],
+    keep_policy: bool,
+    clock: &Clock,
+) -> Result<Vec<Kept>, Failure> {
     let paths = &config.paths;
     let policy_path = &config.security.rbac_policy_path;
     let mut locks = DirectoryLocks::default();
@@ -43,11 +54,17 @@ pub fn restore(backup: &Verified, config: &Config, keep_policy: bool, clock: &Cl
     locks.take(&[&paths.vault_path, &paths.audit_path])?;
     let log_stays = log_continues(backup, &paths.audit_path)?;
     let now = clock.now();
-    let entry = Entry { vault_seq: Some(backup.contents.seq()), ..Entry::new(Event::Restore) };
+    let last_line = audit_end(backup, &paths.audit_path, log_stays)?;
+    let mut used = UsedKids::until(now.max(last_line.timestamp), &paths.audit_path);
+    if let Some(replaced) = replaced(&paths.vault_path, masters) {
+        used.add_those(&replaced.used_kids());
+    }
+    let (branch, at) = backup.contents.branch(used, last_line.seq + 1)?;
+    let entry = Entry { vault: Some(at), ..Entry::new(Event::Restore) };
     let entry = entry.ended(Outcome::Success, detail(backup, log_stays));
 
     let archive = &backup.archive;
-    let vault = Place::prepare(&paths.vault_path, 0o600, || archive.reader(VAULT))?;
+    let vault = Place::prepare(&paths.vault_path, 0o600, || archive.reader(VAULT).chain(&branch[..]))?;
     let mut places = Vec::new();
     if !log_stays {
         let signer = audit::signing_key_from_pem(&backup.signing_key).expect("it was verified");
@@ -74,11 +91,26 @@ pub fn restore(backup: &Verified, config: &Config, keep_policy: bool, clock: &Cl
         kept.extend(place.make_room(now)?);
         place.put()?;
     }
-    vault.map_or(Ok(()), Place::put)?;
     if log_stays {
         go_on_with(&paths.audit_path, entry, clock)?;
     }
+    vault.map_or(Ok(()), Place::put)?;
     Ok(kept)
+}
+
+/// The line behind which the restore is told.
+fn audit_end(backup: &Verified, path: &Path, log_stays: bool) -> Result<Tip, Failure> {
+    let live = if log_stays { audit::Found::look(path)?.tip().copied() } else { None };
+    Ok(live.unwrap_or(backup.tip))
+}
+
+/// The vault that is to be replaced, if it can be read.
+fn replaced(path: &Path, masters: &[KeyBytes]) -> Option<Contents> {
+    masters.iter().find_map(|master| {
+        let vault = File::open(path).ok()?;
+        let size = vault.metadata().ok()?.len();
+        Contents::read(vault, size, master).ok()
+    })
 }
 
 /// Writes `entry` to the log, as the next start would: in a new file, if all that there is are closed segments.

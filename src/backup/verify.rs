@@ -48,7 +48,7 @@ impl Verified {
             .map_err(|why| in_file(AUDIT, &why))?;
         let said = (archive.manifest.vault_id.as_str(), archive.manifest.vault_seq, archive.manifest.audit_seq);
         if (contents.vault_id(), contents.seq(), tip.seq) != said
-            || tip.vault_seq != contents.seq()
+            || !tip.vault.is_same(contents.at())
             || contents.audited() > tip.seq
         {
             return Err(archive.fail(&"vault, audit log and manifest are not of the same moment"));

@@ -86,8 +86,10 @@ fn verify(arguments: &Arguments) -> Result<(), Exit> {
 fn restore(arguments: &Arguments) -> Result<(), Exit> {
     let config = load_config_to_maintain(arguments)?;
     let file = Path::new(&arguments.operands()[0]);
-    let verified = Verified::read(Archive::open(file)?, &master_key(arguments, &config)?)?;
-    for kept in backup::restore(&verified, &config, arguments.has(&KEEP_POLICY), &Clock::system())? {
+    let master = master_key(arguments, &config)?;
+    let verified = Verified::read(Archive::open(file)?, &master)?;
+    let masters: Vec<_> = live_key(&config).into_iter().chain([master]).collect();
+    for kept in backup::restore(&verified, &config, &masters, arguments.has(&KEEP_POLICY), &Clock::system())? {
         output::tell_done(format_args!("{} was kept as {}", kept.path.display(), kept.kept.display()));
     }
     output::tell_done(format_args!("restored {}", summary(&verified)));

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::client::{ADDR, CLIENT, CLIENT_CONFIG};
 use super::command::{Arguments, CONFIG, Command, MASTER_KEY, Operands, Opt};
 use super::{Exit, load_config_to_maintain, output};
-use crate::audit::{self, Entry, Event};
+use crate::audit::{self, Entry, Event, VaultAt};
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory_locks::DirectoryLocks;
 use crate::failure::Failure;
-use crate::vault::{self, KeyBytes, KeyFile, Lifetimes, MasterKeySource, is_under};
+use crate::vault::{self, History, KeyBytes, KeyFile, Lifetimes, MasterKeySource, is_under};
 
 pub const COMMAND: Command = Command {
     name: "rekey",
@@ -92,10 +92,11 @@ fn rewrap(config: &Config, old: &KeyBytes, next: &KeyBytes, _alone: &DirectoryLo
     let (vault_path, audit_path) = (&config.paths.vault_path, &config.paths.audit_path);
     let fail = |why: &dyn std::fmt::Display| Failure::new(vault_path.display(), why);
     let found_audit = audit::Found::look(audit_path)?;
-    let (audited, known) = found_audit.tip().map_or((0, 0), |tip| (tip.seq, tip.vault_seq));
+    let (audited, known) = found_audit.tip().map_or((0, VaultAt::START), |tip| (tip.seq, tip.vault));
     let found = vault::Found::look(vault_path, old, known)?;
     let unfinished = found.unfinished_bytes() + found_audit.unfinished_bytes();
-    if found.seq() != known || found.audited() > audited || unfinished > 0 {
+    if found.history() != History::Continues || found.seq() != known.seq || found.audited() > audited || unfinished > 0
+    {
         return Err(fail(
             &"vault and audit log do not end at the same moment; start the daemon, which says more, and stop it",
         ));

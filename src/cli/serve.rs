@@ -32,7 +32,7 @@ pub const COMMAND: Command = Command {
 const ACCEPT_ROLLBACK: Opt = Opt {
     name: "accept-rollback",
     value: None,
-    summary: "start although the vault or the audit log is older than the other one says",
+    summary: "start although the vault or the audit log is older than the other one says, or the vault is another branch",
 };
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {

@@ -123,6 +123,12 @@ pub enum Change {
         /// The ids.
         used: UsedKids,
     },
+    /// Another branch begins here: a backup was put in place, or an older file was accepted. What was seen of the audit log
+    /// before counts no more.
+    Branch {
+        /// The ids that the branch before may have given out.
+        used: UsedKids,
+    },
     /// In a compacted file, its first record: the next `records` records stand for all changes up to number `through`;
     /// the record after them is chained to `link`.
     Snapshot {
@@ -186,6 +192,7 @@ enum Kind {
     DestroyBetween,
     Spent,
     UsedKids,
+    Branch,
     Snapshot,
 }
 
@@ -223,6 +230,7 @@ impl Fields {
             },
             Kind::Spent => Change::Spent { name: name?, kids: there(self.kids, "kids")? },
             Kind::UsedKids => Change::UsedKids { used: there(self.used, "used")? },
+            Kind::Branch => Change::Branch { used: there(self.used, "used")? },
             Kind::Snapshot => Change::Snapshot {
                 through: there(self.through, "through")?,
                 link: there(self.link, "link")?,
@@ -240,8 +248,13 @@ impl Change {
             Self::Put { name, version, .. } | Self::Prepare { name, version } => (name, Some(version.kid)),
             Self::Destroy { name, kid } | Self::DestroyBetween { name, kid, .. } => (name, Some(*kid)),
             Self::Configure { name, .. } | Self::Delete { name } | Self::Spent { name, .. } => (name, None),
-            Self::UsedKids { .. } | Self::Snapshot { .. } => ("", None),
+            Self::UsedKids { .. } | Self::Branch { .. } | Self::Snapshot { .. } => ("", None),
         }
+    }
+
+    /// Whether it is about no version and no settings, and yet not dead.
+    pub fn is_overhead(&self) -> bool {
+        matches!(self, Self::Snapshot { .. } | Self::UsedKids { .. } | Self::Branch { .. })
     }
 
     /// What kind of change it is, in a word.
@@ -254,6 +267,7 @@ impl Change {
             Self::Destroy { .. } | Self::DestroyBetween { .. } => "destroy",
             Self::Spent { .. } => "spent",
             Self::UsedKids { .. } => "used_kids",
+            Self::Branch { .. } => "branch",
             Self::Snapshot { .. } => "snapshot",
         }
     }

@@ -79,19 +79,9 @@ impl Vault {
         self.append(&mut log, &batch.lines)?;
         let audited = self.audit.write_synced(batch.entries);
         if let Err(AuditFailure::NotWritten(why)) = audited {
-            // Nothing of it is in the audit log, so nothing of it may stay in the vault.
-            let cut = log.store.cut(before.length);
-            let refused = match &cut {
-                Ok(()) => Refused::Audit { applied: false, why },
-                Err(uncut) => Refused::Unsettled(format!("{why}; the vault file cannot be written either: {uncut}")),
-            };
-            self.note_storage(cut);
-            return Err(refused);
+            return Err(self.take_back(&mut log, before.length, why));
         }
-        log.end.seq += batch.records.len() as u64;
-        log.end.records += batch.records.len() as u64;
-        log.end.link = batch.link;
-        log.end.length = log.store.length();
+        log.advance(batch.records.len() as u64, batch.link);
         for (order, done) in batch.done {
             if let Ok(answer) = &mut answers[order] {
                 answer.push(done);
@@ -111,7 +101,19 @@ impl Vault {
         }
     }
 
-    fn append(&self, log: &mut Log, lines: &[u8]) -> Result<(), Refused> {
+    /// Takes back what was appended behind byte `length`: nothing of it is in the audit log, which is why it is refused, so
+    /// nothing of it may stay in the vault.
+    pub(super) fn take_back(&self, log: &mut Log, length: u64, why: String) -> Refused {
+        let cut = log.store.cut(length);
+        let refused = match &cut {
+            Ok(()) => Refused::Audit { applied: false, why },
+            Err(uncut) => Refused::Unsettled(format!("{why}; the vault file cannot be written either: {uncut}")),
+        };
+        self.note_storage(cut);
+        refused
+    }
+
+    pub(super) fn append(&self, log: &mut Log, lines: &[u8]) -> Result<(), Refused> {
         // Lines of a commit that panicked before it was done: nobody was told of them, and nothing is chained to them.
         let cut = if log.store.length() > log.end.length { log.store.cut(log.end.length) } else { Ok(()) };
         let mut is_settled = true;
@@ -172,7 +174,7 @@ impl Vault {
                 event: event.unwrap_or(entries[order].event),
                 secret_name: Some(name.to_owned()),
                 kid,
-                vault_seq: Some(seq),
+                vault: Some(self.key.at(seq, &record.link())),
                 ..entries[order].clone()
             });
             let version = match &change {

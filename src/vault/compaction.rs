@@ -123,6 +123,9 @@ impl Vault {
 
     /// Puts `successor`, which was begun at `start`, in place of the file: changes may have been made since.
     pub(super) fn rewrite_from(&self, header: &Header, start: End, mut successor: Successor) -> Result<(), Failure> {
+        // What is compacted has no records of its own any more: were one of its lines lost, a start could neither tell that it
+        // is the same history nor write the line anew.
+        self.audit.sync_all().map_err(|why| Failure::new("compaction", why))?;
         let mut end = self.write_snapshot(header, &start, &mut successor)?;
         let mut log = self.catch_up(&mut successor, start.length).map_err(failed)?;
         let length = log.end.length;

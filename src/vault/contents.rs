@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use super::change::{Rotation, Version};
-use super::load::{self, LoadError, Loaded};
+use super::header::VaultKey;
+use super::load::{self, End, LoadError, Loaded};
 use super::seal::{KeyBytes, NotAuthentic, SealingKey};
 use super::settings::Settings;
 use super::state::Secret;
+use super::used_kids::UsedKids;
+use crate::audit::VaultAt;
 use crate::failure::Failure;
 use crate::generator::Generator;
 use crate::secret::Wiped;
@@ -30,7 +33,7 @@ impl Contents {
     /// If the key is another one, or anything in it is not as it was written. What an interrupted write left at its end
     /// is no error.
     pub fn read(mut vault: impl Read, size: u64, master: &KeyBytes) -> Result<Self, LoadError> {
-        load::load(&mut vault, size, &SealingKey::new(master), u64::MAX).map(Self)
+        load::load(&mut vault, size, &SealingKey::new(master), VaultAt { seq: u64::MAX, head: None }).map(Self)
     }
 
     /// The vault's id, 32 hex digits.
@@ -41,6 +44,24 @@ impl Contents {
     /// The number of the last change.
     pub fn seq(&self) -> u64 {
         self.0.end.seq
+    }
+
+    /// Where the vault stands behind that.
+    pub fn at(&self) -> VaultAt {
+        self.key().at(self.seq(), &self.end().link)
+    }
+
+    pub(super) fn key(&self) -> &VaultKey {
+        &self.0.key
+    }
+
+    pub(super) fn end(&self) -> &End {
+        &self.0.end
+    }
+
+    /// The ids that its secrets had.
+    pub fn used_kids(&self) -> UsedKids {
+        self.0.state.used_kids()
     }
 
     /// The newest audit line that was surely on the disk when the last change was made.

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::header::Header;
-use super::load::{self, Loaded, Unaudited};
+use super::load::{self, History, Loaded, Unaudited};
 use super::seal::{KeyBytes, SealingKey};
 use super::store::{self, FileStore, Store};
 use super::{Lifetimes, Log, Stats, Vault, Watchers};
-use crate::audit::AuditLog;
+use crate::audit::{AuditLog, VaultAt};
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::files;
@@ -22,11 +22,11 @@ pub struct Found {
 }
 
 impl Found {
-    /// Reads the vault at `path` with the master key. `known` is the number of the last change that the audit log knows.
+    /// Reads the vault at `path` with the master key. `known` is the last change that the audit log knows.
     ///
     /// # Errors
     /// If the file cannot be read, the key is another one, or anything in it is not as it was written.
-    pub fn look(path: &Path, master: &KeyBytes, known: u64) -> Result<Self, Failure> {
+    pub fn look(path: &Path, master: &KeyBytes, known: VaultAt) -> Result<Self, Failure> {
         let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
         let store = FileStore::open(path).map_err(|why| fail(&why))?;
         let loaded = load::load(&mut store.reader(0), store.length(), &SealingKey::new(master), known)
@@ -41,12 +41,22 @@ impl Found {
         files::create_dir(files::parent(path))
             .and_then(|()| files::create(path, 0o600, &header.line()))
             .map_err(|why| Failure::new(path.display(), why))?;
-        Self::look(path, master, 0)
+        Self::look(path, master, VaultAt::START)
     }
 
     /// The number of the last change.
     pub fn seq(&self) -> u64 {
         self.loaded.end.seq
+    }
+
+    /// Where the vault stands behind that.
+    pub fn at(&self) -> VaultAt {
+        self.loaded.key.at(self.loaded.end.seq, &self.loaded.end.link)
+    }
+
+    /// How it stands to what the audit log knows.
+    pub fn history(&self) -> History {
+        self.loaded.history
     }
 
     /// The newest audit line that was surely on the disk when the last change was made.

@@ -1,10 +1,12 @@
 //! The vault file's first line: which vault this is, and its data key, wrapped by the master key.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::record::Link;
 use super::seal::{self, KeyBytes, NotAuthentic, SealingKey};
-use crate::audit;
+use crate::audit::{self, Head, VaultAt};
 use crate::failure::{Failure, printable};
 
 /// What a file that is a vault calls itself.
@@ -36,6 +38,18 @@ impl VaultKey {
     fn new(vault_id: &str, data_key: &KeyBytes) -> Self {
         let records = format!("{FORMAT} {VERSION} record {vault_id} ");
         Self { vault_id: vault_id.to_owned(), records, key: SealingKey::new(data_key) }
+    }
+
+    /// Where the vault stands behind change number `seq`, if that is what a next record is chained to `link` behind.
+    ///
+    /// The link is made of all records before it and of random bytes of each, and a compaction keeps it. Before the first
+    /// change, the vault's id stands for it.
+    pub fn at(&self, seq: u64, link: &Link) -> VaultAt {
+        let head = match seq {
+            0 => Head::of(Sha256::digest(&self.vault_id).first_chunk().expect("it has 32 bytes")),
+            _ => Head::of(link),
+        };
+        VaultAt::new(seq, head)
     }
 }
 

@@ -14,6 +14,7 @@ use super::lines::{LONGEST_LINE, Lines, PORTION, Portion, Record, open_both};
 use super::record::{Link, NO_LINK, Sealed};
 use super::seal::{NotAuthentic, SealingKey};
 use super::state::State;
+use crate::audit::{Head, VaultAt};
 
 /// What a vault file holds.
 pub struct Loaded {
@@ -25,6 +26,8 @@ pub struct Loaded {
     pub state: State,
     /// Where the next record goes and what it is chained to.
     pub end: End,
+    /// How they stand to what the audit log knows.
+    pub history: History,
     /// The changes behind the one that the audit log knows: what, in words, of which secret, which version.
     pub unaudited: Vec<Unaudited>,
     /// The newest audit line that was surely on the disk when the last change was made.
@@ -50,14 +53,27 @@ pub struct End {
     pub overhead_records: u64,
 }
 
+/// How a vault stands to the change that the audit log knows as its last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// It holds that change, and perhaps others behind it.
+    Continues,
+    /// It ends before it.
+    Older,
+    /// It holds another change with that number.
+    Another,
+    /// It was compacted when it had changes behind it, of which the audit log had lines on the disk at that time.
+    Beyond,
+}
+
 /// A change that the audit log does not know yet.
 pub struct Unaudited {
-    /// The change's number.
-    pub seq: u64,
+    /// Where the vault stands behind it.
+    pub at: VaultAt,
     /// What kind of change, in a word.
     pub what: &'static str,
-    /// The secret.
-    pub name: String,
+    /// The secret, where it is about one.
+    pub name: Option<String>,
     /// The version, where it is one.
     pub kid: Option<String>,
 }
@@ -100,15 +116,24 @@ pub fn header(vault: impl Read) -> Result<Header, LoadError> {
     Lines::of(vault).header().map(|(header, _)| header)
 }
 
-/// Reads a whole vault of `size` bytes, which the audit log knows up to change number `known`.
-pub fn load(vault: &mut dyn Read, size: u64, master: &SealingKey, known: u64) -> Result<Loaded, LoadError> {
+/// Reads a whole vault of `size` bytes, which the audit log knows up to the change `known`.
+pub fn load(vault: &mut dyn Read, size: u64, master: &SealingKey, known: VaultAt) -> Result<Loaded, LoadError> {
     let mut lines = Lines::of(vault);
     let (header, length) = lines.header()?;
     let key = header.unwrap_key(master).map_err(|NotAuthentic| LoadError::WrongKey)?;
     let end = End { seq: 0, link: NO_LINK, length, records: 0, overhead_bytes: length, overhead_records: 0 };
-    let loaded =
-        Loaded { header, key, state: State::default(), end, unaudited: Vec::new(), audited: 0, unfinished_bytes: 0 };
-    let mut loading = Loading { loaded, known, end, snapshot: None, order: Vec::new() };
+    let head_at_known = key.at(0, &NO_LINK).head.filter(|_| known.seq == 0);
+    let loaded = Loaded {
+        header,
+        key,
+        state: State::default(),
+        end,
+        history: History::Continues,
+        unaudited: Vec::new(),
+        audited: 0,
+        unfinished_bytes: 0,
+    };
+    let mut loading = Loading { loaded, known, head_at_known, end, snapshot: None, order: Vec::new() };
     let mut portions = [Portion::default(), Portion::default()];
     loop {
         // The first record says where a snapshot ends. No portion goes beyond: what follows is chained to something else.
@@ -145,8 +170,10 @@ pub fn load(vault: &mut dyn Read, size: u64, master: &SealingKey, known: u64) ->
 struct Loading {
     /// What was read, up to the end of the last order that is taken.
     loaded: Loaded,
-    /// The number of the last change that the audit log knows.
-    known: u64,
+    /// The last change that the audit log knows.
+    known: VaultAt,
+    /// What the vault's own history is up to that change; none: not yet read, or not known.
+    head_at_known: Option<Head>,
     /// The end of all that was read.
     end: End,
     snapshot: Option<Snapshot>,
@@ -163,7 +190,7 @@ struct Snapshot {
 
 impl Loading {
     fn take(&mut self, record: Record, length: u64) -> Result<(), String> {
-        let Record { sealed, metadata: Metadata { change, more, .. } } = &record;
+        let Record { sealed, metadata: Metadata { audited, change, more } } = &record;
         let unaudited = match (change, &self.snapshot) {
             (Change::Snapshot { .. }, _) if self.end.records > 0 => {
                 return Err("a snapshot stands only at the top".to_owned());
@@ -172,12 +199,20 @@ impl Loading {
             (_, None) if sealed.seq != self.end.seq + 1 => {
                 return Err(format!("record {} stands where record {} belongs", sealed.seq, self.end.seq + 1));
             }
-            (_, None) => sealed.seq > self.known,
+            (_, None) => sealed.seq > self.known.seq,
+        };
+        self.loaded.audited = match change {
+            Change::Snapshot { .. } => *audited,
+            // The audit log that was seen before it may have been another one.
+            Change::Branch { .. } if !unaudited => *audited,
+            // What is in a snapshot was seen before it, too.
+            _ if self.snapshot.is_some() => self.loaded.audited,
+            _ => self.loaded.audited.max(*audited),
         };
         self.end.link = sealed.link();
         self.end.length += length;
         self.end.records += 1;
-        if matches!(change, Change::Snapshot { .. } | Change::UsedKids { .. }) {
+        if change.is_overhead() {
             self.end.overhead_bytes += length;
             self.end.overhead_records += 1;
         }
@@ -193,6 +228,10 @@ impl Loading {
             self.end.seq = through;
             self.end.link = link;
             self.snapshot = None;
+            self.head_at_known = None;
+        }
+        if self.snapshot.is_none() && self.end.seq == self.known.seq {
+            self.head_at_known = self.loaded.key.at(self.end.seq, &self.end.link).head;
         }
         // What the audit log knows is in force, also if a rollback has left part of its order.
         let is_held_back = unaudited && *more;
@@ -206,11 +245,10 @@ impl Loading {
     /// Makes the changes that were held back.
     fn apply(&mut self, unaudited: bool) {
         let loaded = &mut self.loaded;
-        for Record { sealed, metadata: Metadata { audited, change, .. } } in self.order.drain(..) {
+        for Record { sealed, metadata: Metadata { change, .. } } in self.order.drain(..) {
             if unaudited {
-                loaded.unaudited.push(Unaudited::of(sealed.seq, &change));
+                loaded.unaudited.push(Unaudited::of(loaded.key.at(sealed.seq, &sealed.link()), &change));
             }
-            loaded.audited = loaded.audited.max(audited);
             loaded.state.apply(change, Arc::new(sealed));
         }
         loaded.state.seq = self.end.seq;
@@ -220,6 +258,12 @@ impl Loading {
     /// What was read of a file of `size` bytes, the rest of which an interrupted write left.
     fn finish(mut self, size: u64) -> Loaded {
         self.loaded.unfinished_bytes = size - self.loaded.end.length;
+        self.loaded.history = match (self.known.head, self.head_at_known) {
+            _ if self.loaded.end.seq < self.known.seq => History::Older,
+            (Some(_), None) => History::Beyond,
+            (Some(known), Some(own)) if known != own => History::Another,
+            _ => History::Continues,
+        };
         self.loaded
     }
 
@@ -237,15 +281,16 @@ impl Loading {
                 Sealed::parse(record, self.end.link).is_some_and(|sealed| sealed.open(&self.loaded.key).is_ok())
             })
         };
-        let never_written = line.contains(&0) && self.end.seq >= self.known;
+        let never_written = line.contains(&0) && self.end.seq >= self.known.seq;
         self.snapshot.is_none() && (never_written || (torn && !whole_and_more()))
     }
 }
 
 impl Unaudited {
-    fn of(seq: u64, change: &Change) -> Self {
+    fn of(at: VaultAt, change: &Change) -> Self {
         let (name, kid) = change.subject();
-        Self { seq, what: change.kind(), name: name.to_owned(), kid: kid.map(|kid| kid.of(name)) }
+        let kid = kid.map(|kid| kid.of(name));
+        Self { at, what: change.kind(), name: Some(name.to_owned()).filter(|name| !name.is_empty()), kid }
     }
 
     /// What its audit line says of it.

@@ -3,6 +3,7 @@
 //! The mutex is held for microseconds: a reader takes a reference to a sealed version and opens it outside; a change
 //! is planned under the lock, made durable outside of it, and becomes visible when it is durable and audited.
 
+mod branch;
 mod change;
 mod commit;
 mod compaction;
@@ -37,7 +38,7 @@ pub use change::{Rotation, Version};
 pub use contents::Contents;
 pub use found::Found;
 pub use kid::Kid;
-pub use load::{LoadError, Unaudited};
+pub use load::{History, LoadError, Unaudited};
 pub use master_key::{KeyFile, KeyInForce, MasterKeySource, is_under};
 pub use order::{AT_A_TIME, Answer, Condition, Done, New, Order, Previous, Refused, Wish};
 pub use seal::{KeyBytes, SealStats};
@@ -45,17 +46,18 @@ pub use settings::{MAX_LABELS, Patch, Settings};
 pub use state::Missing;
 pub use store::{FileStore, Store};
 pub use survey::{Census, Description, Listed, Place, Readable, Replaced};
+pub use used_kids::UsedKids;
 pub use watchers::{NoPlace, Watch, Watchers};
 
-use crate::audit::AuditLog;
+use crate::audit::{AuditLog, VaultAt};
 use crate::clock::{Clock, Timestamp};
 use crate::failure::Failure;
 use crate::sync::{GroupCommit, lock};
 use header::{Header, VaultKey};
 use load::End;
 pub use record::Opened;
-use record::Sealed;
 pub use record::seq as record_seq;
+use record::{Link, Sealed};
 use state::State;
 
 /// The largest value, in bytes.
@@ -103,6 +105,16 @@ pub struct Vault {
 struct Log {
     store: Box<dyn Store>,
     end: End,
+}
+
+impl Log {
+    /// So many records were appended, the last of which a next one is chained to by `link`.
+    fn advance(&mut self, records: u64, link: Link) {
+        self.end.seq += records;
+        self.end.records += records;
+        self.end.link = link;
+        self.end.length = self.store.length();
+    }
 }
 
 #[derive(Default)]
@@ -248,6 +260,12 @@ impl Vault {
     /// The number of the last change that is visible.
     pub fn seq(&self) -> u64 {
         lock(&self.state).seq
+    }
+
+    /// Where the file stands: behind the last change that is durable and audited. It may wait for one that is under way.
+    pub fn at(&self) -> VaultAt {
+        let end = lock(&self.log).end;
+        self.key.at(end.seq, &end.link)
     }
 
     /// Who sleeps until a secret changes. They are woken by every change of it that is visible, whatever it is.

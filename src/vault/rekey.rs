@@ -1,14 +1,17 @@
 //! Another master key: the data key is wrapped anew, which is one line of the file, and all records stay as they are.
 //!
 //! The file is written anew all the same and put in place of the old one, so that a crash leaves the one or the other.
-//! Nobody waits for it, as for a compaction.
+//! Nobody waits for it, as for a compaction. A branch begins there, which is in both: a file from before it, that the old key
+//! opens, is then an older one.
 
 use std::io::Write;
 
 use super::Vault;
+use super::branch::Beginning;
 use super::header::Header;
 use super::order::Refused;
 use super::seal::{KeyBytes, SealingKey};
+use super::used_kids::UsedKids;
 use crate::audit::{AuditFailure, Entry, Outcome};
 use crate::sync::lock;
 
@@ -37,12 +40,18 @@ impl Vault {
         let mut successor = lock(&self.log).store.begin_successor().map_err(storage)?;
         successor.write_all(&rewrapped.line()).map_err(storage)?;
         let mut log = self.catch_up(&mut successor, header.line().len() as u64).map_err(storage)?;
+        let before = log.end.length;
+        let branch = Beginning::seal(&self.key, &log.end, self.audit.synced_seq(), UsedKids::default())
+            .map_err(|why| Refused::Storage(why.to_string()))?;
+        successor.write_all(&branch.line()).map_err(storage)?;
         successor.sync().map_err(storage)?;
-        let entry = Entry { vault_seq: Some(log.end.seq), ..entry };
+        self.append(&mut log, &branch.line())?;
+        let entry = Entry { vault: Some(branch.at), ..entry };
         let audited = self.audit.write_synced(vec![entry.clone()]);
         if let Err(AuditFailure::NotWritten(why)) = audited {
-            return Err(Refused::Audit { applied: false, why });
+            return Err(self.take_back(&mut log, before, why));
         }
+        self.has_begun(&mut log, branch);
         let retired = log.store.replace(successor).map_err(|why| {
             let why = why.to_string();
             let took_back = self.audit.write_synced(vec![entry.ended(Outcome::Error, format!("not done: {why}"))]);

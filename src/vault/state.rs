@@ -183,7 +183,7 @@ impl State {
                 }
                 Vec::new()
             }
-            Change::UsedKids { used } => {
+            Change::UsedKids { used } | Change::Branch { used } => {
                 self.used.add_those(&used);
                 Vec::new()
             }
@@ -284,6 +284,16 @@ impl State {
             }
             _ => first,
         }
+    }
+
+    /// All ids that any secret ever had, as far as that is known, and all that none may get any more.
+    pub fn used_kids(&self) -> UsedKids {
+        let mut used = self.used.clone();
+        for secret in self.secrets.values() {
+            let kept = secret.pending.as_deref().into_iter().chain(&secret.versions);
+            kept.map(|kept| kept.version.kid).chain(secret.spent.iter().copied()).for_each(|kid| used.add(kid));
+        }
+        used
     }
 
     /// Looks at the next few secrets from `from` on (empty: from the first), in the order of their names, until it has

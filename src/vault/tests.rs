@@ -1,5 +1,6 @@
 //! What the vault promises, shown on a real file and a real audit log in a directory of the test's own.
 
+mod branches;
 mod compaction;
 mod concurrency;
 mod conditions;
@@ -77,7 +78,7 @@ impl Site {
     }
 
     fn look(&self, known: u64) -> Result<Found, Failure> {
-        Found::look(&self.path(), &self.master, known)
+        Found::look(&self.path(), &self.master, VaultAt { seq: known, head: None })
     }
 
     /// Why the vault is refused. Shows too that looking at it changed nothing on the disk.
@@ -96,8 +97,10 @@ impl Site {
     /// The vault, made if it is not there, as the daemon's start opens it.
     fn open(&self) -> Arc<Vault> {
         let found = if self.path().exists() {
-            let known = audit::Found::look(&self.audit_path()).unwrap().tip().map_or(0, |tip| tip.vault_seq);
-            self.look(known).unwrap()
+            let known = audit::Found::look(&self.audit_path()).unwrap().tip().map_or(VaultAt::START, |tip| tip.vault);
+            let found = Found::look(&self.path(), &self.master, known).unwrap();
+            assert_eq!(found.history(), History::Continues, "the audit log is told of every change");
+            found
         } else {
             Found::create(&self.path(), &self.master).unwrap()
         };

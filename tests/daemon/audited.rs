@@ -119,6 +119,7 @@ fn the_fields_stand_in_their_order_and_the_first_line_is_the_start() {
         "result",
         "detail",
         "vault_seq",
+        "vault_head",
         "prev",
         "signature",
     ];

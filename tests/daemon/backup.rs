@@ -102,7 +102,7 @@ fn a_restored_log_goes_on_with_a_line_that_tells_it_under_the_same_key() {
     assert_eq!(other.read("policy.toml"), site.read("policy.toml"));
     let lines = other.audit(1);
     assert_eq!(lines.len(), 3, "start, creation, restore");
-    assert_eq!((&lines[2]["event"], &lines[2]["vault_seq"]), (&"restore".into(), &1.into()));
+    assert_eq!((&lines[2]["event"], &lines[2]["vault_seq"]), (&"restore".into(), &2.into()), "a branch begins");
     assert!(lines[2]["detail"].as_str().unwrap().ends_with("at change 1, audit line 2; the log in it is gone on with"));
     let daemon = other.start();
     assert_eq!(value(&daemon, "db_main").as_deref(), Some("v"));

@@ -8,6 +8,7 @@ mod appliers_schedule;
 mod asking;
 mod audited;
 mod backup;
+mod branches;
 mod bulk;
 mod calendar;
 mod calls;

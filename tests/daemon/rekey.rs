@@ -69,7 +69,7 @@ fn a_daemon_at_work_goes_on_serving_and_the_old_key_is_kept_aside() {
     assert_eq!(client.value("db_main"), "v", "on the connection from before");
     client.store("db_other", "w");
     let line = site.audit(1).into_iter().find(|line| line["event"] == "rekey").unwrap();
-    assert_eq!((&line["client"], &line["result"], &line["vault_seq"]), (&"admin".into(), &"success".into(), &1.into()));
+    assert_eq!((&line["client"], &line["result"], &line["vault_seq"]), (&"admin".into(), &"success".into(), &2.into()));
 
     let [kept] = &kept(&site)[..] else { panic!("not one old key was kept") };
     assert_eq!(fs::read(kept).unwrap(), old);

@@ -32,6 +32,7 @@ const CASES: &[Case] = &[
     ("Anybody can change the policy or the state", || refused(&with_mode(used(), "policy.toml", 0o666))),
     ("A line of the vault is damaged", || edited(VAULT, exchange_lines_4_and_5)),
     ("An older vault was put in place", older_vault),
+    ("Another branch of the vault was put in place", undone_restore),
     ("The audit log was cut", || edited(AUDIT, |text| text.split_inclusive('\n').take(3).collect())),
     ("The audit log was renamed", renamed_log),
     ("The audit log is damaged", || edited(AUDIT, |text| text.replace("server_stop", "server_start"))),
@@ -228,6 +229,19 @@ fn older_vault() -> String {
     let older = site.read(VAULT);
     store(&site, 2);
     site.write(VAULT, &older);
+    refused(&site)
+}
+
+fn undone_restore() -> String {
+    let site = Site::new();
+    store(&site, 2);
+    let backup = site.path("b.tar");
+    let mut saves = site.command("backup");
+    assert!(saves.arg("--output").arg(&backup).output().unwrap().status.success());
+    store(&site, 4);
+    let before = site.read(VAULT);
+    assert!(site.command("restore").arg(&backup).output().unwrap().status.success());
+    site.write(VAULT, &before);
     refused(&site)
 }
 

@@ -40,7 +40,8 @@ fn sixteen_threads_get_what_they_were_promised_and_one_audit_line_a_change() {
 
     // An audit log that knows nothing has the file tell all changes.
     let found = site.look(0).unwrap();
-    let in_file: Vec<_> = found.unaudited().iter().map(|u| (u.seq, u.name.clone(), u.kid.clone().unwrap())).collect();
+    let in_file: Vec<_> =
+        found.unaudited().iter().map(|u| (u.at.seq, u.name.clone().unwrap(), u.kid.clone().unwrap())).collect();
     let text = |line: &serde_json::Value, field: &str| line[field].as_str().unwrap().to_owned();
     let in_audit: Vec<_> = site
         .audit_lines()

@@ -17,17 +17,18 @@ fn only_the_header_line_changes_and_the_next_key_opens_what_the_old_one_no_longe
     let (before, lines) = (picture(&vault), site.lines());
     let next = seal::random().unwrap();
     rekey(&vault, &site.master, &next);
-    assert_eq!(picture(&vault), before);
+    let after = picture(&vault);
+    assert_eq!(Picture { seq: 20, link: before.link, ..picture(&vault) }, before, "a branch begins, and that is all");
     assert_ne!(site.lines()[0], lines[0]);
-    assert_eq!(site.lines()[1..], lines[1..]);
+    assert_eq!((&site.lines()[1..21], site.lines().len()), (&lines[1..], 22));
     let line = site.audit_lines().pop().unwrap();
-    assert_eq!((&line["event"], &line["vault_seq"]), (&"rekey".into(), &20.into()));
+    assert_eq!((&line["event"], &line["vault_seq"]), (&"rekey".into(), &21.into()));
 
     assert!(site.refusal(20).contains("the master key does not open this vault"));
     assert!(!is_under(&site.path(), &site.master) && is_under(&site.path(), &next));
     site.master = next;
     let vault = site.reopen(vault);
-    assert_eq!(picture(&vault), before);
+    assert_eq!(picture(&vault), after);
 }
 
 #[test]

@@ -142,7 +142,7 @@ fn a_torn_record_behind_a_snapshot_is_left_out_and_the_chain_goes_on() {
         drop(site.open_found(found));
         assert_eq!(site.bytes(), compacted);
     }
-    let vault = site.open();
+    let vault = site.open_found(site.look(20).unwrap());
     put(&vault, "a", "goes on");
     assert_eq!(read(&site.reopen(vault), "a").unwrap(), "goes on");
 }
@@ -152,7 +152,7 @@ fn changes_that_the_audit_log_does_not_know_are_named() {
     let (site, _, _) = twenty("unaudited");
     let found = site.look(14).unwrap();
     let unaudited: Vec<_> =
-        found.unaudited().iter().map(|u| (u.seq, u.what, u.name.as_str(), u.kid.is_some())).collect();
+        found.unaudited().iter().map(|u| (u.at.seq, u.what, u.name.as_deref().unwrap(), u.kid.is_some())).collect();
     let expected = [
         (15, "destroy", "b", true),
         (16, "put", "f", true),
