@@ -38,6 +38,15 @@ pub enum Operation {
     Round,
     /// What is dead is taken out of the vault's file.
     Compact,
+    /// A backup is made.
+    Backup,
+    /// The backup of this number is put in place.
+    Restore(usize),
+    /// The vault's file is copied aside.
+    Copy,
+    /// The copy of this number is put in place of the vault's file, of which the ones that a restore has kept are some. If the
+    /// daemon refuses it, that is accepted, or else the file is put back that was there.
+    PutBack(usize, bool),
 }
 
 /// A client's request.
@@ -243,6 +252,10 @@ pub fn operations(length: usize) -> impl Strategy<Value = Vec<Operation>> {
         3 => option::weighted(0.8, policy()).prop_map(Operation::Reload),
         3 => Just(Operation::Round),
         2 => Just(Operation::Compact),
+        1 => Just(Operation::Backup),
+        1 => (0..4usize).prop_map(Operation::Restore),
+        1 => Just(Operation::Copy),
+        2 => (0..6usize, any::<bool>()).prop_map(|(number, is_accepted)| Operation::PutBack(number, is_accepted)),
     ];
     vec(operation, 1..length)
 }

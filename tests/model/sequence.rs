@@ -1,14 +1,14 @@
 //! One operation after the other: every answer and every audit line is what the model says.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Duration, SystemTime};
 
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::{Value, json};
 
-use crate::model::{Answer, Model, Refused};
+use crate::model::{Answer, Model, Past, Refused, Verdict};
 use crate::operation::{Call, Condition, Operation, Request, Tag, Tags, operations};
 use crate::policy::Policy;
 use crate::system::{self, REMOTE, System, tear};
@@ -25,6 +25,11 @@ struct Pair {
     compactions: u64,
     /// How many audit lines were compared.
     compared: usize,
+    /// The vault's head behind each change, as the lines have told it.
+    heads: BTreeMap<u64, String>,
+    backups: Vec<Past>,
+    /// Copies of the vault's file.
+    copies: Vec<(Vec<u8>, Past)>,
     /// How often what was seen.
     seen: Seen,
 }
@@ -37,15 +42,29 @@ impl Pair {
         let model = Model::new(SystemTime::UNIX_EPOCH + START, 90, 14);
         let system = System::new(model.now);
         system.write_policy(&Policy::open().toml());
-        let mut pair = Self { system, model, requests: 0, compactions: 0, compared: 0, seen: Seen::new() };
+        let mut pair = Self {
+            system,
+            model,
+            requests: 0,
+            compactions: 0,
+            compared: 0,
+            heads: BTreeMap::new(),
+            backups: Vec::new(),
+            copies: Vec::new(),
+            seen: Seen::new(),
+        };
         pair.start_again();
         pair.model.start(&[]);
         pair
     }
 
     fn start_again(&mut self) {
-        self.system.start(self.model.rotation_days, self.model.grace_days);
+        self.try_to_start(false).unwrap_or_else(|why| panic!("{why}"));
+    }
+
+    fn try_to_start(&mut self, accept_rollback: bool) -> Result<(), String> {
         self.compactions = 0;
+        self.system.start(self.model.rotation_days, self.model.grace_days, accept_rollback)
     }
 
     fn carry_out(&mut self, operation: Operation) -> Result<(), String> {
@@ -69,11 +88,19 @@ impl Pair {
                 self.system.round();
                 self.model.given = self.system.given();
                 self.model.round();
-                self.compactions = self.system.settle();
+                self.note_compactions();
             }
             Operation::Compact => {
-                self.compactions += u64::from(self.system.vault().compact_dead().unwrap());
+                self.system.vault().compact_dead().unwrap();
+                self.note_compactions();
             }
+            Operation::Backup => {
+                self.system.back_up(self.backups.len(), self.model.now);
+                self.backups.push(self.model.past());
+            }
+            Operation::Restore(number) => self.restore(number),
+            Operation::Copy => self.copy(),
+            Operation::PutBack(number, is_accepted) => self.put_back(number, is_accepted)?,
         }
         self.system.set_clock(self.model.now);
         self.settle();
@@ -85,9 +112,70 @@ impl Pair {
     fn settle(&mut self) {
         if self.system.settle() > self.compactions {
             self.saw("compaction in the background");
-            self.compactions = self.system.settle();
             self.model.destroy_expired();
+            self.note_compactions();
         }
+    }
+
+    fn note_compactions(&mut self) {
+        let compactions = self.system.settle();
+        if compactions > self.compactions {
+            self.model.was_compacted();
+        }
+        self.compactions = compactions;
+    }
+
+    fn copy(&mut self) {
+        self.copies.push((fs::read(self.system.vault_path()).unwrap(), self.model.past()));
+    }
+
+    /// Stops it and puts a backup in place, if there is one. The vault of before becomes one of the copies.
+    fn restore(&mut self, number: usize) {
+        if self.backups.is_empty() {
+            return;
+        }
+        let number = number % self.backups.len();
+        self.system.die();
+        self.copy();
+        self.system.restore(number);
+        self.model.restore(&self.backups[number]);
+        self.start_again();
+        self.model.start(&[]);
+    }
+
+    /// Stops it and puts a copy in place, if there is one.
+    fn put_back(&mut self, number: usize, is_accepted: bool) -> Result<(), String> {
+        if self.copies.is_empty() {
+            return Ok(());
+        }
+        self.system.die();
+        let (path, present) = (self.system.vault_path(), fs::read(self.system.vault_path()).unwrap());
+        let (copy, past) = self.copies[number % self.copies.len()].clone();
+        fs::write(&path, &copy).unwrap();
+        let verdict = self.model.judge(&past);
+        self.saw(format!("{verdict:?}"));
+        let words = match verdict {
+            Verdict::Good => None,
+            Verdict::Older => Some("an older file was put in its place"),
+            Verdict::Another => Some("another branch of the vault"),
+        };
+        let refused = self.try_to_start(false).err();
+        match (words, &refused) {
+            (None, None) => self.model.put_in_place(&past),
+            (Some(words), Some(why)) if why.contains(words) => {
+                same("the vault, refused", &(fs::read(&path).unwrap() == copy).into(), &true.into())?;
+                if is_accepted {
+                    self.try_to_start(true)?;
+                    self.model.accept(&past);
+                    return Ok(());
+                }
+                fs::write(&path, present).unwrap();
+                self.start_again();
+            }
+            _ => return Err(format!("a vault that is {verdict:?}: {refused:?}")),
+        }
+        self.model.start(&[]);
+        Ok(())
     }
 
     /// Asks both, and compares their answers.
@@ -174,11 +262,14 @@ impl Pair {
 
     fn compare_lines(&mut self) -> Result<(), String> {
         let mut told = self.system.new_lines();
-        for line in &mut told {
-            let line = line.as_object_mut().expect("it is an object");
-            line.retain(|field, _| !["detail", "prev", "signature"].contains(&field.as_str()));
-        }
         let lines = self.model.lines.iter().enumerate().skip(self.compared);
+        for (line, (_, expected)) in told.iter_mut().zip(lines.clone()) {
+            let line = line.as_object_mut().expect("it is an object");
+            let head = line["vault_head"].as_str().unwrap_or_default().to_owned();
+            let known = self.heads.entry(expected.change).or_insert_with(|| head.clone());
+            same("the vault's head", &head.into(), &known.as_str().into())?;
+            line.retain(|field, _| !["detail", "vault_head", "prev", "signature"].contains(&field.as_str()));
+        }
         let expected: Vec<_> = lines.map(|(index, line)| line.json(index + 1, REMOTE)).collect();
         self.compared += expected.len();
         for (line, expected) in told.iter().zip(&expected) {
@@ -203,6 +294,8 @@ impl Pair {
                 self.carry_out(asked(Call::Read(name, Some(Tag::Ever(number)))))?;
             }
         }
+        let heads: BTreeSet<_> = self.heads.values().collect();
+        same("heads, each of another change", &heads.len().into(), &self.heads.len().into())?;
         let verified = self.system.verify_audit()?;
         same("verified lines", &verified.into(), &self.model.lines.len().into())
     }
@@ -262,7 +355,10 @@ fn every_sequence_of_operations_comes_to_what_a_simple_model_says() {
     TestRunner::new(config).run(&operations(80), run).unwrap_or_else(|why| panic!("{why}"));
     let seen = seen.into_inner();
     println!("{seen:#?}");
-    for what in ["200", "304", "400", "401", "403", "404", "410", "412", "413", "recovered", "destroy_version"] {
+    for what in ["200", "304", "400", "401", "403", "404", "410", "412", "413", "recovered", "destroy_version"]
+        .into_iter()
+        .chain(["restore", "rollback_accepted", "Good", "Older", "Another"])
+    {
         assert!(seen.contains_key(what), "chance never came to {what}");
     }
 }

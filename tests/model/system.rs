@@ -11,12 +11,14 @@ use std::time::{Duration, SystemTime};
 
 use jarvis_secretsd::access::{Access, Rules};
 use jarvis_secretsd::audit;
+use jarvis_secretsd::backup::{self, Archive, Verified};
 use jarvis_secretsd::clock::{Clock, Dial};
 use jarvis_secretsd::config::Config;
 use jarvis_secretsd::daemon::{self, Prepared};
+use jarvis_secretsd::failure::Failure;
 use jarvis_secretsd::http::{self, Exchange, Handler, Peer};
 use jarvis_secretsd::rotation::{self, Schedule};
-use jarvis_secretsd::vault::Vault;
+use jarvis_secretsd::vault::{KeyBytes, KeyFile, MasterKeySource, Vault};
 use serde_json::Value;
 
 use crate::site::eventually;
@@ -83,27 +85,52 @@ impl System {
         fs::write(self.policy_path(), text).unwrap();
     }
 
-    /// Starts it with the policy that was written last.
-    pub fn start(&mut self, rotation_days: u32, grace_days: u32) {
+    fn config(&self, rotation_days: u32, grace_days: u32) -> Config {
         let text = format!(
             "[paths]\nvault_path = {:?}\naudit_path = {:?}\nmaster_key_path = {:?}\n\
-             [security]\nrotation_days = {rotation_days}\ngrace_days = {grace_days}\n",
+             [security]\nrotation_days = {rotation_days}\ngrace_days = {grace_days}\nrbac_policy_path = {:?}\n",
             self.vault_path(),
             self.audit_path(),
             self.dir.join("master.key"),
+            self.policy_path(),
         );
-        let config = Config::parse(&text, Path::new("config.toml")).unwrap();
-        let prepared = eventually("no child that another test is starting holds the locks", || {
+        Config::parse(&text, Path::new("config.toml")).unwrap()
+    }
+
+    /// Starts it with the policy that was written last, or says why it does not start.
+    pub fn start(&mut self, rotation_days: u32, grace_days: u32, accept_rollback: bool) -> Result<(), String> {
+        let config = self.config(rotation_days, grace_days);
+        let prepared = unlocked(|| {
             let access = Access::load(self.policy_path(), vec![], RULES).unwrap();
             let listener = http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-            match Prepared::new(listener, &config, access, self.clock.clone(), false) {
-                Ok(prepared) => Some(prepared),
-                Err(why) if why.to_string().contains("another jarvis-secretsd is using this directory") => None,
-                Err(why) => panic!("{why}"),
-            }
-        });
+            Prepared::new(listener, &config, access, self.clock.clone(), accept_rollback)
+        })?;
         self.owners = Arc::strong_count(&prepared.api().vault);
         self.prepared = Some(prepared);
+        Ok(())
+    }
+
+    fn master(&self) -> KeyBytes {
+        KeyFile::new(self.dir.join("master.key")).load().unwrap()
+    }
+
+    /// Makes a backup of this number.
+    pub fn back_up(&self, number: usize, now: SystemTime) {
+        let (config, path) = (self.config(90, 14), self.backup_path(number));
+        backup::create(&config, &self.master(), &path, now.into()).unwrap();
+    }
+
+    fn backup_path(&self, number: usize) -> PathBuf {
+        self.dir.join(format!("{number}.tar"))
+    }
+
+    /// Puts a backup in place, while it is dead. The policy stays.
+    pub fn restore(&self, number: usize) {
+        let master = self.master();
+        let verified = Verified::read(Archive::open(&self.backup_path(number)).unwrap(), &master).unwrap();
+        let restore =
+            || backup::restore(&verified, &self.config(90, 14), std::slice::from_ref(&master), true, &self.clock);
+        unlocked(restore).unwrap();
     }
 
     /// Ends it as kill -9 does when nothing is under way.
@@ -187,6 +214,14 @@ impl Drop for System {
         self.die();
         let _ = fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Does what needs the locks, when no child that another test is starting holds them.
+fn unlocked<T>(mut attempt: impl FnMut() -> Result<T, Failure>) -> Result<T, String> {
+    eventually("no child that another test is starting holds the locks", || match attempt() {
+        Err(why) if why.to_string().contains("another jarvis-secretsd is using this directory") => None,
+        done => Some(done.map_err(|why| why.to_string())),
+    })
 }
 
 /// Leaves at the end of a file what an interrupted write leaves: the beginning of `line`.

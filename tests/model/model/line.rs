@@ -17,6 +17,8 @@ pub struct Line {
     pub result: &'static str,
     pub at: SystemTime,
     pub vault_seq: u64,
+    /// The vault's last change; 0: there was none yet.
+    pub change: u64,
 }
 
 /// Why something happens: what the audit log calls it, and who asked for it in which request.

@@ -21,8 +21,16 @@ pub struct Model {
     pub grace_days: u32,
     policy: Policy,
     secrets: BTreeMap<&'static str, Secret>,
-    /// How many changes there were.
-    seq: u64,
+    /// The changes of the vault, each by a number of its own.
+    history: Vec<(u64, Subject)>,
+    /// How many numbers were given to changes.
+    numbers: u64,
+    /// How many changes the vault's file had when it was compacted the last time.
+    compacted: usize,
+    /// A branch has begun: all kids up to then are used up.
+    has_branched: bool,
+    /// All that ever were, on any branch.
+    ever: BTreeSet<String>,
     /// The audit log.
     pub lines: Vec<Line>,
     /// What the last request changed.
@@ -34,6 +42,25 @@ pub struct Model {
     pub given: Vec<(String, String)>,
     /// The last second that any kid is of.
     latest: String,
+}
+
+/// The secret and the version that a change is about.
+type Subject = (Option<&'static str>, Option<String>);
+
+/// The vault as it was at some time.
+#[derive(Clone)]
+pub struct Past {
+    secrets: BTreeMap<&'static str, Secret>,
+    history: Vec<(u64, Subject)>,
+    compacted: usize,
+}
+
+/// What a start says of a vault that is put in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Good,
+    Older,
+    Another,
 }
 
 #[derive(Clone, Default)]
@@ -96,7 +123,11 @@ impl Model {
             grace_days,
             policy: Policy::open(),
             secrets: BTreeMap::new(),
-            seq: 0,
+            history: Vec::new(),
+            numbers: 0,
+            compacted: 0,
+            has_branched: false,
+            ever: BTreeSet::new(),
             lines: Vec::new(),
             changes: Vec::new(),
             made: BTreeSet::new(),
@@ -113,6 +144,73 @@ impl Model {
             self.line(Cause::own("recovered"), Some(name), kid, "success");
         }
         self.line(Cause::own("server_start"), None, None, "success");
+    }
+
+    fn seq(&self) -> u64 {
+        self.history.len() as u64
+    }
+
+    /// The vault as it is.
+    pub fn past(&self) -> Past {
+        Past { secrets: self.secrets.clone(), history: self.history.clone(), compacted: self.compacted }
+    }
+
+    /// The vault's file was compacted.
+    pub fn was_compacted(&mut self) {
+        self.compacted = self.history.len();
+    }
+
+    /// What a start says if this is put in place of the vault.
+    pub fn judge(&self, past: &Past) -> Verdict {
+        let known = self.history.len();
+        match past.history.get(..known) {
+            None => Verdict::Older,
+            Some(same) if same == self.history => Verdict::Good,
+            Some(_) => Verdict::Another,
+        }
+    }
+
+    /// A backup with this in it is restored.
+    pub fn restore(&mut self, past: &Past) {
+        self.go_back(past);
+        self.begin_branch("restore");
+    }
+
+    /// This was put in place of the vault, and a start accepts it.
+    pub fn accept(&mut self, past: &Past) {
+        let known = self.history.len().max(past.compacted);
+        self.go_back(past);
+        for (index, (change, (name, kid))) in past.history.iter().enumerate().skip(known) {
+            let line = self.lines.len();
+            self.line(Cause::own("recovered"), *name, kid.clone(), "success");
+            (self.lines[line].vault_seq, self.lines[line].change) = (index as u64 + 1, *change);
+        }
+        self.begin_branch("rollback_accepted");
+        self.start(&[]);
+    }
+
+    /// This was put in place of the vault, which goes on from it.
+    pub fn put_in_place(&mut self, past: &Past) {
+        self.compacted = past.compacted;
+    }
+
+    fn go_back(&mut self, past: &Past) {
+        let Past { secrets, history, compacted } = past.clone();
+        (self.secrets, self.history, self.compacted) = (secrets, history, compacted);
+    }
+
+    fn begin_branch(&mut self, event: &'static str) {
+        self.has_branched = true;
+        // The first kid that is free is of the second behind it.
+        let since = self.lines.last().map_or(self.now, |line| self.now.max(line.at));
+        self.latest = compact(since + Duration::from_secs(1)).max(std::mem::take(&mut self.latest));
+        self.count((None, None));
+        self.line(Cause::own(event), None, None, "success");
+    }
+
+    fn count(&mut self, subject: Subject) {
+        self.numbers += 1;
+        self.history.push((self.numbers, subject));
     }
 
     /// The policy is read again; none: there is a mistake in the file. Returns the one in force.
@@ -193,12 +291,11 @@ impl Model {
     /// The kid that the daemon has given out for a version of `name` made now: never before, and of this second, unless the
     /// clock was set back.
     fn new_kid(&mut self, name: &str) -> String {
-        let now = time(self.now)[..19].replace(['-', ':'], "").replace('T', "-");
+        let now = compact(self.now);
         let first = format!("{name}-{now}");
         let given = self.given.iter().position(|(of, _)| of == name);
         let kid = given.map_or_else(|| first.clone(), |given| self.given.remove(given).1);
-        let ever = self.secrets.get(name).map_or(&[][..], |secret| &secret.ever);
-        assert!(!ever.contains(&kid), "{kid} came twice");
+        assert!(!self.ever.contains(&kid), "{kid} came twice");
         if now > self.latest {
             assert_eq!(kid, first);
         } else {
@@ -216,9 +313,11 @@ impl Model {
     }
 
     fn apply(&mut self, change: Change) {
-        self.seq += 1;
+        let (name, kid) = change.subject();
+        self.count((Some(name), kid));
         match change {
             Change::Put(name, version, until) => {
+                self.ever.insert(version.kid.clone());
                 let secret = self.secrets.entry(name).or_default();
                 if let Some(previous) = secret.versions.last_mut() {
                     previous.until = Some(until);
@@ -246,7 +345,18 @@ impl Model {
     fn line(&mut self, cause: Cause, name: Option<&'static str>, kid: Option<String>, result: &'static str) {
         let Cause { event, client, request_id } = cause;
         let request_id = request_id.map(str::to_owned);
-        self.lines.push(Line { event, client, request_id, name, kid, result, at: self.now, vault_seq: self.seq });
+        let change = self.history.last().map_or(0, |(change, _)| *change);
+        self.lines.push(Line {
+            event,
+            client,
+            request_id,
+            name,
+            kid,
+            result,
+            at: self.now,
+            vault_seq: self.seq(),
+            change,
+        });
     }
 
     /// Which kid of the secret `name` this is.
@@ -342,6 +452,11 @@ impl Change {
 /// The second that a kid is of.
 fn second<'k>(name: &str, kid: &'k str) -> &'k str {
     &kid[name.len() + 1..][..15]
+}
+
+/// The second of this moment, as it stands in a kid.
+fn compact(moment: SystemTime) -> String {
+    time(moment)[..19].replace(['-', ':'], "").replace('T', "-")
 }
 
 fn days(days: u32) -> Duration {

@@ -142,7 +142,9 @@ impl Model {
                 let kept = self.versions(name).iter().find(|version| version.kid == kid);
                 match kept.filter(|version| version.is_readable(self.now)) {
                     Some(version) => version,
-                    None if self.secrets[name].ever.contains(&kid) => return Err(missing(410, "gone")),
+                    None if self.has_branched || self.secrets[name].ever.contains(&kid) => {
+                        return Err(missing(410, "gone"));
+                    }
                     None => return Err(missing(404, "not_found")),
                 }
             }
@@ -286,7 +288,7 @@ impl Model {
         }
         self.line(cause, None, None, "success");
         let (lines, now) = (self.lines.len(), time(self.now));
-        Ok(Answer::Good(json!({ "seq": lines, "vault_seq": self.seq, "timestamp": now }), None))
+        Ok(Answer::Good(json!({ "seq": lines, "vault_seq": self.seq(), "timestamp": now }), None))
     }
 
     fn may_read(&self, client: &str, name: &'static str) -> Result<(), Refused> {
