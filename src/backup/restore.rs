@@ -81,14 +81,15 @@ pub fn restore(
     }
     // All is on the disk now, and only names change.
     let mut kept = Vec::new();
-    if let Some(vault) = &vault {
-        kept.extend(vault.make_room(now)?);
+    if vault.is_some() {
+        kept.extend(put_aside(&paths.vault_path, now)?);
     }
     if !log_stays {
         kept.extend(put_segments_aside(backup, &paths.audit_path, now)?);
     }
     for place in places.into_iter().flatten() {
-        kept.extend(place.make_room(now)?);
+        // It stands there until the other one does. Without a vault and an audit log, a start would begin with new ones.
+        kept.extend(keep(&place.path, now)?);
         place.put()?;
     }
     if log_stays {
@@ -161,29 +162,30 @@ impl Place {
         Ok(fresh.map(|fresh| Self { path: path.to_owned(), fresh }))
     }
 
-    /// Takes away what is there, and keeps it.
-    fn make_room(&self, now: Timestamp) -> Result<Option<Kept>, Failure> {
-        put_aside(&self.path, now)
-    }
-
-    /// Puts it there.
+    /// Puts it there, in place of what is there.
     fn put(self) -> Result<(), Failure> {
         self.fresh.replace().map_err(|why| Failure::new(self.path.display(), why))
     }
 }
 
-/// Takes away what is at `path`, if anything is, and keeps it under another name.
-fn put_aside(path: &Path, now: Timestamp) -> Result<Option<Kept>, Failure> {
+/// Gives what is at `path`, if anything is, another name under which it is kept.
+fn keep(path: &Path, now: Timestamp) -> Result<Option<Kept>, Failure> {
     if path.symlink_metadata().is_err() {
         return Ok(None);
     }
-    let kept = (|| {
-        let kept = files::keep_before(path, "restore", now)?;
-        fs::remove_file(path)?;
-        files::sync_parent(path)?;
-        Ok(Some(Kept { path: path.to_owned(), kept }))
-    })();
-    kept.map_err(|why: io::Error| Failure::new(path.display(), why))
+    let kept = files::keep_before(path, "restore", now).and_then(|kept| files::sync_parent(path).map(|()| kept));
+    let kept = kept.map_err(|why| Failure::new(path.display(), why))?;
+    Ok(Some(Kept { path: path.to_owned(), kept }))
+}
+
+/// The same, and takes it away from there.
+fn put_aside(path: &Path, now: Timestamp) -> Result<Option<Kept>, Failure> {
+    let kept = keep(path, now)?;
+    if kept.is_some() {
+        let removed = fs::remove_file(path).and_then(|()| files::sync_parent(path));
+        removed.map_err(|why| Failure::new(path.display(), why))?;
+    }
+    Ok(kept)
 }
 
 fn is_same(one: impl Read, other: impl Read) -> bool {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# restore and rekey, killed at each call that changes a file: what is left is either served, or refused and nothing is lost;
-# and doing it again completes it.
+# restore, rekey and a start that accepts a rollback, killed at each call that changes a file: what is left is either served, or
+# refused and nothing is lost; and doing it again completes it.
 source "$(dirname "$0")/lib.sh"
 need cmp curl jq strace
 need_root
@@ -13,11 +13,13 @@ jarvis() { "$BINARY" "$1" --config "$config" "${@:2}"; }
 # A vault to restore, saved; and the one that is there, which went on from it.
 start_daemon
 expect 200 admin POST /secret '{"name":"postgres_password","value":"saved"}'
+cp -a "$DIR/secrets/vault.json" "$DIR/older.json"
 jarvis backup --output "$DIR/saved.tar" >/dev/null
 expect 200 admin POST /secret '{"name":"postgres_password","value":"live"}'
 stop_daemon
 cp -a "$DIR/secrets" "$DIR/audit" "$(mktemp -d "$DIR/live.XXXX")"
 live=$(echo "$DIR"/live.*)
+echo live >"$live/value"
 # Elsewhere, the audit log is another one as well.
 rm -r "$DIR/secrets" "$DIR/audit"
 mkdir -m 700 "$DIR/secrets"
@@ -27,6 +29,7 @@ expect 200 admin POST /secret '{"name":"postgres_password","value":"stranger"}'
 stop_daemon
 cp -a "$DIR/secrets" "$DIR/audit" "$(mktemp -d "$DIR/stranger.XXXX")"
 stranger=$(echo "$DIR"/stranger.*)
+echo stranger >"$stranger/value"
 
 # lay STATE: puts that state where the configuration says.
 lay() {
@@ -71,6 +74,34 @@ is_kept() {
     return 1
 }
 
+# state_of: what vault and audit log hold, as far as they are there.
+state_of() { { cat "$DIR/secrets/vault.json" "$DIR/audit/audit.jsonl" 2>/dev/null || true; } | sha256sum; }
+
+# expect_one_of VALUE...: a daemon that is started now serves one of these, or refuses and changes nothing.
+expect_one_of() {
+    local before
+    before=$(state_of)
+    : >"$DIR/log"
+    RUST_LOG=info "$BINARY" --config "$config" 2>"$DIR/log" &
+    PID=$!
+    await "the daemon is healthy or has ended" is_healthy_or_ended
+    if kill -0 "$PID" 2>/dev/null; then
+        case " $* " in
+            *" $(value) "*) ;;
+            *) fail "it serves $(value) instead of $*" ;;
+        esac
+        stop_daemon
+        return
+    fi
+    wait "$PID" && fail "it has ended by itself"
+    PID=''
+    grep -q "^jarvis-secretsd: $DIR/" "$DIR/log" || fail "no reason is given"
+    [ "$(state_of)" = "$before" ] ||
+        fail "it has refused to start, and changed something"
+}
+
+is_healthy_or_ended() { ! kill -0 "$PID" 2>/dev/null || is_healthy; }
+
 kills=0
 for state in "$live" "$stranger"; do
     for call in "${CALLS[@]}"; do
@@ -79,6 +110,7 @@ for state in "$live" "$stranger"; do
             killed "$call" "$n" "$BINARY" restore --config "$config" "$DIR/saved.tar" || break
             kills=$((kills + 1))
             is_kept "$state/secrets/vault.json" || fail "killed at $call $n, the vault of before is lost"
+            expect_one_of saved "$(cat "$state/value")"
             jarvis restore "$DIR/saved.tar" >/dev/null
             is_kept "$state/secrets/vault.json" || fail "after $call $n and once more, the vault of before is lost"
             serves saved
@@ -141,3 +173,44 @@ for call in "${CALLS[@]}"; do
 done
 [ "$kills" -ge 5 ] || fail "only $kills steps were found"
 echo "a daemon was killed at $kills steps of a rekey; each time the vault was served, and another one completed it"
+
+# accepting [COMMAND...]: a start that accepts a rollback, run by that command, and a stop when it serves. How it ended.
+accepting() {
+    local child status=0
+    [ ! -e "$DIR/log" ] || cat "$DIR/log" >>"$DIR/logs"
+    : >"$DIR/log"
+    RUST_LOG=info "$@" "$BINARY" serve --config "$config" --accept-rollback 2>"$DIR/log" &
+    PID=$!
+    await "the daemon is healthy or has ended" is_healthy_or_ended
+    if kill -0 "$PID" 2>/dev/null; then
+        [ "$(value)" = saved ] || fail "it serves $(value) instead of saved"
+        # The one that does not run it has no child.
+        child=$(cat "/proc/$PID/task/$PID/children")
+        kill -TERM ${child:-$PID}
+    fi
+    { wait "$PID" || status=$?; } 2>"$DIR/shell"
+    PID=''
+    return "$status"
+}
+
+kills=0
+for call in "${CALLS[@]}"; do
+    for ((n = 1; ; n++)); do
+        lay "$live"
+        cp -a "$DIR/older.json" "$DIR/secrets/vault.json"
+        status=0
+        accepting strace -f -qq -o /dev/null -e "inject=$call:signal=KILL:when=$n" || status=$?
+        [ "$status" != 0 ] || break
+        [ "$status" = 137 ] || fail "the start has failed by itself"
+        kills=$((kills + 1))
+        expect_one_of saved
+        accepting || fail "killed at $call $n, a rollback is not accepted any more"
+        serves saved
+        grep -q '"event":"rollback_accepted"' "$DIR/audit/audit.jsonl" || fail "killed at $call $n, that is not in the audit log"
+        # What was refused before is refused for good.
+        cp -a "$live/secrets/vault.json" "$DIR/secrets/vault.json"
+        expect_one_of none
+    done
+done
+[ "$kills" -ge 10 ] || fail "only $kills steps were found"
+echo "a start that accepts a rollback was killed at $kills steps; each time another one completed it"
