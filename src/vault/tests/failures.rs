@@ -387,7 +387,8 @@ fn what_is_past_its_grace_takes_no_room_in_a_compaction_of_a_full_disk() {
     put(&vault, "other", "v");
     // Less than all, and more than what is needed.
     faults.room.store(site.bytes().len() as u64 - 50_000, Ordering::SeqCst);
-    (faults.rooms.store(1, Ordering::SeqCst), faults.appends.store(1, Ordering::SeqCst));
+    faults.rooms.store(1, Ordering::SeqCst);
+    faults.appends.store(1, Ordering::SeqCst);
     vault.commit(order(put_wish("db", "x"))).unwrap_err();
     settle(&vault);
     assert_eq!((vault.stats().compactions.load(Ordering::Relaxed), faults.rooms.load(Ordering::SeqCst)), (1, 0));
