@@ -3,7 +3,7 @@
 # vault is compacted meanwhile, and none is dated by a clock that was wrong; grace and due dates go by it, nobody is locked out,
 # connections stay, and the audit log verifies.
 source "$(dirname "$0")/lib.sh"
-need curl faketime jq
+need curl jq
 
 new_state
 "$BINARY" token careful >"$DIR/token" 2>/dev/null
@@ -15,7 +15,7 @@ allow = ["*"]
 $(sed -n 2p "$DIR/token")
 END
 # What the C library says of the time; the monotonic clock is left alone, as setting the time does.
-library=$(faketime -m now printenv LD_PRELOAD)
+library=$(faketime_library)
 install -m 755 "$BINARY" "$DIR/daemon"
 BINARY=$DIR/start
 cat >"$BINARY" <<END

@@ -2,8 +2,9 @@
 # SIGKILL, SIGTERM and SIGHUP in every phase of a daemon's life, which strace makes last long enough: the one loses nothing that
 # was acknowledged, the second ends it with status 0 when what is under way is answered, the third never ends it.
 source "$(dirname "$0")/lib.sh"
-need curl faketime jq strace
+need curl jq strace
 need_root
+library=$(faketime_library)
 [ "$(uname -m)" = x86_64 ] || { echo "the numbers of system calls are known here only for x86_64" >&2; exit 77; }
 
 # How long a phase lasts, in microseconds.
@@ -219,7 +220,7 @@ phase='during a daily round'
 for signal in "${signals[@]}"; do
     lay generated
     # The second commit of that thread, in a hundred days.
-    slowed fdatasync 2 "$DIR/secrets/vault.json" "-E 'LD_PRELOAD=$(faketime -m now printenv LD_PRELOAD)'" \
+    slowed fdatasync 2 "$DIR/secrets/vault.json" "-E 'LD_PRELOAD=$library'" \
         -E FAKETIME=+100d -E DONT_FAKE_MONOTONIC=1
     launch
     await "it is $phase" is_in fdatasync

@@ -3,7 +3,7 @@
 # rotation, and the value before works as long as it should.
 source "$(dirname "$0")/lib.sh"
 source tests/system/appliers/servers.sh
-need curl faketime initdb jq nginx openssl pg_isready psql python3 redis-cli redis-server setpriv
+need curl initdb jq nginx openssl pg_isready psql python3 redis-cli redis-server setpriv
 need_root
 
 new_state
@@ -110,7 +110,7 @@ echo "a version is retired outside, too"
 
 # Fifteen days later.
 stop_daemon
-library=$(faketime -m now printenv LD_PRELOAD)
+library=$(faketime_library)
 printf '#!/bin/sh\nLD_PRELOAD=%q FAKETIME=+15d DONT_FAKE_MONOTONIC=1 exec %q "$@"\n' "$library" "$(realpath "$BINARY")" >"$DIR/later"
 chmod 755 "$DIR/later"
 BINARY=$DIR/later

@@ -65,6 +65,15 @@ make_static() {
     make --silent static >"$DIR/made" 2>&1 || fail "make static has failed: $(tail -n 20 "$DIR/made")"
 }
 
+# faketime_library: what gives a process another clock, by LD_PRELOAD. The program faketime is not asked for it: that stumbles over
+# what one with the same number has left in /dev/shm, when it was killed.
+faketime_library() {
+    local library
+    library=$(find /usr/lib /usr/lib64 -name libfaketimeMT.so.1 -print -quit 2>/dev/null || true)
+    [ -n "$library" ] || { echo "missing: libfaketimeMT.so.1 (make deps installs what is needed)" >&2; exit 77; }
+    echo "$library"
+}
+
 # in_own_network ARGUMENT...: goes on in a network namespace of the test's own, whose addresses are 192.0.2.1 to 192.0.2.3 and those of
 # its loopback device, and from which nothing else is reached. The arguments are the test's.
 in_own_network() {
