@@ -1,7 +1,10 @@
 //! `/rotation/schedule`: what is due when.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::iter;
+use std::ops::Range;
 
 use rouille::{Request, Response};
 use serde::Serialize;
@@ -12,7 +15,8 @@ use super::json::Lazy;
 use super::list::limit;
 use super::problem::Problem;
 use crate::clock::Timestamp;
-use crate::vault::{Listed, Rotation, Version};
+use crate::sync::Breaks;
+use crate::vault::{Kid, Listed, Rotation, Version};
 
 /// `GET /rotation/schedule`: the secrets that the client may read, but for those that are never due, in the order in which
 /// something is to be done about them.
@@ -36,13 +40,8 @@ pub fn schedule(call: &mut Call, request: &Request) -> Result<Response, Problem>
     }
     let (vault, schedule) = (&call.api.vault, &call.api.schedule);
     let now = vault.now();
-    // What a person has to do, nobody can plan for them.
-    let planned = |name: &str, version: &Version| {
-        (version.rotation == Rotation::Auto).then(|| schedule.scheduled_at(name, version, now))
-    };
-    // The first ones of those that were looked at. Of two for the same moment, the one whose name comes first.
-    let mut first = BTreeMap::new();
-    // The moment of the last one of them, if there are enough.
+    let mut plan = Plan::of(limit);
+    // The moment of the last one of those that are kept, if there are enough.
     let last = Cell::new(None::<Timestamp>);
     // Nothing is planned for a moment before it is due, or that is over; and those that are still to come have later names.
     let may_come_first = |version: &Version| {
@@ -56,25 +55,98 @@ pub fn schedule(call: &mut Call, request: &Request) -> Result<Response, Problem>
     let seek = |from: &str| call.seek_readable(from);
     let listing = vault.listing("", None, may_come_first, seek).filter(|listed| call.may_read(&listed.name));
     for Listed { name, version, .. } in listing {
-        let scheduled_at = planned(&name, &version);
-        first.insert((scheduled_at.unwrap_or(version.expires_at), name), (version, scheduled_at));
-        if first.len() > limit {
-            first.pop_last();
-        }
-        if first.len() == limit {
-            last.set(first.last_key_value().map(|((at, _), _)| *at));
-        }
+        // What a person has to do, nobody can plan for them.
+        let is_planned = version.rotation == Rotation::Auto;
+        plan.add(&name, &version, is_planned.then(|| schedule.scheduled_at(&name, &version, now)));
+        last.set(plan.last);
     }
-    let items = first.into_iter().map(|((_, name), (version, scheduled_at))| Item {
-        kid: version.kid.of(&name),
-        rotation: version.rotation,
-        expires_at: version.expires_at,
-        scheduled_at,
-        is_due: version.is_due(now),
-        name,
+    let count = plan.count();
+    let items = plan.in_order().map(|(name, planned)| Item {
+        kid: planned.kid.of(name),
+        rotation: planned.rotation,
+        expires_at: planned.expires_at,
+        scheduled_at: planned.scheduled_at,
+        is_due: planned.expires_at <= now,
+        name: name.to_owned(),
     });
     let jitter_hours = schedule.jitter.as_secs() / 3600;
     let window = schedule.windows.as_ref().map(ToString::to_string);
-    call.remark(format!("{} names", items.len()));
-    Ok(Response::json(&Answer { schedule: Lazy::new(items), window, jitter_hours }))
+    let response = Response::json(&Answer { schedule: Lazy::new(items), window, jitter_hours });
+    call.remark(format!("{count} names"));
+    Ok(response)
+}
+
+/// So many are sorted without a break.
+const RUN: usize = 256;
+
+/// What is to be done, as much of it as is wanted. It lies in few large pieces of memory: to give back the many small ones of
+/// 100,000 secrets, the allocator holds others up for milliseconds.
+struct Plan {
+    limit: usize,
+    names: String,
+    all: Vec<Planned>,
+    /// The moment of the last one of the first, once there were enough.
+    last: Option<Timestamp>,
+}
+
+/// Something that is to be done about a secret.
+struct Planned {
+    at: Timestamp,
+    name: Range<usize>,
+    kid: Kid,
+    rotation: Rotation,
+    expires_at: Timestamp,
+    scheduled_at: Option<Timestamp>,
+}
+
+impl Planned {
+    /// What they are sorted by: of two for the same moment, the one whose name comes first is the first.
+    fn key<'a>(&self, names: &'a str) -> (Timestamp, &'a str) {
+        (self.at, &names[self.name.clone()])
+    }
+}
+
+impl Plan {
+    fn of(limit: usize) -> Self {
+        Self { limit, names: String::new(), all: Vec::new(), last: None }
+    }
+
+    fn add(&mut self, name: &str, version: &Version, scheduled_at: Option<Timestamp>) {
+        let begin = self.names.len();
+        self.names.push_str(name);
+        let Version { kid, rotation, expires_at, .. } = *version;
+        let at = scheduled_at.unwrap_or(expires_at);
+        self.all.push(Planned { at, name: begin..self.names.len(), kid, rotation, expires_at, scheduled_at });
+        if self.all.len() >= self.limit.saturating_mul(2).max(RUN) && self.limit < usize::MAX {
+            self.all.sort_unstable_by(|a, b| a.key(&self.names).cmp(&b.key(&self.names)));
+            self.all.truncate(self.limit);
+            self.last = self.all.last().map(|planned| planned.at);
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.all.len().min(self.limit)
+    }
+
+    /// All of it with the names, the first one first. Others come in between while it is sorted.
+    fn in_order(&mut self) -> impl Iterator<Item = (&str, &Planned)> {
+        let names = self.names.as_str();
+        let mut breaks = Breaks::begin();
+        for run in self.all.chunks_mut(RUN) {
+            run.sort_unstable_by(|a, b| a.key(names).cmp(&b.key(names)));
+            breaks.take_if_due();
+        }
+        let all = &self.all;
+        let head = move |at: usize| Reverse((all[at].key(names), at));
+        let mut heads: BinaryHeap<_> = (0..all.len()).step_by(RUN).map(head).collect();
+        iter::from_fn(move || {
+            let Reverse(((_, name), at)) = heads.pop()?;
+            let next = at + 1;
+            if next < all.len() && next % RUN != 0 {
+                heads.push(head(next));
+            }
+            Some((name, &all[at]))
+        })
+        .take(self.limit)
+    }
 }

@@ -4,7 +4,7 @@
 # as_long_ago COMMAND...: with a daemon whose clock is a hundred days late.
 as_long_ago() {
     local direct=$BINARY library
-    library=$(faketime -m now printenv LD_PRELOAD)
+    library=$(faketime_library)
     install -m 755 "$BINARY" "$STATE/daemon"
     printf '#!/bin/sh\nexport LD_PRELOAD=%s FAKETIME=-100d DONT_FAKE_MONOTONIC=1\nexec "%s" "$@"\n' "'$library'" \
         "$STATE/daemon" >"$STATE/long_ago"
