@@ -342,6 +342,15 @@ fn run(operations: Vec<Operation>) -> Result<Seen, String> {
     Ok(pair.seen)
 }
 
+/// What chance may not come to: a file that is put back is the one that was there, an older one, and one of another branch,
+/// which is refused and then accepted.
+fn put_back_each_kind() -> Vec<Operation> {
+    use Operation::{Backup, Copy, PutBack, Restore};
+    // The second restore keeps the copy of number 3, of the branch that the first one has begun.
+    let branches = [Backup, Copy, Restore(0), Copy, PutBack(2, false), PutBack(0, false), Restore(0)];
+    branches.into_iter().chain([PutBack(3, false), PutBack(3, true)]).collect()
+}
+
 #[test]
 fn every_sequence_of_operations_comes_to_what_a_simple_model_says() {
     let config = Config { cases: 100 * times(), failure_persistence: None, ..Config::default() };
@@ -352,6 +361,7 @@ fn every_sequence_of_operations_comes_to_what_a_simple_model_says() {
         }
         Ok(())
     };
+    run(put_back_each_kind()).unwrap_or_else(|why| panic!("{why}"));
     TestRunner::new(config).run(&operations(80), run).unwrap_or_else(|why| panic!("{why}"));
     let seen = seen.into_inner();
     println!("{seen:#?}");
