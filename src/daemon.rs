@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::access::Access;
 use crate::api::{Api, MAX_BODY, failures};
 use crate::applier::Appliers;
-use crate::audit::{self, AuditFailure, AuditLog, Entry, Event, Outcome, Segmenting, VaultAt};
+use crate::audit::{self, AuditFailure, AuditLog, Entry, Event, Outcome, Segmenting, Tip};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, PathsConfig};
 use crate::consumers::{Consumers, Recollection};
@@ -23,7 +23,7 @@ use crate::http::{Limits, Listener, Server, Tls};
 use crate::metrics::Metrics;
 use crate::rotation::{Rotator, Scheduler};
 use crate::systemd::{CredentialServer, CredentialSocket};
-use crate::vault::{self, History, KeyFile, KeyInForce, Lifetimes, MasterKeySource, UsedKids, Vault};
+use crate::vault::{self, History, KeyFile, KeyInForce, Lifetimes, MasterKeySource, Unaudited, UsedKids, Vault};
 
 /// How long requests in flight may take when the daemon stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -113,15 +113,16 @@ impl Prepared {
         for warning in access.warnings(clock.now()) {
             log::warn!("{warning}");
         }
-        let mut first_lines = first_lines(&found_vault, &found_audit, policy.sha256());
+        let mut first_lines = recovered(&found_vault);
+        let start = start(&found_vault, &found_audit, policy.sha256());
         let segmenting = Segmenting { bytes: config.audit.segment_bytes, keep: config.audit.keep_segments };
         let audit = Arc::new(found_audit.open(clock.clone())?.segmented(segmenting));
         let lifetimes =
             Lifetimes { rotation_days: config.security.rotation_days, grace_days: config.security.grace_days };
         let vault = Arc::new(found_vault.open(vault_path, audit.clone(), clock.clone(), lifetimes)?);
-        if let Some(what) = rollback {
-            let start = first_lines.pop().expect("it is the last of them");
-            first_lines.extend(accepted(what, &vault, (&audit, audit_path), start)?);
+        match rollback {
+            Some(what) => first_lines.extend(accepted(what, &vault, (&audit, audit_path), start)?),
+            None => first_lines.push(start),
         }
         // A daemon that was killed may have left names that are not durable; on its very first start, that of a directory
         // or of the key.
@@ -319,7 +320,7 @@ impl Looked {
     fn look(config: &Config, accept_rollback: bool) -> Result<Self, Failure> {
         let PathsConfig { vault_path, audit_path, master_key_path } = &config.paths;
         let audit = audit::Found::look(audit_path)?;
-        let (audited, known) = audit.tip().map_or((0, VaultAt::START), |tip| (tip.seq, tip.vault));
+        let Tip { seq: audited, vault: known, .. } = audit.end();
         let source = KeyFile::new(master_key_path);
         let vault_exists = vault_path.symlink_metadata().is_ok();
         if vault_exists && !source.exists() {
@@ -404,19 +405,23 @@ fn accepted(
     Ok([entry.ended(Outcome::Success, what), Entry { vault: Some(at), ..start }])
 }
 
-/// What is audited first: the changes that a crash left without their line, and the start.
-fn first_lines(vault: &vault::Found, audit: &audit::Found, policy_sha256: &str) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    for change in vault.unaudited() {
+/// What is audited of the changes that a crash left without their line.
+fn recovered(vault: &vault::Found) -> Vec<Entry> {
+    let entry = |change: &Unaudited| {
         log::warn!("Recovered change {} of the vault, which was not yet audited", change.at.seq);
-        entries.push(Entry {
+        Entry {
             secret_name: change.name.clone(),
             kid: change.kid.clone(),
             detail: Some(change.detail()),
             vault: Some(change.at),
             ..Entry::new(Event::Recovered)
-        });
-    }
+        }
+    };
+    vault.unaudited().iter().map(entry).collect()
+}
+
+/// What is audited of the start.
+fn start(vault: &vault::Found, audit: &audit::Found, policy_sha256: &str) -> Entry {
     let mut detail =
         format!("version {}, vault {}, policy sha256 {policy_sha256}", env!("CARGO_PKG_VERSION"), vault.vault_id());
     for (bytes, file) in [(vault.unfinished_bytes(), "vault"), (audit.unfinished_bytes(), "audit log")] {
@@ -426,6 +431,5 @@ fn first_lines(vault: &vault::Found, audit: &audit::Found, policy_sha256: &str) 
         }
     }
     let entry = Entry { vault: Some(vault.at()), ..Entry::new(Event::ServerStart) };
-    entries.push(entry.ended(Outcome::Success, detail));
-    entries
+    entry.ended(Outcome::Success, detail)
 }

@@ -106,6 +106,10 @@ impl Planned {
     }
 }
 
+fn sort(all: &mut [Planned], names: &str) {
+    all.sort_unstable_by(|a, b| a.key(names).cmp(&b.key(names)));
+}
+
 impl Plan {
     fn of(limit: usize) -> Self {
         Self { limit, names: String::new(), all: Vec::new(), last: None }
@@ -118,7 +122,7 @@ impl Plan {
         let at = scheduled_at.unwrap_or(expires_at);
         self.all.push(Planned { at, name: begin..self.names.len(), kid, rotation, expires_at, scheduled_at });
         if self.all.len() >= self.limit.saturating_mul(2).max(RUN) && self.limit < usize::MAX {
-            self.all.sort_unstable_by(|a, b| a.key(&self.names).cmp(&b.key(&self.names)));
+            sort(&mut self.all, &self.names);
             self.all.truncate(self.limit);
             self.last = self.all.last().map(|planned| planned.at);
         }
@@ -133,7 +137,7 @@ impl Plan {
         let names = self.names.as_str();
         let mut breaks = Breaks::begin();
         for run in self.all.chunks_mut(RUN) {
-            run.sort_unstable_by(|a, b| a.key(names).cmp(&b.key(names)));
+            sort(run, names);
             breaks.take_if_due();
         }
         let all = &self.all;

@@ -79,6 +79,11 @@ impl Found {
         closed.or(self.tail.as_ref().map(|tail| &tail.tip)).filter(|tip| tip.seq > 0)
     }
 
+    /// The newest line, or, if there is no log yet, where one begins.
+    pub fn end(&self) -> Tip {
+        self.tip().copied().unwrap_or(Tip::START)
+    }
+
     /// The file that the newest line is in, if there is one: the log's own, or its newest closed segment.
     pub fn newest_file(&self) -> &Path {
         self.closed.as_ref().map_or(&self.path, |(path, _)| path)

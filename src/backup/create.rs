@@ -9,7 +9,7 @@ use super::layout::{LARGEST_TEXT, Writer};
 use super::{
     AUDIT, Archive, FORMAT, MANIFEST, Manifest, POLICY, PUBLIC_KEY, SIGNING_KEY, VAULT, VERSION, Verified, associated,
 };
-use crate::audit::{self, VaultAt};
+use crate::audit;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -151,7 +151,7 @@ impl Parts {
             }
             has_lines |= tip.is_some();
         }
-        let known = audit::Found::look(audit_path)?.tip().map_or(VaultAt::START, |tip| tip.vault);
+        let known = audit::Found::look(audit_path)?.end().vault;
         if matches!(vault::Found::look(vault_path, master, known)?.history(), History::Another | History::Beyond) {
             let why = "does not go on from what the audit log knows: another branch, or another vault, was put there";
             return Err(Failure::new(vault_path.display(), why));

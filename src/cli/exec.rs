@@ -14,7 +14,7 @@ use signal_hook::low_level::signal_name;
 use super::Exit;
 use super::client::{ADDR, CLIENT, CLIENT_CONFIG};
 use super::command::{Arguments, Command, Operands, Opt, WATCH};
-use super::supervise::{Reaction, shell_status, supervise};
+use super::supervise::{DEFAULT_STOP_TIMEOUT, Reaction, shell_status, supervise};
 use crate::client::{Client, watch};
 use crate::failure::{Failure, say};
 use crate::name::is_name;
@@ -151,7 +151,8 @@ fn reaction(arguments: &Arguments) -> Result<Option<Reaction>, Exit> {
             read_signal(signal).map(Reaction::Signal).map(Some).ok_or_else(wrong)
         }
         (None, patience) => {
-            let patience = span::parse(patience.unwrap_or("10s")).filter(|patience| *patience <= MAX_STOP_TIMEOUT);
+            let patience = patience.map_or(Some(DEFAULT_STOP_TIMEOUT), span::parse);
+            let patience = patience.filter(|patience| *patience <= MAX_STOP_TIMEOUT);
             let wrong = || Exit::usage("--stop-timeout takes a time of at most an hour, such as 10s");
             patience.map(Reaction::Restart).map(Some).ok_or_else(wrong)
         }

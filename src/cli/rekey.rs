@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::client::{ADDR, CLIENT, CLIENT_CONFIG};
 use super::command::{Arguments, CONFIG, Command, MASTER_KEY, Operands, Opt};
 use super::{Exit, load_config_to_maintain, output};
-use crate::audit::{self, Entry, Event, VaultAt};
+use crate::audit::{self, Entry, Event, Tip};
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -92,7 +92,7 @@ fn rewrap(config: &Config, old: &KeyBytes, next: &KeyBytes, _alone: &DirectoryLo
     let (vault_path, audit_path) = (&config.paths.vault_path, &config.paths.audit_path);
     let fail = |why: &dyn std::fmt::Display| Failure::new(vault_path.display(), why);
     let found_audit = audit::Found::look(audit_path)?;
-    let (audited, known) = found_audit.tip().map_or((0, VaultAt::START), |tip| (tip.seq, tip.vault));
+    let Tip { seq: audited, vault: known, .. } = found_audit.end();
     let found = vault::Found::look(vault_path, old, known)?;
     let unfinished = found.unfinished_bytes() + found_audit.unfinished_bytes();
     if found.history() != History::Continues || found.seq() != known.seq || found.audited() > audited || unfinished > 0

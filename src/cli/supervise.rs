@@ -21,8 +21,8 @@ use crate::secret::Plaintext;
 /// How long after a change others are awaited, so that those that belong together are answered once.
 pub const SETTLE: Duration = Duration::from_secs(1);
 
-/// How long what is told to end may take.
-pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long what is told to end may take, if nobody says otherwise.
+pub const DEFAULT_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is done when a secret changes.
 #[derive(Clone, Copy)]
@@ -38,7 +38,7 @@ impl Reaction {
     fn stop_timeout(self) -> Duration {
         match self {
             Self::Restart(timeout) => timeout,
-            Self::Signal(_) => STOP_TIMEOUT,
+            Self::Signal(_) => DEFAULT_STOP_TIMEOUT,
         }
     }
 }
@@ -116,7 +116,7 @@ pub fn supervise(
                 (Phase::Ending { is_started_again, .. }, _) => {
                     program.kill();
                     // What a disk keeps from its end is killed again.
-                    phase = Phase::Ending { killed_at: Some(Instant::now() + STOP_TIMEOUT), is_started_again };
+                    phase = Phase::Ending { killed_at: Some(Instant::now() + DEFAULT_STOP_TIMEOUT), is_started_again };
                 }
                 (Phase::Running, _) => {}
             },
