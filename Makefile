@@ -9,6 +9,9 @@ TIMES ?= 10
 # How long `make fuzz` spends on each target.
 SECONDS ?= 60
 
+# The oldest compiler that Cargo.toml allows.
+OLDEST_RUST = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BINARY := $(TARGET_DIR)/release/jarvis-secretsd
 # What makes the completions: where BINARY is for another kind of machine, one that runs here.
@@ -34,7 +37,7 @@ APPLIERS := file nginx postgres redis
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: run build static test test-under-load test-system deps bench bench-deps dashboard-picture fuzz audit lint fmt install clean help
+.PHONY: run build static test test-under-load test-system deps bench bench-deps dashboard-picture fuzz audit lint lint-oldest-rust fmt install clean help
 
 run: ## Build the daemon and start it on 127.0.0.1:8081, with its state in ./state
 	$(CARGO) run --release --locked -- --config etc/dev.toml
@@ -81,7 +84,10 @@ deps: ## Install what test-system, static and bench need (Debian)
 	tests/system/unpack.sh nginx usr/sbin/nginx
 	tests/system/unpack.sh kubernetes-client usr/bin/kubectl
 	tests/system/tools.sh
-	if command -v rustup; then rustup target add $(STATIC_TARGETS) && rustup component add clippy rustfmt; fi
+	if command -v rustup; then \
+		rustup target add $(STATIC_TARGETS) && rustup component add clippy rustfmt && \
+		rustup toolchain install $(OLDEST_RUST) --profile minimal; \
+	fi
 
 bench: build static ## Measure speed, growth and what it takes at rest, beside others in the same run; writes tests/bench/RESULTS.md
 	BINARY=$(abspath $(BINARY)) tests/bench/bench.sh
@@ -113,6 +119,9 @@ lint: ## Check the formatting, and run clippy with warnings as errors
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	$(CARGO) clippy --manifest-path fuzz/Cargo.toml --target-dir $(TARGET_DIR) --locked -- -D warnings
+
+lint-oldest-rust: ## Check that the oldest Rust that is promised takes the source (rustup, after deps)
+	$(CARGO) +$(OLDEST_RUST) check --locked
 
 fmt: ## Format the source
 	$(CARGO) fmt --all
