@@ -124,7 +124,8 @@ impl Planner<'_> {
                 }
                 for New { name, value, rotation, generator, patch, previous } in versions {
                     let end = self.end(&name, &patch, previous);
-                    self.put(order, &name, Value::Given(value), rotation, generator.map(Box::new), end);
+                    let version = self.version(&name, &patch, rotation, generator.map(Box::new));
+                    self.make_current(order, name.clone(), version, Value::Given(value), end);
                     self.configure(order, name, patch);
                 }
             }
@@ -209,7 +210,7 @@ impl Planner<'_> {
         generator: Option<Box<Generator>>,
         end: End,
     ) {
-        let version = self.version(name, rotation, generator);
+        let version = self.version(name, &Patch::default(), rotation, generator);
         self.make_current(order, name.to_owned(), version, value, end);
     }
 
@@ -223,8 +224,8 @@ impl Planner<'_> {
         End { until, destroys: previous == Previous::Destroyed }
     }
 
-    /// A version made now, with an id that was never used.
-    fn version(&mut self, name: &str, rotation: Rotation, generator: Option<Box<Generator>>) -> Version {
+    /// A version made now that comes with `patch`, with an id that was never used.
+    fn version(&mut self, name: &str, patch: &Patch, rotation: Rotation, generator: Option<Box<Generator>>) -> Version {
         let (now, lifetimes, state) = (self.now, self.lifetimes, self.state);
         let outlook = self.outlook(name);
         let kid = match outlook.newest {
@@ -232,7 +233,7 @@ impl Planner<'_> {
             None => lock(state).unused_kid(name, now),
         };
         outlook.newest = Some(kid);
-        let expires_at = due(&outlook.settings, now, lifetimes);
+        let expires_at = now.plus_days(patch.rotation_days(&outlook.settings, lifetimes));
         Version { kid, created_at: now, expires_at, rotation, generator }
     }
 
@@ -283,7 +284,7 @@ impl Planner<'_> {
             return Err(Refused::Pending(name));
         }
         let (rotation, generator) = (current.rotation, current.generator.clone());
-        let version = self.version(&name, rotation, generator);
+        let version = self.version(&name, &Patch::default(), rotation, generator);
         self.outlook(&name).pending = Some(Pending { version: version.clone(), record: None });
         let change = Change::Prepare { name, version };
         self.changes.push(Planned { value: Value::Given(value), ..Planned::new(order, change) });

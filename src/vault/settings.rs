@@ -71,6 +71,14 @@ impl Patch {
         }
     }
 
+    /// Days until rotation of a version is due that comes with this patch.
+    pub fn rotation_days(&self, settings: &Settings, defaults: Lifetimes) -> u32 {
+        match self.rotation_days {
+            Some(days) => days.unwrap_or(defaults.rotation_days),
+            None => settings.lifetimes(defaults).rotation_days,
+        }
+    }
+
     /// Whether the settings would still be within bounds.
     pub fn fits(&self, settings: &Settings) -> bool {
         let Some(Some(labels)) = &self.labels else { return true };

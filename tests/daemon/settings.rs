@@ -64,13 +64,14 @@ fn rotation_days_count_from_when_the_version_was_made() {
     let daemon = Daemon::start();
     let mut admin = daemon.client("admin");
     admin.store("db_main", "v");
-    let answer = patch(&mut admin, "db_main", &json!({ "rotation_days": 1 }));
     let days = |answer: &Answer| {
         let moment = |field| humantime::parse_rfc3339(&answer.text(field)).unwrap();
         moment("expires_at").duration_since(moment("created_at")).unwrap().as_secs() / 86_400
     };
-    assert_eq!(days(&answer), 1);
+    assert_eq!(days(&patch(&mut admin, "db_main", &json!({ "rotation_days": 1 }))), 1);
     assert_eq!(days(&patch(&mut admin, "db_main", &json!({ "rotation_days": null }))), 90);
+    let stored = admin.post("/secret", r#"{"name":"db_main","value":"w","rotation_days":7}"#);
+    assert_eq!(days(&stored), 7, "the answer tells of the day by the settings that came with the value");
 }
 
 #[test]
