@@ -153,6 +153,7 @@ impl Prepared {
             audit,
             master_key: Box::new(source),
             schedule: config.rotation.schedule.clone(),
+            default_rotation: config.rotation.default,
             metrics: Metrics::new(&clock, vault_path, audit_path),
             connections: listener.stats().clone(),
             max_watchers: limits.max_waiting(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jarvis_secretsd::config::{Aead, ApplierConfig, COMMENTED, Config, TlsConfig, TlsVersion};
 use jarvis_secretsd::rotation::{Schedule, Windows};
+use jarvis_secretsd::vault::Rotation;
 use log::LevelFilter;
 
 fn parse(text: &str) -> Config {
@@ -74,6 +75,7 @@ fn the_commented_configuration_says_every_default_and_nothing_else() {
             "trust_client_header",
             "trust_shared_paths",
             "auth_failures_per_minute",
+            "default",
             "jitter_hours",
             "aead",
             "level",
@@ -258,6 +260,16 @@ fn segments_are_kept_only_where_there_are_any() {
 }
 
 #[test]
+fn a_generated_value_is_manual_by_default_or_auto() {
+    let default = |text: &str| parse(text).rotation.default;
+    assert_eq!(default(""), Rotation::Manual);
+    assert_eq!(default("[rotation]\ndefault = 'manual'"), Rotation::Manual);
+    assert_eq!(default("[rotation]\ndefault = 'auto'"), Rotation::Auto);
+    let why = "`default` in [rotation] must be one of `manual`, `auto`";
+    assert_eq!(error("[rotation]\ndefault = 'off'"), format!("c.toml:2:11: {why}"));
+}
+
+#[test]
 fn the_schedule_has_windows_and_a_jitter() {
     let config = parse(
         "[rotation]\nwindow = 'Sat 02:00-04:00'\njitter_hours = 0\n[rotation.db]\napply = ['/a']\nverify = ['/v']",
@@ -350,7 +362,7 @@ fn appliers_that_make_no_sense_are_refused() {
     assert_eq!(no_name, format!("c.toml:1:11: {why}"));
     assert_eq!(
         error("[rotation]\nverify = ['/v']"),
-        "c.toml:2:1: unknown key `verify` in [rotation]; known here: `window`, `jitter_hours`"
+        "c.toml:2:1: unknown key `verify` in [rotation]; known here: `window`, `jitter_hours`, `default`"
     );
 }
 

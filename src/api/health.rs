@@ -63,6 +63,7 @@ fn readings(api: &Api) -> Readings {
         versions: census.versions,
         due_auto: census.due_auto,
         due_manual: census.due_manual,
+        auto_without_applier: census.auto.saturating_sub(api.rotator.auto_with_appliers()),
         expired_versions: census.expired_versions,
         pending_versions: api.vault.pending_count(),
         applier_runs: api.rotator.appliers().map(Appliers::counts).unwrap_or_default(),

@@ -25,6 +25,7 @@ pub fn list(call: &mut Call, request: &Request) -> Result<Response, Problem> {
         #[serde(flatten)]
         metadata: Metadata,
         is_expired: bool,
+        has_appliers: bool,
     }
     #[derive(Serialize)]
     struct Answer<L> {
@@ -45,7 +46,11 @@ pub fn list(call: &mut Call, request: &Request) -> Result<Response, Problem> {
     };
     let secrets = Lazy::new(listed.map(|listed| {
         count.set(count.get() + 1);
-        Item { is_expired: listed.version.is_due(now), metadata: Metadata::of(&listed.name, &listed.version) }
+        Item {
+            is_expired: listed.version.is_due(now),
+            has_appliers: call.api.rotator.has(&listed.name),
+            metadata: Metadata::of(&listed.name, &listed.version),
+        }
     }));
     let response = Response::json(&Answer { secrets, next });
     call.remark(format!("{} names", count.get()));

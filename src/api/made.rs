@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::Metadata;
 use super::call::Call;
 use super::problem::{NotApplied, Problem};
+use super::{Api, Metadata, unapplied};
 use crate::clock::Timestamp;
 use crate::rotation::Claim;
 use crate::vault::{Done, Previous, Refused};
@@ -27,11 +27,14 @@ pub struct Made {
     /// The kids of those that were destroyed; none: that was not asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     retired: Option<Vec<String>>,
+    /// None: nobody need be warned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 impl Made {
     /// The versions that were made, with what was destroyed for each.
-    pub fn of(done: &[Done]) -> Vec<Self> {
+    pub fn of(api: &Api, done: &[Done]) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
         for done in done {
             match (&done.version, done.kid, all.last_mut()) {
@@ -39,6 +42,7 @@ impl Made {
                     metadata: Metadata::of(&done.name, version),
                     previous_readable_until: done.previous_until,
                     retired: None,
+                    warning: unapplied::warning(api, &done.name, version),
                 }),
                 (None, Some(kid), Some(made)) => made.retired.get_or_insert_default().push(kid.of(&done.name)),
                 _ => {}

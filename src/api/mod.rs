@@ -20,6 +20,7 @@ mod rotate;
 mod schedule;
 mod secret;
 mod settings;
+mod unapplied;
 mod versions;
 mod wait;
 
@@ -60,6 +61,8 @@ pub struct Api {
     pub master_key: Box<dyn MasterKeySource + Send + Sync>,
     /// When values are replaced.
     pub schedule: Schedule,
+    /// What a generated value is whose request does not say it and whose secret has no appliers.
+    pub default_rotation: Rotation,
     /// What is counted.
     pub metrics: Metrics,
     /// What the connection layer counts.

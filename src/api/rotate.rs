@@ -11,7 +11,7 @@ use super::call::Call;
 use super::json::{self, Lazy};
 use super::made::{self, Made};
 use super::problem::{NotApplied, Problem};
-use super::{Metadata, Query};
+use super::{Api, Metadata, Query};
 use crate::clock::Timestamp;
 use crate::generator::Generator;
 use crate::rotation::{self, Claim, NotRotated, Rotator};
@@ -125,7 +125,7 @@ fn carry_out(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<
     for claim in &claims {
         match rotator.rotate(claim, only_due, wanted.revoke_previous, call.entry()) {
             Ok(done) if done.is_empty() => continue,
-            Ok(done) => told.add(wanted, &done),
+            Ok(done) => told.add(call.api, wanted, &done),
             Err(NotRotated::Vault(refused)) if outside.len() == 1 && told.rotated.is_empty() => {
                 call.is_written();
                 return Err(refused.into());
@@ -171,10 +171,10 @@ struct Told {
 }
 
 impl Told {
-    fn add(&mut self, wanted: &Wanted<impl Fn(&str) -> bool>, done: &[Done]) {
+    fn add(&mut self, api: &Api, wanted: &Wanted<impl Fn(&str) -> bool>, done: &[Done]) {
         self.rotated.extend(done.iter().filter(|done| done.version.is_some()).map(|done| done.name.clone()));
         if !wanted.only_due() {
-            self.versions.extend(Made::of(done));
+            self.versions.extend(Made::of(api, done));
         }
     }
 }
@@ -188,14 +188,16 @@ fn rotate_inside(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>, claims
     loop {
         let names: Vec<String> = inside.by_ref().take(at_a_time).collect();
         if names.is_empty() {
+            rotation::told::rotated(&told.rotated, Some(call.client()));
             return Ok(told);
         }
         let wish = Wish::Rotate { names: names.clone(), only_due, previous };
         match call.commit_part(wish, Condition::default()) {
-            Ok(done) => told.add(wanted, &done),
+            Ok(done) => told.add(call.api, wanted, &done),
             Err(refused) => {
                 let (mut rotated, mut left) = (told.rotated, Vec::new());
                 if refused.was_applied() { &mut rotated } else { &mut left }.extend(names);
+                rotation::told::rotated(&rotated, Some(call.client()));
                 left.extend(inside);
                 left.extend(claims.iter().map(|claim| claim.name().to_owned()));
                 return Err(Problem::from(refused).after(rotated, left));

@@ -31,6 +31,7 @@ pub fn schedule(call: &mut Call, request: &Request) -> Result<Response, Problem>
         expires_at: Timestamp,
         scheduled_at: Option<Timestamp>,
         is_due: bool,
+        has_appliers: bool,
     }
     #[derive(Serialize)]
     struct Answer<L> {
@@ -38,7 +39,7 @@ pub fn schedule(call: &mut Call, request: &Request) -> Result<Response, Problem>
         window: Option<String>,
         jitter_hours: u64,
     }
-    let (vault, schedule) = (&call.api.vault, &call.api.schedule);
+    let (vault, rotator, schedule) = (&call.api.vault, &call.api.rotator, &call.api.schedule);
     let now = vault.now();
     let mut plan = Plan::of(limit);
     // The moment of the last one of those that are kept, if there are enough.
@@ -67,6 +68,7 @@ pub fn schedule(call: &mut Call, request: &Request) -> Result<Response, Problem>
         expires_at: planned.expires_at,
         scheduled_at: planned.scheduled_at,
         is_due: planned.expires_at <= now,
+        has_appliers: rotator.has(name),
         name: name.to_owned(),
     });
     let jitter_hours = schedule.jitter.as_secs() / 3600;

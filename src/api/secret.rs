@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use rouille::{Request, Response};
 use serde::{Deserialize, Serialize};
 
-use super::Query;
 use super::call::Call;
 use super::conditions::{self, Known};
 use super::json::{self, Object};
@@ -13,6 +12,7 @@ use super::made::{self, Made};
 use super::problem::Problem;
 use super::settings::Form;
 use super::wait::Wait;
+use super::{Api, Query};
 use crate::clock::Timestamp;
 use crate::consumers::Receipt;
 use crate::secret::Wiped;
@@ -69,7 +69,7 @@ fn make(call: &mut Call, request: &Request, wanted: impl IntoIterator<Item = For
         let name = named(&new)?;
         call.require_change(name)?;
         let is_revoking = new.revoke_previous.unwrap_or(false);
-        let mut new = checked(new)?;
+        let mut new = checked(call.api, new)?;
         let (previous, claim) = made::begin(call, &new.name, is_revoking)?;
         new.previous = previous;
         claims.extend(claim);
@@ -79,7 +79,7 @@ fn make(call: &mut Call, request: &Request, wanted: impl IntoIterator<Item = For
         call.about_several();
     }
     let done = call.commit(Wish::Put { versions }, conditions::condition(request)?)?;
-    let mut all = Made::of(&done);
+    let mut all = Made::of(call.api, &done);
     let failed = made::revoke(call, &claims, &mut all);
     if !failed.is_empty() {
         let replaced = all.into_iter().map(|made| made.metadata.name).collect();
@@ -95,7 +95,7 @@ fn named(new: &Form) -> Result<&str, Problem> {
 }
 
 /// Has the value made, if that is what is wanted, and looks whether it can be stored.
-fn checked(mut new: Form) -> Result<New, Problem> {
+fn checked(api: &Api, mut new: Form) -> Result<New, Problem> {
     let name = named(&new)?.to_owned();
     let mut patch = new.patch()?;
     // Which of the two a version is made by, it says itself.
@@ -105,7 +105,9 @@ fn checked(mut new: Form) -> Result<New, Problem> {
         (Some(value), None) => (value, rotation.unwrap_or(Rotation::Manual), generator),
         (None, Some(generate)) if generator.is_none() => {
             let value = generate.generate().map_err(|why| Problem::internal(why.to_string()))?;
-            (value, rotation.unwrap_or(Rotation::Auto), Some(generate))
+            // Without appliers, what lies outside would go on with the value that the schedule has replaced.
+            let default = || if api.rotator.has(&name) { Rotation::Auto } else { api.default_rotation };
+            (value, rotation.unwrap_or_else(default), Some(generate))
         }
         (None, Some(_)) => {
             let why = format!("{name}: generate says how the next value is made too, so generator is left out");

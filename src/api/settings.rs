@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::call::Call;
 use super::json;
 use super::problem::Problem;
-use super::{Metadata, Query, conditions};
+use super::{Metadata, Query, conditions, unapplied};
 use crate::generator::Generator;
 use crate::name::is_name;
 use crate::secret::Plaintext;
@@ -152,10 +152,13 @@ pub fn change(call: &mut Call, request: &Request, name: &str, body: &[u8]) -> Re
         #[serde(flatten)]
         metadata: Metadata,
         settings: InForce,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        warning: Option<String>,
     }
     let metadata = Metadata::of(name, &described.current);
+    let warning = unapplied::warning(call.api, name, &described.current);
     let settings = InForce::of(described.settings, &described.current, call.api.vault.lifetimes());
-    Ok(Response::json(&Answer { metadata, settings }))
+    Ok(Response::json(&Answer { metadata, settings, warning }))
 }
 
 /// What a secret with too many labels is refused with.

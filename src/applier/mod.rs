@@ -161,6 +161,11 @@ impl Appliers {
         Ok(Some(Self { secrets, runner: Runner::start(binary, &table)?, counts: Default::default() }))
     }
 
+    /// The secrets that have any.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.secrets.keys().map(String::as_str)
+    }
+
     /// Whether the secret has any.
     pub fn has(&self, name: &str) -> bool {
         self.secrets.contains_key(name)

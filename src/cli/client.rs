@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 
-use super::Exit;
 use super::command::{Arguments, Opt};
-use crate::client::{Client, Options, Place, Settings, read_name};
+use super::{Exit, output};
+use crate::client::{Client, Metadata, Options, Place, Settings, read_name};
+use crate::failure::printable;
 use crate::name::{is_name, is_name_byte};
 
 /// Where the daemon is.
@@ -69,4 +70,11 @@ pub fn prefix(arguments: &Arguments) -> Result<&str, Exit> {
 /// The one secret's name that a command was given.
 pub fn name(arguments: &Arguments) -> Result<&str, Exit> {
     Ok(names(arguments)?[0])
+}
+
+/// Says what whoever has changed `name` should know, if there is something.
+pub fn tell_warning(name: &str, changed: &Metadata) {
+    if let Some(warning) = &changed.warning {
+        output::tell_done(format_args!("{name}: {}", printable(warning)));
+    }
 }

@@ -33,6 +33,25 @@ struct Item {
     expires_at: Timestamp,
     is_expired: bool,
     rotation: String,
+    /// None: the daemon does not say.
+    has_appliers: Option<bool>,
+}
+
+/// The heading over what [`due`] returns.
+pub const ROTATION_DUE: &str = "ROTATION DUE";
+
+/// The day on which rotation is due.
+pub fn due(rotation: &str, at: Timestamp, is_due: bool) -> String {
+    match (rotation, is_due) {
+        ("off", _) => "(never)".to_owned(),
+        (_, true) => format!("{} (due)", at.to_the_second()),
+        (_, false) => at.to_the_second(),
+    }
+}
+
+/// Who replaces a value when rotation is due, and whether nothing tells those who use it.
+pub fn who_rotates(rotation: String, has_appliers: Option<bool>) -> String {
+    if rotation == "auto" && has_appliers == Some(false) { "auto (no applier)".to_owned() } else { rotation }
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
@@ -48,13 +67,13 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         let body = client.ask("list", "GET", &target, None, &[])?;
         let List { secrets, next } = client.read("list", &body)?;
         rows.extend(secrets.into_iter().map(|item| {
-            let due = if item.is_expired { " (due)" } else { "" };
-            [item.name, item.kid, item.rotation, format!("{}{due}", item.expires_at.to_the_second())]
+            let due = due(&item.rotation, item.expires_at, item.is_expired);
+            [item.name, item.kid, who_rotates(item.rotation, item.has_appliers), due]
         }));
         match next {
             Some(next) if is_name(&next) && next > after => after = next,
             Some(_) => return Err(client.strange("list").into()),
-            None => return output::print_table(["NAME", "KID", "ROTATION", "EXPIRES"], rows.into_iter()),
+            None => return output::print_table(["NAME", "KID", "ROTATION", ROTATION_DUE], rows.into_iter()),
         }
     }
 }

@@ -25,7 +25,11 @@ pub const COMMAND: Command = Command {
 /// How much longer it takes where appliers are run, each for up to an hour.
 const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
-const DUE: Opt = Opt { name: "due", value: None, summary: "for all that are due, instead of those that are named" };
+const DUE: Opt = Opt {
+    name: "due",
+    value: None,
+    summary: "for all whose rotation is due and left to the schedule, instead of those that are named",
+};
 
 /// What an answer says was done, by name or by kid.
 #[derive(Deserialize)]
@@ -59,12 +63,12 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     }
     let Rotated { rotated, versions, would_rotate } = client.read("rotate", &body)?;
     if rotated.is_empty() && would_rotate.is_empty() {
-        return output::print_line(b"nothing was due");
+        return output::print_line(b"no rotation was due");
     }
     if !would_rotate.is_empty() {
         return output::print_rows(would_rotate.into_iter().map(|version| {
-            let due = version.expires_at.to_the_second();
-            [version.name, format!("would become {}, due {due}", printable(&version.kid))]
+            let told = format!("would become {}, {}", printable(&version.kid), version.told_of_due());
+            [version.name, told]
         }));
     }
     if versions.is_empty() {

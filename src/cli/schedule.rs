@@ -1,9 +1,10 @@
-//! `schedule`: what is due when.
+//! `schedule`: when rotation of which secret is due.
 
 use serde::Deserialize;
 
 use super::client::{ADDR, CLIENT, CLIENT_CONFIG, JSON};
 use super::command::{Arguments, Command, Operands};
+use super::list::{ROTATION_DUE, due, who_rotates};
 use super::{Exit, output};
 use crate::client::Client;
 use crate::clock::Timestamp;
@@ -12,7 +13,7 @@ pub const COMMAND: Command = Command {
     name: "schedule",
     operands: Operands::NONE,
     options: &[JSON, ADDR, CLIENT, CLIENT_CONFIG],
-    summary: "list what is due when, and when the schedule replaces it",
+    summary: "list when rotation of which secret is due, and when the schedule does it",
     run,
 };
 
@@ -28,6 +29,8 @@ struct Item {
     expires_at: Timestamp,
     scheduled_at: Option<Timestamp>,
     is_due: bool,
+    /// None: the daemon does not say.
+    has_appliers: Option<bool>,
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
@@ -38,9 +41,9 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     }
     let List { schedule } = client.read("schedule", &body)?;
     let rows = schedule.into_iter().map(|item| {
-        let due = if item.is_due { " (due)" } else { "" };
-        let planned = item.scheduled_at.map_or("(by a person)".to_owned(), Timestamp::to_the_second);
-        [item.name, item.rotation, format!("{}{due}", item.expires_at.to_the_second()), planned]
+        let due = due(&item.rotation, item.expires_at, item.is_due);
+        let scheduled = item.scheduled_at.map_or("(by a person)".to_owned(), Timestamp::to_the_second);
+        [item.name, who_rotates(item.rotation, item.has_appliers), due, scheduled]
     });
-    output::print_table(["NAME", "ROTATION", "EXPIRES", "PLANNED FOR"], rows)
+    output::print_table(["NAME", "ROTATION", ROTATION_DUE, "SCHEDULED FOR"], rows)
 }

@@ -86,8 +86,9 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         return Ok(());
     }
     let made: Metadata = client.read(name, &body)?;
-    let (kid, due, previous) = (printable(&made.kid), made.expires_at.to_the_second(), made.told_of_previous());
-    output::tell_done(format_args!("{name}: made {kid}, due {due}{previous}"));
+    let (kid, due, previous) = (printable(&made.kid), made.told_of_due(), made.told_of_previous());
+    output::tell_done(format_args!("{name}: made {kid}, {due}{previous}"));
+    client::tell_warning(name, &made);
     Ok(())
 }
 

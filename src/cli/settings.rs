@@ -32,13 +32,13 @@ pub const COMMAND: Command = Command {
 pub const ROTATION: Opt = Opt {
     name: "rotation",
     value: Some("auto|manual|off"),
-    summary: "whether the schedule may replace it (a new one: auto if the daemon makes it, else manual)",
+    summary: "who replaces the value when rotation is due: the schedule, a person or nobody (default for a new value: manual)",
 };
 
 pub const ROTATION_DAYS: Opt = Opt {
     name: "rotation-days",
     value: Some("DAYS"),
-    summary: "days until a version is due, or an empty one: as the daemon is configured",
+    summary: "days until rotation of a version is due, or an empty one: as the daemon is configured",
 };
 
 pub const GRACE_DAYS: Opt = Opt {
@@ -77,8 +77,10 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         output::print_done(&body);
         return Ok(());
     }
-    let Metadata { kid, expires_at, .. } = client.read(name, &body)?;
-    output::tell_done(format_args!("{name}: configured; {} due {}", printable(&kid), expires_at.to_the_second()));
+    let configured: Metadata = client.read(name, &body)?;
+    let (kid, due) = (printable(&configured.kid), configured.told_of_due());
+    output::tell_done(format_args!("{name}: configured; {kid}, {due}"));
+    client::tell_warning(name, &configured);
     Ok(())
 }
 

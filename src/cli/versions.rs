@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
 use super::command::{Arguments, Command, Operands};
+use super::list::{ROTATION_DUE, due};
 use super::{Exit, output};
 use crate::client::Client;
 use crate::clock::Timestamp;
@@ -40,7 +41,8 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let List { versions } = client.read(name, &body)?;
     let rows = versions.into_iter().map(|item| {
         let until = item.readable_until.map_or("(current)".to_owned(), Timestamp::to_the_second);
-        [item.kid, item.created_at.to_the_second(), item.rotation, item.expires_at.to_the_second(), until]
+        let due = due(&item.rotation, item.expires_at, false);
+        [item.kid, item.created_at.to_the_second(), item.rotation, due, until]
     });
-    output::print_table(["KID", "CREATED", "ROTATION", "EXPIRES", "READABLE UNTIL"], rows)
+    output::print_table(["KID", "CREATED", "ROTATION", ROTATION_DUE, "READABLE UNTIL"], rows)
 }

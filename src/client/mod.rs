@@ -54,7 +54,7 @@ pub struct Secret {
     pub value: Plaintext,
     /// Its version.
     pub kid: String,
-    /// Until when that is good: the day it is due, or, for one that is no longer current, the end of its grace.
+    /// Until when that is good: the day on which its rotation is due, or, for one that is no longer current, the end of its grace.
     pub expires_at: Timestamp,
 }
 
@@ -67,13 +67,25 @@ pub struct Metadata {
     pub kid: String,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it is due for rotation.
+    /// The day on which its rotation is due.
     pub expires_at: Timestamp,
+    /// Who replaces it then.
+    rotation: String,
     /// Until when the version before can be read, if there was one and this is about the call that made it.
     pub previous_readable_until: Option<Timestamp>,
+    /// What whoever has stored it should know.
+    pub warning: Option<String>,
 }
 
 impl Metadata {
+    /// When its rotation is due, in words that go behind its kid.
+    pub fn told_of_due(&self) -> String {
+        match self.rotation.as_str() {
+            "off" => "rotation is off".to_owned(),
+            _ => format!("rotation is due on {}", self.expires_at.to_the_second()),
+        }
+    }
+
     /// What became of the version before, in words that go behind others; none if there was none.
     pub fn told_of_previous(&self) -> String {
         match self.previous_readable_until {

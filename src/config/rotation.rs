@@ -6,12 +6,15 @@ use std::time::Duration;
 use super::{Failure, Table, Value};
 use crate::name::is_name;
 use crate::rotation::{Schedule, Windows};
+use crate::vault::Rotation;
 
 /// The rotation of secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct RotationConfig {
     /// When the schedule replaces what is due: `window` and `jitter_hours`.
     pub schedule: Schedule,
+    /// What a generated value is whose request does not say it and whose secret has no appliers: `default`.
+    pub default: Rotation,
     /// Of each secret that has any, its appliers: `[rotation.NAME]`.
     pub appliers: BTreeMap<String, ApplierConfig>,
 }
@@ -37,6 +40,8 @@ impl RotationConfig {
         table.set("jitter_hours", &mut self.schedule.jitter, |value| {
             value.integer(0..=24 * 365).map(|hours: u64| Duration::from_secs(hours * 3600))
         })?;
+        let offered = [("manual", Rotation::Manual), ("auto", Rotation::Auto)];
+        table.set("default", &mut self.default, |value| value.one_of(&offered))?;
         for (name, table) in table.tables()? {
             if !is_name(&name) {
                 return Err(table.refuse("is no secret's name: 1 to 128 of A-Z a-z 0-9 _ . -"));

@@ -183,6 +183,7 @@ mod tests {
             versions: 2,
             due_auto: 3,
             due_manual: 4,
+            auto_without_applier: 34,
             expired_versions: 5,
             pending_versions: 31,
             applier_runs: vec![("apply", "success", 32), ("verify", "refused", 33)],

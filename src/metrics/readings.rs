@@ -12,17 +12,19 @@ pub struct Readings {
     pub secrets: u64,
     /// Versions of all secrets, also those in their grace period.
     pub versions: u64,
-    /// Secrets that are due for rotation and will be rotated by the schedule.
+    /// Secrets whose rotation is due and done by the schedule.
     pub due_auto: u64,
-    /// Secrets that are due for rotation and wait for a person.
+    /// Secrets whose rotation is due and waits for a person.
     pub due_manual: u64,
-    /// Versions whose lifetime is over and that are not destroyed yet.
+    /// Secrets whose value the schedule replaces, and which have no appliers.
+    pub auto_without_applier: u64,
+    /// Versions whose grace period is over and that are not destroyed yet.
     pub expired_versions: u64,
     /// Versions that were prepared and are not decided on.
     pub pending_versions: u64,
     /// Programs that were run for secrets: for what, with what result, how many.
     pub applier_runs: Vec<(&'static str, &'static str, u64)>,
-    /// When the next version expires; `None` if there is none that will.
+    /// When rotation of a further secret is due; `None` if there is none.
     pub next_expiry: Option<Timestamp>,
     /// Clients that are behind, counted once for each secret; `None` while that is not known yet.
     pub stale_consumers: Option<Stale>,
@@ -84,10 +86,15 @@ impl Readings {
     fn write_secrets(&self, page: &mut Page) {
         page.gauge("secrets", "Secrets in the vault.").value(self.secrets);
         page.gauge("versions", "Versions of all secrets, also those in their grace period.").value(self.versions);
-        page.gauge("secrets_due", "Secrets due for rotation: by the schedule (auto) or by a person (manual).")
+        page.gauge("secrets_due", "Secrets whose rotation is due: by the schedule (auto) or by a person (manual).")
             .sample(&[("rotation", "auto")], self.due_auto)
             .sample(&[("rotation", "manual")], self.due_manual);
-        page.gauge("expired_versions", "Versions whose lifetime is over and that are not destroyed yet.")
+        page.gauge(
+            "secrets_auto_without_applier",
+            "Secrets whose value the schedule replaces, where no applier tells whoever uses it.",
+        )
+        .value(self.auto_without_applier);
+        page.gauge("expired_versions", "Versions whose grace period is over and that are not destroyed yet.")
             .value(self.expired_versions);
         page.gauge("pending_versions", "Versions that are being made, which what lies outside is to accept first.")
             .value(self.pending_versions);
@@ -98,7 +105,7 @@ impl Readings {
         if let Some(moment) = self.next_expiry {
             page.gauge(
                 "next_expiry_timestamp_seconds",
-                "When the next version expires, in seconds since the Unix epoch.",
+                "When rotation of the next secret is due, in seconds since the Unix epoch.",
             )
             .value(unix_seconds(moment));
         }

@@ -1,6 +1,6 @@
 //! Rotation: what is due, what is done about it, and when.
 //!
-//! A value that a person supplied is never replaced by the schedule; it is reported.
+//! The schedule replaces only what is `auto`; that rotation of something else is due, it reports.
 
 mod phases;
 mod retirement;
@@ -8,6 +8,7 @@ mod retries;
 mod rotator;
 mod schedule;
 mod scheduler;
+pub mod told;
 mod window;
 
 use std::cell::Cell;
@@ -74,15 +75,10 @@ pub fn agenda(vault: &Vault, schedule: &Schedule) -> Agenda {
 pub fn round(rotator: &Rotator, schedule: &Schedule) -> Result<Option<Timestamp>, Failure> {
     let vault = &rotator.vault;
     log::info!("Checking for secrets due for rotation...");
-    let mut is_any_manual = false;
-    for Listed { name, .. } in due(vault, Rotation::Manual) {
-        is_any_manual = true;
-        log::warn!(
-            "Secret {name} is due for rotation; its value was supplied by a person and has to be replaced by one"
-        );
-    }
+    let manual: Vec<_> = due(vault, Rotation::Manual).map(|due| due.name).collect();
+    told::due(&manual);
     let agenda = agenda(vault, schedule);
-    if agenda.now.is_empty() && !is_any_manual {
+    if agenda.now.is_empty() && manual.is_empty() {
         log::info!("No secrets due for rotation");
     }
     rotate(rotator, agenda.now)?;
@@ -99,16 +95,15 @@ fn rotate(rotator: &Rotator, names: Vec<String>) -> Result<(), Failure> {
     let (outside, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| rotator.has(name));
     // One that had appliers when its rotation began is for a person to finish.
     let names: Vec<_> = names.into_iter().filter(|name| rotator.vault.find_pending(name).is_none()).collect();
-    let mut count = 0;
+    let mut done = Vec::new();
     let rotated = names.chunks(AT_A_TIME).take_while(|_| !rotator.is_stopping()).try_for_each(|names| {
         let entry = Entry { detail: Some(REASON.to_owned()), ..Entry::new(Event::Rotate) };
         let wish = Wish::Rotate { names: names.to_vec(), only_due: true, previous: Previous::Kept };
-        count += rotator.vault.commit(Order { wish, condition: Condition::default(), entry })?.len();
+        let answer = rotator.vault.commit(Order { wish, condition: Condition::default(), entry })?;
+        done.extend(answer.into_iter().map(|done| done.name));
         Ok(())
     });
-    if count > 0 {
-        log::info!("Rotated {count} secrets");
-    }
+    told::rotated(&done, None);
     rotated.map_err(failure)?;
     rotator.rotate_due(&outside);
     Ok(())

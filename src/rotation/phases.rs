@@ -66,7 +66,8 @@ impl Rotator {
         match rotated {
             Ok(done) if done.is_empty() => Ok(done),
             Ok(done) => {
-                log::info!("Rotated {name}, whose new value is accepted outside");
+                let begun = super::told::done_by(entry.client.as_deref());
+                log::info!("{begun}: {name}, whose new value is accepted outside");
                 Ok(done)
             }
             Err(why) => {

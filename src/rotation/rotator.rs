@@ -71,6 +71,13 @@ impl Rotator {
         self.appliers.as_ref().is_some_and(|appliers| appliers.has(name))
     }
 
+    /// How many secrets with appliers there are whose value the schedule replaces.
+    pub fn auto_with_appliers(&self) -> u64 {
+        let names = self.appliers.iter().flat_map(Appliers::names);
+        let described = names.filter_map(|name| self.vault.describe(name));
+        described.filter(|described| described.current.rotation == Rotation::Auto).count() as u64
+    }
+
     /// The appliers, if there are any.
     pub fn appliers(&self) -> Option<&Appliers> {
         self.appliers.as_ref()

@@ -10,15 +10,16 @@ use super::used_kids::UsedKids;
 use crate::clock::Timestamp;
 use crate::generator::Generator;
 
-/// Whether the schedule may replace a secret's value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Who replaces a secret's value when rotation is due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rotation {
-    /// The daemon made the value, and makes a new one when it is due.
+    /// The schedule replaces the value when rotation is due.
     Auto,
-    /// A person supplied the value: it is reported when due, and never overwritten by the schedule.
+    /// A person replaces it: that rotation is due is reported, and the schedule leaves the value alone.
+    #[default]
     Manual,
-    /// It lives until somebody replaces it: it is never due.
+    /// It lives until somebody replaces it: rotation is never due.
     Off,
 }
 
@@ -29,9 +30,9 @@ pub struct Version {
     pub kid: Kid,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it is due for rotation.
+    /// The day on which rotation is due.
     pub expires_at: Timestamp,
-    /// Whether the schedule may replace it.
+    /// Who replaces it then.
     pub rotation: Rotation,
     /// How the next value is made; none: the default way.
     pub generator: Option<Box<Generator>>,

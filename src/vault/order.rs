@@ -104,7 +104,7 @@ pub struct New {
     pub name: String,
     /// Its new value.
     pub value: Plaintext,
-    /// Whether the schedule may replace that value.
+    /// Who replaces that value when rotation is due.
     pub rotation: Rotation,
     /// How the next value is made; none: the default way.
     pub generator: Option<Generator>,

@@ -77,6 +77,8 @@ pub struct Census {
     pub secrets: u64,
     /// Versions of all secrets.
     pub versions: u64,
+    /// Secrets whose value the schedule replaces, some day or now.
+    pub auto: u64,
     /// Secrets past their day whose value the schedule replaces.
     pub due_auto: u64,
     /// Secrets past their day whose value a person has to replace.
@@ -194,6 +196,7 @@ impl Vault {
                     census.secrets += 1;
                     census.versions += versions;
                     census.expired_versions += expired;
+                    census.auto += u64::from(rotation == Rotation::Auto);
                     match rotation {
                         Rotation::Off => {}
                         _ if expires_at > now => {

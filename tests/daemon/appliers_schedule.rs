@@ -23,7 +23,7 @@ fn calendar(world: &World) -> (Calendar, Client) {
 fn when_it_is_due_it_is_rotated_through_its_appliers() {
     let world = World::with(&["apply", "verify"]);
     let (calendar, mut admin) = calendar(&world);
-    admin.make(&json!({ "name": "other", "generate": true }));
+    admin.make(&json!({ "name": "other", "generate": true, "rotation": "auto" }));
     let other = admin.value("other");
     calendar.daily_round();
     assert!(world.calls().is_empty(), "not due yet");

@@ -96,15 +96,16 @@ fn a_stored_value_is_answered_with_its_metadata_and_read_back() {
 }
 
 #[test]
-fn a_generated_value_is_rotated_by_the_schedule_unless_it_is_said_otherwise() {
+fn a_value_is_a_persons_to_replace_however_it_was_made_unless_it_is_said_otherwise() {
     let daemon = Daemon::start();
     let mut admin = daemon.client("admin");
     for (wanted, rotation) in [
         (r#""value":"v""#, "manual"),
         (r#""value":"v","rotation":"manual""#, "manual"),
         (r#""value":"v","rotation":"auto""#, "auto"),
-        (r#""generate":true"#, "auto"),
-        (r#""generate":true,"rotation":"manual""#, "manual"),
+        (r#""generate":true"#, "manual"),
+        (r#""generate":true,"rotation":"auto""#, "auto"),
+        (r#""generate":true,"rotation":"off""#, "off"),
     ] {
         let answer = admin.post("/secret", &format!(r#"{{"name":"db_main",{wanted}}}"#));
         assert_eq!(answer.text("rotation"), rotation, "{wanted}");
@@ -174,7 +175,7 @@ fn the_list_is_sorted_and_shows_only_what_the_client_may_read() {
     assert_eq!(names("keeper"), ["db_main"]);
     assert_eq!(names("idle"), [""; 0]);
     let picture = daemon.client("keeper").get("/secrets").picture();
-    assert_eq!(picture, format!(r#"{{"secrets":[{{{METADATA},"is_expired":false}}]}}"#));
+    assert_eq!(picture, format!(r#"{{"secrets":[{{{METADATA},"is_expired":false,"has_appliers":false}}]}}"#));
 }
 
 /// The names of all pages, page by page.
@@ -222,7 +223,10 @@ fn a_page_has_all_that_stands_in_the_list_and_its_audit_line_says_how_much() {
     keeper.store("db_main", "v");
     keeper.store("db_next", "v");
     let picture = keeper.get("/secrets?limit=1").picture();
-    assert_eq!(picture, format!(r#"{{"secrets":[{{{METADATA},"is_expired":false}}],"next":"db_main"}}"#));
+    assert_eq!(
+        picture,
+        format!(r#"{{"secrets":[{{{METADATA},"is_expired":false,"has_appliers":false}}],"next":"db_main"}}"#)
+    );
     let line = daemon.site.audit_lines().pop().unwrap();
     assert!(line.contains(r#""event":"list_secrets""#) && line.contains(r#""detail":"1 names""#), "{line}");
     assert_eq!(keeper.ask("HEAD", "/secrets?limit=1", &[], "").status, 200);
@@ -239,7 +243,7 @@ fn rotation_by_name_gives_each_a_new_value_and_keeps_the_one_before() {
     let answer = admin.post("/rotate", r#"{"names":["db_spare","db_main"]}"#);
     let versions =
         METADATA.replace("manual\"", "manual\",\"previous_readable_until\":\"9999-99-99T99:99:99.999999999Z\"");
-    let versions = format!("{{{versions}}},{{{}}}", versions.replace("db_main", "db_spare").replace("manual", "auto"));
+    let versions = format!("{{{versions}}},{{{}}}", versions.replace("db_main", "db_spare"));
     let expected = format!(r#"{{"rotated_count":9,"rotated":["db_main","db_spare"],"versions":[{versions}]}}"#);
     // The one of the same second as the one before has a number behind it.
     let picture = answer.picture().replace("-999999-9\"", "-999999\"");

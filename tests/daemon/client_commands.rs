@@ -31,7 +31,7 @@ fn each_command_works_over_tcp_tls_and_the_unix_socket_with_token_certificate_an
         let old = asked.kid("db_main");
         assert!(run(&["rotate", "db_main"]).starts_with("db_main  rotated; the version before can be read until 2"));
         assert_eq!(run(&["get", "db_main", "--kid", &old]), "one");
-        assert_eq!(run(&["rotate", "--due"]), "nothing was due\n");
+        assert_eq!(run(&["rotate", "--due"]), "no rotation was due\n");
         let versions = run(&["versions", "db_main"]);
         let kids: Vec<&str> = versions.lines().skip(1).map(|line| line.split(' ').next().unwrap()).collect();
         assert_eq!(kids, [&asked.kid("db_main"), &old]);
@@ -39,7 +39,7 @@ fn each_command_works_over_tcp_tls_and_the_unix_socket_with_token_certificate_an
         let list = run(&["list"]);
         assert!(list.starts_with("NAME     KID ") && list.contains("\ndb_main  db_main-2"), "{list}");
         assert_eq!(run(&["delete", "db_main"]), "db_main: destroyed, with its versions: 2\n");
-        assert_eq!(run(&["list"]), "NAME  KID  ROTATION  EXPIRES\n");
+        assert_eq!(run(&["list"]), "NAME  KID  ROTATION  ROTATION DUE\n");
     }
     secured.store("db_main", "v");
     let by_certificate = |arguments: &[&str]| printed(secured.reader(arguments).output().unwrap());
@@ -214,13 +214,13 @@ fn what_is_due_and_what_would_be_rotated_is_told() {
     let asked = Asked::plain();
     let run = |arguments: &[&str]| printed(asked.local(arguments).output().unwrap());
     asked.store("db_main", "v");
-    run(&["set", "db_other", "--generate", "--rotation-days", "1"]);
+    run(&["set", "db_other", "--generate", "--rotation", "auto", "--rotation-days", "1"]);
     let schedule = run(&["schedule"]);
     let rows: Vec<Vec<&str>> = schedule.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[0], ["NAME", "ROTATION", "EXPIRES", "PLANNED", "FOR"]);
-    assert_eq!(rows[1][..2], ["db_other", "auto"]);
+    assert_eq!(rows[0], ["NAME", "ROTATION", "ROTATION", "DUE", "SCHEDULED", "FOR"]);
+    assert_eq!(rows[1][..4], ["db_other", "auto", "(no", "applier)"]);
     assert_eq!((&rows[2][..2], &rows[2][3..]), (&["db_main", "manual"][..], &["(by", "a", "person)"][..]));
-    assert_eq!(run(&["rotate", "--due", "--dry-run"]), "nothing was due\n");
+    assert_eq!(run(&["rotate", "--due", "--dry-run"]), "no rotation was due\n");
     let kid = asked.kid("db_main");
     assert!(run(&["rotate", "db_main", "--dry-run"]).starts_with("db_main  would become db_main-2"));
     assert_eq!(asked.kid("db_main"), kid);

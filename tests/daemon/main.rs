@@ -75,6 +75,7 @@ mod tokens;
 mod troubleshooting;
 #[path = "../trusted/mod.rs"]
 mod trusted;
+mod unapplied;
 mod unix;
 mod versions;
 mod visitor;

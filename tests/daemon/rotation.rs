@@ -38,10 +38,10 @@ fn times_are_told_to_the_nanosecond() {
 }
 
 #[test]
-fn when_it_is_due_a_generated_value_is_replaced_and_a_supplied_one_is_reported() {
+fn when_it_is_due_an_auto_value_is_replaced_and_a_manual_one_is_reported() {
     let calendar = Calendar::start();
     let mut admin = calendar.client("admin");
-    admin.make(&json!({ "name": "db_auto", "generate": { "type": "hex", "bytes": 16 } }));
+    admin.make(&json!({ "name": "db_auto", "generate": { "type": "hex", "bytes": 16 }, "rotation": "auto" }));
     admin.make(&json!({ "name": "db_asked", "value": "supplied", "rotation": "auto" }));
     admin.store("db_manual", "supplied");
     let generated = admin.value("db_auto");
@@ -79,7 +79,7 @@ fn when_it_is_due_a_generated_value_is_replaced_and_a_supplied_one_is_reported()
 fn what_is_due_is_told_apart_for_those_who_watch() {
     let calendar = Calendar::start();
     let mut admin = calendar.client("admin");
-    admin.make(&json!({ "name": "db_auto", "generate": true }));
+    admin.make(&json!({ "name": "db_auto", "generate": true, "rotation": "auto" }));
     admin.store("db_manual", "supplied");
     let due = || {
         let due = |rotation| rotation::due(calendar.daemon.vault(), rotation).map(|listed| listed.name).collect();
@@ -112,10 +112,10 @@ fn a_supplied_value_that_is_rotated_by_name_stays_a_persons_to_replace() {
 }
 
 #[test]
-fn a_value_that_a_person_gives_to_a_generated_secret_is_theirs_from_then_on() {
+fn a_value_that_a_person_gives_to_an_auto_secret_is_theirs_from_then_on() {
     let calendar = Calendar::start();
     let mut admin = calendar.client("admin");
-    admin.make(&json!({ "name": "db_main", "generate": true }));
+    admin.make(&json!({ "name": "db_main", "generate": true, "rotation": "auto" }));
     admin.store("db_main", "by a person");
     assert_eq!(listed(&mut admin, "db_main")["rotation"], "manual");
     calendar.pass_days(90);
@@ -128,11 +128,11 @@ fn rotating_all_that_is_due_leaves_out_what_a_person_supplied_and_what_the_clien
     let calendar = Calendar::start();
     let mut admin = calendar.client("admin");
     for name in ["db_main", "db_root", "api_key"] {
-        admin.make(&json!({ "name": name, "generate": true }));
+        admin.make(&json!({ "name": name, "generate": true, "rotation": "auto" }));
     }
     admin.store("db_manual", "supplied");
     calendar.pass_days(45);
-    admin.make(&json!({ "name": "db_young", "generate": true }));
+    admin.make(&json!({ "name": "db_young", "generate": true, "rotation": "auto" }));
     calendar.pass_days(45);
 
     let rotate = |client: &str| calendar.client(client).post("/rotate", r#"{"names":[]}"#).body;
@@ -176,7 +176,7 @@ fn a_version_that_was_replaced_is_readable_during_its_grace_and_then_gone() {
 fn what_was_rotated_and_destroyed_is_so_after_a_restart() {
     let calendar = Calendar::start();
     let mut admin = calendar.client("admin");
-    let kid = admin.make(&json!({ "name": "db_main", "generate": true }));
+    let kid = admin.make(&json!({ "name": "db_main", "generate": true, "rotation": "auto" }));
     calendar.pass_days(90);
     calendar.daily_round();
     calendar.pass_days(14);

@@ -18,8 +18,8 @@ fn names(listed: &Value) -> Vec<&str> {
 fn the_schedule_lists_what_the_client_may_read_by_the_day_on_which_it_is_due() {
     let calendar = Calendar::start();
     let mut admin = calendar.client("admin");
-    admin.make(&json!({ "name": "db_main", "generate": true }));
-    admin.make(&json!({ "name": "db_root", "generate": true, "rotation_days": 10 }));
+    admin.make(&json!({ "name": "db_main", "generate": true, "rotation": "auto" }));
+    admin.make(&json!({ "name": "db_root", "generate": true, "rotation": "auto", "rotation_days": 10 }));
     admin.make(&json!({ "name": "db_manual", "value": "v", "rotation_days": 30 }));
     admin.make(&json!({ "name": "db_never", "value": "v", "rotation": "off" }));
     let listed = admin.get("/rotation/schedule").json();
@@ -29,7 +29,7 @@ fn the_schedule_lists_what_the_client_may_read_by_the_day_on_which_it_is_due() {
     let expires_at = START.plus_days(30).to_string();
     let expected = json!({
         "name": "db_manual", "kid": "db_manual-20251027-113644", "rotation": "manual", "expires_at": expires_at,
-        "scheduled_at": null, "is_due": false,
+        "scheduled_at": null, "is_due": false, "has_appliers": false,
     });
     assert_eq!(*manual, expected);
     let main = &listed["schedule"][2];
@@ -60,7 +60,7 @@ fn a_fleet_of_one_day_is_rotated_over_the_day_after_it_is_due_and_each_when_the_
     let calendar = Calendar::start();
     let mut admin = calendar.client("admin");
     for n in 0..20 {
-        admin.make(&json!({ "name": format!("s{n:02}"), "generate": true }));
+        admin.make(&json!({ "name": format!("s{n:02}"), "generate": true, "rotation": "auto" }));
     }
     let listed = admin.get("/rotation/schedule").json();
     let planned: Vec<(String, String)> = listed["schedule"]
@@ -92,7 +92,7 @@ fn a_fleet_of_one_day_is_rotated_over_the_day_after_it_is_due_and_each_when_the_
 fn what_is_due_waits_for_the_window() {
     let calendar = Calendar::start();
     let mut admin = calendar.client("admin");
-    admin.make(&json!({ "name": "db_main", "generate": true }));
+    admin.make(&json!({ "name": "db_main", "generate": true, "rotation": "auto" }));
     let value = admin.value("db_main");
     let schedule = Schedule { windows: Windows::parse("Sat 02:00-04:00"), ..Schedule::default() };
     // 2026-01-25 is a Sunday.
@@ -110,7 +110,7 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     let calendar = Calendar::start();
     let mut admin = calendar.client("admin");
     let kid =
-        admin.make(&json!({ "name": "db_main", "generate": { "type": "uuid" }, "rotation_days": 7, "grace_days": 1 }));
+        admin.make(&json!({ "name": "db_main", "generate": { "type": "uuid" }, "rotation": "auto", "rotation_days": 7, "grace_days": 1 }));
     admin.store("db_manual", "v");
     let ask = |names: &str| calendar.client("admin").post("/rotate?dry_run=true", &format!(r#"{{"names":{names}}}"#));
     assert_eq!(ask("[]").body, r#"{"dry_run":true,"rotated_count":0,"rotated":[],"would_rotate":[]}"#);

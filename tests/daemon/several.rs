@@ -24,7 +24,7 @@ fn each_gets_a_version_in_the_order_of_the_request_and_a_line_of_its_own_in_one_
     let made = answer.json();
     let made = made["secrets"].as_array().unwrap();
     let outline: Vec<_> = made.iter().map(|made| (made["name"].as_str(), made["rotation"].as_str())).collect();
-    let expected = [("web_key", "auto"), ("db_main", "manual"), ("api_key", "auto")];
+    let expected = [("web_key", "manual"), ("db_main", "manual"), ("api_key", "auto")];
     assert_eq!(outline, expected.map(|(name, rotation)| (Some(name), Some(rotation))));
     for made in made {
         let read = admin.get(&format!("/secret/{}", made["name"].as_str().unwrap()));

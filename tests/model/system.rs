@@ -88,7 +88,8 @@ impl System {
     fn config(&self, rotation_days: u32, grace_days: u32) -> Config {
         let text = format!(
             "[paths]\nvault_path = {:?}\naudit_path = {:?}\nmaster_key_path = {:?}\n\
-             [security]\nrotation_days = {rotation_days}\ngrace_days = {grace_days}\nrbac_policy_path = {:?}\n",
+             [security]\nrotation_days = {rotation_days}\ngrace_days = {grace_days}\nrbac_policy_path = {:?}\n\
+             [rotation]\njitter_hours = 0\n",
             self.vault_path(),
             self.audit_path(),
             self.dir.join("master.key"),

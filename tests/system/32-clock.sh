@@ -72,7 +72,7 @@ exec 3<>"/dev/tcp/127.0.0.1/${URL##*:}"
 answers
 store supplied one
 one=$kid
-expect 200 admin POST /secret '{"name":"generated","generate":true}'
+expect 200 admin POST /secret '{"name":"generated","generate":true,"rotation":"auto"}'
 store supplied two
 
 set_clock -1d

@@ -19,13 +19,13 @@ says() {
     grep -qE "$1" <<<"$output" || fail "the README's commands did not print: $1"
 }
 for made in redis_password jwt_signing_key postgres_password brave_api_key session_key; do
-    says "^$made: made $made-[0-9]{8}-[0-9]{6}, due "
+    says "^$made: made $made-[0-9]{8}-[0-9]{6}, rotation is due on "
 done
 says '^\{"name":"postgres_password","value":".{24,}","kid":"postgres_password-'
-says '^NAME +KID +ROTATION +EXPIRES$'
+says '^NAME +KID +ROTATION +ROTATION DUE$'
 says '^brave_api_key +brave_api_key-[0-9-]+ +manual '
 says '^postgres_password +rotated; the version before can be read until '
-says '^nothing was due$'
+says '^no rotation was due$'
 says '^postgres_password-[0-9-]+ .*\(current\)$'
 says '^CLIENT +LAST READ +AT +STATE$'
 says '^db +postgres_password-[0-9-]+ .* behind$'

@@ -272,7 +272,7 @@ impl Model {
             Grace::SetTo(days) => days.unwrap_or(self.grace_days),
         };
         let until = self.now + days(grace_days);
-        let mut told = version.metadata(name);
+        let mut told = version.told_to_its_maker(name, self.now);
         if self.current(name).is_some() {
             told["previous_readable_until"] = time(until).into();
         }
@@ -429,6 +429,16 @@ impl Version {
 
     fn is_readable(&self, now: SystemTime) -> bool {
         self.until.is_none_or(|until| now < until)
+    }
+
+    /// Its metadata, and what whoever stores or configures it is told besides.
+    fn told_to_its_maker(&self, name: &str, now: SystemTime) -> Value {
+        let mut told = self.metadata(name);
+        if self.rotation == "auto" {
+            let at = &time(self.due.max(now))[..19];
+            told["warning"] = format!("will be replaced on {at}Z; whoever uses it must read it again").into();
+        }
+        told
     }
 
     fn metadata(&self, name: &str) -> Value {

@@ -101,16 +101,16 @@ impl Model {
         let names: Vec<_> = all.iter().map(|new| new.name).collect();
         self.must_hold(&names, condition)?;
         let made = all.iter().map(|new| {
-            let (kind, default) = match new.content {
-                Content::Generated(kind) => (kind, "auto"),
-                _ => (Kind::Base64, "manual"),
+            let kind = match new.content {
+                Content::Generated(kind) => kind,
+                _ => Kind::Base64,
             };
             let grace = match new.grace_days {
                 _ if new.revoke_previous => Grace::Revoked,
                 Some(days) => Grace::SetTo(days),
                 None => Grace::AsSet,
             };
-            let rotation = new.rotation.unwrap_or(default);
+            let rotation = new.rotation.unwrap_or("manual");
             let told = self.put(new.name, new.content.text(), kind, rotation, grace, cause);
             let mut settings = self.settings(new.name);
             settings.grace_days = new.grace_days.unwrap_or(settings.grace_days);
@@ -227,7 +227,7 @@ impl Model {
         } else {
             self.change(Change::Configure(name, version, settings), cause);
         }
-        let mut told = self.current(name).expect("it is there").metadata(name);
+        let mut told = self.current(name).expect("it is there").told_to_its_maker(name, self.now);
         told["settings"] = self.settings_told(name).expect("it is there");
         Ok(Answer::Good(told, None))
     }
@@ -238,6 +238,7 @@ impl Model {
             let current = self.current(name)?;
             let mut told = current.metadata(name);
             told["is_expired"] = current.is_due(self.now).into();
+            told["has_appliers"] = false.into();
             Some(told)
         });
         let answer = Answer::Good(json!({ "secrets": told.collect::<Vec<_>>() }), None);
