@@ -27,7 +27,7 @@ RUSTY_VAULT := 0.2.1
 # A compiler's linker, musl for the static binary, and what the system tests and the benchmark call.
 PACKAGES := aardvark-dns acl binutils bsdutils buildah busybox-static ca-certificates catatonit curl debian-archive-keyring \
 	debootstrap e2fsprogs faketime fish g++ gcc golang-go iproute2 iptables jq libc6-dev libpcre2-8-0 mandoc musl-tools \
-	netavark openssl podman postgresql procps python3-psycopg2 python3-venv redis-server runc sslscan strace systemd \
+	netavark openssh-client openssl podman postgresql procps python3-psycopg2 python3-venv redis-server runc sslscan strace systemd \
 	systemd-container testssl.sh util-linux wget wrk zsh
 UNITS := $(notdir $(wildcard $(addprefix contrib/systemd/*.,service socket timer)))
 # What is installed beside the documentation, as it lies in contrib.

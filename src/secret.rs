@@ -84,6 +84,17 @@ impl<'de> Deserialize<'de> for Plaintext {
     }
 }
 
+/// What of a file, or of what a program has printed, is a value.
+///
+/// Behind a single line there is a newline that is not meant, for `echo` and editors put it there. What has several lines is
+/// taken as it is: the last newline is a part of it, and an SSH key cannot be used without.
+pub fn value_of(given: &[u8]) -> &[u8] {
+    match given.strip_suffix(b"\n") {
+        Some(line) if !line.contains(&b'\n') => line,
+        _ => given,
+    }
+}
+
 /// `content`, which may hold a value, as JSON.
 pub fn wiped_json(content: &impl Serialize) -> Wiped {
     let mut size = Count(0);
@@ -116,6 +127,23 @@ mod tests {
         let value = Plaintext::new("hunter2".to_owned());
         assert_eq!(format!("{value} {value:?}"), "*** ***");
         assert_eq!(value.expose(), "hunter2");
+    }
+
+    #[test]
+    fn only_a_single_line_loses_the_newline_at_its_end() {
+        for (given, value) in [
+            ("one\n", "one"),
+            ("one", "one"),
+            ("\n", ""),
+            ("", ""),
+            ("one\r\n", "one\r"),
+            ("one\ntwo\n", "one\ntwo\n"),
+            ("one\ntwo", "one\ntwo"),
+            ("\ntwo\n", "\ntwo\n"),
+            ("one\n\n", "one\n\n"),
+        ] {
+            assert_eq!(value_of(given.as_bytes()), value.as_bytes(), "{given:?}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 use crate::config::{ApplierConfig, RotationConfig};
 use crate::failure::Failure;
 use crate::files;
-use crate::secret::{Plaintext, wiped_json};
+use crate::secret::{Plaintext, value_of, wiped_json};
 use crate::vault::MAX_VALUE;
 use outcome::{End, Outcome};
 use process::{Program, Table};
@@ -186,9 +186,8 @@ impl Appliers {
         }
         let new = Told { kid: None, value: generated.expose() };
         let outcome = self.run(Input { old: Some(old), new: Some(new), ..Input::of(Action::Prepare, name) }, 0)?;
-        let text = String::from_utf8(outcome.stdout.to_vec()).map(Plaintext::new);
-        let text = text.map_err(|_| "prepare: printed what is not UTF-8".to_owned())?;
-        match text.expose().strip_suffix('\n').unwrap_or(text.expose()) {
+        let text = std::str::from_utf8(value_of(&outcome.stdout));
+        match text.map_err(|_| "prepare: printed what is not UTF-8".to_owned())? {
             value if (1..=MAX_VALUE).contains(&value.len()) => Ok(Plaintext::new(value.to_owned())),
             value => Err(format!("prepare: printed a value of {} bytes, it must have 1 to {MAX_VALUE}", value.len())),
         }

@@ -29,5 +29,6 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let secret = client.get(name, kid)?;
     let value = secret.value.expose().as_bytes();
     // A person's next prompt begins on its own line; a script gets what is stored, byte for byte.
-    if io::stdout().is_terminal() { output::print_line(value) } else { output::print(value) }
+    let ends_line = !io::stdout().is_terminal() || value.ends_with(b"\n");
+    if ends_line { output::print(value) } else { output::print_line(value) }
 }

@@ -1,4 +1,4 @@
-//! A value from another program, on standard input.
+//! What another program gives on standard input: a value, or a passphrase.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,15 +6,26 @@ use std::os::fd::AsFd;
 
 use super::Exit;
 use crate::failure::Failure;
-use crate::secret::{Plaintext, Wiped};
+use crate::secret::{Plaintext, Wiped, value_of};
 use crate::vault::MAX_VALUE;
 
-/// All that stands on standard input, but for one newline at its end, which `echo` and editors put there. Messages call it
-/// `what`.
+/// What of standard input is a value; if it is to be `exact`, all of it. Messages call it `what`.
 ///
 /// # Errors
 /// If it cannot be a value: empty, too long or not UTF-8.
-pub fn value(what: &str) -> Result<Plaintext, Exit> {
+pub fn value(what: &str, exact: bool) -> Result<Plaintext, Exit> {
+    read(what, if exact { |given| given } else { value_of })
+}
+
+/// A passphrase, whose last newline is no part of it, whatever stands before. Messages call it `what`.
+///
+/// # Errors
+/// As for [`value`].
+pub fn passphrase(what: &str) -> Result<Plaintext, Exit> {
+    read(what, |given| given.strip_suffix(b"\n").unwrap_or(given))
+}
+
+fn read(what: &str, meant: fn(&[u8]) -> &[u8]) -> Result<Plaintext, Exit> {
     // With room for the newline and for what is too much; sized at first, so that no copy is left behind.
     let room = MAX_VALUE + 2;
     let mut bytes = Wiped::new(Vec::with_capacity(room));
@@ -22,7 +33,7 @@ pub fn value(what: &str) -> Result<Plaintext, Exit> {
     let input = io::stdin().as_fd().try_clone_to_owned().map(File::from);
     let read = input.and_then(|input| input.take(room as u64).read_to_end(&mut bytes));
     read.map_err(|why| Failure::new("standard input", why))?;
-    Ok(plaintext(what, bytes.strip_suffix(b"\n").unwrap_or(&bytes))?)
+    Ok(plaintext(what, meant(&bytes))?)
 }
 
 /// The value that these bytes are.

@@ -68,5 +68,5 @@ fn import(arguments: &Arguments) -> Result<(), Exit> {
 /// The passphrase, from a person at a terminal, who is asked for it by `ask`, or from another program.
 fn passphrase(ask: fn(&str, &str) -> Result<Plaintext, Exit>) -> Result<Plaintext, Exit> {
     let what = "the passphrase";
-    if io::stdin().is_terminal() { ask("Passphrase", what) } else { input::value(what) }
+    if io::stdin().is_terminal() { ask("Passphrase", what) } else { input::passphrase(what) }
 }

@@ -25,6 +25,7 @@ pub const COMMAND: Command = Command {
         DESCRIPTION,
         OWNER,
         LABELS,
+        EXACT,
         CREATE,
         REVOKE_PREVIOUS,
         JSON,
@@ -41,6 +42,9 @@ const GENERATE: Opt = Opt {
     value: Some("[=WHAT]"),
     summary: "let the daemon make it: 32 random bytes, or a base64, hex, password or uuid, or what JSON says",
 };
+
+const EXACT: Opt =
+    Opt { name: "exact", value: None, summary: "take all of standard input, also a newline behind a single line" };
 
 const CREATE: Opt = Opt { name: "create", value: None, summary: "only if there is no secret of that name" };
 
@@ -70,9 +74,13 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         Some(text) => Some(settings::generator(&GENERATE, text)?),
         None => None,
     };
+    let is_exact = arguments.has(&EXACT);
+    if is_exact && generate.is_some() {
+        return Err(Exit::usage("--exact is for a value that is given, not for one that the daemon makes"));
+    }
     let settings = settings::given(arguments)?;
     let client = Client::from_arguments(arguments)?;
-    let value = if generate.is_some() { None } else { Some(value_of(name)?) };
+    let value = if generate.is_some() { None } else { Some(ask_for_value(name, is_exact)?) };
     let revoke_previous = arguments.has(&REVOKE_PREVIOUS);
     let new = New { name, value: value.as_ref().map(Plaintext::expose), generate, revoke_previous, settings };
     let condition: &[_] = if arguments.has(&CREATE) { &[("If-None-Match", "*")] } else { &[] };
@@ -93,7 +101,11 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 }
 
 /// The value, from whoever is there: a person at a terminal, or another program.
-fn value_of(name: &str) -> Result<Plaintext, Exit> {
+fn ask_for_value(name: &str, is_exact: bool) -> Result<Plaintext, Exit> {
     let what = "the value";
-    if io::stdin().is_terminal() { prompt::twice(&format!("Value of {name}"), what) } else { input::value(what) }
+    match io::stdin().is_terminal() {
+        true if is_exact => Err(Exit::usage("--exact is for a value on standard input, which is a terminal here")),
+        true => prompt::twice(&format!("Value of {name}"), what),
+        false => input::value(what, is_exact),
+    }
 }

@@ -74,6 +74,18 @@ fn the_value_that_prepare_makes_is_the_one_that_is_applied_and_stored() {
 }
 
 #[test]
+fn a_prepared_value_of_several_lines_keeps_its_last_newline_and_that_of_one_line_does_not() {
+    let world = World::with(&["prepare", "apply", "verify"]);
+    let daemon = world.start();
+    let mut admin = daemon.client("admin");
+    for (printed, value) in [("one", "one"), ("one\n", "one"), ("one\ntwo\n", "one\ntwo\n")] {
+        world.on("prepare", &format!("printf '{printed}'; exit 0"));
+        assert_eq!(rotate(&mut admin).status, 200);
+        assert_eq!(admin.value("db_main"), value, "{printed:?}");
+    }
+}
+
+#[test]
 fn without_a_prepared_value_nothing_is_begun() {
     let world = World::with(&["prepare", "apply", "verify"]);
     let daemon = world.start();

@@ -83,38 +83,6 @@ fn a_list_of_several_pages_is_one_table() {
 }
 
 #[test]
-fn a_value_comes_byte_for_byte_but_for_one_newline_at_its_end() {
-    let asked = Asked::plain();
-    let longest = "x".repeat(65_536);
-    for (input, value) in [
-        ("two words \n", "two words "),
-        ("two\nlines\n\n", "two\nlines\n"),
-        ("carriage\r\n", "carriage\r"),
-        ("\u{1}\"\\\u{1f511}", "\u{1}\"\\\u{1f511}"),
-        (&format!("{longest}\n"), &longest),
-    ] {
-        printed(fed(asked.admin(&["set", "db_main"]), input.as_bytes()));
-        assert_eq!(printed(asked.admin(&["get", "db_main"]).output().unwrap()), value);
-    }
-}
-
-#[test]
-fn what_cannot_be_a_value_is_not_sent() {
-    let asked = Asked::plain();
-    let lines = asked.daemon.site.audit_lines().len();
-    let too_long = "x".repeat(65_537);
-    for (input, why) in [
-        (&b""[..], "the value: is empty; nothing was stored"),
-        (b"\n", "the value: is empty; nothing was stored"),
-        (too_long.as_bytes(), "the value: has more than 65536 bytes; nothing was stored"),
-        (b"\xff", "the value: is not UTF-8; encode it, with base64 for example"),
-    ] {
-        assert_eq!(failure(&fed(asked.admin(&["set", "db_main"]), input), 1), why);
-    }
-    assert_eq!(asked.daemon.site.audit_lines().len(), lines, "no request came");
-}
-
-#[test]
 fn the_daemon_makes_a_value_of_the_wanted_kind() {
     let asked = Asked::plain();
     for (option, length, rotation) in [
@@ -323,6 +291,7 @@ fn wrong_usage_of_the_client_commands_exits_with_2_before_anything_is_sent() {
         &["set", "a", "--generate=rot13"],
         &["set", "a", "--generate={"],
         &["set", "a", "--generate", "hex"],
+        &["set", "a", "--generate", "--exact"],
         &["configure", "a"],
         &["configure", "a", "--rotation-days", "soon"],
         &["configure", "a", "--generator", "rot13"],

@@ -1,7 +1,9 @@
 //! `get`: a value for a script, over every way to a daemon.
 
 use crate::asking::{Asked, failure, printed};
-use crate::site::told;
+use crate::needs;
+use crate::site::{BINARY, told};
+use crate::terminal;
 
 #[test]
 fn a_value_is_read_over_tcp_tls_and_the_unix_socket_with_each_credential() {
@@ -35,6 +37,21 @@ fn an_older_version_is_read_by_its_kid_and_json_is_the_answer_of_the_api() {
     assert_eq!((&answer["name"], &answer["value"], &answer["kid"]), (&"db_main".into(), &"two".into(), &new.into()));
     let unknown = get(&["--kid", "db_main-20250101-000000"]);
     assert_eq!(failure(&unknown, 1), "db_main: there is no such version of db_main");
+}
+
+#[test]
+fn at_a_terminal_the_next_prompt_begins_on_a_line_of_its_own() {
+    if !needs::is_installed("script") {
+        return;
+    }
+    let asked = Asked::plain();
+    for value in ["one line", "two\nlines", "two\nlines\n"] {
+        asked.store("db_main", value);
+        let program = asked.local(&[]);
+        let shown = terminal::shown(&program, &format!("{BINARY} get db_main && printf prompt"));
+        let lines = value.trim_end().replace('\n', "\r\n");
+        assert_eq!(shown, format!("{lines}\r\nprompt"), "{value:?}");
+    }
 }
 
 #[test]

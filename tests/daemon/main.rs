@@ -24,6 +24,7 @@ mod client_prompt;
 mod client_render;
 mod client_servers;
 mod client_settings;
+mod client_values;
 mod client_watch;
 mod consumers;
 mod crash;
@@ -67,6 +68,7 @@ mod soak;
 mod source;
 mod start;
 mod starving;
+mod terminal;
 mod throttling;
 mod tls;
 #[path = "../tls_client/mod.rs"]

@@ -431,6 +431,11 @@ verify 1 file "$second" "${file[@]}"
 apply 0 file "$first" "$second" "path=$DIR/www/password" mode=640 group=www-data newline=yes
 [ "$(stat -c '%a %G' "$DIR/www/password")" = '640 www-data' ] || fail "another mode or group"
 cmp -s "$DIR/www/password" - <<<"$second" || fail "another content"
+lines=$'one\ntwo\n'
+apply 0 file "$second" "$lines" "path=$DIR/www/lines" newline=yes
+cmp -s "$DIR/www/lines" - <<<$'one\ntwo' || fail "two newlines at the end"
+verify 0 file "$lines" "path=$DIR/www/lines" newline=yes
+rm "$DIR/www/lines"
 apply 0 file "$first" "$second" "${file[@]}"
 [ "$(stat -c '%a %G' "$DIR/www/password")" = '640 www-data' ] || fail "the mode or the group does not stay"
 touch "$DIR/trouble"

@@ -24,7 +24,10 @@ pub fn shown(output: &[u8], values: &[&str]) -> String {
     let from = output.len().saturating_sub(SHOWN);
     let mut hidden = vec![false; output.len()];
     let whole = View::whole(output);
-    for value in values {
+    // A value of several lines may be printed without the newline at its end.
+    let mut values: Vec<&str> = values.iter().flat_map(|value| [*value, value.trim_end_matches('\n')]).collect();
+    values.dedup();
+    for value in &values {
         whole.hide(value.as_bytes(), SHORTEST, from, &mut hidden);
     }
     let long = || values.iter().filter(|value| value.len() >= SHORTEST);
@@ -171,6 +174,8 @@ mod tests {
             assert_eq!(left, "key: ***; end", "{form}");
         }
         assert_eq!(masked(format!("key: 0x{plain} end"), &value), "key: 0x*** end");
+        let without_end = plain.strip_suffix("0a").unwrap();
+        assert_eq!(masked(format!("key: {without_end} end"), &value), "key: *** end");
         assert_eq!(masked(format!("cut: {}", wrapped(&plain[..101], 60, "\n")), &value), "cut: ***");
         assert_eq!(
             masked("the hash is 0123456789abcdef, port 5432", &value),
