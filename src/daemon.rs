@@ -274,6 +274,7 @@ impl Daemon {
         }
         self.recollection.stop();
         self.scheduler.stop(GRACE.saturating_sub(began.elapsed()));
+        failures::tell_unlogged(&self.access);
         let left_out = self.access.quota().take().map(failures::line);
         let entry = Entry { vault: Some(self.vault.at()), ..Entry::new(Event::ServerStop) };
         self.audit

@@ -18,6 +18,7 @@ mod token;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::failure::Failure;
@@ -53,6 +54,7 @@ pub struct Access {
     rules: Rules,
     throttle: Throttle,
     quota: Quota,
+    log_quota: Quota,
 }
 
 impl Access {
@@ -64,7 +66,10 @@ impl Access {
         let policy = Policy::load(&path)?;
         addresses.iter().try_for_each(|addr| check_bind(*addr, &policy, rules.trust_client_header))?;
         let throttle = Throttle::new(rules.auth_failures_per_minute);
-        Ok(Self { current: Mutex::new(Arc::new(policy)), path, addresses, rules, throttle, quota: Quota::default() })
+        let current = Mutex::new(Arc::new(policy));
+        let quota = Quota::new(LINES_PER_MINUTE, Duration::from_secs(60));
+        let log_quota = Quota::new(1, Duration::from_secs(1));
+        Ok(Self { current, path, addresses, rules, throttle, quota, log_quota })
     }
 
     /// Reads the file again, puts what is in it into force, and returns it.
@@ -97,6 +102,11 @@ impl Access {
     /// What keeps those from filling the audit log who are not identified.
     pub fn quota(&self) -> &Quota {
         &self.quota
+    }
+
+    /// The same for the log for people.
+    pub fn log_quota(&self) -> &Quota {
+        &self.log_quota
     }
 
     /// What is dangerous about the policy in force and the rules, a sentence each.

@@ -1,4 +1,4 @@
-//! How much of the audit log whoever is not identified may fill: what goes beyond is counted instead of written down.
+//! How much of a log whoever is not identified may fill: what goes beyond is counted instead of written down.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,14 +7,14 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::sync::lock;
 
-/// How many lines a minute there may be about those who are not identified, of all sources together.
+/// How many lines a minute there may be in the audit log about those who are not identified, of all sources together.
 pub const LINES_PER_MINUTE: u32 = 600;
 
-const MINUTE: Duration = Duration::from_secs(60);
-
-/// Counts the lines of each minute, and what was not written.
-#[derive(Debug, Default)]
+/// Counts the lines of each period, and what was not written.
+#[derive(Debug)]
 pub struct Quota {
+    allowed: u32,
+    period: Duration,
     state: Mutex<State>,
     /// Something was left out, so that nobody waits for the lock while nothing was.
     has_left_out: AtomicBool,
@@ -22,8 +22,8 @@ pub struct Quota {
 
 #[derive(Debug, Default)]
 struct State {
-    /// When the minute began; none: there was none yet.
-    minute: Option<Timestamp>,
+    /// When the period began; none: there was none yet.
+    began: Option<Timestamp>,
     lines: u32,
     left_out: Option<LeftOut>,
 }
@@ -38,20 +38,25 @@ pub struct LeftOut {
 }
 
 impl State {
-    /// Whether the minute that has begun is not over yet. A clock that was set back must not make it longer.
-    fn lasts(&self, now: Timestamp) -> bool {
-        self.minute.is_some_and(|began| began <= now && now < began.plus(MINUTE))
+    /// Whether the period that has begun is not over yet. A clock that was set back must not make it longer.
+    fn lasts(&self, period: Duration, now: Timestamp) -> bool {
+        self.began.is_some_and(|began| began <= now && now < began.plus(period))
     }
 }
 
 impl Quota {
+    /// One of so many lines in each period.
+    pub fn new(allowed: u32, period: Duration) -> Self {
+        Self { allowed, period, state: Mutex::default(), has_left_out: AtomicBool::new(false) }
+    }
+
     /// Whether a line may be written at the moment `now`; otherwise it counts as left out.
     pub fn admit(&self, now: Timestamp) -> bool {
         let mut state = lock(&self.state);
-        if !state.lasts(now) {
-            (state.minute, state.lines) = (Some(now), 0);
+        if !state.lasts(self.period, now) {
+            (state.began, state.lines) = (Some(now), 0);
         }
-        if state.lines < LINES_PER_MINUTE {
+        if state.lines < self.allowed {
             state.lines += 1;
             return true;
         }
@@ -60,9 +65,9 @@ impl Quota {
         false
     }
 
-    /// What was left out, once the minute is over in which it was; it is then to be told, and is forgotten here.
+    /// What was left out, once the period is over in which it was; it is then to be told, and is forgotten here.
     pub fn take_if_due(&self, now: Timestamp) -> Option<LeftOut> {
-        if !self.has_left_out.load(Ordering::Relaxed) || lock(&self.state).lasts(now) {
+        if !self.has_left_out.load(Ordering::Relaxed) || lock(&self.state).lasts(self.period, now) {
             return None;
         }
         self.take()
@@ -96,7 +101,7 @@ mod tests {
 
     /// A quota that is used up at the start, and by how many lines more.
     fn exhausted(more: u32) -> Quota {
-        let quota = Quota::default();
+        let quota = Quota::new(LINES_PER_MINUTE, Duration::from_secs(60));
         let written = (0..LINES_PER_MINUTE + more).filter(|_| quota.admit(START)).count();
         assert_eq!(written, LINES_PER_MINUTE as usize);
         quota

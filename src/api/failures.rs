@@ -1,18 +1,42 @@
-//! What is written down of those who are not identified: as much as they may fill of the audit log, and how many lines more it
-//! would have been.
+//! What is written down of those who are not identified: as much as they may fill of the audit log and of the log for people,
+//! and how many lines more it would have been.
 
 use super::Api;
-use crate::access::{LINES_PER_MINUTE, LeftOut};
+use crate::access::{Access, LINES_PER_MINUTE, LeftOut};
 use crate::audit::{AuditFailure, Entry, Event, Outcome};
+use crate::failure::printable;
 
 /// Writes down that somebody was not identified, for `reason`; or counts it, if too many were in this minute.
 pub fn write(api: &Api, entry: Entry, reason: impl Into<String>) -> Result<(), AuditFailure> {
+    let reason = reason.into();
+    tell(api, &entry, &reason);
     if !api.access.quota().admit(api.vault.now()) {
         api.metrics.auth_failure_left_out();
         return Ok(());
     }
     let entry = Entry { event: Event::AuthFailure, ..entry };
     api.audit.write(entry.ended(Outcome::Denied, reason)).map(drop)
+}
+
+/// Tells the log for people, once a second at most, so that whoever is asked about a request need not look for it in the audit
+/// log.
+fn tell(api: &Api, entry: &Entry, reason: &str) {
+    let quota = api.access.log_quota();
+    if !quota.admit(api.vault.now()) {
+        return;
+    }
+    let request = entry.request_id.as_ref().map(|id| format!("request {id} ")).unwrap_or_default();
+    let claimed = entry.client.as_ref().map(|client| format!(", says it is {client}")).unwrap_or_default();
+    let more = quota.take().map(|left_out| format!("; {} more before it", left_out.lines)).unwrap_or_default();
+    let (remote, reason) = (entry.remote.as_deref().unwrap_or("nobody"), printable(reason));
+    log::warn!("Not authenticated: {request}from {remote}{claimed}: {reason}{more}");
+}
+
+/// Tells the log for people how many of them it was not told of, if any.
+pub fn tell_unlogged(access: &Access) {
+    if let Some(left_out) = access.log_quota().take() {
+        log::warn!("Not authenticated: {} more", left_out.lines);
+    }
 }
 
 /// Says in the audit log how many lines of the minute before were left out, if that was not said yet.

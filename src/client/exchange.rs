@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
+use crate::name::is_name_byte;
 use crate::secret::Wiped;
 
 /// The largest head of an answer, in bytes. What the daemon sends has a few hundred.
@@ -29,6 +30,8 @@ pub struct Request<'a> {
 pub struct Answer {
     /// The status code.
     pub status: u16,
+    /// The id by which the daemon's logs know the request, if it says one.
+    pub request_id: Option<String>,
     /// The body.
     pub body: Wiped,
 }
@@ -104,13 +107,14 @@ fn read_answer(stream: &mut impl Read) -> io::Result<Answer> {
         ErrorKind::UnexpectedEof => cut("the connection was closed in the middle of the answer"),
         _ => why,
     })?;
-    Ok(Answer { status: head.status, body })
+    Ok(Answer { status: head.status, request_id: head.request_id, body })
 }
 
 /// What is needed of an answer's head.
 struct Head {
     size: usize,
     status: u16,
+    request_id: Option<String>,
     body_size: usize,
 }
 
@@ -130,6 +134,10 @@ impl Head {
             let lines = response.headers.iter();
             lines.filter(move |line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value)
         };
+        // It is shown to a person, whoever it is that answers.
+        let is_id = |id: &&str| (1..=64).contains(&id.len()) && id.bytes().all(is_name_byte);
+        let request_id = named("x-request-id").next().and_then(|id| std::str::from_utf8(id).ok()).filter(is_id);
+        let request_id = request_id.map(str::to_owned);
         if named("transfer-encoding").next().is_some() {
             return Err(malformed("it has a Transfer-Encoding; the daemon sends a Content-Length"));
         }
@@ -143,7 +151,7 @@ impl Head {
             }
             _ => return Err(malformed("it has not one Content-Length of digits")),
         };
-        Ok(Some(Self { size, status, body_size: if matches!(status, 204 | 304) { 0 } else { body_size } }))
+        Ok(Some(Self { size, status, request_id, body_size: if matches!(status, 204 | 304) { 0 } else { body_size } }))
     }
 }
 
@@ -214,6 +222,20 @@ mod tests {
     fn an_answer_ends_where_it_says() {
         assert_eq!(ask("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap(), (200, b"ok".to_vec()));
         assert_eq!(ask("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n").unwrap(), (304, Vec::new()));
+    }
+
+    #[test]
+    fn a_requests_id_is_shown_only_if_it_is_one() {
+        let long = "a".repeat(65);
+        for (id, shown) in
+            [("5f3c1d0a-2", Some("5f3c1d0a-2")), ("", None), ("a b", None), ("\u{1b}[2J", None), (&long, None)]
+        {
+            let answer = format!("HTTP/1.1 204 No Content\r\nx-request-id: {id}\r\n\r\n");
+            let request = Request { method: "GET", target: "/", host: "h", headers: &[], body: None };
+            let answer = exchange(&mut Scripted(answer.into(), Vec::new()), &request);
+            // One in which there is a control character is none of the daemon's.
+            assert_eq!(answer.ok().and_then(|answer| answer.request_id).as_deref(), shown, "{id:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod transport;
 mod watch;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ pub struct Client {
     transport: Transport,
     client: Option<Said<String>>,
     token: Option<Said<Token>>,
+    certificate: Option<Said<PathBuf>>,
     /// What the settings file is called in a hint.
     file: String,
     /// Somebody was warned that all goes in the clear.
@@ -101,9 +103,9 @@ impl Metadata {
 impl Client {
     /// A client by these settings. It connects when it is asked something.
     pub fn new(settings: Settings) -> Self {
-        let Settings { place, client, token, tls, file } = settings;
+        let Settings { place, client, token, tls, certificate, file } = settings;
         let transport = Transport { place, tls, time_limit: TIME_LIMIT };
-        Self { transport, client, token, file, warned: AtomicBool::new(false) }
+        Self { transport, client, token, certificate, file, warned: AtomicBool::new(false) }
     }
 
     /// Where the daemon is.

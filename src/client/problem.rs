@@ -2,6 +2,7 @@
 
 use std::io::{Error, ErrorKind};
 
+use rustix::process::geteuid;
 use serde::Deserialize;
 
 use super::Client;
@@ -14,6 +15,8 @@ const SHOWN: usize = 2000;
 
 #[derive(Deserialize)]
 struct Problem {
+    #[serde(default)]
+    error: String,
     message: String,
 }
 
@@ -45,30 +48,49 @@ pub fn unanswered(place: &Place, method: &str, why: &Error) -> String {
 impl Client {
     /// Why the daemon refused, in its own words, and what to do where that is known.
     pub(super) fn refusal(&self, answer: &Answer) -> String {
-        let Ok(Problem { message }) = serde_json::from_slice(&answer.body) else {
+        let Ok(Problem { error, message }) = serde_json::from_slice(&answer.body) else {
             return format!(
                 "status {} from {}, which does not answer as this daemon does",
                 answer.status,
                 self.place()
             );
         };
-        let message = one_line(&message);
-        if answer.status == 401 { format!("{message}; {}", self.who_asked()) } else { message }
+        match (answer.status, error.as_str(), &answer.request_id) {
+            // Its words are for whoever writes requests by hand, and are the same whatever was sent.
+            (401, "unauthenticated", id) => {
+                let id = id.as_ref().map(|id| format!("; the daemon's log says why under request id {id}"));
+                format!("not authenticated; {}{}", self.who_asked(), id.unwrap_or_default())
+            }
+            (500, _, Some(id)) => format!("{} {id}", one_line(&message)),
+            _ => one_line(&message),
+        }
     }
 
+    /// What was sent to say who asks, and what was not.
     fn who_asked(&self) -> String {
-        let client = match &self.client {
-            Some(Said { value, by }) => format!("the client is {value} ({by})"),
-            None => format!("no client is named (--client, JARVIS_SECRETSD_CLIENT or `client` in {})", self.file),
-        };
-        let token = match &self.token {
-            Some(Said { by, .. }) => format!("the token is that of {by}"),
-            None => format!(
-                "there is no token (JARVIS_SECRETSD_TOKEN_FILE, JARVIS_SECRETSD_TOKEN, `token_file` or `token` in {})",
+        let token = self.token.as_ref().map(|Said { by, .. }| format!("the token ({by})"));
+        let certificate = self.certificate.as_ref().map(|Said { value, by }| {
+            format!("the certificate ({by}, {}; shown only if the daemon asks for one)", value.display())
+        });
+        let user = matches!(self.place(), Place::Unix(_))
+            .then(|| format!("the user id {} of this process", geteuid().as_raw()));
+        let name = self.client.as_ref().map(|Said { value, by }| format!("the client's name {value} ({by})"));
+        let no_token = match (&token, &certificate) {
+            (None, None) => format!(
+                "; there is no token (JARVIS_SECRETSD_TOKEN_FILE, JARVIS_SECRETSD_TOKEN, `token_file` or `token` in {})",
                 self.file
             ),
+            _ => String::new(),
         };
-        format!("{client}, and {token}")
+        let sent: Vec<_> = [token, certificate, user, name].into_iter().flatten().collect();
+        match sent.is_empty() {
+            true => format!(
+                "nothing was sent that says who asks{no_token} and no client's name (--client, JARVIS_SECRETSD_CLIENT or \
+                 `client` in {})",
+                self.file
+            ),
+            false => format!("this was sent and is not accepted: {}{no_token}", sent.join(", ")),
+        }
     }
 }
 

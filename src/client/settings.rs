@@ -46,6 +46,8 @@ pub struct Settings {
     pub token: Option<Said<Token>>,
     /// What TLS is spoken with, where it is.
     pub tls: Option<Arc<ClientConfig>>,
+    /// The certificate that is shown to a daemon that asks for one.
+    pub certificate: Option<Said<PathBuf>>,
     /// What the settings file would be called in a hint.
     pub file: String,
 }
@@ -75,6 +77,7 @@ impl Settings {
             let said = variable(variable_name, |path| Ok(PathBuf::from(path)))?;
             Ok::<_, Failure>(said.or(path.clone().map(|value| Said { value, by: by_file(key) })))
         };
+        let mut certificate = None;
         let tls = if let Place::Tcp { tls: true, .. } = place {
             let ca = path("CA", "ca_path", &file.ca_path)?;
             let cert = path("CERT", "cert_path", &file.cert_path)?;
@@ -85,7 +88,9 @@ impl Settings {
                 (Some(Said { by, .. }), None) => return Err(Failure::new(by, "a certificate needs its key besides")),
                 (None, Some(Said { by, .. })) => return Err(Failure::new(by, "a key needs its certificate besides")),
             };
-            Some(tls::client_trusting(ca.as_ref().map(|ca| ca.value.as_path()), identity)?)
+            let tls = tls::client_trusting(ca.as_ref().map(|ca| ca.value.as_path()), identity)?;
+            certificate = cert;
+            Some(tls)
         } else {
             None
         };
@@ -94,7 +99,7 @@ impl Settings {
             None => token_by_file(file)?,
             said => said,
         };
-        Ok(Self { place, client, token, tls, file: name })
+        Ok(Self { place, client, token, tls, certificate, file: name })
     }
 }
 
@@ -105,7 +110,7 @@ fn token_by_environment() -> Result<Option<Said<Token>>, Failure> {
         (Some(Said { by, .. }), Some(Said { by: other, .. })) => {
             Err(Failure::new(by, format_args!("must not be set together with {other}")))
         }
-        (None, Some(Said { value, by })) => Ok(Some(Said { value: token_in(&value)?, by })),
+        (None, Some(Said { value, by })) => token_in_file(&value, &by).map(Some),
         (token, None) => Ok(token),
     }
 }
@@ -113,9 +118,14 @@ fn token_by_environment() -> Result<Option<Said<Token>>, Failure> {
 fn token_by_file(mut file: SettingsFile) -> Result<Option<Said<Token>>, Failure> {
     match (file.token.take(), &file.token_file) {
         (Some(value), _) => Ok(Some(Said { value, by: file.said("token") })),
-        (None, Some(path)) => Ok(Some(Said { value: token_in(path)?, by: file.said("token_file") })),
+        (None, Some(path)) => token_in_file(path, &file.said("token_file")).map(Some),
         (None, None) => Ok(None),
     }
+}
+
+/// The token in the file at `path`, which is named by `by`.
+fn token_in_file(path: &Path, by: &str) -> Result<Said<Token>, Failure> {
+    Ok(Said { value: token_in(path)?, by: format!("{by}, {}", path.display()) })
 }
 
 /// What the environment variable `JARVIS_SECRETSD_<name>` says; an empty one says nothing.

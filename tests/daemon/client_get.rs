@@ -63,28 +63,6 @@ fn what_the_daemon_refuses_is_told_in_its_words_and_exits_with_1() {
 }
 
 #[test]
-fn whoever_is_not_known_is_told_which_settings_say_who_asks() {
-    let asked = Asked::secured();
-    let mut nobody = asked.admin(&["get", "db_main", "--client", "nobody"]);
-    let why = failure(&nobody.output().unwrap(), 1);
-    assert!(why.ends_with("the client is nobody (--client), and the token is that of JARVIS_SECRETSD_TOKEN"), "{why}");
-    nobody.env_remove("JARVIS_SECRETSD_TOKEN");
-    let why = failure(&nobody.output().unwrap(), 1);
-    assert!(why.contains("(--client), and there is no token (JARVIS_SECRETSD_TOKEN_FILE, "), "{why}");
-    let mut unnamed = asked.admin(&["get", "db_main"]);
-    unnamed.env_remove("JARVIS_SECRETSD_CLIENT").env_remove("JARVIS_SECRETSD_TOKEN");
-    let why = failure(&unnamed.output().unwrap(), 1);
-    let file = asked.daemon.site.path("client.toml");
-    assert!(
-        why.contains(&format!(
-            "no client is named (--client, JARVIS_SECRETSD_CLIENT or `client` in {}",
-            file.display()
-        )),
-        "{why}"
-    );
-}
-
-#[test]
 fn a_certificate_that_is_not_of_the_ca_is_refused_before_anything_is_sent() {
     let asked = Asked::secured();
     let lines = asked.daemon.site.audit_lines().len();

@@ -42,6 +42,7 @@ mod named_by_token;
 mod names_and_values;
 #[path = "../needs/mod.rs"]
 mod needs;
+mod not_authenticated;
 mod notify;
 mod openapi;
 mod outside;
