@@ -270,6 +270,8 @@ token=${JARVIS_SECRETSD_TOKEN:-}
 if [ -n "${JARVIS_SECRETSD_TOKEN_FILE:-}" ]; then
     [ -z "$token" ] || fail "JARVIS_SECRETSD_TOKEN: must not stand beside JARVIS_SECRETSD_TOKEN_FILE" 78
     token=$(token_in "$JARVIS_SECRETSD_TOKEN_FILE")
+    # As `jarvis-secretsd token` prints it, the line for the policy stands behind it.
+    token=${token%%$'\n'token_sha256 = *}
 fi
 if [[ -n "$token" && ! "$token" =~ ^jst_[0-9a-f]{72}$ ]]; then
     by=JARVIS_SECRETSD_TOKEN${JARVIS_SECRETSD_TOKEN_FILE:+_FILE}

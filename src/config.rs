@@ -1,5 +1,6 @@
 //! The configuration: the file, its defaults, its checks.
 
+mod paths;
 mod rotation;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,6 +14,7 @@ use crate::files;
 use crate::http::MAX_PATH;
 use crate::strict_toml::{Document, Table, Value};
 
+pub use paths::PathsConfig;
 pub use rotation::{ApplierConfig, RotationConfig};
 
 /// The commented configuration that `init` writes. It says what [`Config::default`] is.
@@ -80,17 +82,6 @@ pub enum TlsVersion {
     Tls12,
     /// RFC 8446, `1.3`.
     Tls13,
-}
-
-/// The files; a relative path starts at the working directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathsConfig {
-    /// The sealed secrets.
-    pub vault_path: PathBuf,
-    /// The audit log.
-    pub audit_path: PathBuf,
-    /// The key that opens the vault.
-    pub master_key_path: PathBuf,
 }
 
 /// The files of the audit log.
@@ -274,53 +265,6 @@ impl TlsConfig {
         table.finish()?;
         Ok(Self { cert_path: cert_path?, key_path: key_path?, client_ca_path, min_version })
     }
-}
-
-impl Default for PathsConfig {
-    fn default() -> Self {
-        Self {
-            vault_path: "/opt/jarvis/secrets/vault.json".into(),
-            audit_path: "/opt/jarvis/audit/audit.jsonl".into(),
-            master_key_path: "/opt/jarvis/secrets/master.key".into(),
-        }
-    }
-}
-
-impl PathsConfig {
-    fn read(&mut self, mut table: Table<'_>, document: &Document) -> Result<(), Failure> {
-        let vault = table.set("vault_path", &mut self.vault_path, Value::path)?;
-        let audit = table.set("audit_path", &mut self.audit_path, Value::path)?;
-        let master_key = table.set("master_key_path", &mut self.master_key_path, Value::path)?;
-        table.finish()?;
-
-        let files = [
-            ("vault_path", &self.vault_path, vault),
-            ("audit_path", &self.audit_path, audit),
-            ("master_key_path", &self.master_key_path, master_key),
-        ];
-        for (i, (key, path, value)) in files.iter().enumerate() {
-            for (other_key, other_path, other_value) in &files[..i] {
-                if resolved(path) == resolved(other_path) {
-                    return Err(match (value, other_value) {
-                        (Some(value), _) => value.refuse(format_args!("must not be the same file as `{other_key}`")),
-                        (None, Some(other)) => other.refuse(format_args!("must not be the same file as `{key}`")),
-                        (None, None) => document.refuse(format_args!("`{key}` and `{other_key}` are the same file")),
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The one path among the many that lead to a file, as far as the directories on the way exist.
-fn resolved(path: &Path) -> PathBuf {
-    let by_parent = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
-    path.canonicalize()
-        .ok()
-        .or_else(by_parent)
-        .or_else(|| std::path::absolute(path).ok())
-        .unwrap_or_else(|| path.into())
 }
 
 impl AuditConfig {

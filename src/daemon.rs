@@ -69,7 +69,7 @@ impl Prepared {
         clock: Clock,
         accept_rollback: bool,
     ) -> Result<Self, Failure> {
-        let PathsConfig { vault_path, audit_path, master_key_path } = &config.paths;
+        let PathsConfig { vault_path, audit_path, master_key_path, .. } = &config.paths;
         let started = Instant::now();
         let mut locks = DirectoryLocks::default();
         locks.take(&[vault_path, audit_path])?;
@@ -320,11 +320,12 @@ struct Looked {
 
 impl Looked {
     fn look(config: &Config, accept_rollback: bool) -> Result<Self, Failure> {
-        let PathsConfig { vault_path, audit_path, master_key_path } = &config.paths;
+        let PathsConfig { vault_path, audit_path, master_key_path, .. } = &config.paths;
         let audit = audit::Found::look(audit_path)?;
         let Tip { seq: audited, vault: known, .. } = audit.end();
         let source = KeyFile::new(master_key_path);
-        let vault_exists = vault_path.symlink_metadata().is_ok();
+        config.paths.refuse_to_pass_over_a_vault()?;
+        let vault_exists = !files::is_missing(vault_path);
         if vault_exists && !source.exists() {
             let why = format!("the master key of the vault {} is missing; put it back", vault_path.display());
             return Err(Failure::new(master_key_path.display(), why));

@@ -11,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use rustix::process::geteuid;
 
 use crate::clock::Timestamp;
 use crate::failure::Failure;
@@ -107,7 +108,10 @@ impl Fresh {
     pub fn create(self) -> io::Result<()> {
         self.file.sync_all()?;
         // Unlike a rename, a link never replaces what is there.
-        std::fs::hard_link(&self.fresh, &self.path)?;
+        std::fs::hard_link(&self.fresh, &self.path).map_err(|why| match why.kind() {
+            io::ErrorKind::AlreadyExists => io::Error::new(why.kind(), "is there already, and was left as it is"),
+            _ => why,
+        })?;
         std::fs::remove_file(&self.fresh)?;
         sync_parent(&self.path)
     }
@@ -125,7 +129,25 @@ impl Fresh {
     /// If the disk refuses; what was there then is there still.
     pub fn put(self) -> io::Result<()> {
         self.file.sync_all()?;
-        std::fs::rename(&self.fresh, &self.path)
+        rename(&self.fresh, &self.path)
+    }
+}
+
+/// Puts what is at `from` in the place of what is at `to`.
+///
+/// # Errors
+/// If the disk refuses. Where something is mounted at `to`, as containers do with a single file, the error says what to do.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to).map_err(explain_mount)
+}
+
+fn explain_mount(why: io::Error) -> io::Error {
+    match why.kind() {
+        io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices => {
+            let what = "is mounted by itself, so no other file can take its place; mount its directory instead";
+            io::Error::new(why.kind(), format!("{what} ({why})"))
+        }
+        _ => why,
     }
 }
 
@@ -182,14 +204,49 @@ pub fn give_to_the_owner_of(path: &Path, file: &File) -> io::Result<()> {
     std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
+/// Whether there is surely nothing at `path`. Where that cannot be found out, as in a directory that may not be entered, there
+/// may be something, and whoever opens it is told why not.
+pub fn is_missing(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|why| why.kind() == io::ErrorKind::NotFound)
+}
+
 /// Makes the directory `path`, and those above it that are missing, durably, with mode 0700; one that exists is left as it
 /// is.
 pub fn create_dir(path: &Path) -> io::Result<()> {
+    create_dir_as(path, &|_| Ok(()))
+}
+
+/// The same with mode 0755, whatever the umask is, for others to read what is in it.
+pub fn create_open_dir(path: &Path) -> io::Result<()> {
+    create_dir_as(path, &|made| made.set_permissions(Permissions::from_mode(0o755)))
+}
+
+/// The same as [`create_dir`]. Where root makes a directory, it gives it to `owner`, a user and a group, or else to whom the one
+/// above it belongs to.
+pub fn create_dir_for(path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
     }
-    create_dir(parent(path))?;
+    let above = parent(path);
+    create_dir_for(above, owner)?;
+    let above = above.metadata()?;
+    let (uid, gid) = owner.unwrap_or((above.uid(), above.gid()));
+    create_dir_as(path, &|made| match geteuid().is_root() {
+        true => std::os::unix::fs::fchown(made, Some(uid), Some(gid)),
+        false => Ok(()),
+    })
+}
+
+/// Makes the directory `path` and those above it that are missing, and has `change` see each.
+fn create_dir_as(path: &Path, change: &dyn Fn(&File) -> io::Result<()>) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    create_dir_as(parent(path), change)?;
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    // Whoever owns the directory above could have put a link in its place by now.
+    let flags = (OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC).bits() as i32;
+    change(&OpenOptions::new().read(true).custom_flags(flags).open(path)?)?;
     sync_parent(path)
 }
 
@@ -202,7 +259,7 @@ pub fn keep_before(path: &Path, what: &str, now: Timestamp) -> io::Result<PathBu
         // Unlike a rename, a link never replaces what is there.
         match std::fs::hard_link(path, &kept) {
             Err(why) if why.kind() == io::ErrorKind::AlreadyExists => kept = sibling(&first, &format!("-{number}")),
-            linked => return linked.map(|()| kept),
+            linked => return linked.map(|()| kept).map_err(explain_mount),
         }
     }
     unreachable!("no directory has that many files")

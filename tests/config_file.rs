@@ -36,6 +36,7 @@ fn an_empty_file_gives_the_defaults() {
     assert_eq!(config.server.max_connections, 512);
     assert_eq!(config.server.request_timeout, Duration::from_secs(10));
     assert_eq!(config.server.tls, None);
+    assert_eq!(config.paths.state_dir, Path::new("/opt/jarvis"));
     assert_eq!(config.paths.vault_path, Path::new("/opt/jarvis/secrets/vault.json"));
     assert_eq!(config.paths.audit_path, Path::new("/opt/jarvis/audit/audit.jsonl"));
     assert_eq!(config.paths.master_key_path, Path::new("/opt/jarvis/secrets/master.key"));
@@ -65,9 +66,7 @@ fn the_commented_configuration_says_every_default_and_nothing_else() {
             "bind_addr",
             "max_connections",
             "request_timeout_secs",
-            "vault_path",
-            "audit_path",
-            "master_key_path",
+            "state_dir",
             "rotation_days",
             "grace_days",
             "require_client_id_header",
@@ -82,6 +81,51 @@ fn the_commented_configuration_says_every_default_and_nothing_else() {
             "json"
         ]
     );
+}
+
+#[test]
+fn one_key_moves_the_whole_state_and_each_file_may_lie_elsewhere() {
+    let moved = parse("[paths]\nstate_dir = \"/var/lib/x\"").paths;
+    assert_eq!(moved.vault_path, Path::new("/var/lib/x/secrets/vault.json"));
+    assert_eq!(moved.audit_path, Path::new("/var/lib/x/audit/audit.jsonl"));
+    assert_eq!(moved.master_key_path, Path::new("/var/lib/x/secrets/master.key"));
+    // Whichever comes first in the file.
+    for text in ["state_dir = 's'\naudit_path = '/log/a'", "audit_path = '/log/a'\nstate_dir = 's'"] {
+        let paths = parse(&format!("[paths]\n{text}")).paths;
+        assert_eq!(paths.audit_path, Path::new("/log/a"));
+        assert_eq!(paths.vault_path, Path::new("s/secrets/vault.json"));
+    }
+    assert_eq!(
+        error("[paths]\nstate_dir = '/s'\nvault_path = '/s/audit/audit.jsonl'"),
+        "c.toml:3:14: `vault_path` in [paths] must not be the same file as `audit_path`"
+    );
+}
+
+/// The value of the key in a TOML file of ours, or of the variable in a shell script that may be commented out.
+fn said_in(file: &str, key: &str) -> String {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let mut values = text.lines().filter_map(|line| {
+        let (name, value) = line.trim_start_matches(['#', ' ']).split_once('=')?;
+        (name.trim() == key).then(|| value.trim().trim_matches('"').to_owned())
+    });
+    values.next().unwrap_or_else(|| panic!("{file} does not say {key}"))
+}
+
+#[test]
+fn what_is_installed_agrees_on_where_the_state_is() {
+    let default = Config::default().paths.state_dir;
+    for file in ["etc/config.toml", "contrib/openrc/jarvis-secretsd.confd"] {
+        assert_eq!(Path::new(&said_in(file, "state_dir")), default, "{file}");
+    }
+    let unit = said_in("contrib/systemd/jarvis-secretsd.service", "StateDirectory");
+    assert_eq!(said_in("contrib/systemd/config.toml", "state_dir"), format!("/var/lib/{unit}"));
+    for file in ["contrib/compose.yaml", "contrib/kubernetes/statefulset.yaml", "Dockerfile.scratch"] {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        for directory in ["secrets", "audit"] {
+            let directory = default.join(directory);
+            assert!(text.contains(directory.to_str().unwrap()), "{} in {file}", directory.display());
+        }
+    }
 }
 
 #[test]
@@ -374,6 +418,7 @@ fn another_cipher_is_refused_with_the_name_of_the_one_there_is() {
 #[test]
 fn an_empty_path_is_refused() {
     for (section, key) in [
+        ("paths", "state_dir"),
         ("paths", "vault_path"),
         ("paths", "audit_path"),
         ("paths", "master_key_path"),

@@ -72,6 +72,11 @@ impl Token {
         &self.0
     }
 
+    /// The line by which the policy knows it.
+    pub fn policy_line(&self) -> String {
+        format!("token_sha256 = [\"{}\"]", self.hash())
+    }
+
     /// What the policy holds of it.
     pub fn hash(&self) -> TokenHash {
         TokenHash(Sha256::digest(self.0.as_bytes()).into())

@@ -115,7 +115,7 @@ impl Found {
         if !self.has_public_key {
             keys::create_public_key(&keys::public_key_path(&self.path), &key.verifying_key())?;
         }
-        if !self.path.exists() {
+        if files::is_missing(&self.path) {
             files::create(&self.path, 0o600, b"").map_err(fail)?;
         }
         let Tail { tip, length } = self.tail.unwrap_or(Tail { tip: Tip::START, length: 0 });

@@ -32,7 +32,7 @@ pub fn public_key_path(log: &Path) -> PathBuf {
 
 /// Reads a signing key; none if there is none.
 pub fn read_signing_key(path: &Path) -> Result<Option<SigningKey>, Failure> {
-    if path.symlink_metadata().is_err_and(|why| why.kind() == io::ErrorKind::NotFound) {
+    if files::is_missing(path) {
         return Ok(None);
     }
     let pem = files::read_private(path, LONGEST_PEM)?;
@@ -67,13 +67,12 @@ fn write_signing_key(path: &Path, key: &SigningKey) -> io::Result<()> {
 /// Writes the keys of the log at `log` again where they, and perhaps its whole directory, were deleted.
 pub fn put_back(log: &Path, key: &SigningKey) -> io::Result<()> {
     files::create_dir(files::parent(log))?;
-    let is_missing = |path: &Path| path.symlink_metadata().is_err_and(|why| why.kind() == io::ErrorKind::NotFound);
     let path = signing_key_path(log);
-    if is_missing(&path) {
+    if files::is_missing(&path) {
         write_signing_key(&path, key)?;
     }
     let path = public_key_path(log);
-    if is_missing(&path) {
+    if files::is_missing(&path) {
         write_public_key(&path, &key.verifying_key())?;
     }
     Ok(())

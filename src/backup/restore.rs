@@ -75,7 +75,7 @@ pub fn restore(
         places.push(Place::prepare(&public_path, 0o644, || archive.reader(PUBLIC_KEY))?);
         places.push(Place::prepare(&paths.audit_path, 0o600, || archive.reader(AUDIT).chain(&line[..]))?);
     }
-    if !(keep_policy && policy_path.exists()) {
+    if !keep_policy || files::is_missing(policy_path) {
         let mode = policy_path.metadata().map_or(0o644, |meta| meta.mode() & 0o777);
         places.push(Place::prepare(policy_path, mode, || archive.reader(POLICY))?);
     }
@@ -170,7 +170,7 @@ impl Place {
 
 /// Gives what is at `path`, if anything is, another name under which it is kept.
 fn keep(path: &Path, now: Timestamp) -> Result<Option<Kept>, Failure> {
-    if path.symlink_metadata().is_err() {
+    if files::is_missing(path) {
         return Ok(None);
     }
     let kept = files::keep_before(path, "restore", now).and_then(|kept| files::sync_parent(path).map(|()| kept));

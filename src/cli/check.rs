@@ -1,9 +1,7 @@
 //! `check`: is the configuration good, and the policy, and what lies where they say?
 
-use std::fmt::Display;
 use std::fs::File;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -11,6 +9,7 @@ use rustix::process::geteuid;
 
 use super::command::{Arguments, CONFIG, Command, Operands};
 use super::shared_paths::SharedPaths;
+use super::whose::{Whose, warn};
 use super::{Exit, load_config, output, protection, sockets};
 use crate::access::{Access, Rules};
 use crate::applier;
@@ -36,8 +35,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let config_path = arguments.config_path();
     let config = load_config(config_path)?;
     good("configuration", config_path)?;
-    let user = protection::user(&config.server).map_err(Exit::config)?;
-    check_appliers(&config, user.as_ref())?;
+    check_appliers(&config, protection::user(&config.server).map_err(Exit::config)?.as_ref())?;
     if !config.rotation.appliers.is_empty() {
         output::tell(format_args!("appliers of {} secrets: good", config.rotation.appliers.len()))?;
     }
@@ -48,39 +46,42 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     for warning in access.warnings(Clock::system().now()) {
         warn(warning)?;
     }
+    config.paths.refuse_to_pass_over_a_vault()?;
+    let whose = Whose::find(&config)?;
+    if !matches!(whose, Whose::Another(..)) {
+        // While it is root, as the daemon then is.
+        check_address(&config)?;
+    }
     // What the daemon would do to itself is done to this process: nothing else tells as surely whether it works. The files are
     // then looked at as the daemon's user, if that can be.
     let private = process::keep_private();
-    let uid = user.as_ref().map_or_else(|| likely_user(&config.paths), |user| Ok(user.ids().0))?;
-    let switched = user.map(|user| protection::give_up_root(&user, &config, &access));
+    let uid = whose.uid();
+    let switched = whose.become_it(&config, &access);
     files::take_keys_of(KeyOwner::User(uid));
     check_keys(&config, uid)?;
     let shared = SharedPaths::find(config_path, &config, uid);
     shared.judge(&config).map_err(Exit::config)?.into_iter().try_for_each(warn)?;
     tell(private)?;
     match switched {
-        Some(Ok(done)) => {
-            tell(done)?;
-            sockets::warnings(&config.server).try_for_each(warn)?;
+        Ok(done) => {
+            done.map_or(Ok(()), tell)?;
+            if !matches!(whose, Whose::Another(..)) {
+                sockets::warnings(&config.server).try_for_each(warn)?;
+            }
         }
-        Some(Err(Exit { why, .. })) => warn(why)?,
-        None => {}
+        Err(Exit { why, .. }) => warn(why)?,
     }
     tell(process::lock_memory())?;
     tell(protection::confine(&config))
 }
 
-/// Whose the daemon is most likely, where the configuration does not say it: the unit of a service manager may.
-fn likely_user(paths: &PathsConfig) -> Result<u32, Exit> {
-    let own = geteuid().as_raw();
-    let owner = files::parent(&paths.vault_path).metadata().map_or(0, |directory| directory.uid());
-    if owner == 0 || owner == own {
-        return Ok(own);
+fn check_address(config: &Config) -> Result<(), Exit> {
+    let Some(addr) = config.server.bind_addr else { return Ok(()) };
+    match sockets::try_tcp(addr) {
+        Ok(true) => output::tell(format_args!("address {addr}: good")),
+        Ok(false) => output::tell(format_args!("address {addr}: good if it is this daemon that listens there already")),
+        Err(why) => warn(why),
     }
-    output::tell(format_args!(
-        "the vault's directory belongs to user {owner}: what follows is for a daemon of that user"
-    ))?;
-    Ok(owner)
 }
 
 /// Checks that a daemon of the user `uid` accepts the keys that are there.
@@ -132,10 +133,6 @@ fn wrong_key(paths: &PathsConfig) -> Option<Failure> {
 
 fn good(what: &str, path: &Path) -> Result<(), Exit> {
     output::tell(format_args!("{what} {}: good", path.display()))
-}
-
-fn warn(why: impl Display) -> Result<(), Exit> {
-    output::tell(format_args!("warning: {why}"))
 }
 
 fn tell(protection: Protection) -> Result<(), Exit> {

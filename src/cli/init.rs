@@ -1,54 +1,109 @@
 //! `init`: a commented configuration and policy to begin with, in which every client has a token.
 
-use std::path::Path;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
-use super::command::{Arguments, Command, Operands};
+use super::command::{Arguments, Command, Operands, Opt};
 use super::{Exit, output, token};
 use crate::access::{self, Token};
 use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::files;
+use crate::process::User;
 
 pub const COMMAND: Command = Command {
     name: "init",
     operands: Operands::one("DIR"),
-    options: &[],
+    options: &[TOKENS],
     summary: "write a commented configuration and policy to DIR, and print the clients' tokens",
     run,
 };
+
+const TOKENS: Opt = Opt {
+    name: "tokens",
+    value: Some("DIR"),
+    summary: "write each client's token to a file of its own there, and print none",
+};
+
+/// The daemon's user as the commented configuration proposes it.
+const USER: &str = "jarvis-secretsd";
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let directory = Path::new(&arguments.operands()[0]);
     let (config_path, policy_path) = (directory.join("config.toml"), directory.join("policy.toml"));
     for path in [&config_path, &policy_path] {
-        if path.symlink_metadata().is_ok() {
+        if !files::is_missing(path) {
             return Err(Failure::new(path.display(), "is there already; nothing was written").into());
         }
     }
-    let config = config_text(&policy_path)?;
+    // Where root sets it up, the daemon becomes that user if there is one, who then has to read both.
+    let user = User::find(USER, None).ok().filter(|_| geteuid().is_root());
+    let config = config_text(&policy_path, user.is_some())?;
     let (policy, tokens) = policy_with_tokens()?;
-    files::create_dir(directory).map_err(|why| Failure::new(directory.display(), why))?;
+    files::create_open_dir(directory).map_err(|why| Failure::new(directory.display(), why))?;
     // They are lost if they cannot be shown, and then nothing may depend on them.
-    for (client, token) in tokens {
-        let line = ["token of ", &client, ", shown this once: ", token.expose(), "\n"].concat();
-        output::print(Zeroizing::new(line).as_bytes())?;
+    let mut made = Made::default();
+    match arguments.path(&TOKENS) {
+        Some(directory) => {
+            files::create_dir(directory).map_err(|why| Failure::new(directory.display(), why))?;
+            for (client, token) in tokens {
+                made.write(directory.join(client), |path| token::write(path, &token))?;
+            }
+        }
+        None => {
+            for (client, token) in tokens {
+                let line = ["token of ", &client, ", shown this once: ", token.expose(), "\n"].concat();
+                output::print(Zeroizing::new(line).as_bytes())?;
+            }
+        }
     }
-    let write = |path: &Path, text: &str| {
-        files::create(path, 0o644, text.as_bytes()).map_err(|why| Failure::new(path.display(), why))
-    };
-    write(&policy_path, &policy)?;
-    if let Err(why) = write(&config_path, &config) {
-        // So that it can be tried again.
-        let _ = std::fs::remove_file(&policy_path);
-        return Err(why.into());
+    for (path, text) in [(policy_path, policy), (config_path.clone(), config)] {
+        made.write(path, |path| create_for(path, user.as_ref(), &text))?;
     }
-    for path in [&policy_path, &config_path] {
+    for path in made.keep() {
         output::tell_done(format_args!("wrote {}", path.display()));
     }
     output::tell_done(format_args!("next: edit both, then jarvis-secretsd check --config {}", config_path.display()));
     Ok(())
+}
+
+/// The files that were made. They go again if another one cannot be made, so that all of it can be tried again.
+#[derive(Default)]
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    fn write(&mut self, path: PathBuf, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), Failure> {
+        write(&path).map_err(|why| Failure::new(path.display(), why))?;
+        self.0.push(path);
+        Ok(())
+    }
+
+    fn keep(mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Makes a file for `user`, whose group then reads it and nobody else, or for all to read. It holds no secret.
+fn create_for(path: &Path, user: Option<&User>, text: &str) -> io::Result<()> {
+    let mode = if user.is_some() { 0o640 } else { 0o644 };
+    let mut fresh = files::Fresh::begin(path, mode)?;
+    if let Some(user) = user {
+        std::os::unix::fs::fchown(&fresh.file, None, Some(user.ids().1))?;
+    }
+    fresh.file.write_all(text.as_bytes())?;
+    fresh.create()
 }
 
 /// The commented policy, with a token for each of its clients.
@@ -59,20 +114,39 @@ fn policy_with_tokens() -> Result<(String, Vec<(String, Token)>), Failure> {
         policy.extend([line, "\n"]);
         if let Some(client) = line.strip_prefix("[clients.").and_then(|rest| rest.strip_suffix(']')) {
             let token = Token::generate()?;
-            policy.extend([&token::policy_line(&token), "\n"]);
+            policy.extend([&token.policy_line(), "\n"]);
             tokens.push((client.to_owned(), token));
         }
     }
     Ok((policy, tokens))
 }
 
-/// The commented configuration, with the policy beside it as its policy.
-fn config_text(policy_path: &Path) -> Result<String, Failure> {
+/// The commented configuration, with the policy beside it as its policy, and with its user, if there is one.
+fn config_text(policy_path: &Path, has_user: bool) -> Result<String, Failure> {
     let path = std::path::absolute(policy_path).map_err(|why| Failure::new(policy_path.display(), why))?;
     let path = path.to_str().filter(|path| !path.contains(['"', '\\']) && !path.contains(char::is_control));
     let path =
         path.ok_or_else(|| Failure::new(policy_path.display(), "this path cannot stand in a TOML string as it is"))?;
     let default = Config::default().security.rbac_policy_path;
     let default = default.to_str().expect("the default path is plain text");
-    Ok(config::COMMENTED.replace(&format!("\"{default}\""), &format!("\"{path}\"")))
+    let text = config::COMMENTED.replace(&format!("\"{default}\""), &format!("\"{path}\""));
+    let user = format!("user = \"{USER}\"");
+    Ok(if has_user { text.replace(&format!("# {user}"), &user) } else { text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_is_named_where_there_is_one() {
+        let user = |has_user| {
+            let text = config_text(Path::new("/etc/p.toml"), has_user).unwrap();
+            let config = Config::parse(&text, Path::new("c.toml")).unwrap();
+            assert_eq!(config.security.rbac_policy_path, Path::new("/etc/p.toml"));
+            config.server.user
+        };
+        assert_eq!(user(false), None);
+        assert_eq!(user(true).as_deref(), Some(USER));
+    }
 }

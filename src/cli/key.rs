@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use super::command::{Arguments, CONFIG, Command, MASTER_KEY, OUTPUT, Operands};
-use super::{Exit, input, load_config_to_maintain, master_key, output, prompt};
+use super::{Exit, input, load_config_to_maintain, master_key, output, prompt, protection};
 use crate::failure::Failure;
 use crate::files;
 use crate::secret::Plaintext;
@@ -49,7 +49,7 @@ fn import(arguments: &Arguments) -> Result<(), Exit> {
     let text = std::str::from_utf8(&text).map_err(|_| fail(&wrapped_key::WrapError::Form))?;
     let passphrase = passphrase(prompt::once)?;
     let key = wrapped_key::unwrap(text, &passphrase).map_err(|why| fail(&why))?;
-    if vault.symlink_metadata().is_ok() && !is_under(vault, &key) {
+    if !files::is_missing(vault) && !is_under(vault, &key) {
         let why = format!("holds another key than that of the vault {}; nothing was written", vault.display());
         return Err(fail(&why).into());
     }
@@ -58,6 +58,7 @@ fn import(arguments: &Arguments) -> Result<(), Exit> {
         true if place.load()? == key => output::tell(format_args!("{} holds this key already", path.display()))?,
         true => return Err(Failure::new(path.display(), "holds another key; nothing was written").into()),
         false => {
+            protection::make_state_directory(&config.server, path)?;
             place.create(&key)?;
             output::tell_done(format_args!("wrote {}", path.display()));
         }

@@ -35,6 +35,7 @@ mod sockets;
 mod supervise;
 mod token;
 mod versions;
+mod whose;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

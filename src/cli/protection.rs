@@ -1,13 +1,15 @@
 //! What the configuration means for the daemon's own process.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use super::Exit;
 use crate::access::Access;
+use crate::audit;
 use crate::config::{Config, PathsConfig, ServerConfig, TlsConfig};
 use crate::failure::Failure;
 use crate::files;
-use crate::process::{self, Protection, User};
+use crate::process::{self, Protection, Use, User};
 
 /// The user that the daemon is to become, if the configuration names one.
 pub fn user(server: &ServerConfig) -> Result<Option<User>, Failure> {
@@ -17,11 +19,27 @@ pub fn user(server: &ServerConfig) -> Result<Option<User>, Failure> {
 /// Becomes `user`, for good, and makes sure that it can use all that the daemon needs.
 pub fn give_up_root(user: &User, config: &Config, access: &Access) -> Result<Protection, Exit> {
     let done = user.switch_to()?;
-    let PathsConfig { vault_path, audit_path, master_key_path } = &config.paths;
-    user.check_access(&[vault_path, audit_path, master_key_path])?;
+    check_state(&config.paths, &user.name())?;
     // So that a policy which only root can read is found now, not at the next SIGHUP.
     access.reload().map_err(Exit::config)?;
     Ok(done)
+}
+
+/// Checks that this process, whose user messages call `who`, can use the state, and make what is missing of it.
+pub fn check_state(paths: &PathsConfig, who: &dyn Display) -> Result<(), Failure> {
+    let PathsConfig { vault_path, audit_path, master_key_path, .. } = paths;
+    process::check_usable(vault_path, Use::Keep, who)?;
+    process::check_usable(audit_path, Use::Keep, who)?;
+    process::check_usable(&audit::signing_key_path(audit_path), Use::ReadOrMake, who)?;
+    process::check_usable(master_key_path, Use::ReadOrMake, who)
+}
+
+/// Makes the directory of `path`, a file of the state, where it is missing, for whoever will work with it: the user that the
+/// configuration names, or else the owner of the directory above.
+pub fn make_state_directory(server: &ServerConfig, path: &Path) -> Result<(), Failure> {
+    // One that this host does not know may be known where the daemon runs.
+    let owner = user(server).ok().flatten().map(|user| user.ids());
+    files::create_dir_for(files::parent(path), owner).map_err(|why| Failure::new(path.display(), why))
 }
 
 /// Confines the process to what a daemon at work opens: its state, and what it reads again, the policy, the certificates,
@@ -31,7 +49,7 @@ pub fn give_up_root(user: &User, config: &Config, access: &Access) -> Result<Pro
 ///
 /// What is behind a symbolic link is read where that leads now, too.
 pub fn confine(config: &Config) -> Protection {
-    let PathsConfig { vault_path, audit_path, master_key_path } = &config.paths;
+    let PathsConfig { vault_path, audit_path, master_key_path, .. } = &config.paths;
     let tls = config.server.tls.iter().flat_map(TlsConfig::paths);
     let named: Vec<&Path> = tls.chain([config.security.rbac_policy_path.as_path(), master_key_path]).collect();
     let targets: Vec<PathBuf> = named.iter().filter_map(|path| path.canonicalize().ok()).collect();

@@ -1,5 +1,6 @@
 //! The sockets that the configuration asks for.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use crate::config::ServerConfig;
@@ -63,5 +64,26 @@ impl Begun<'_> {
 /// Those that are not may be made by the service manager.
 pub fn warnings(server: &ServerConfig) -> impl Iterator<Item = Failure> {
     let paths = [&server.unix_socket, &server.credential_socket].into_iter().flatten();
-    paths.filter(|path| files::parent(path).exists()).filter_map(|path| UnixSocket::check_directory(path).err())
+    paths
+        .filter(|path| !files::is_missing(files::parent(path)))
+        .filter_map(|path| UnixSocket::check_directory(path).err())
+}
+
+/// Whether a daemon could bind a TCP socket to `addr` with the rights that this process has; false if somebody listens there.
+///
+/// # Errors
+/// If it could not: says why.
+pub fn try_tcp(addr: SocketAddr) -> Result<bool, Failure> {
+    match Endpoint::try_bind(addr) {
+        Ok(()) => Ok(true),
+        Err(why) if why.kind() == ErrorKind::AddrInUse => Ok(false),
+        Err(why) => {
+            let remedy = match why.kind() {
+                ErrorKind::PermissionDenied => "; only root may listen on such a port",
+                ErrorKind::AddrNotAvailable => "; this host has no such address",
+                _ => "",
+            };
+            Err(Failure::new(addr, format_args!("the daemon could not listen there: {why}{remedy}")))
+        }
+    }
 }

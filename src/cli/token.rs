@@ -1,17 +1,24 @@
 //! `token`: a fresh token for a client.
 
-use super::command::{Arguments, Command, Operands};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::command::{Arguments, Command, OUTPUT, Operands};
 use super::{Exit, output};
 use crate::access::Token;
-use crate::failure::say;
+use crate::failure::{Failure, say};
+use crate::files;
 use crate::name::is_name;
 use crate::strict_toml::written;
 
 pub const COMMAND: Command = Command {
     name: "token",
     operands: Operands::one("CLIENT"),
-    options: &[],
-    summary: "print a fresh token for CLIENT, which is kept nowhere, and its line for the policy",
+    options: &[OUTPUT],
+    summary: "print a fresh token for CLIENT, or write it to a file, and print its line for the policy",
     run,
 };
 
@@ -22,16 +29,32 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     }
     let token = Token::generate()?;
     let table = written(&client);
-    output::print_line(token.expose().as_bytes())?;
-    output::tell(policy_line(&token))?;
+    let Some(path) = arguments.path(&OUTPUT) else {
+        output::print_line(token.expose().as_bytes())?;
+        output::tell(token.policy_line())?;
+        say(format_args!(
+            "The first line is the token, shown this once: give it to {client} and to nobody else. The second line goes into \
+             [clients.{table}] of the policy; with several hashes in its list, old and new tokens are valid side by side."
+        ));
+        return Ok(());
+    };
+    write(path, &token).map_err(|why| Failure::new(path.display(), why))?;
+    if let Err(why) = output::tell(format_args!("[clients.{table}]\n{}", token.policy_line())) {
+        // Nobody has its line for the policy.
+        let _ = fs::remove_file(path);
+        return Err(why);
+    }
     say(format_args!(
-        "The first line is the token, shown this once: give it to {client} and to nobody else. The second line goes into \
-         [clients.{table}] of the policy; with several hashes in its list, old and new tokens are valid side by side."
+        "{}: the token, for {client} and nobody else; printed is what the policy holds of it",
+        path.display()
     ));
     Ok(())
 }
 
-/// What the policy holds of `token`.
-pub fn policy_line(token: &Token) -> String {
-    format!("token_sha256 = [\"{}\"]", token.hash())
+/// Makes the file `path` with nothing but `token` in it, for its owner alone.
+///
+/// # Errors
+/// If something of that name is there already (it is left as it is), or the disk refuses.
+pub fn write(path: &Path, token: &Token) -> io::Result<()> {
+    files::create(path, 0o600, Zeroizing::new([token.expose(), "\n"].concat()).as_bytes())
 }

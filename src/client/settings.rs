@@ -155,9 +155,15 @@ pub fn read_token(text: &str) -> Result<Token, String> {
     })
 }
 
-/// The token in the file at `path`. One newline may stand behind it.
+/// The token in the file at `path`. One newline may stand behind it, or all that `jarvis-secretsd token` prints with it.
 pub fn token_in(path: &Path) -> Result<Token, Failure> {
+    let fail = |why: String| Failure::new(path.display(), why);
     let bytes = files::read_credential(path, LONGEST_TOKEN)?;
-    let text = std::str::from_utf8(bytes.strip_suffix(b"\n").unwrap_or(&bytes)).unwrap_or_default();
-    read_token(text).map_err(|why| Failure::new(path.display(), why))
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    let (token, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let token = read_token(token).map_err(fail)?;
+    if !rest.is_empty() && rest.trim_end() != token.policy_line() {
+        return Err(fail("must hold one token and nothing else".to_owned()));
+    }
+    Ok(token)
 }

@@ -5,8 +5,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::net::listen;
-use rustix::net::sockopt::set_tcp_nodelay;
+use rustix::net::sockopt::{set_socket_reuseaddr, set_tcp_nodelay};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 
 use super::link::Link;
 use super::socket::Socket;
@@ -35,6 +35,15 @@ impl Endpoint {
         // its client tries again after a second.
         listen(&socket, BACKLOG)?;
         Self::tcp(socket)
+    }
+
+    /// Whether [`bind`](Self::bind) would do. Nothing listens meanwhile, so that nobody connects, and no daemon that is just
+    /// started finds the address in use.
+    pub fn try_bind(addr: SocketAddr) -> io::Result<()> {
+        let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        set_socket_reuseaddr(&socket, true)?;
+        Ok(bind(&socket, &addr)?)
     }
 
     /// A TCP socket that listens already.

@@ -1,8 +1,5 @@
 //! Another user than root: found in the account files, and become for good.
 
-use std::path::{Path, PathBuf};
-
-use rustix::fs::{Access, access};
 use rustix::process::{Gid, Uid, getegid, geteuid, getgid, getuid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_thread_groups, set_thread_res_gid,
@@ -11,7 +8,6 @@ use rustix::thread::{
 
 use super::{Protection, memory};
 use crate::failure::Failure;
-use crate::files;
 
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";
@@ -82,6 +78,11 @@ impl User {
         Ok(Self { name: user.to_owned(), uid: Uid::from_raw(uid), gid: Gid::from_raw(gid), groups })
     }
 
+    /// How it was called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its uid and its gid.
     pub fn ids(&self) -> (u32, u32) {
         (self.uid.as_raw(), self.gid.as_raw())
@@ -123,30 +124,6 @@ impl User {
         // A change of user sets this to what the system has for programs that change their user.
         memory::forbid_attaching()
     }
-
-    /// Checks that this user, whose the process is by now, can use `files`, and make those that are missing.
-    ///
-    /// # Errors
-    /// Names the first place where it cannot, and the command that helps.
-    pub fn check_access(&self, files: &[&Path]) -> Result<(), Failure> {
-        for path in files {
-            let directory = files::parent(path);
-            let made_in = existing(directory);
-            let in_directory = access(&made_in, Access::WRITE_OK | Access::EXEC_OK);
-            let on_file = if path.exists() { access(*path, Access::READ_OK) } else { Ok(()) };
-            if let Err(why) = in_directory.and(on_file) {
-                let (directory, Self { uid, gid, name, .. }) = (directory.display(), self);
-                return Err(Failure::new(
-                    path.display(),
-                    format_args!(
-                        "user {name} cannot use it: {why}; as root: mkdir -p -m 700 {directory} && chown -R {uid}:{gid} \
-                         {directory}"
-                    ),
-                ));
-            }
-        }
-        Ok(())
-    }
 }
 
 impl std::fmt::Display for User {
@@ -172,12 +149,6 @@ fn number(entry: &[&str], field: usize) -> Option<u32> {
 /// A user's or group's number. The highest one means "none" to the kernel.
 fn id(text: &str) -> Option<u32> {
     text.parse().ok().filter(|id| *id != u32::MAX)
-}
-
-/// `directory`, or the nearest one above it that exists.
-fn existing(directory: &Path) -> PathBuf {
-    let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
-    absolute.ancestors().find(|path| path.exists()).map_or_else(|| "/".into(), Path::to_owned)
 }
 
 #[cfg(test)]

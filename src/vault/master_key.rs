@@ -3,7 +3,7 @@
 //! Vault and key cannot be exchanged in one step. While the one is put under another key, that key lies beside the present
 //! one, and whichever opens the vault is in force.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -107,7 +107,7 @@ impl KeyFile {
     /// If the one that lies ready is no key, or the disk refuses.
     pub fn prepare_next(&self) -> Result<KeyBytes, Failure> {
         let path = self.next_path();
-        if path.symlink_metadata().is_err() {
+        if files::is_missing(&path) {
             self.put(&path, &seal::random()?)?;
         }
         read(&path)
@@ -140,7 +140,7 @@ impl KeyFile {
     pub fn adopt_next(&self, now: Timestamp) -> Result<PathBuf, Failure> {
         let adopted = (|| {
             let kept = files::keep_before(&self.path, "rekey", now)?;
-            fs::rename(self.next_path(), &self.path)?;
+            files::rename(&self.next_path(), &self.path)?;
             files::sync_parent(&self.path)?;
             Ok(kept)
         })();
@@ -150,7 +150,7 @@ impl KeyFile {
 
 impl MasterKeySource for KeyFile {
     fn exists(&self) -> bool {
-        self.path.symlink_metadata().is_ok()
+        !files::is_missing(&self.path)
     }
 
     fn load(&self) -> Result<KeyBytes, Failure> {
@@ -159,7 +159,7 @@ impl MasterKeySource for KeyFile {
 
     fn next(&self) -> Result<Option<KeyBytes>, Failure> {
         let path = self.next_path();
-        if path.symlink_metadata().is_ok() { read(&path).map(Some) } else { Ok(None) }
+        if files::is_missing(&path) { Ok(None) } else { read(&path).map(Some) }
     }
 
     fn generate(&self) -> Result<KeyBytes, Failure> {

@@ -251,7 +251,7 @@ impl Store for FileStore {
         successor.sync()?;
         let file = successor.file.get_ref().try_clone()?;
         self.is_in_place(&self.file.metadata()?)?;
-        std::fs::rename(&successor.path, &self.path)?;
+        files::rename(&successor.path, &self.path)?;
         let retired = Retired { _file: std::mem::replace(&mut self.file, file) };
         self.length = successor.length;
         (self.suspect, self.unsettled) = (false, false);

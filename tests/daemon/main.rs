@@ -59,6 +59,7 @@ mod rotation;
 mod running;
 mod schedule;
 mod segments;
+mod setting_up;
 mod settings;
 mod several;
 mod shared_paths;

@@ -58,7 +58,7 @@ pub fn without_root(site: &Site) {
 }
 
 /// Makes the state's directories, for [`NOBODY`].
-fn give_state(site: &Site) {
+pub fn give_state(site: &Site) {
     for directory in ["state", "state/secrets", "state/audit"] {
         fs::create_dir(site.path(directory)).unwrap();
         chown(site.path(directory), Some(NOBODY), Some(NOBODY)).unwrap();
@@ -67,7 +67,12 @@ fn give_state(site: &Site) {
 
 /// The daemon, started by a user who is not root.
 pub fn started_by_nobody(site: &Site) -> Command {
-    let mut command = site.command("serve");
+    given_by_nobody(site, "serve")
+}
+
+/// The same for another command.
+pub fn given_by_nobody(site: &Site, command: &str) -> Command {
+    let mut command = site.command(command);
     if geteuid().is_root() {
         // The one that cargo built may lie where only root can go.
         let copy = site.path("jarvis-secretsd");

@@ -1,13 +1,14 @@
 //! Tokens: what a client proves itself with, from the command that makes one to the audit log.
 
 use std::fs;
+use std::process::Command;
 
 use jarvis_secretsd::access::Token;
 use rustix::process::Signal;
 
 use crate::client::{Answer, Client};
 use crate::running::Daemon;
-use crate::site::{AUDIT, Site, run};
+use crate::site::{AUDIT, BINARY, Site, mode, run, said};
 
 /// A policy whose administrator has a token, whose `web` has these credentials, and whose `open` has none.
 fn policy(admin: &Token, web: &str) -> String {
@@ -176,6 +177,94 @@ fn init_gives_every_client_a_token_and_shows_it_once() {
         assert_eq!(presenting(&daemon, client, token).get("/secrets").status, 200, "{client}");
         assert_eq!(daemon.client(client).get("/secrets").status, 401, "{client}");
     }
+}
+
+#[test]
+fn a_token_can_be_written_to_a_file_while_its_entry_for_the_policy_is_printed() {
+    let site = Site::empty();
+    let path = site.path("web.token");
+    let output = run(&[&"token", &"we.b", &"--output", &path]);
+    assert!(output.status.success(), "{output:?}");
+    let text = site.read("web.token");
+    let token = Token::parse(text.strip_suffix('\n').unwrap()).unwrap();
+    assert_eq!(mode(&path), 0o600);
+    let entry = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(entry, format!("[clients.\"we.b\"]\ntoken_sha256 = [\"{}\"]\n", token.hash()));
+    assert!(!said(&output).contains(token.expose()));
+
+    let again = run(&[&"token", &"web", &"--output", &path]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(again.stdout.is_empty() && said(&again).contains("web.token: is there already, and was left as it is"));
+    assert_eq!(site.read("web.token"), text);
+
+    // Nobody would have its line for the policy.
+    let lost = site.path("lost.token");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = Command::new(BINARY).args(["token", "web", "--output"]).arg(&lost).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!lost.exists());
+}
+
+#[test]
+fn what_token_prints_is_a_token_file_as_it_is() {
+    let site = Site::new();
+    let admin = Token::generate().unwrap();
+    let printed = run(&[&"token", &"web"]).stdout;
+    let text = String::from_utf8(printed.clone()).unwrap();
+    site.configure("127.0.0.1:0", &policy(&admin, text.lines().nth(1).unwrap()));
+    let daemon = site.start();
+    let get = |file: &str| {
+        let mut list = Command::new(BINARY);
+        list.args([
+            "list",
+            "--client-config",
+            site.write("client.toml", "").to_str().unwrap(),
+            "--addr",
+            &format!("http://{}", daemon.addr()),
+        ]);
+        list.env("JARVIS_SECRETSD_TOKEN_FILE", site.write("file", file))
+            .env_remove("JARVIS_SECRETSD_TOKEN")
+            .output()
+            .unwrap()
+    };
+    let (token, line) = text.split_once('\n').unwrap();
+    for good in [text.as_str(), token, &format!("{token}\n")] {
+        let output = get(good);
+        assert!(output.status.success(), "{good:?}: {}", said(&output));
+    }
+    let other = admin.policy_line();
+    for bad in [format!("{token}\n{other}\n"), format!("{line}{token}\n"), format!("{token}\n{token}\n")] {
+        let output = get(&bad);
+        assert_eq!(output.status.code(), Some(78), "{bad:?}: {}", said(&output));
+    }
+}
+
+#[test]
+fn init_writes_each_token_to_a_file_and_prints_none() {
+    let site = Site::empty();
+    let init = || run(&[&"init", &site.path("etc"), &"--tokens", &site.path("deep/tokens")]);
+    let output = init();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(mode(&site.path("deep/tokens")), 0o700);
+    let policy = site.read("etc/policy.toml");
+    for client in ["backend", "db", "admin"] {
+        let name = format!("deep/tokens/{client}");
+        let text = site.read(&name);
+        let token = Token::parse(text.strip_suffix('\n').unwrap()).unwrap();
+        assert_eq!(mode(&site.path(&name)), 0o600);
+        assert!(policy.contains(&format!("[clients.{client}]\n{}\n", token.policy_line())), "{policy}");
+        assert!(!said(&output).contains(token.expose()));
+    }
+
+    // One that is there already is nobody's to replace, and nothing else is left then.
+    fs::remove_dir_all(site.path("etc")).unwrap();
+    fs::remove_file(site.path("deep/tokens/backend")).unwrap();
+    let before = site.read("deep/tokens/db");
+    let output = init();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("tokens/db: is there already, and was left as it is"), "{}", said(&output));
+    assert_eq!(site.read("deep/tokens/db"), before);
+    assert!(!site.path("deep/tokens/backend").exists() && !site.path("etc/policy.toml").exists());
 }
 
 #[test]

@@ -25,7 +25,7 @@ ask() { inside curl -sS --unix-socket /run/jarvis-secretsd/sock "$@"; }
 value() { ask "http://localhost/secret/$1" | jq -r .value; }
 
 # The last audit line about an access.
-audited() { inside tail -n 1 /var/lib/jarvis-secretsd/audit.jsonl | jq -r "$1"; }
+audited() { inside tail -n 1 /var/lib/jarvis-secretsd/audit/audit.jsonl | jq -r "$1"; }
 
 mkdir "$DIR/units" "$DIR/etc"
 cp contrib/systemd/config.toml "$DIR/etc/"
@@ -113,7 +113,7 @@ refused stranger
 [ "$(audited '.event + ": " + .detail')" = "auth_failure: no client has this systemd_unit" ] || fail "$(audited .)"
 inside sed -i 's/backend.service/&", "stranger.service", "denied.service/' /etc/jarvis-secretsd/policy.toml
 inside systemctl reload jarvis-secretsd
-await "the policy is reloaded" inside grep -q policy_reload /var/lib/jarvis-secretsd/audit.jsonl
+await "the policy is reloaded" inside grep -q policy_reload /var/lib/jarvis-secretsd/audit/audit.jsonl
 inside systemctl start stranger
 refused denied
 [ "$(audited '.client + " " + .secret_name + " " + .detail')" = "backend redis_password not_authorized" ] || fail "$(audited .)"
@@ -124,7 +124,7 @@ type=notify
 [ "$(inside systemctl --version | awk 'NR == 1 { print $2 }')" -lt 253 ] || type=notify-reload
 is jarvis-secretsd Type "$type" || fail "its type is not $type"
 inside systemctl restart jarvis-secretsd
-reloads=$(inside grep -c policy_reload /var/lib/jarvis-secretsd/audit.jsonl)
+reloads=$(inside grep -c policy_reload /var/lib/jarvis-secretsd/audit/audit.jsonl)
 [ "$reloads" = 1 ] || fail "one reload was $reloads"
 echo "a reload is one, and needs no program that sends signals"
 

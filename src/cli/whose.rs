@@ -1,0 +1,113 @@
+//! As which user the daemon will work, and what that user can use.
+
+use std::fmt::Display;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::thread;
+
+use rustix::process::geteuid;
+
+use super::{Exit, output, protection};
+use crate::access::Access;
+use crate::config::{Config, PathsConfig};
+use crate::failure::Failure;
+use crate::files;
+use crate::process::{Protection, User};
+
+/// Whose the daemon is.
+pub enum Whose {
+    /// The user's that the configuration names.
+    Named(User),
+    /// Most likely the user's to whom the vault's directory belongs, who is in the account files: a service manager starts it so.
+    Owner(User),
+    /// That user's too, but this process cannot become it, or not as that daemon is.
+    Another(u32, Option<User>),
+    /// Whose this process is.
+    Own,
+}
+
+impl Whose {
+    /// Finds out whose it is, and tells what is not said by the configuration.
+    pub fn find(config: &Config) -> Result<Self, Exit> {
+        if let Some(user) = protection::user(&config.server).map_err(Exit::config)? {
+            return Ok(Self::Named(user));
+        }
+        let found = Self::by_the_owner(&config.paths)?;
+        if matches!(found, Self::Own) && geteuid().is_root() {
+            warn(
+                "the daemon would stay root if root starts it: name a user for it, `user` in [server], unless its service manager \
+                 does (systemd: DynamicUser= or User=)",
+            )?;
+        }
+        Ok(found)
+    }
+
+    fn by_the_owner(paths: &PathsConfig) -> Result<Self, Exit> {
+        let own = geteuid();
+        let directory = files::parent(&paths.vault_path);
+        let owner = match directory.metadata() {
+            Ok(owner) => owner,
+            Err(why) if why.kind() == ErrorKind::PermissionDenied && !own.is_root() => {
+                warn(format_args!("{}: {why}, so it was not looked at", directory.display()))?;
+                return Ok(Self::Another(0, None));
+            }
+            Err(_) => return Ok(Self::Own),
+        };
+        let (uid, gid) = (owner.uid(), owner.gid());
+        let can_use = || protection::check_state(paths, &own).is_ok();
+        if uid == own.as_raw() || (uid == 0 && can_use()) {
+            return Ok(Self::Own);
+        }
+        output::tell(format_args!(
+            "the vault's directory belongs to user {uid}: what follows is for a daemon of that user"
+        ))?;
+        let user = |group: Option<&str>| User::find(&uid.to_string(), group).ok();
+        Ok(match own.is_root() {
+            false => Self::Another(uid, None),
+            true => match user(None) {
+                Some(user) => Self::Owner(user),
+                // One of systemd's, that exists while the service runs.
+                None => Self::Another(uid, user(Some(&gid.to_string()))),
+            },
+        })
+    }
+
+    pub fn uid(&self) -> u32 {
+        match self {
+            Self::Named(user) | Self::Owner(user) => user.ids().0,
+            Self::Another(uid, _) => *uid,
+            Self::Own => geteuid().as_raw(),
+        }
+    }
+
+    /// Becomes that user for good, if that can be, and makes sure that it can use all that the daemon needs. What that has done
+    /// to the process is returned if the daemon does it too.
+    ///
+    /// # Errors
+    /// Names what that user cannot use.
+    pub fn become_it(&self, config: &Config, access: &Access) -> Result<Option<Protection>, Exit> {
+        match self {
+            Self::Named(user) => protection::give_up_root(user, config, access).map(Some),
+            Self::Owner(user) => protection::give_up_root(user, config, access).map(|_| None),
+            Self::Own => Ok(protection::check_state(&config.paths, &geteuid()).map(|()| None)?),
+            // What its state is to it shows only within its service. The policy is there for all.
+            Self::Another(_, Some(user)) => {
+                let tried = thread::scope(|scope| scope.spawn(|| read_policy_as(user, access)).join());
+                tried.unwrap_or_else(|_| Err(Failure::new("check", "a thread has ended too early")))?;
+                Ok(None)
+            }
+            Self::Another(_, None) => Ok(None),
+        }
+    }
+}
+
+/// Reads the policy as `user`, whose the calling thread is from then on.
+fn read_policy_as(user: &User, access: &Access) -> Result<(), Failure> {
+    user.switch_to()?;
+    access.reload().map(|_| ())
+}
+
+/// Tells of something that need not keep the daemon from its work.
+pub fn warn(why: impl Display) -> Result<(), Exit> {
+    output::tell(format_args!("warning: {why}"))
+}
