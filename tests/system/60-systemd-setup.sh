@@ -67,7 +67,7 @@ $(sed '/^systemctl stop /,/^systemctl start /{ /^systemctl start /!a knock
 }
 # serves_password: db reads the password that was made first.
 serves_password() {
-    run "$(pasted README.md "$section" 2 | sed '/X-Jarvis-Client: admin/,/-d /d')" >"$DIR/pasted" 2>"$DIR/said" ||
+    run "$(pasted README.md "$section" 2 | sed '/^bearer admin /d')" >"$DIR/pasted" 2>"$DIR/said" ||
         fail "it is not served: $(cat "$DIR/pasted" "$DIR/said")"
     [ "$(jq -r .value "$DIR/pasted")" = "$password" ] || fail "another value: $(cat "$DIR/pasted")"
 }

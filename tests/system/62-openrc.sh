@@ -37,8 +37,8 @@ running() { run 'pgrep -x jarvis-secretsd'; }
 # answers CLIENT STATUS: what it gets for the password. The answer is then in $DIR/answer.
 answers() {
     local status
-    run "$TOKEN_OF; curl -s --max-time 60 -w '\n%{http_code}' -H 'X-Jarvis-Client: $1' \
-        -H \"Authorization: Bearer \$(token $1)\" http://127.0.0.1:8081/secret/postgres_password" >"$DIR/answer" || return 1
+    run "$BEARER; bearer $1 | curl -s -K - --max-time 60 -w '\n%{http_code}' \
+        http://127.0.0.1:8081/secret/postgres_password" >"$DIR/answer" || return 1
     status=$(tail -n 1 "$DIR/answer")
     [ "$status" = "$2" ]
 }
@@ -61,7 +61,7 @@ await "OpenRC is up" is_up sh -c 'rc-status --runlevel | grep -q default'
 run "$(pasted README.md '## OpenRC')" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
 status 0 started || fail "it is not started: $(cat "$DIR/said")"
 run "$(pasted README.md '## OpenRC' 2)" >"$DIR/pasted" 2>"$DIR/said" || fail "no secret: $(cat "$DIR/pasted" "$DIR/said")"
-TOKEN_OF=$(pasted README.md '## OpenRC' 2 | sed -n 1p)
+BEARER=$(pasted README.md '## OpenRC' 2 | sed -n 1p)
 password=$(value)
 [ "${#password}" = 44 ] || fail "no such value was generated: $password"
 grep -qF "\"value\":\"$password\"" "$DIR/pasted" || fail "another value: $password"
@@ -97,14 +97,14 @@ echo "the policy is reloaded, and a bad one ends no daemon and starts none"
 # It is not started as root, nor where its user cannot read or write.
 inside chmod 600 /etc/jarvis-secretsd/policy.toml
 refuses start '/etc/jarvis-secretsd/policy.toml: Permission denied'
-inside chmod 644 /etc/jarvis-secretsd/policy.toml
+inside chmod 640 /etc/jarvis-secretsd/policy.toml
 inside sed -i 's/^user = /# &/' /etc/jarvis-secretsd/config.toml
 refuses start 'would not run as a user of its own'
-inside sed -i 's/^# user = /user = /; s|/opt/jarvis/audit/|/opt/elsewhere/|' /etc/jarvis-secretsd/config.toml
+inside sed -i 's|^# user = |user = |; s|^# audit_path = .*|audit_path = "/opt/elsewhere/audit.jsonl"|' /etc/jarvis-secretsd/config.toml
 inside mkdir -m 755 /opt/elsewhere
 refuses start 'mkdir -p -m 700 /opt/elsewhere'
 # A start that leads to nothing: the host has no such address.
-inside sed -i 's|/opt/elsewhere/|/opt/jarvis/audit/|; s/^bind_addr = .*/bind_addr = "192.0.2.1:8081"/' \
+inside sed -i 's|^audit_path = |# &|; s/^bind_addr = .*/bind_addr = "192.0.2.1:8081"/' \
     /etc/jarvis-secretsd/config.toml
 inside sh -c 'echo start_patience=2 >>/etc/conf.d/jarvis-secretsd'
 refuses start 'does not answer after 2 seconds; /var/log/jarvis-secretsd.log says why'

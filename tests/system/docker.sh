@@ -70,7 +70,7 @@ paste() {
 
 # as CLIENT STATUS METHOD PATH [BODY]: a request with its token, as expect sends it.
 as() {
-    CURL=(curl -H "Authorization: Bearer $(token "$1")")
+    CURL=(curl -H "Authorization: Bearer $(cat "tokens/$1")")
     expect "$2" "$1" "${@:3}"
 }
 
