@@ -22,8 +22,7 @@ const FORM: &str =
     r#"{"name":"…","value":"…"} or {"name":"…","generate":true}, optionally with settings such as "rotation":"auto""#;
 
 /// Several of them.
-const FORM_OF_ALL: &str =
-    r#"{"secrets":[{"name":"…","value":"…"},{"name":"…","generate":true},…]}, each as for POST /secret"#;
+const FORM_OF_ALL: &str = r#"{"secrets":[{"name":"…","value":"…"},{"name":"…","generate":true},…]}, each as for POST /secret, and perhaps "skip_unchanged":true"#;
 
 /// `POST /secret`: a new version, supplied or generated.
 pub fn create(call: &mut Call, request: &Request, body: &[u8]) -> Result<Response, Problem> {
@@ -34,19 +33,25 @@ pub fn create(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
     Ok(Response::json(made).with_unique_header("ETag", conditions::etag(&made.metadata.kid)))
 }
 
-/// `POST /secrets`: a new version of each, or of none if one of them is not as it should be or not permitted.
+/// `POST /secrets`: a new version of each, or of none if one of them is not as it should be or not permitted. Those that have
+/// their value already may be left out.
 pub fn create_all(call: &mut Call, request: &Request, body: &[u8]) -> Result<Response, Problem> {
     Query::of(request, &[])?;
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct All {
         secrets: Vec<Object<Form>>,
+        #[serde(default)]
+        skip_unchanged: bool,
     }
     #[derive(Serialize)]
     struct Answer {
         secrets: Vec<Made>,
+        /// None: that was not asked for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unchanged: Option<Vec<String>>,
     }
-    let All { secrets } = json::read(body, FORM_OF_ALL)?;
+    let All { secrets, skip_unchanged } = json::read(body, FORM_OF_ALL)?;
     if secrets.is_empty() {
         return Err(Problem::bad_request(format!("at least one secret is needed: {FORM_OF_ALL}")));
     }
@@ -58,8 +63,37 @@ pub fn create_all(call: &mut Call, request: &Request, body: &[u8]) -> Result<Res
             return Err(Problem::bad_request(format!("{name} stands there more than once")));
         }
     }
-    let secrets = make(call, request, secrets.into_iter().map(|Object(new)| new))?;
-    Ok(Response::json(&Answer { secrets }))
+    let several = secrets.len() > 1;
+    let (mut wanted, mut unchanged) = (Vec::new(), Vec::new());
+    for Object(new) in secrets {
+        match skip_unchanged && has_its_value(call, &new)? {
+            true => unchanged.extend(new.name),
+            false => wanted.push(new),
+        }
+    }
+    let secrets = if wanted.is_empty() { Vec::new() } else { make(call, request, wanted)? };
+    if secrets.is_empty() {
+        if several {
+            call.about_several();
+        }
+        call.remark("no change");
+    }
+    Ok(Response::json(&Answer { secrets, unchanged: skip_unchanged.then_some(unchanged) }))
+}
+
+/// Whether the value that is wanted is the current one already, and nothing else is wanted.
+fn has_its_value(call: &mut Call, new: &Form) -> Result<bool, Problem> {
+    let name = named(new)?;
+    call.require_change(name)?;
+    let Some(value) = &new.value else { return Ok(false) };
+    // Who may change a secret may read it; were that ever otherwise, this must not tell what it holds.
+    if !new.is_value_alone() || !call.may_read(name) {
+        return Ok(false);
+    }
+    match call.api.vault.find(name, None) {
+        Ok(sight) => Ok(open(call, &sight)?.value() == value.expose()),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Makes these versions, of different secrets, or none of them.

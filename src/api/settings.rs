@@ -59,6 +59,28 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
 }
 
 impl Form {
+    /// Whether it says nothing but a name and a value.
+    pub fn is_value_alone(&self) -> bool {
+        // A field that comes in later is looked at too: none is passed over by `..`.
+        let Self {
+            name: _,
+            value,
+            generate: None,
+            rotation: None,
+            revoke_previous: None,
+            generator: None,
+            rotation_days: None,
+            grace_days: None,
+            description: None,
+            owner: None,
+            labels: None,
+        } = self
+        else {
+            return false;
+        };
+        value.is_some()
+    }
+
     /// The settings among it, looked over.
     pub fn patch(&mut self) -> Result<Patch, Problem> {
         let Self { rotation, generator, rotation_days, grace_days, description, owner, labels, .. } = self;

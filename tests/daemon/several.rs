@@ -100,3 +100,35 @@ fn a_condition_must_hold_for_each_and_the_answer_names_those_for_which_it_does_n
     let fresh = body(json!([{ "name": "db_new", "value": "2" }]));
     assert_eq!(ask(("If-None-Match", "*"), &fresh).status, 200);
 }
+
+#[test]
+fn what_has_its_value_already_is_left_out_where_that_is_wanted() {
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
+    let (a, b) = (admin.store("db_a", "one"), admin.store("db_b", "one"));
+    let wanted = |secrets: Value| json!({ "secrets": secrets, "skip_unchanged": true }).to_string();
+    let same = json!([{ "name": "db_a", "value": "one" }, { "name": "db_b", "value": "two" }]);
+    // A condition is for those that are changed.
+    let refused = admin.ask("POST", "/secrets", &[("If-None-Match", "*")], &wanted(same.clone()));
+    assert_eq!(refused.refusal(), (412, "precondition_failed".into()));
+    assert!(refused.text("message").ends_with(": db_b"), "{}", refused.body);
+    let answer = admin.post("/secrets", &wanted(same)).json();
+    assert_eq!((&answer["unchanged"], &answer["secrets"][0]["name"]), (&json!(["db_a"]), &json!("db_b")));
+    assert_eq!(admin.get("/secret/db_a").text("kid"), a);
+    assert_ne!(admin.get("/secret/db_b").text("kid"), b);
+
+    let lines = daemon.site.audit_lines().len();
+    let all = json!([{ "name": "db_a", "value": "one" }]);
+    let answer = admin.ask("POST", "/secrets", &[("If-None-Match", "*")], &wanted(all)).json();
+    assert_eq!(answer, json!({ "secrets": [], "unchanged": ["db_a"] }));
+    let line = &daemon.site.audit(lines + 1)[0];
+    assert_eq!(told(line), [Some("create_secret"), Some("admin"), Some("db_a"), Some("success"), Some("no change")]);
+
+    // Settings that come with it are not passed over.
+    let answer = admin.post("/secrets", &wanted(json!([{ "name": "db_a", "value": "one", "owner": "ops" }]))).json();
+    assert_eq!(answer["unchanged"], json!([]));
+    assert_ne!(admin.get("/secret/db_a").text("kid"), a);
+    // Who may not change a secret is not told what it holds.
+    let guess = wanted(json!([{ "name": "db_a", "value": "one" }]));
+    assert_eq!(daemon.client("reader").post("/secrets", &guess).refusal(), (403, "not_authorized".into()));
+}
