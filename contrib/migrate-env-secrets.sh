@@ -161,7 +161,7 @@ parse() {
             for (skip("^[ \t\v\f\r\n]+"); at <= length(text); skip("^[ \t\v\f\r\n]+"))
                 if (substr(text, at, 1) == "#") at = line_end()
                 else entry()
-            printf "{\"secrets\":[%s]}\n%s", body, names
+            printf "{\"secrets\":[%s],\"skip_unchanged\":true}\n%s", body, names
         }'
 }
 
@@ -293,14 +293,26 @@ else
         fail "nothing was imported: these exist already: ${list#, }; --replace adds versions to them"
     fi
     [ "$STATUS" = 200 ] || refused
-    printf 'imported: %s\n' "${names[@]}"
+    unchanged=$(sed -n 's/.*"unchanged":\[\(.*\)\].*/\1/p' <<<"$ANSWER" | tr -d '"' | tr , '\n')
+    imported=0
+    for name in "${names[@]}"; do
+        if grep -qxF -e "$name" <<<"$unchanged"; then
+            echo "unchanged: $name"
+        else
+            echo "imported: $name"
+            imported=$((imported + 1))
+        fi
+    done
 fi
 [ "${#empty[@]}" = 0 ] || printf 'skipped, for its value is empty: %s\n' "${empty[@]}"
 if [ "$dry_run" = yes ]; then
-    refused='; nothing would be imported without --replace'
-    [ "$replace" = no ] && [ "${#existing[@]}" -gt 0 ] || refused=''
-    echo "to import: ${#names[@]}, of which exist: ${#existing[@]}$refused"
+    case $replace${#existing[@]} in
+        yes0 | no0) then='' ;;
+        yes*) then='; those with the same value would stay as they are' ;;
+        *) then='; without --replace, nothing would be imported unless these have the same values' ;;
+    esac
+    echo "to import: ${#names[@]}, of which exist: ${#existing[@]}$then"
 else
-    echo "imported in all: ${#names[@]}"
+    echo "imported in all: $imported"
     [ -z "$leftover" ] || echo "$leftover still holds them in the clear: delete it once nothing reads it any more"
 fi

@@ -4,28 +4,65 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
+use serde_json::{Map, Value};
+
 /// A failure for a person: prints as `<what>: <why>`, one line, with what to do about it where there is something to do.
 #[derive(Debug)]
 pub struct Failure {
     what: String,
     why: String,
-    is_configuration: bool,
+    kind: Kind,
+    /// What a program is told besides.
+    details: Option<Box<Details>>,
+}
+
+/// The fields of an error in JSON, but for its message.
+pub type Details = Map<String, Value>;
+
+/// What can be done about a failure differs by this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Anything but those that follow.
+    Failed,
+    /// It is no use to try again before somebody has changed a file's permissions or what it holds.
+    Configuration,
+    /// There is no such secret, or no such version of it.
+    NotFound,
+    /// The daemon does not know who asks, or does not permit it to them.
+    Denied,
+    /// No answer of a daemon could be had.
+    Unreachable,
 }
 
 impl Failure {
     /// `what` names the thing or the step (often a path), `why` the reason and the remedy.
     pub fn new(what: impl fmt::Display, why: impl fmt::Display) -> Self {
-        Self { what: what.to_string(), why: why.to_string(), is_configuration: false }
+        Self { what: what.to_string(), why: why.to_string(), kind: Kind::Failed, details: None }
     }
 
     /// The same, where it is no use to try again before somebody has changed a file's permissions or what it holds.
     pub fn configuration(what: impl fmt::Display, why: impl fmt::Display) -> Self {
-        Self { is_configuration: true, ..Self::new(what, why) }
+        Self::new(what, why).of(Kind::Configuration)
     }
 
-    /// Whether it is no use to try again before somebody has changed something.
-    pub fn is_configuration(&self) -> bool {
-        self.is_configuration
+    /// The same, of this kind.
+    pub fn of(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// The same, with what a program is told besides.
+    pub fn with(self, details: Details) -> Self {
+        Self { details: Some(Box::new(details)), ..self }
+    }
+
+    /// Of which kind it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Takes what a program is told besides; none if there is nothing.
+    pub fn take_details(&mut self) -> Option<Details> {
+        self.details.take().map(|details| *details)
     }
 
     /// What is wrong at byte `offset` of the file that has this text: `<file>:<line>:<column>: <why>`, both counted from 1,
@@ -50,6 +87,11 @@ impl std::error::Error for Failure {}
 /// Tells a person something on standard error. Whoever says it goes on where nobody listens there any more.
 pub fn say(what: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "jarvis-secretsd: {what}");
+}
+
+/// Tells a program something on standard error: one line of JSON.
+pub fn say_json(what: Details) {
+    let _ = writeln!(io::stderr(), "{}", Value::Object(what));
 }
 
 /// What somebody else wrote, as it may stand in a message: one line that a terminal only shows, and not a long one.

@@ -63,7 +63,8 @@ impl<'a> Template<'a> {
             if let Part::Secret(name, offset) = part
                 && !values.contains_key(name)
             {
-                values.insert(*name, fetch(name).map_err(|why| self.source.fail(*offset, why))?);
+                let value = fetch(name).map_err(|why| self.source.fail(*offset, &why).of(why.kind()))?;
+                values.insert(*name, value);
             }
         }
         let texts = || {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use lexopt::{Arg, Parser};
 
+use super::client::JSON;
 use super::{COMMANDS, Exit};
 
 /// One command: how it is called, and what does it. Each stands in its own file.
@@ -69,6 +70,11 @@ pub struct Opt {
 }
 
 impl Opt {
+    /// Whether it takes a list, of which each time that it is given brings a part.
+    pub fn is_list(&self) -> bool {
+        self.value.is_some_and(|value| value.ends_with(",..."))
+    }
+
     /// How it is given, as in `--config PATH`.
     pub fn usage(&self) -> String {
         let Self { name, value, .. } = self;
@@ -127,8 +133,14 @@ impl Arguments {
 
     /// The same, as text.
     pub fn text(&self, option: &Opt) -> Result<Option<&str>, Exit> {
-        let Some(value) = self.value(option) else { return Ok(None) };
-        value.to_str().map(Some).ok_or_else(|| Exit::usage(format_args!("--{} takes UTF-8", option.name)))
+        Ok(self.texts(option)?.first().copied())
+    }
+
+    /// The values of one that [`is_list`](Opt::is_list), as they were given.
+    pub fn texts(&self, option: &Opt) -> Result<Vec<&str>, Exit> {
+        let values = self.options.iter().filter(|(name, _)| *name == option.name);
+        let texts: Option<Vec<_>> = values.map(|(_, value)| value.to_str()).collect();
+        texts.ok_or_else(|| Exit::usage(format_args!("--{} takes UTF-8", option.name)))
     }
 
     /// The same, as a path.
@@ -162,6 +174,17 @@ pub enum Asked {
     Version,
 }
 
+/// Whether the arguments ask for JSON, of a command that has it: then its errors are JSON too.
+pub fn wants_json(arguments: &[OsString]) -> bool {
+    let ours = || arguments.iter().take_while(|argument| *argument != "--");
+    let has_json = |word: &OsString| {
+        let called =
+            COMMANDS.iter().filter(|command| command.name.split(' ').next().is_some_and(|first| word == first));
+        called.flat_map(|command| command.options).any(|option| option.name == JSON.name)
+    };
+    ours().any(|argument| argument == "--json") && ours().any(has_json)
+}
+
 /// Makes a command of the arguments, without the program's name; of none, the first of all commands.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Exit> {
     let mut parser = Parser::from_args(arguments);
@@ -184,7 +207,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Exi
             Arg::Long(name) => {
                 let known = COMMANDS.iter().flat_map(|command| command.options).find(|option| option.name == name);
                 let Some(option) = known else { return Err(argument.unexpected().into()) };
-                if given.has(option) {
+                if given.has(option) && !option.is_list() {
                     return Err(Exit::usage(format_args!("--{} is given twice", option.name)));
                 }
                 let value = match option.value {

@@ -1,7 +1,6 @@
 //! `exec`: another program, with secrets in its environment; with `--watch` a new one for new values.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt;
@@ -12,20 +11,20 @@ use rustix::process::Signal;
 use signal_hook::low_level::signal_name;
 
 use super::Exit;
-use super::client::{ADDR, CLIENT, CLIENT_CONFIG};
+use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, PREFIX};
 use super::command::{Arguments, Command, Operands, Opt, WATCH};
 use super::supervise::{DEFAULT_STOP_TIMEOUT, Reaction, shell_status, supervise};
+use super::variables::Wanted;
 use crate::client::{Client, watch};
 use crate::failure::{Failure, say};
-use crate::name::is_name;
 use crate::process::Tree;
 use crate::secret::Plaintext;
 use crate::span;
 
 pub const COMMAND: Command = Command {
     name: "exec",
-    operands: Operands::some("-- COMMAND [ARGUMENT...]").with(&SECRETS),
-    options: &[SECRETS, WATCH, SIGNAL, STOP_TIMEOUT, ADDR, CLIENT, CLIENT_CONFIG],
+    operands: Operands::some("-- COMMAND [ARGUMENT...]"),
+    options: &[SECRETS, PREFIX, WATCH, SIGNAL, STOP_TIMEOUT, ADDR, CLIENT, CLIENT_CONFIG],
     summary: "become COMMAND, with secrets in its environment",
     run,
 };
@@ -55,14 +54,22 @@ const MAX_STOP_TIMEOUT: Duration = Duration::from_secs(3600);
 const OURS: [&str; 2] = ["JARVIS_SECRETSD_TOKEN", "JARVIS_SECRETSD_TOKEN_FILE"];
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let wanted = wanted(arguments.text(&SECRETS)?.expect("exec has --secrets"))?;
+    let lists = arguments.texts(&SECRETS)?;
+    let prefix = if arguments.has(&PREFIX) { Some(client::prefix(arguments)?) } else { None };
+    if lists.is_empty() && prefix.is_none() {
+        return Err(Exit::usage(format_args!("exec needs {} or {}", SECRETS.usage(), PREFIX.usage())));
+    }
+    let mut wanted = Wanted::named(&lists)?;
     let reaction = reaction(arguments)?;
     let client = Client::from_arguments(arguments)?;
+    if let Some(prefix) = prefix {
+        wanted.add_those_under(prefix, &client)?;
+    }
     let (mut held, mut known) = (Vec::new(), Vec::new());
-    for (name, variable) in wanted {
-        let secret = client.get(name, None)?;
-        held.push(Held { name, variable, value: fit(name, secret.value)? });
-        known.push((name, secret.kid));
+    for (name, variable) in wanted.0 {
+        let secret = client.get(&name, None)?;
+        known.push((name.clone(), secret.kid));
+        held.push(Held { value: fit(&name, secret.value)?, name, variable });
     }
     let command = arguments.operands();
     let Some(reaction) = reaction else {
@@ -73,7 +80,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         // One that is only sent a signal fetches the value itself.
         let mut held = held.borrow_mut();
         let Some(held) = held.get_mut(number) else { return true };
-        match fit(held.name, value) {
+        match fit(&held.name, value) {
             Ok(value) => held.value = value,
             Err(why) => {
                 say(format_args!("{why}; the value before stays in use"));
@@ -89,6 +96,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         }
         started
     };
+    let known = known.iter().map(|(name, kid)| (name.as_str(), kid.clone()));
     let ended = supervise(reaction, take, start, |news| watch(client, known, news))?;
     match shell_status(ended) {
         0 => Ok(()),
@@ -97,8 +105,8 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 }
 
 /// A secret that was fetched.
-struct Held<'a> {
-    name: &'a str,
+struct Held {
+    name: String,
     variable: String,
     value: Plaintext,
 }
@@ -131,7 +139,7 @@ pub fn program(command: &[OsString]) -> Program {
 /// As a shell says it: there is no such program, or it cannot be run.
 fn cannot_run(command: &[OsString], why: io::Error) -> Exit {
     let status = if why.kind() == ErrorKind::NotFound { 127 } else { 126 };
-    Exit { status, why: Failure::new(command[0].to_string_lossy(), why).to_string() }
+    Exit::new(status, Failure::new(command[0].to_string_lossy(), why))
 }
 
 /// What is to be done when a secret changes; none: it is not watched.
@@ -166,49 +174,9 @@ fn read_signal(text: &str) -> Option<Signal> {
     text.parse().ok().or_else(|| (1..32).find(is_called)).and_then(Signal::from_named_raw)
 }
 
-/// The names, and the variable for each.
-fn wanted(list: &str) -> Result<Vec<(&str, String)>, Exit> {
-    let mut wanted = Vec::new();
-    let mut variables = BTreeSet::new();
-    for item in list.split(',') {
-        let (name, variable) = match item.split_once('=') {
-            Some((name, variable)) => (name, variable.to_owned()),
-            None => (item, item.to_ascii_uppercase().replace(['.', '-'], "_")),
-        };
-        if !is_name(name) {
-            return Err(Exit::usage(format_args!(
-                "--secrets: {name:?} is no secret's name: 1 to 128 of A-Z a-z 0-9 _ . -"
-            )));
-        }
-        if !is_variable(&variable) {
-            let why = format_args!("--secrets: {variable:?} cannot be a variable's name; write {name}=VARIABLE");
-            return Err(Exit::usage(why));
-        }
-        if !variables.insert(variable.clone()) {
-            return Err(Exit::usage(format_args!("--secrets: the variable {variable} is given twice")));
-        }
-        wanted.push((name, variable));
-    }
-    Ok(wanted)
-}
-
-/// Whether every shell takes it for one: `[A-Za-z_][A-Za-z0-9_]*`.
-fn is_variable(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        && !text.starts_with(|c: char| c.is_ascii_digit())
-        && !text.is_empty()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_secret_gets_the_variable_that_is_named_or_its_name_in_upper_case() {
-        let Ok(wanted) = wanted("a.b-c,db=PGPASSWORD,_x=y_1") else { panic!() };
-        let expected = [("a.b-c", "A_B_C"), ("db", "PGPASSWORD"), ("_x", "y_1")];
-        assert_eq!(wanted, expected.map(|(name, variable)| (name, variable.to_owned())));
-    }
 
     #[test]
     fn a_signal_has_a_name_and_a_number() {
@@ -217,13 +185,6 @@ mod tests {
         }
         for text in ["", "SIG", "hup", "NONE", "0", "-1", "1000", "1.0"] {
             assert_eq!(read_signal(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_name_or_no_variable_or_one_twice_is_refused() {
-        for list in ["", "a,", ",a", "a b", "a=", "a=B C", "a=1", "1a", "a=B=C", "a,A", "a=B,b", "a, b"] {
-            assert!(wanted(list).is_err(), "{list:?}");
         }
     }
 }

@@ -5,8 +5,8 @@ use super::command::Command;
 
 const TITLE: &str = "jarvis-secretsd: a secrets daemon for one host or a small fleet";
 
-const STATUS: &str = "exit status: 0 done, 1 the operation failed, 2 wrong usage, 78 bad configuration or policy, \
-                      126 exec cannot run the program, 127 exec finds no such program";
+const STATUS: &str = "exit status: 0 done, 1 the operation failed, 2 wrong usage, 3 not found, \
+                      4 not authenticated or not permitted, 5 not reachable, 78 bad configuration or policy, 126 exec cannot run the program, 127 exec finds no such program";
 
 /// All commands.
 pub fn all() -> String {

@@ -10,8 +10,8 @@ use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, PREFIX};
 use super::command::{Arguments, Command, Operands, Opt};
 use super::output;
 use crate::client::Client;
-use crate::dotenv::{self, Entry};
-use crate::failure::Failure;
+use crate::dotenv::{self, Entry, Read, Reading};
+use crate::failure::{Failure, say};
 use crate::name::is_name;
 use crate::secret::{Plaintext, Wiped, wiped_json};
 use crate::source::Source;
@@ -19,7 +19,7 @@ use crate::source::Source;
 pub const COMMAND: Command = Command {
     name: "import",
     operands: Operands::one("FILE"),
-    options: &[PREFIX, DRY_RUN, REPLACE, ADDR, CLIENT, CLIENT_CONFIG],
+    options: &[PREFIX, ONLY, RAW, DRY_RUN, REPLACE, ADDR, CLIENT, CLIENT_CONFIG],
     summary: "store the values of a dotenv file (-: standard input), all or none, under its keys in lower case",
     run,
 };
@@ -28,6 +28,11 @@ pub const DRY_RUN: Opt = Opt { name: "dry-run", value: None, summary: "print wha
 
 const REPLACE: Opt =
     Opt { name: "replace", value: None, summary: "give a secret that exists already a new version with the value" };
+
+const ONLY: Opt =
+    Opt { name: "only", value: Some("KEY,..."), summary: "only the values of these keys, as they stand in the file" };
+
+const RAW: Opt = Opt { name: "raw", value: None, summary: "a $ in the file stands for itself, and begins no variable" };
 
 /// What a failure is about that concerns no line of the file.
 const IMPORT: &str = "import";
@@ -41,9 +46,10 @@ struct Plan {
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let prefix = client::prefix(arguments)?;
+    let only: Vec<_> = arguments.texts(&ONLY)?.iter().flat_map(|list| list.split(',')).collect();
     let source = Source::read(Path::new(&arguments.operands()[0]))?;
-    let entries = dotenv::parse(&source, &|name| std::env::var_os(name))?;
-    let plan = Plan::of(&source, entries, prefix)?;
+    let reading = Reading { environment: &|name| std::env::var_os(name), variables: !arguments.has(&RAW) };
+    let plan = Plan::of(&source, dotenv::read(&source, reading), prefix, &only)?;
     let client = Client::from_arguments(arguments)?;
     let replace = arguments.has(&REPLACE);
     let mut report =
@@ -61,24 +67,47 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     Ok(())
 }
 
+/// Tells all mistakes, a line each, if there are any.
+fn refuse(source: &Source, mut mistakes: Vec<Failure>) -> Result<(), Failure> {
+    let count = mistakes.len();
+    match mistakes.pop() {
+        None => Ok(()),
+        Some(only) if count == 1 => Err(only),
+        Some(last) => {
+            mistakes.iter().chain([&last]).for_each(say);
+            Err(source.refuse(format_args!("has {count} mistakes; nothing was imported")))
+        }
+    }
+}
+
 impl Plan {
-    fn of(source: &Source, entries: Vec<Entry>, prefix: &str) -> Result<Self, Failure> {
+    /// What is to be imported; `only` are the keys that are wanted, if not all are.
+    fn of(source: &Source, read: Read, prefix: &str, only: &[&str]) -> Result<Self, Failure> {
+        let Read { entries, mut mistakes } = read;
         let (mut values, mut empty) = (BTreeMap::new(), Vec::new());
-        let mut lines = BTreeMap::new();
+        let (mut lines, mut keys) = (BTreeMap::new(), BTreeSet::new());
         for Entry { key, value, offset } in entries {
+            if !only.is_empty() && !only.contains(&key.as_str()) {
+                continue;
+            }
             let name = format!("{prefix}{}", key.to_ascii_lowercase());
             if !is_name(&name) {
-                return Err(source.fail(offset, "the name would be longer than 128 characters"));
+                mistakes.push((offset, source.fail(offset, "the name would be longer than 128 characters")));
+            } else if let Some(line) = lines.insert(name.clone(), source.line(offset)) {
+                let why = format_args!("{key} becomes {name}, as does line {line}");
+                mistakes.push((offset, source.fail(offset, why)));
             }
-            if let Some(line) = lines.insert(name.clone(), source.line(offset)) {
-                return Err(source.fail(offset, format_args!("{key} becomes {name}, as does line {line}")));
-            }
+            keys.insert(key);
             if value.expose().is_empty() {
                 empty.push(name);
             } else {
                 values.insert(name, value);
             }
         }
+        mistakes.sort_by_key(|(offset, _)| *offset);
+        let missing = only.iter().filter(|key| !keys.contains(**key));
+        let missing = missing.map(|key| source.refuse(format_args!("has no {key}, which --only names")));
+        refuse(source, mistakes.into_iter().map(|(_, why)| why).chain(missing).collect())?;
         if values.is_empty() {
             return Err(source.refuse("holds no value that could be imported"));
         }
@@ -109,13 +138,21 @@ impl Plan {
             false => format!("new: {name}"),
         };
         let mut lines: Vec<String> = self.values.keys().map(line).chain(self.skipped()).collect();
-        let refused = if existing.is_empty() || replace { "" } else { "; nothing would be imported without --replace" };
-        lines.push(format!("to import: {}, of which exist: {}{refused}", self.values.len(), existing.len()));
+        let then = match (existing.is_empty(), replace) {
+            (true, _) => "",
+            (false, true) => "; those with the same value would stay as they are",
+            (false, false) => "; without --replace, nothing would be imported unless these have the same values",
+        };
+        lines.push(format!("to import: {}, of which exist: {}{then}", self.values.len(), existing.len()));
         Ok(lines)
     }
 
     /// Does it, and says so, a line each.
     fn import(&self, client: &Client, replace: bool) -> Result<Vec<String>, Failure> {
+        #[derive(Deserialize)]
+        struct Done {
+            unchanged: BTreeSet<String>,
+        }
         let condition: &[_] = if replace { &[] } else { &[("If-None-Match", "*")] };
         let answer = client.call("POST", "/secrets", Some(&self.body()), condition)?;
         if answer.status == 412 {
@@ -125,10 +162,15 @@ impl Plan {
         }
         // What the daemon could not say for sure, we cannot either.
         let refused = (400..500).contains(&answer.status);
-        client.accepted(if refused { "nothing was imported" } else { "maybe imported, see --dry-run" }, answer)?;
-        let imported = self.values.keys().map(|name| format!("imported: {name}"));
-        let total = format!("imported in all: {}", self.values.len());
-        Ok(imported.chain(self.skipped()).chain([total]).collect())
+        let body =
+            client.accepted(if refused { "nothing was imported" } else { "maybe imported, see --dry-run" }, answer)?;
+        let Done { unchanged } = client.read(IMPORT, &body)?;
+        let told = self.values.keys().map(|name| match unchanged.contains(name) {
+            true => format!("unchanged: {name}"),
+            false => format!("imported: {name}"),
+        });
+        let total = format!("imported in all: {}", self.values.len() - unchanged.len());
+        Ok(told.chain(self.skipped()).chain([total]).collect())
     }
 
     fn skipped(&self) -> impl Iterator<Item = String> {
@@ -139,6 +181,7 @@ impl Plan {
         #[derive(Serialize)]
         struct Body<'a> {
             secrets: Vec<Item<'a>>,
+            skip_unchanged: bool,
         }
         #[derive(Serialize)]
         struct Item<'a> {
@@ -146,6 +189,6 @@ impl Plan {
             value: &'a str,
         }
         let items = self.values.iter().map(|(name, value)| Item { name, value: value.expose() });
-        wiped_json(&Body { secrets: items.collect() })
+        wiped_json(&Body { secrets: items.collect(), skip_unchanged: true })
     }
 }

@@ -7,7 +7,6 @@ use super::command::{Arguments, Command, Operands};
 use super::{Exit, output};
 use crate::client::Client;
 use crate::clock::Timestamp;
-use crate::name::is_name;
 
 pub const COMMAND: Command = Command {
     name: "list",
@@ -16,15 +15,6 @@ pub const COMMAND: Command = Command {
     summary: "list the secrets that this client may read",
     run,
 };
-
-/// How many secrets are asked for at a time.
-const LIMIT: u32 = 1000;
-
-#[derive(Deserialize)]
-struct List {
-    secrets: Vec<Item>,
-    next: Option<String>,
-}
 
 #[derive(Deserialize)]
 struct Item {
@@ -61,19 +51,9 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         return output::print_line(&client.ask("list", "GET", &format!("/secrets?prefix={prefix}"), None, &[])?);
     }
     let mut rows = Vec::new();
-    let mut after = String::new();
-    loop {
-        let target = format!("/secrets?prefix={prefix}&after={after}&limit={LIMIT}");
-        let body = client.ask("list", "GET", &target, None, &[])?;
-        let List { secrets, next } = client.read("list", &body)?;
-        rows.extend(secrets.into_iter().map(|item| {
-            let due = due(&item.rotation, item.expires_at, item.is_expired);
-            [item.name, item.kid, who_rotates(item.rotation, item.has_appliers), due]
-        }));
-        match next {
-            Some(next) if is_name(&next) && next > after => after = next,
-            Some(_) => return Err(client.strange("list").into()),
-            None => return output::print_table(["NAME", "KID", "ROTATION", ROTATION_DUE], rows.into_iter()),
-        }
-    }
+    client.list("list", &format!("prefix={prefix}"), |item: Item| {
+        let due = due(&item.rotation, item.expires_at, item.is_expired);
+        rows.push([item.name, item.kid, who_rotates(item.rotation, item.has_appliers), due]);
+    })?;
+    output::print_table(["NAME", "KID", "ROTATION", ROTATION_DUE], rows.into_iter())
 }

@@ -34,6 +34,7 @@ mod shared_paths;
 mod sockets;
 mod supervise;
 mod token;
+mod variables;
 mod versions;
 mod whose;
 
@@ -44,9 +45,18 @@ use command::{Arguments, Asked, Command, MASTER_KEY};
 
 use crate::applier::{self, process::RUNNER};
 use crate::config::Config;
-use crate::failure::{Failure, say};
+use crate::failure::{Details, Failure, Kind, say, say_json};
 use crate::files::{self, KeyOwner};
 use crate::vault::{KeyBytes, KeyFile, KeyInForce};
+
+/// The daemon has no such secret, or no such version of it.
+const NOT_FOUND: u8 = 3;
+
+/// The daemon does not know who asks, or does not permit it.
+const DENIED: u8 = 4;
+
+/// No answer of a daemon could be had.
+const UNREACHABLE: u8 = 5;
 
 /// `sysexits.h`: something was found in a configuration file.
 const EX_CONFIG: u8 = 78;
@@ -87,27 +97,66 @@ const COMMANDS: &[Command] = &[
 pub struct Exit {
     status: u8,
     why: String,
+    /// What a program is told besides.
+    details: Option<Details>,
 }
 
 impl Exit {
+    fn new(status: u8, why: impl std::fmt::Display) -> Self {
+        Self { status, why: why.to_string(), details: None }
+    }
+
     fn usage(why: impl std::fmt::Display) -> Self {
-        Self { status: 2, why: format!("usage: {why}; see jarvis-secretsd --help") }
+        Self::new(2, format_args!("usage: {why}; see jarvis-secretsd --help"))
     }
 
     /// A program that was run has ended with this status, and has said itself what there was to say.
     fn of_program(status: u8) -> Self {
-        Self { status, why: String::new() }
+        Self::new(status, "")
     }
 
     fn config(why: Failure) -> Self {
-        Self { status: EX_CONFIG, why: why.to_string() }
+        Self::new(EX_CONFIG, why)
+    }
+
+    /// Says why, to a person or to a program.
+    fn say(self, as_json: bool) {
+        let Self { status, why, details } = self;
+        match as_json {
+            _ if why.is_empty() => {}
+            false => say(why),
+            true => {
+                let mut error = details.unwrap_or_default();
+                error.entry("error").or_insert_with(|| code(status).into());
+                error.insert("message".to_owned(), why.into());
+                say_json(error);
+            }
+        }
+    }
+}
+
+/// What a program is told of a failure that is not the daemon's, in a word.
+fn code(status: u8) -> &'static str {
+    match status {
+        2 => "usage",
+        NOT_FOUND => "not_found",
+        UNREACHABLE => "unreachable",
+        EX_CONFIG => "configuration",
+        _ => "failed",
     }
 }
 
 impl From<Failure> for Exit {
-    fn from(why: Failure) -> Self {
-        let status = if why.is_configuration() { EX_CONFIG } else { 1 };
-        Self { status, why: why.to_string() }
+    fn from(mut why: Failure) -> Self {
+        let status = match why.kind() {
+            Kind::Failed => 1,
+            Kind::Configuration => EX_CONFIG,
+            Kind::NotFound => NOT_FOUND,
+            Kind::Denied => DENIED,
+            Kind::Unreachable => UNREACHABLE,
+        };
+        let details = why.take_details();
+        Self { details, ..Self::new(status, why) }
     }
 }
 
@@ -119,6 +168,8 @@ impl From<lexopt::Error> for Exit {
 
 /// Does what the arguments (without the program's name) ask for. Messages go to standard error.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let as_json = command::wants_json(&arguments);
     let mut arguments = arguments.into_iter().peekable();
     // No command for people, so it is not among those.
     let done = match arguments.next_if(|first| first == RUNNER) {
@@ -127,10 +178,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Exit { status, why }) => {
-            if !why.is_empty() {
-                say(why);
-            }
+        Err(exit) => {
+            let status = exit.status;
+            exit.say(as_json);
             ExitCode::from(status)
         }
     }

@@ -76,7 +76,7 @@ fn replay(arguments: &Arguments) -> Result<(), Exit> {
     output::tell(report)?;
     match lost {
         0 => Ok(()),
-        _ => Err(Exit { status: 1, why: format!("this policy takes away what was in use: {lost} of {all} accesses") }),
+        _ => Err(Exit::new(1, format_args!("this policy takes away what was in use: {lost} of {all} accesses"))),
     }
 }
 

@@ -10,7 +10,7 @@ use super::command::{Arguments, Command, Operands, Opt};
 use super::settings::{self, DESCRIPTION, GENERATOR, GRACE_DAYS, LABELS, OWNER, ROTATION, ROTATION_DAYS};
 use super::{Exit, input, output, prompt};
 use crate::client::{Client, Metadata};
-use crate::failure::{Failure, printable};
+use crate::failure::printable;
 use crate::secret::{Plaintext, wiped_json};
 
 pub const COMMAND: Command = Command {
@@ -86,7 +86,8 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let condition: &[_] = if arguments.has(&CREATE) { &[("If-None-Match", "*")] } else { &[] };
     let answer = client.call("POST", "/secret", Some(&wiped_json(&new)), condition)?;
     if answer.status == 412 {
-        return Err(Failure::new(name, "there is a secret of that name already; nothing was changed").into());
+        let why = "there is a secret of that name already; nothing was changed";
+        return Err(client.retell(name, &answer, why).into());
     }
     let body = client.accepted(name, answer)?;
     if arguments.has(&JSON) {

@@ -52,7 +52,7 @@ impl Client {
                 secret if secret.kid == kid => Conditional::Same,
                 secret => Conditional::Other(secret),
             },
-            status => Conditional::Refused { status, why: Failure::new(name, self.refusal(&answer)) },
+            status => Conditional::Refused { status, why: self.refused(name, &answer) },
         })
     }
 

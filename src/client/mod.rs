@@ -5,6 +5,7 @@
 mod conditional;
 mod exchange;
 mod file;
+mod listing;
 mod place;
 mod problem;
 mod settings;
@@ -156,7 +157,7 @@ impl Client {
             }
         };
         let answer = self.transport.call(method, target, &all, json, warn);
-        answer.map_err(|why| Failure::new(self.place(), problem::unanswered(self.place(), method, &why)))
+        answer.map_err(|why| problem::unanswered(self.place(), method, &why))
     }
 
     /// The body of an answer that is a success.
@@ -164,11 +165,7 @@ impl Client {
     /// # Errors
     /// If the daemon refuses; then its own words say why.
     pub fn accepted(&self, what: impl fmt::Display, answer: Answer) -> Result<Wiped, Failure> {
-        if (200..300).contains(&answer.status) {
-            Ok(answer.body)
-        } else {
-            Err(Failure::new(what, self.refusal(&answer)))
-        }
+        if (200..300).contains(&answer.status) { Ok(answer.body) } else { Err(self.refused(what, &answer)) }
     }
 
     /// What the body of an answer says.

@@ -1,30 +1,35 @@
 //! What is told of a call that was not answered as it should have been.
 
+use std::fmt;
 use std::io::{Error, ErrorKind};
 
 use rustix::process::geteuid;
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::Client;
 use super::exchange::Answer;
 use super::place::Place;
 use super::settings::Said;
+use crate::failure::{Details, Failure, Kind};
 
 /// The most characters that are shown of what the other side says.
 const SHOWN: usize = 2000;
 
-#[derive(Deserialize)]
-struct Problem {
-    #[serde(default)]
-    error: String,
-    message: String,
+/// The failure of a call that was not answered, and what to do where that is known. What answers there, but not in the daemon's
+/// HTTP, was reached.
+pub fn unanswered(place: &Place, method: &str, why: &Error) -> Failure {
+    let is_other_http = why.kind() == ErrorKind::InvalidData && tls_error(why).is_none();
+    let kind = if is_other_http { Kind::Failed } else { Kind::Unreachable };
+    Failure::new(place, reason(place, method, why)).of(kind)
 }
 
-/// Why there was no answer, and what to do where that is known.
-pub fn unanswered(place: &Place, method: &str, why: &Error) -> String {
+fn tls_error(why: &Error) -> Option<&rustls::Error> {
+    why.get_ref().and_then(|cause| cause.downcast_ref())
+}
+
+fn reason(place: &Place, method: &str, why: &Error) -> String {
     let told = one_line(&why.to_string());
-    let tls = why.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-    let remedy = match (why.kind(), place, tls) {
+    let remedy = match (why.kind(), place, tls_error(why)) {
         (ErrorKind::ConnectionRefused | ErrorKind::NotFound, ..) => {
             "no daemon listens there; start it, or say where it is with --addr, JARVIS_SECRETSD_ADDR or `addr` in client.toml"
         }
@@ -46,23 +51,38 @@ pub fn unanswered(place: &Place, method: &str, why: &Error) -> String {
 }
 
 impl Client {
-    /// Why the daemon refused, in its own words, and what to do where that is known.
-    pub(super) fn refusal(&self, answer: &Answer) -> String {
-        let Ok(Problem { error, message }) = serde_json::from_slice(&answer.body) else {
-            return format!(
-                "status {} from {}, which does not answer as this daemon does",
-                answer.status,
-                self.place()
+    /// The failure of a call about `what` that the daemon refused, in its own words, and with what to do where that is known.
+    pub(super) fn refused(&self, what: impl fmt::Display, answer: &Answer) -> Failure {
+        let Some((message, details)) = problem(&answer.body) else {
+            let (status, place) = (answer.status, self.place());
+            return Failure::new(
+                what,
+                format_args!("status {status} from {place}, which does not answer as this daemon does"),
             );
         };
-        match (answer.status, error.as_str(), &answer.request_id) {
+        let message = match (answer.status, &answer.request_id) {
             // Its words are for whoever writes requests by hand, and are the same whatever was sent.
-            (401, "unauthenticated", id) => {
+            (401, id) if details.get("error").is_some_and(|code| code == "unauthenticated") => {
                 let id = id.as_ref().map(|id| format!("; the daemon's log says why under request id {id}"));
                 format!("not authenticated; {}{}", self.who_asked(), id.unwrap_or_default())
             }
-            (500, _, Some(id)) => format!("{} {id}", one_line(&message)),
-            _ => one_line(&message),
+            (500, Some(id)) => format!("{message} {id}"),
+            _ => message,
+        };
+        let kind = match answer.status {
+            401 | 403 => Kind::Denied,
+            404 => Kind::NotFound,
+            _ => Kind::Failed,
+        };
+        self.retell(what, answer, message).of(kind)
+    }
+
+    /// The failure of a call that the daemon refused, in these words instead of its own.
+    pub fn retell(&self, what: impl fmt::Display, answer: &Answer, why: impl fmt::Display) -> Failure {
+        let failure = Failure::new(what, why);
+        match problem(&answer.body) {
+            Some((_, details)) => failure.with(details),
+            None => failure,
         }
     }
 
@@ -92,6 +112,13 @@ impl Client {
             false => format!("this was sent and is not accepted: {}{no_token}", sent.join(", ")),
         }
     }
+}
+
+/// The message of an error of the API, and all its fields; none if this is no such error.
+fn problem(body: &[u8]) -> Option<(String, Details)> {
+    let fields: Details = serde_json::from_slice(body).ok()?;
+    let message = fields.get("message").and_then(Value::as_str).map(one_line)?;
+    Some((message, fields))
 }
 
 /// What the other side says, as a line that a terminal only shows, and not an endless one.

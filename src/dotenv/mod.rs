@@ -29,13 +29,25 @@ pub struct Entry {
     pub offset: usize,
 }
 
-/// Reads all entries, in their order. A key may come twice.
-///
-/// A variable is looked up in the environment first, and then among the entries before it.
-///
-/// # Errors
-/// At the first thing that compose refuses, or reads in another way than it looks; if a variable is not set; if a value
-/// is longer than that of a secret may be.
-pub fn parse(source: &Source, environment: Environment) -> Result<Vec<Entry>, Failure> {
-    reader::Reader::new(source).entries(environment)
+/// How a file is read.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    /// Where a variable is looked up first; then among the entries before it.
+    pub environment: Environment<'a>,
+    /// Whether a `$` begins a variable; otherwise it stands for itself.
+    pub variables: bool,
+}
+
+/// What a file says.
+pub struct Read {
+    /// All entries, in their order. A key may come twice. Where a value is a mistake, another one stands for it.
+    pub entries: Vec<Entry>,
+    /// All mistakes, in their order, and where the entry begins that each is in, in bytes.
+    pub mistakes: Vec<(usize, Failure)>,
+}
+
+/// Reads all entries, and finds all mistakes: what compose refuses, or reads in another way than it looks; variables that are
+/// not set; values longer than that of a secret may be. Behind a quote that is never closed nothing more is found.
+pub fn read(source: &Source, reading: Reading) -> Read {
+    reader::Reader::new(source, reading).read()
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::interpolation::{Char, Interpolation};
-use super::{Entry, Environment};
+use super::{Entry, Read, Reading};
 use crate::failure::Failure;
 use crate::name::is_name_byte;
 use crate::secret::Plaintext;
@@ -12,9 +12,13 @@ use crate::source::Source;
 const NAME: &str = "a name is made of A-Z a-z 0-9 _ . -; write NAME=value, or quote a value of several lines";
 const OVERLOOKED: &str = "white space that is easily overlooked; quote the value";
 
+/// What stands for a value that is a mistake, so that who refers to it makes no second one of that.
+const PLACEHOLDER: &str = "?";
+
 /// Goes through a file from its beginning to its end.
 pub struct Reader<'a> {
     source: &'a Source,
+    reading: Reading<'a>,
     next: usize,
 }
 
@@ -24,29 +28,41 @@ fn is_blank(c: char) -> bool {
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(source: &'a Source) -> Self {
-        let mut reader = Self { source, next: 0 };
+    pub fn new(source: &'a Source, reading: Reading<'a>) -> Self {
+        let mut reader = Self { source, reading, next: 0 };
         reader.eat('\u{feff}');
         reader
     }
 
-    pub fn entries(mut self, environment: Environment) -> Result<Vec<Entry>, Failure> {
+    pub fn read(mut self) -> Read {
+        let (mut entries, mut mistakes): (Vec<Entry>, _) = (Vec::new(), Vec::new());
         if let Some(offset) = self.source.text().find('\0') {
-            return Err(self.source.fail(offset, "a NUL byte, which no value can have"));
+            mistakes.push((offset, self.source.fail(offset, "a NUL byte, which no value can have")));
+            return Read { entries, mistakes };
         }
-        let mut entries: Vec<Entry> = Vec::new();
         let mut newest = HashMap::new();
         while self.find_entry() {
             let offset = self.next;
             let known = |name: &str| {
                 let earlier = || newest.get(name).map(|&index: &usize| entries[index].value.expose().into());
-                environment(name).or_else(earlier)
+                (self.reading.environment)(name).or_else(earlier)
             };
-            let (key, value) = self.entry(Interpolation { source: self.source, known: &known })?;
-            newest.insert(key.to_owned(), entries.len());
-            entries.push(Entry { key: key.to_owned(), value, offset });
+            let interpolation = Interpolation { source: self.source, known: &known };
+            let (key, mistake) = match self.entry(interpolation) {
+                Ok((key, Ok(value))) => (Some((key, value)), None),
+                Ok((key, Err(why))) => (Some((key, Plaintext::new(PLACEHOLDER.to_owned()))), Some(why)),
+                Err(why) => (None, Some(why)),
+            };
+            if let Some((key, value)) = key {
+                newest.insert(key.to_owned(), entries.len());
+                entries.push(Entry { key: key.to_owned(), value, offset });
+            }
+            if let Some(why) = mistake {
+                mistakes.push((offset, why));
+                self.take(|c| c != '\n');
+            }
         }
-        Ok(entries)
+        Read { entries, mistakes }
     }
 
     fn rest(&self) -> &'a str {
@@ -83,7 +99,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn entry(&mut self, interpolation: Interpolation) -> Result<(&'a str, Plaintext), Failure> {
+    /// The next key, and its value.
+    fn entry(&mut self, interpolation: Interpolation) -> Result<(&'a str, Result<Plaintext, Failure>), Failure> {
         if self.rest().strip_prefix("export").is_some_and(|behind| behind.starts_with([' ', '\t', '\u{c}', '\r', '\n']))
         {
             self.next += "export".len();
@@ -96,11 +113,11 @@ impl<'a> Reader<'a> {
             Some('=' | ':') if key.is_empty() => Err(self.fail("a name is missing")),
             Some('=' | ':') => {
                 self.next += 1;
-                Ok((key, self.value(interpolation)?))
+                Ok((key, self.value(interpolation)))
             }
             None => Err(self.fail("the last line has neither a value nor a newline; write NAME=value")),
             Some('\n') if key.is_empty() => Err(self.fail("a name is missing")),
-            Some('\n') => Ok((key, interpolation.inherited(key, start)?)),
+            Some('\n') => Ok((key, interpolation.inherited(key, start))),
             Some(_) if blank => Err(self.fail("a name must not have white space in it; write NAME=value")),
             Some(_) => Err(self.fail(NAME)),
         }
@@ -108,18 +125,19 @@ impl<'a> Reader<'a> {
 
     fn value(&mut self, interpolation: Interpolation) -> Result<Plaintext, Failure> {
         let blank = !self.take(is_blank).is_empty();
+        let variables = self.reading.variables;
         match self.rest().chars().next() {
             Some(quote @ ('"' | '\'')) => {
                 let chars = self.quoted(quote)?;
                 self.refuse_what_follows()?;
-                interpolation.expand(&chars, quote == '"')
+                interpolation.expand(&chars, variables && quote == '"')
             }
             Some('#') if blank => {
                 Err(self.fail("compose takes this comment for the value; quote it, or write '' for none"))
             }
             _ => {
                 let chars = self.unquoted()?;
-                interpolation.expand(&chars, true)
+                interpolation.expand(&chars, variables)
             }
         }
     }
@@ -133,7 +151,9 @@ impl<'a> Reader<'a> {
             let wrong = match (before, c) {
                 (_, '\r') => Some("a carriage return within a value; quote the value if it is meant"),
                 (Some('\t'), '#') => Some("a comment needs a space before it; if this is none, quote the value"),
-                (Some('\\'), '$') => Some("a backslash escapes only within double quotes; use single quotes"),
+                (Some('\\'), '$') if self.reading.variables => {
+                    Some("a backslash escapes only within double quotes; use single quotes")
+                }
                 (None, c) if c.is_whitespace() => Some(OVERLOOKED),
                 _ => None,
             };
@@ -152,11 +172,12 @@ impl<'a> Reader<'a> {
     fn quoted(&mut self, quote: char) -> Result<Vec<Char>, Failure> {
         let start = self.next;
         let mut chars = Vec::new();
+        let mut mistake = None;
         let mut rest = self.rest().char_indices().map(|(index, c)| (start + index, c)).skip(1);
         while let Some((at, c)) = rest.next() {
             if c == quote {
                 self.next = at + 1;
-                return Ok(chars);
+                return mistake.map_or(Ok(chars), Err);
             }
             if c != '\\' {
                 chars.push(Char { at, c, escaped: false });
@@ -167,7 +188,9 @@ impl<'a> Reader<'a> {
                 _ if escaped == quote => Some(quote),
                 _ if quote == '\'' => None,
                 '0' => {
-                    return Err(self.source.fail(at, "an octal escape; write the character itself"));
+                    let why = "an octal escape; write the character itself";
+                    mistake = mistake.or_else(|| Some(self.source.fail(at, why)));
+                    None
                 }
                 '$' | '\\' => Some(escaped),
                 'a' => Some('\u{7}'),
@@ -185,6 +208,7 @@ impl<'a> Reader<'a> {
                 None => chars.extend([c, escaped].map(|c| Char { at, c, escaped: false })),
             }
         }
+        self.next = self.source.text().len();
         Err(self.source.fail(start, "this quote is never closed"))
     }
 

@@ -2,19 +2,28 @@
 
 use std::path::Path;
 
-use super::parse;
+use super::{Read, Reading};
 use crate::source::Source;
 
-/// What `KEY` is in this file, with an environment of two variables; or why that cannot be said.
-fn read(text: &str) -> Result<String, String> {
+/// All of a file, with an environment of two variables.
+fn read_all(text: &str, variables: bool) -> Read {
     let environment = |name: &str| match name {
         "FROM_ENV" => Some("environment".into()),
         "EMPTY_ENV" => Some("".into()),
         _ => None,
     };
-    match parse(&Source::new(Path::new(".env"), text), &environment) {
-        Ok(entries) => Ok(entries.iter().rev().find(|entry| entry.key == "KEY").unwrap().value.expose().to_owned()),
-        Err(why) => Err(why.to_string()),
+    super::read(&Source::new(Path::new(".env"), text), Reading { environment: &environment, variables })
+}
+
+/// What `KEY` is in this file, with an environment of two variables; or why that cannot be said.
+fn read(text: &str) -> Result<String, String> {
+    value(read_all(text, true))
+}
+
+fn value(Read { entries, mut mistakes }: Read) -> Result<String, String> {
+    match mistakes.is_empty() {
+        true => Ok(entries.iter().rev().find(|entry| entry.key == "KEY").unwrap().value.expose().to_owned()),
+        false => Err(mistakes.remove(0).1.to_string()),
     }
 }
 
@@ -290,5 +299,33 @@ fn a_failure_shows_nothing_of_the_file() {
     ] {
         let message = read(text).unwrap_err();
         assert!(!message.contains("hunter2"), "{message}");
+    }
+}
+
+#[test]
+fn every_mistake_is_found_and_none_twice() {
+    let text = "A=$NONE\nB=${A:?}\nC D=1\nE=\"two\nlines $NONE\" # x\nF=1\n=1\nG=\"\\01\n$\"\nH='a' b\nI=\"\nJ=$NONE\n";
+    let Read { entries, mistakes } = read_all(text, true);
+    let places: Vec<_> = mistakes.iter().map(|(_, why)| why.to_string()).collect();
+    let starts = [".env:1:3: ", ".env:3:3: ", ".env:5:7: ", ".env:7:1: ", ".env:8:4: ", ".env:10:7: ", ".env:11:3: "];
+    assert_eq!(places.len(), starts.len(), "{places:#?}");
+    for (place, start) in places.iter().zip(starts) {
+        assert!(place.starts_with(start), "{place} is not at {start}");
+    }
+    let keys: Vec<_> = entries.iter().map(|entry| entry.key.as_str()).collect();
+    assert_eq!(keys, ["A", "B", "E", "F", "G", "H", "I"]);
+}
+
+#[test]
+fn where_there_are_no_variables_a_dollar_sign_stands_for_itself() {
+    for (text, expected) in [
+        ("KEY=pa$word", "pa$word"),
+        ("KEY=$$", "$$"),
+        ("KEY=\"${A\\tb$$\"", "${A\tb$$"),
+        ("KEY=\"a\\$b\"", "a$b"),
+        ("KEY='a$b'", "a$b"),
+        ("KEY=a\\$b", "a\\$b"),
+    ] {
+        assert_eq!(value(read_all(text, false)).as_deref(), Ok(expected), "{text:?}");
     }
 }

@@ -58,12 +58,12 @@ fn if_one_secret_cannot_be_had_nothing_is_run() {
     asked.store("key", "value");
     asked.store("nul", "a\0b");
     let ran = asked.daemon.site.path("ran");
-    for (secrets, why) in [
-        ("key,none", "none: there is no secret none"),
-        ("key,nul", "nul: has a NUL byte, which the environment cannot hold"),
+    for (secrets, status, why) in [
+        ("key,none", 3, "none: there is no secret none"),
+        ("key,nul", 1, "nul: has a NUL byte, which the environment cannot hold"),
     ] {
         let output = exec(&asked, secrets, &["touch", ran.to_str().unwrap()]).output().unwrap();
-        assert_eq!(failure(&output, 1), why);
+        assert_eq!(failure(&output, status), why);
     }
     assert!(!ran.exists());
     let output = exec(&asked, "key", &["touch", ran.to_str().unwrap()]).output().unwrap();
@@ -99,4 +99,51 @@ fn what_would_be_read_in_two_ways_is_wrong_usage() {
         let why = failure(&asked.local(arguments).output().unwrap(), 2);
         assert!(why.starts_with("usage: "), "{arguments:?}: {why}");
     }
+}
+
+#[test]
+fn a_prefix_stands_for_all_secrets_under_it_that_the_client_may_read() {
+    let asked = Asked::secured();
+    for (name, value) in [("db_main.user", "u"), ("db_pass", "p"), ("api_key", "k"), ("db", "no")] {
+        asked.store(name, value);
+    }
+    let environment = |arguments: &[&str]| {
+        let arguments = [&["exec"], arguments, &["--", "env"]].concat();
+        let environment = printed(asked.reader(&arguments).output().unwrap());
+        let mut lines: Vec<_> = environment.lines().map(str::to_owned).collect();
+        lines.retain(|line| !["HOME=", "JARVIS_"].iter().any(|other| line.starts_with(other)));
+        lines.sort();
+        lines
+    };
+    assert_eq!(environment(&["--prefix", "db_"]), ["MAIN_USER=u", "PASS=p"]);
+    // One that is named has the variable that it is named for, and no other.
+    assert_eq!(environment(&["--prefix", "db_", "--secrets", "db_pass=PGPASSWORD"]), ["MAIN_USER=u", "PGPASSWORD=p"]);
+    assert_eq!(environment(&["--prefix", ""]), ["DB_MAIN_USER=u", "DB_PASS=p"], "what it may not read is passed over");
+    let twice = environment(&["--secrets", "db_pass=A", "--secrets", "db_main.user"]);
+    assert_eq!(twice, ["A=p", "DB_MAIN_USER=u"]);
+}
+
+#[test]
+fn a_secret_under_a_prefix_that_makes_no_variable_or_one_twice_lets_nothing_run() {
+    let asked = Asked::plain();
+    let ran = asked.daemon.site.path("ran");
+    let run = |arguments: &[&str], status| {
+        let arguments = [&["exec"], arguments, &["--", "touch", ran.to_str().unwrap()]].concat();
+        failure(&asked.local(&arguments).output().unwrap(), status)
+    };
+    let none = "there is no secret that this client may read and whose name begins so";
+    assert_eq!(run(&["--prefix", "shop_"], 3), format!("--prefix shop_: {none}"));
+    for (name, prefix, why) in [
+        ("a_", "a_", "a_: \"\" cannot be a variable's name; add --secrets a_=VARIABLE"),
+        ("b_1", "b_", "b_1: \"1\" cannot be a variable's name; add --secrets b_1=VARIABLE"),
+    ] {
+        asked.store(name, "v");
+        assert_eq!(run(&["--prefix", prefix], 1), why);
+    }
+    asked.store("c_x.y", "v");
+    asked.store("c_X_Y", "v");
+    let why = "c_x.y: would be in the variable X_Y, as is c_X_Y; add --secrets c_x.y=ANOTHER_VARIABLE";
+    assert_eq!(run(&["--prefix", "c_"], 1), why);
+    run(&["--prefix", "a b"], 2);
+    assert!(!ran.exists());
 }

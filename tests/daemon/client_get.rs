@@ -36,7 +36,7 @@ fn an_older_version_is_read_by_its_kid_and_json_is_the_answer_of_the_api() {
     let answer: serde_json::Value = serde_json::from_str(&printed(get(&["--json"]))).unwrap();
     assert_eq!((&answer["name"], &answer["value"], &answer["kid"]), (&"db_main".into(), &"two".into(), &new.into()));
     let unknown = get(&["--kid", "db_main-20250101-000000"]);
-    assert_eq!(failure(&unknown, 1), "db_main: there is no such version of db_main");
+    assert_eq!(failure(&unknown, 3), "db_main: there is no such version of db_main");
 }
 
 #[test]
@@ -55,11 +55,11 @@ fn at_a_terminal_the_next_prompt_begins_on_a_line_of_its_own() {
 }
 
 #[test]
-fn what_the_daemon_refuses_is_told_in_its_words_and_exits_with_1() {
+fn what_the_daemon_refuses_is_told_in_its_words_and_exits_with_3_or_4() {
     let asked = Asked::secured();
-    let of = |mut program: std::process::Command| failure(&program.output().unwrap(), 1);
-    assert_eq!(of(asked.admin(&["get", "db_none"])), "db_none: there is no secret db_none");
-    assert_eq!(of(asked.reader(&["get", "api_key"])), "api_key: client reader not allowed to access api_key");
+    let of = |mut program: std::process::Command, status| failure(&program.output().unwrap(), status);
+    assert_eq!(of(asked.admin(&["get", "db_none"]), 3), "db_none: there is no secret db_none");
+    assert_eq!(of(asked.reader(&["get", "api_key"]), 4), "api_key: client reader not allowed to access api_key");
 }
 
 #[test]
@@ -68,12 +68,12 @@ fn a_certificate_that_is_not_of_the_ca_is_refused_before_anything_is_sent() {
     let lines = asked.daemon.site.audit_lines().len();
     let mut program = asked.admin(&["get", "db_main"]);
     let foreign = crate::tls_client::data("foreign.pem");
-    let why = failure(&program.env("JARVIS_SECRETSD_CA", foreign).output().unwrap(), 1);
+    let why = failure(&program.env("JARVIS_SECRETSD_CA", foreign).output().unwrap(), 5);
     assert!(why.starts_with(&format!("{}: invalid peer certificate", asked.addr())), "{why}");
     assert!(why.contains("JARVIS_SECRETSD_CA or `ca_path`"), "{why}");
     let elsewhere = format!("https://0.0.0.0:{}", asked.daemon.addr().port());
     let unnamed = asked.admin(&["get", "db_main", "--addr", &elsewhere]).output().unwrap();
-    assert!(failure(&unnamed, 1).contains("certificate not valid for name"), "{unnamed:?}");
+    assert!(failure(&unnamed, 5).contains("certificate not valid for name"), "{unnamed:?}");
     assert_eq!(asked.daemon.site.audit_lines().len(), lines, "no request came");
 }
 
@@ -85,20 +85,20 @@ fn nobody_at_the_address_is_told_with_what_to_do() {
     let mut unix = asked.local(&["get", "db_main"]);
     let _site = asked.daemon.stop();
     for program in [&mut tcp, &mut unix] {
-        let why = failure(&program.output().unwrap(), 1);
+        let why = failure(&program.output().unwrap(), 5);
         assert!(why.contains("no daemon listens there; start it, or say where it is with --addr"), "{why}");
     }
-    assert!(failure(&tcp.output().unwrap(), 1).starts_with(&format!("{addr}: ")));
+    assert!(failure(&tcp.output().unwrap(), 5).starts_with(&format!("{addr}: ")));
 }
 
 #[test]
 fn whoever_mistakes_tls_for_plain_http_or_the_other_way_round_is_told_so() {
-    for (asked, wrong, told) in [
-        (Asked::plain(), "https", "if no TLS is spoken there, the address begins with http://"),
-        (Asked::secured(), "http", "db_main: this port speaks TLS; use https://"),
+    for (asked, wrong, status, told) in [
+        (Asked::plain(), "https", 5, "if no TLS is spoken there, the address begins with http://"),
+        (Asked::secured(), "http", 1, "db_main: this port speaks TLS; use https://"),
     ] {
         let addr = format!("{wrong}://localhost:{}", asked.daemon.addr().port());
-        let why = failure(&asked.admin(&["get", "db_main", "--addr", &addr]).output().unwrap(), 1);
+        let why = failure(&asked.admin(&["get", "db_main", "--addr", &addr]).output().unwrap(), status);
         assert!(why.ends_with(told), "{why}");
     }
 }

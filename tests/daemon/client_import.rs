@@ -88,10 +88,11 @@ fn a_dry_run_shows_names_and_which_exist_and_changes_nothing() {
     asked.store("a", "old");
     let told = printed(import(&asked, &["--dry-run"]));
     let names_told = "exists: a\nnew: b\nskipped, for its value is empty: c\n";
-    let outcome = "to import: 2, of which exist: 1; nothing would be imported without --replace\n";
+    let outcome = "to import: 2, of which exist: 1; without --replace, nothing would be imported unless these have the same \
+                   values\n";
     assert_eq!(told, format!("{names_told}{outcome}"));
     let told = printed(import(&asked, &["--dry-run", "--replace"]));
-    assert!(told.ends_with("to import: 2, of which exist: 1\n"), "{told}");
+    assert!(told.ends_with("of which exist: 1; those with the same value would stay as they are\n"), "{told}");
     assert_eq!((names(&asked), client(&asked).value("a")), (vec!["a".into()], "old".into()));
     assert!(file.exists());
 }
@@ -129,7 +130,7 @@ fn a_file_with_a_mistake_is_refused_with_its_place_before_anything_is_asked() {
 fn who_may_not_change_one_of_the_names_imports_none() {
     let asked = Asked::secured();
     let file = asked.daemon.site.write(".env", "DB_MAIN=1\n");
-    let why = failure(&asked.reader(&["import", file.to_str().unwrap()]).output().unwrap(), 1);
+    let why = failure(&asked.reader(&["import", file.to_str().unwrap()]).output().unwrap(), 4);
     assert_eq!(why, "nothing was imported: client reader not allowed to access db_main");
     assert!(names(&asked).is_empty());
 }
@@ -148,4 +149,67 @@ fn no_value_is_printed_or_logged() {
     assert!(lines.iter().any(|line| line["secret_name"] == "b"));
     assert!(!lines.iter().any(|line| line.to_string().contains("hunter2")));
     assert!(!asked.daemon.site.read("log").contains("hunter2"));
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_told_at_once_each_with_its_place() {
+    let asked = Asked::plain();
+    let lines = asked.daemon.site.audit_lines().len();
+    let text = "GOOD=1\nA=$UNSET_1\ngood=2\nB C=3\nD=\"x\" y\n";
+    let file = asked.daemon.site.write(".env", text);
+    let output = import(&asked, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let said: Vec<_> = said.lines().collect();
+    let starts = [
+        ":2:3: this variable is not set",
+        ":3:1: good becomes good, as does line 1",
+        ":4:3: a name must not have white space",
+        ":5:7: behind the closing quote",
+        ": has 4 mistakes; nothing was imported",
+    ];
+    assert_eq!(said.len(), starts.len(), "{said:#?}");
+    for (line, start) in said.iter().zip(starts) {
+        assert!(line.starts_with(&format!("jarvis-secretsd: {}{start}", file.display())), "{line}");
+    }
+    assert_eq!(asked.daemon.site.audit_lines().len(), lines, "the daemon was not asked");
+}
+
+#[test]
+fn only_the_keys_that_are_named_are_imported_and_each_must_be_there() {
+    let asked = Asked::plain();
+    let file = asked.daemon.site.write(".env", "PORT=8080\nAPI_KEY=k\nport=1\nDb.Pass=p\nREST=r\n");
+    let told = printed(import(&asked, &["--only", "API_KEY,Db.Pass", "--only", "REST"]));
+    assert!(told.starts_with("imported: api_key\nimported: db.pass\nimported: rest\nimported in all: 3\n"), "{told}");
+    assert_eq!(names(&asked), ["api_key", "db.pass", "rest"]);
+    let why = failure(&import(&asked, &["--only", "REST,api_key"]), 1);
+    assert_eq!(why, format!("{}: has no api_key, which --only names", file.display()));
+}
+
+#[test]
+fn a_value_that_is_the_current_one_makes_no_version_and_nobody_a_consumer() {
+    let asked = Asked::plain();
+    asked.daemon.site.write(".env", "A=1\nB=2\n");
+    printed(import(&asked, &[]));
+    let (a, b) = (asked.kid("a"), asked.kid("b"));
+    // Not even --replace is needed.
+    let told = printed(import(&asked, &[]));
+    assert!(told.starts_with("unchanged: a\nunchanged: b\nimported in all: 0\n"), "{told}");
+    asked.daemon.site.write(".env", "A=1\nB=3\nC=4\n");
+    failure(&import(&asked, &[]), 1);
+    let told = printed(import(&asked, &["--replace"]));
+    assert!(told.starts_with("unchanged: a\nimported: b\nimported: c\nimported in all: 2\n"), "{told}");
+    assert_eq!(asked.kid("a"), a);
+    assert_ne!(asked.kid("b"), b);
+    let read = asked.daemon.site.audit(1).into_iter().filter(|line| line["event"] == "get_secret").count();
+    assert_eq!(read, 4, "only this test has read any");
+}
+
+#[test]
+fn where_no_dollar_sign_is_special_a_password_is_what_stands_there() {
+    let asked = Asked::plain();
+    asked.daemon.site.write(".env", "A=pa$word\nB=\"$$x${\"\n");
+    assert_eq!(import(&asked, &[]).status.code(), Some(1));
+    printed(import(&asked, &["--raw"]));
+    assert_eq!((client(&asked).value("a"), client(&asked).value("b")), ("pa$word".into(), "$$x${".into()));
 }

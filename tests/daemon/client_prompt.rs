@@ -96,7 +96,7 @@ fn what_is_not_the_same_or_too_long_for_a_terminal_is_not_stored() {
     long.answer(FIRST, &format!("{}\n", "x".repeat(4096)));
     let shown = long.ended();
     assert!(shown.contains("passes on no line as long as that") && shown.contains("\r\necho\r\n"), "{shown}");
-    failure(&asked.local(&["get", "db_main"]).output().unwrap(), 1);
+    failure(&asked.local(&["get", "db_main"]).output().unwrap(), 3);
 }
 
 #[test]
@@ -111,5 +111,5 @@ fn ctrl_c_and_the_end_of_input_leave_a_terminal_that_shows_what_is_typed() {
         let shown = terminal.ended();
         assert!(shown.contains(&format!("{status}\r\n")) && shown.contains("\r\necho\r\n"), "{shown}");
     }
-    failure(&asked.local(&["get", "db_main"]).output().unwrap(), 1);
+    failure(&asked.local(&["get", "db_main"]).output().unwrap(), 3);
 }

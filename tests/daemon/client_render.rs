@@ -65,18 +65,18 @@ fn a_mistake_in_the_template_is_told_with_its_place_and_nothing_is_written() {
     asked.store("key", "k");
     let site = &asked.daemon.site;
     let output = site.write("out", "old");
-    for (text, why) in [
-        ("{{ key }}\n é {{ none }}", ":2:4: none: there is no secret none"),
-        ("{{ key }}\n{{ key", ":2:1: {{ without }} on its line; write {{ \"{{\" }} for two braces"),
-        ("{{ key }}{{ a b }}", ":1:10: this is neither {{ name }} nor {{ \"{{\" }}"),
+    for (text, status, why) in [
+        ("{{ key }}\n é {{ none }}", 3, ":2:4: none: there is no secret none"),
+        ("{{ key }}\n{{ key", 1, ":2:1: {{ without }} on its line; write {{ \"{{\" }} for two braces"),
+        ("{{ key }}{{ a b }}", 1, ":1:10: this is neither {{ name }} nor {{ \"{{\" }}"),
     ] {
         let template = site.write("t", text);
         let arguments = ["render", template.to_str().unwrap(), "--output", output.to_str().unwrap()];
-        let told = failure(&asked.local(&arguments).output().unwrap(), 1);
+        let told = failure(&asked.local(&arguments).output().unwrap(), status);
         assert_eq!(told, format!("{}{why}", template.display()));
         assert_eq!(site.read("out"), "old");
         // Nor is a part printed.
-        let told = failure(&asked.local(&arguments[..2]).output().unwrap(), 1);
+        let told = failure(&asked.local(&arguments[..2]).output().unwrap(), status);
         assert_eq!(told, format!("{}{why}", template.display()));
     }
     fs::write(site.path("t"), b"ab\n\xff").unwrap();

@@ -22,14 +22,19 @@ fn serve(answer: impl FnOnce(&mut TcpStream) + Send + 'static) -> SocketAddr {
     addr
 }
 
-/// What `get db_main` fails with where this is the answer.
+/// What `get db_main` fails with, by another server than the daemon, where this is the answer.
 fn told(answer: impl Into<Vec<u8>>) -> String {
+    told_with(1, answer)
+}
+
+/// The same with this status.
+fn told_with(status: i32, answer: impl Into<Vec<u8>>) -> String {
     let answer = answer.into();
     // A client that has had enough may close the connection.
     let addr = serve(move |stream| _ = stream.write_all(&answer));
     let site = Site::empty();
     let output = program(&site, &["get", "db_main"]).env("JARVIS_SECRETSD_ADDR", format!("http://{addr}")).output();
-    let why = failure(&output.unwrap(), 1);
+    let why = failure(&output.unwrap(), status);
     why.replace(&format!("http://{addr}"), "ADDR")
 }
 
@@ -39,18 +44,19 @@ fn http(status: &str, body: &str) -> String {
 
 #[test]
 fn garbage_is_no_answer() {
-    for (answer, why) in [
-        ("", "ADDR: the connection was closed without an answer"),
-        ("SSH-2.0-OpenSSH_9.2\r\n", "ADDR: the answer is not of the daemon's HTTP: "),
+    for (status, answer, why) in [
+        (5, "", "ADDR: the connection was closed without an answer"),
+        (1, "SSH-2.0-OpenSSH_9.2\r\n", "ADDR: the answer is not of the daemon's HTTP: "),
         (
+            5,
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}",
             "ADDR: the connection was closed in the middle of the answer",
         ),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "it has a Transfer-Encoding"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n{}", "its body is too long"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{}", "more came than it announced"),
+        (1, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "it has a Transfer-Encoding"),
+        (1, "HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n{}", "its body is too long"),
+        (1, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{}", "more came than it announced"),
     ] {
-        let told = told(answer);
+        let told = told_with(status, answer);
         assert!(told.contains(why), "{answer:?}: {told}");
     }
     let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(1 << 20));
@@ -86,7 +92,7 @@ fn a_refusal_in_words_of_somebody_else_steers_no_terminal() {
 fn of_a_change_that_was_not_answered_it_is_told_that_it_may_have_been_made() {
     let addr = serve(|_| ());
     let arguments = ["set", "db_main", "--generate", "--addr", &format!("http://{addr}")];
-    let why = failure(&program(&Site::empty(), &arguments).output().unwrap(), 1);
+    let why = failure(&program(&Site::empty(), &arguments).output().unwrap(), 5);
     assert!(why.ends_with("without an answer: it may have been done all the same; look before you repeat it"), "{why}");
 }
 

@@ -74,6 +74,19 @@ fn a_command_is_started_again_with_the_new_value_and_without_the_token() {
 }
 
 #[test]
+fn under_a_prefix_those_secrets_are_watched_that_there_were_at_the_start() {
+    let asked = Asked::plain();
+    asked.store("shop_a", "1");
+    asked.store("shop_b", "1");
+    let command = ["exec", "--watch", "--prefix", "shop_", "--", "sh", "-c", TELLS];
+    let watching = Watching::start(&asked.daemon.site, asked.local(&command));
+    watching.await_written("1 1 \n");
+    asked.store("shop_c", "1");
+    asked.store("shop_b", "2");
+    watching.await_written("1 1 \n1 2 \n");
+}
+
+#[test]
 fn secrets_that_change_together_start_it_again_once() {
     let asked = Asked::plain();
     store_all(&asked, &[("a", "1"), ("b", "1"), ("c", "1")]);
@@ -270,7 +283,7 @@ fn if_one_secret_cannot_be_had_at_first_nothing_is_run() {
     asked.store("a", "1");
     let ran = asked.daemon.site.path("ran");
     let arguments = ["exec", "--watch", "--secrets", "a,none", "--", "touch", ran.to_str().unwrap()];
-    assert_eq!(failure(&asked.local(&arguments).output().unwrap(), 1), "none: there is no secret none");
+    assert_eq!(failure(&asked.local(&arguments).output().unwrap(), 3), "none: there is no secret none");
     assert!(!ran.exists());
 }
 

@@ -24,6 +24,7 @@ mod client_prompt;
 mod client_render;
 mod client_servers;
 mod client_settings;
+mod client_status;
 mod client_values;
 mod client_watch;
 mod consumers;

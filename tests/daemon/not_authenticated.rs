@@ -97,7 +97,7 @@ fn the_log_tells_of_one_a_second_and_how_many_there_were_besides() {
 fn refusal(daemon: &Daemon, mut program: Command) -> String {
     let mut message = String::new();
     told_of(daemon, || {
-        let why = failure(&program.output().unwrap(), 1);
+        let why = failure(&program.output().unwrap(), 4);
         let (before, id) = why.split_once("; the daemon's log says why under request id ").unwrap();
         message = before.to_owned();
         id.to_owned()

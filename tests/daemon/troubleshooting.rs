@@ -358,7 +358,7 @@ fn only_closed_segments() -> String {
 
 /// What a command says when it fails.
 fn failure(ended: &Output) -> String {
-    assert_eq!(ended.status.code(), Some(1));
+    assert!(matches!(ended.status.code(), Some(1 | 3..=5)), "{ended:?}");
     String::from_utf8(ended.stderr.clone()).unwrap()
 }
 

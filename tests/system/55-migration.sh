@@ -106,7 +106,10 @@ for options in --dry-run '--dry-run --replace' '' --replace; do
     # shellcheck disable=SC2086
     run "$status" jarvis-secretsd import $options "$DIR/files/some"
     sort "$DIR/out" "$DIR/err" | sed 's/^jarvis-secretsd: //' >"$DIR/by-command"
-    [ "$options" != --replace ] || expect 200 admin DELETE /secret/new
+    if [ "$options" = --replace ]; then
+        expect 200 admin DELETE /secret/new
+        expect 200 admin POST /secret '{"name":"old","value":"before"}'
+    fi
     # shellcheck disable=SC2086
     run "$status" "$script" $options "$DIR/files/some"
     sort "$DIR/out" "$DIR/err" | sed 's/^migrate-env-secrets.sh: //' >"$DIR/by-script"
@@ -121,7 +124,15 @@ for options in --dry-run '--dry-run --replace' '' --replace; do
 done
 expect 200 admin GET /secret/old
 [ "$(jq -r .value "$DIR/answer")" = hunter2 ] || fail "it was not replaced"
-echo "they say the same too, with --dry-run, with --replace and without"
+kid=$(jq -r .kid "$DIR/answer")
+for program in 'jarvis-secretsd import' "$script"; do
+    # shellcheck disable=SC2086
+    run 0 $program "$DIR/files/some"
+    [ "$(grep -cxE 'unchanged: (old|new)' "$DIR/out")" = 2 ] || fail "what is unchanged is not told: $(cat "$DIR/out")"
+done
+expect 200 admin GET /secret/old
+[ "$(jq -r .kid "$DIR/answer")" = "$kid" ] || fail "it has got another version"
+echo "they say the same too, with --dry-run, with --replace and without, and make no version of a value that is there"
 
 # from_input FILE PROGRAM...: with the file on its standard input.
 from_input() {
@@ -243,7 +254,7 @@ paste_block '### From a .env file'
 grep -qx 'new: shop_postgres_password' "$DIR/out" || fail "no dry run: $(cat "$DIR/out")"
 grep -qx 'imported: shop_postgres_password' "$DIR/out" || fail "no import: $(cat "$DIR/out")"
 paste_block '### From a .env file' 2
-grep -qx 'imported in all: 2' "$DIR/out" || fail "no import by the script: $(cat "$DIR/out")"
+grep -qx 'unchanged: shop_postgres_password' "$DIR/out" || fail "no import by the script: $(cat "$DIR/out")"
 paste_block "### Into a program's environment"
 grep -qx 'PGPASSWORD=from .env' "$DIR/out" || fail "not in its variable: $(cat "$DIR/out")"
 grep -qx 'SHOP_API_KEY=abc' "$DIR/out" || fail "not in the variable of its name: $(cat "$DIR/out")"
