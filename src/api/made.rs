@@ -1,10 +1,11 @@
 //! What is told of new versions, and `revoke_previous`: those before are destroyed with the same call.
 
+use rouille::Response;
 use serde::Serialize;
 
 use super::call::Call;
 use super::problem::{NotApplied, Problem};
-use super::{Api, Metadata, unapplied};
+use super::{Api, Metadata, conditions, unapplied};
 use crate::clock::Timestamp;
 use crate::rotation::Claim;
 use crate::vault::{Done, Previous, Refused};
@@ -21,7 +22,9 @@ pub const NOT_RETIRED: &str = "the value was replaced, and the one before it can
 pub struct Made {
     #[serde(flatten)]
     pub metadata: Metadata,
-    /// None: there was no version before.
+    /// None, like what follows: there was no version before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_kid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     previous_readable_until: Option<Timestamp>,
     /// The kids of those that were destroyed; none: that was not asked for.
@@ -33,6 +36,11 @@ pub struct Made {
 }
 
 impl Made {
+    /// The answer to who made this one.
+    pub fn response(&self) -> Response {
+        Response::json(self).with_unique_header("ETag", conditions::etag(&self.metadata.kid))
+    }
+
     /// The versions that were made, with what was destroyed for each.
     pub fn of(api: &Api, done: &[Done]) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
@@ -40,7 +48,8 @@ impl Made {
             match (&done.version, done.kid, all.last_mut()) {
                 (Some(version), ..) => all.push(Self {
                     metadata: Metadata::of(&done.name, version),
-                    previous_readable_until: done.previous_until,
+                    previous_kid: done.previous.map(|(kid, _)| kid.of(&done.name)),
+                    previous_readable_until: done.previous.map(|(_, until)| until),
                     retired: None,
                     warning: unapplied::warning(api, &done.name, version),
                 }),

@@ -16,6 +16,7 @@ mod openapi;
 mod problem;
 mod rekey;
 mod retire;
+mod rollback;
 mod rotate;
 mod schedule;
 mod secret;
@@ -82,11 +83,12 @@ struct Route {
 /// The one path that is answered to web pages of any site.
 const HEALTHZ: &str = "/healthz";
 
-const ROUTES: [Route; 13] = [
+const ROUTES: [Route; 14] = [
     Route { path: "/secret/{name}", allow: "GET, HEAD, PATCH, DELETE" },
     Route { path: "/secret/{name}/versions", allow: "GET, HEAD" },
     Route { path: "/secret/{name}/consumers", allow: "GET, HEAD" },
     Route { path: "/secret/{name}/retire", allow: "POST" },
+    Route { path: "/secret/{name}/rollback", allow: "POST" },
     Route { path: "/secret", allow: "POST" },
     Route { path: "/secrets", allow: "GET, HEAD, POST" },
     Route { path: "/rotate", allow: "POST" },
@@ -165,6 +167,9 @@ impl Api {
             },
             (POST) ["/secret/{name}/retire", name: String] => {
                 self.audited(request, peer, Event::Retire, |call| retire::retire(call, request, body, &name))
+            },
+            (POST) ["/secret/{name}/rollback", name: String] => {
+                self.audited(request, peer, Event::CreateSecret, |call| rollback::roll_back(call, request, body, &name))
             },
             (POST) ["/secret"] => {
                 self.audited(request, peer, Event::CreateSecret, |call| secret::create(call, request, body))

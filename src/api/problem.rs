@@ -174,6 +174,11 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::NotFound(name) => Self::not_found(format!("there is no secret {name}")),
+            refused @ Refused::NoSuchVersion(_) => Self::not_found(refused.to_string()),
+            refused @ Refused::Gone(_) => Self::gone(refused.to_string()),
+            refused @ Refused::IsCurrent(_) => {
+                Self::new(409, "already_current", format!("{refused} already; nothing was changed"))
+            }
             Refused::PreconditionFailed(names) => {
                 let names = names.join(", ");
                 let message = format!("the current version is not as If-Match or If-None-Match says: {names}");

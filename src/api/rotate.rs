@@ -15,7 +15,7 @@ use super::{Api, Metadata, Query};
 use crate::clock::Timestamp;
 use crate::generator::Generator;
 use crate::rotation::{self, Claim, NotRotated, Rotator};
-use crate::vault::{AT_A_TIME, Condition, Done, Previous, Refused, Rotation, Wish};
+use crate::vault::{AT_A_TIME, Condition, Done, Foreseen, Previous, Refused, Rotation, Wish};
 
 /// How many names are rotated in one change: all of them or none, whatever fails.
 const ONE_CHANGE: usize = 1000;
@@ -228,7 +228,10 @@ fn foresee(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<Re
     struct Item {
         #[serde(flatten)]
         metadata: Metadata,
+        previous_kid: String,
         previous_readable_until: Timestamp,
+        /// Whether a person supplied the value that would be replaced.
+        previous_is_supplied: bool,
         generator: Generator,
         has_appliers: bool,
     }
@@ -251,14 +254,16 @@ fn foresee(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<Re
     let parts =
         iter::from_fn(|| Some(names.by_ref().take(AT_A_TIME).collect()).filter(|names: &Vec<_>| !names.is_empty()));
     let foreseen = parts.map_while(|names| {
-        let foreseen = rotator.vault.foresee(Wish::Rotate { names, only_due, previous });
+        let foreseen = rotator.vault.foresee(Wish::Rotate { names, only_due, previous }, Condition::default());
         foreseen.map_err(|why| refused.set(Some(why))).ok()
     });
-    let would_rotate = foreseen.flatten().map(|(name, version, until)| {
+    let would_rotate = foreseen.flatten().map(|Foreseen { name, version, previous, previous_until }| {
         count.set(count.get() + 1);
         Item {
             metadata: Metadata::of(&name, &version),
-            previous_readable_until: until,
+            previous_kid: previous.kid.of(&name),
+            previous_readable_until: previous_until,
+            previous_is_supplied: previous.is_supplied(),
             generator: version.next_generator(),
             has_appliers: rotator.has(&name),
         }

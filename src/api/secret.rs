@@ -16,7 +16,7 @@ use super::{Api, Query};
 use crate::clock::Timestamp;
 use crate::consumers::Receipt;
 use crate::secret::Wiped;
-use crate::vault::{MAX_VALUE, Missing, New, Opened, Previous, Rotation, Sight, Wish};
+use crate::vault::{MAX_VALUE, Missing, New, Opened, Previous, Refused, Rotation, Sight, Wish};
 
 const FORM: &str =
     r#"{"name":"…","value":"…"} or {"name":"…","generate":true}, optionally with settings such as "rotation":"auto""#;
@@ -29,8 +29,7 @@ pub fn create(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
     Query::of(request, &[])?;
     let new = json::read(body, FORM)?;
     let made = make(call, request, [new])?;
-    let made = made.first().expect("a put makes one version");
-    Ok(Response::json(made).with_unique_header("ETag", conditions::etag(&made.metadata.kid)))
+    Ok(made.first().expect("a put makes one version").response())
 }
 
 /// `POST /secrets`: a new version of each, or of none if one of them is not as it should be or not permitted. Those that have
@@ -212,12 +211,10 @@ pub fn current(call: &mut Call, name: &str) -> Result<Wiped, Problem> {
 }
 
 fn find(call: &mut Call, name: &str, kid: Option<&str>) -> Result<Sight, Problem> {
-    let sight = call.api.vault.find(name, kid).map_err(|missing| match missing {
-        Missing::NotFound => Problem::not_found(match kid {
-            Some(_) => format!("there is no such version of {name}"),
-            None => format!("there is no secret {name}"),
-        }),
-        Missing::Gone => Problem::gone(format!("the grace period of this version of {name} is over")),
+    let sight = call.api.vault.find(name, kid).map_err(|missing| match (missing, kid) {
+        (Missing::NotFound, Some(_)) => Refused::NoSuchVersion(name.to_owned()),
+        (Missing::NotFound, None) => Refused::NotFound(name.to_owned()),
+        (Missing::Gone, _) => Refused::Gone(name.to_owned()),
     })?;
     Ok(about(call, sight))
 }

@@ -5,6 +5,7 @@
 mod phases;
 mod retirement;
 mod retries;
+mod rollback;
 mod rotator;
 mod schedule;
 mod scheduler;

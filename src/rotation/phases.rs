@@ -5,7 +5,7 @@
 
 use super::retries::Work;
 use super::rotator::{Claim, Rotator};
-use crate::applier::{Told, Verdict};
+use crate::applier::{Appliers, Told, Verdict};
 use crate::audit::{Entry, Event, Outcome};
 use crate::failure::Failure;
 use crate::vault::{Condition, Done, Opened, Order, Previous, Refused, Rotation, Sight, Wish};
@@ -101,16 +101,36 @@ impl Rotator {
         if described.pending.is_some() {
             return Err(Refused::Pending(name.to_owned()).into());
         }
-        // Nothing is begun that nobody can finish.
-        if let Some(why) = appliers.trouble() {
-            return Err(self.failed(name, None, entry, why.to_owned()));
-        }
+        self.check_appliers(name, entry)?;
         let old = self.current(name)?;
         let prepared = current.next_generator().generate().map_err(|why| why.to_string());
         let prepared = prepared.and_then(|generated| appliers.prepare(name, old.told(), generated));
         let value = prepared.map_err(|why| self.failed(name, None, entry, why))?;
-        let wish = Wish::Prepare { name: name.to_owned(), value };
-        self.commit(wish, Entry { event: Event::PrepareRotation, ..entry.clone() })?;
+        let previous = if revoke { self.revoking(name) } else { Previous::Kept };
+        self.replace(old, Wish::Prepare { name: name.to_owned(), value }, Condition::default(), previous, entry)
+    }
+
+    /// Nothing is begun that nobody can finish.
+    pub(super) fn check_appliers(&self, name: &str, entry: &Entry) -> Result<(), NotRotated> {
+        match self.appliers.as_ref().and_then(Appliers::trouble) {
+            Some(why) => Err(self.failed(name, None, entry, why.to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// Has a version stored as `prepare` says, and made the current one in place of `old` once what lies outside accepts it.
+    pub(super) fn replace(
+        &self,
+        old: Known,
+        prepare: Wish,
+        condition: Condition,
+        previous: Previous,
+        entry: &Entry,
+    ) -> Result<Vec<Done>, NotRotated> {
+        let Some(appliers) = &self.appliers else { return Ok(Vec::new()) };
+        let prepared = Entry { event: Event::PrepareRotation, ..entry.clone() };
+        let done = self.vault.commit(Order { wish: prepare, condition, entry: prepared })?;
+        let name = &done[0].name;
         let new = self.pending(name)?;
         if self.current(name)?.kid != old.kid {
             // Nothing outside was told of it.
@@ -118,7 +138,6 @@ impl Rotator {
         }
         let applied = appliers.apply(name, old.told(), new.told());
         drop((old, new));
-        let previous = if revoke { self.revoking(name) } else { Previous::Kept };
         self.decide(name, applied.map_err(Some), previous, entry)
     }
 

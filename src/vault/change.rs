@@ -44,6 +44,11 @@ impl Version {
         self.rotation != Rotation::Off && self.expires_at <= now
     }
 
+    /// Whether a person supplied the value and did not say that, or how, the daemon is to make the next one.
+    pub fn is_supplied(&self) -> bool {
+        self.rotation != Rotation::Auto && self.generator.is_none()
+    }
+
     /// How the next value is made.
     pub fn next_generator(&self) -> Generator {
         self.generator.as_deref().cloned().unwrap_or_default()
@@ -62,6 +67,9 @@ pub enum Change {
         version: Version,
         /// Until when the version that was current before stays readable.
         previous_until: Timestamp,
+        /// What that version is, if its settings were changed since it was made: the record that says so may be gone before it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        before: Option<Version>,
     },
     /// A secret has these settings from here on; they stand for all of them.
     Configure {
@@ -212,6 +220,7 @@ impl Fields {
                 name: name?,
                 version: there(self.version, "version")?,
                 previous_until: there(self.previous_until, "previous_until")?,
+                before: self.before,
             },
             Kind::Configure => Change::Configure {
                 name: name?,

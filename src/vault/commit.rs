@@ -41,18 +41,19 @@ impl Vault {
         answer
     }
 
-    /// What would be done for a wish if it came now: the versions that it would make, each with its secret, and until when
-    /// the one before would then be readable.
+    /// What would be done for a wish if it came now: the versions that would take the place of others.
     ///
     /// # Errors
     /// If it would be refused.
-    pub fn foresee(&self, wish: Wish) -> Result<Vec<(String, Version, Timestamp)>, Refused> {
+    pub fn foresee(&self, wish: Wish, condition: Condition) -> Result<Vec<Foreseen>, Refused> {
         // The entry is for nobody: nothing is written.
-        let order = Order { wish, condition: Condition::default(), entry: Entry::new(Event::Rotate) };
+        let order = Order { wish, condition, entry: Entry::new(Event::Rotate) };
         let Plan { mut answers, changes, .. } = Plan::make(&self.state, self.clock.now(), self.lifetimes, vec![order]);
         answers.pop().expect("an order has an answer")?;
-        let made = changes.into_iter().filter_map(|planned| match planned.change {
-            Change::Put { name, version, previous_until } => Some((name, version, previous_until)),
+        let made = changes.into_iter().filter_map(|planned| match (planned.change, planned.replaces) {
+            (Change::Put { name, version, previous_until, .. }, Some(previous)) => {
+                Some(Foreseen { name, version, previous, previous_until })
+            }
             _ => None,
         });
         Ok(made.collect())
@@ -181,11 +182,11 @@ impl Vault {
                 Change::Put { version, .. } | Change::Prepare { version, .. } => Some(version.clone()),
                 _ => None,
             };
-            let previous_until = match &change {
-                Change::Put { previous_until, .. } if replaces => Some(*previous_until),
+            let previous = match &change {
+                Change::Put { previous_until, .. } => replaces.map(|previous| (previous.kid, *previous_until)),
                 _ => None,
             };
-            let done = Done { name: name.to_owned(), kid: id, version, previous_until, destroyed: destroys };
+            let done = Done { name: name.to_owned(), kid: id, version, previous, destroyed: destroys };
             batch.done.push((order, done));
             batch.link = record.link();
             batch.records.push((change, Arc::new(record)));
@@ -212,6 +213,18 @@ impl Vault {
             self.compact_in_background(lost);
         }
     }
+}
+
+/// A version that would take the place of another one.
+pub struct Foreseen {
+    /// The secret.
+    pub name: String,
+    /// The version that would be made.
+    pub version: Version,
+    /// The one that it would replace.
+    pub previous: Version,
+    /// Until when that one would be readable.
+    pub previous_until: Timestamp,
 }
 
 #[derive(Default)]

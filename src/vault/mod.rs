@@ -35,6 +35,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 pub use change::{Rotation, Version};
+pub use commit::Foreseen;
 pub use contents::Contents;
 pub use found::Found;
 pub use kid::Kid;

@@ -44,6 +44,15 @@ pub enum Wish {
         /// The value.
         value: Plaintext,
     },
+    /// Make a new version with the value of an older one that can still be read.
+    RollBack {
+        /// The secret, which must have no version that is prepared.
+        name: String,
+        /// The older version's id.
+        kid: String,
+        /// Whether the new version is only stored, as one that is [prepared](Self::Prepare), or becomes the current one.
+        is_prepared: bool,
+    },
     /// Make the version that was [prepared](Self::Prepare) the current one.
     Promote {
         /// The secret.
@@ -153,8 +162,8 @@ pub struct Done {
     pub kid: Option<Kid>,
     /// The same of one that was made; none if the change was a destruction.
     pub version: Option<Version>,
-    /// Until when the version before that one is readable; none if there was none.
-    pub previous_until: Option<Timestamp>,
+    /// The version that was current before that one, and until when it is readable; none if there was none.
+    pub previous: Option<(Kid, Timestamp)>,
     /// How many versions were destroyed.
     pub destroyed: usize,
 }
@@ -164,6 +173,12 @@ pub struct Done {
 pub enum Refused {
     /// This secret does not exist.
     NotFound(String),
+    /// This secret has no such version.
+    NoSuchVersion(String),
+    /// The version of this secret that was asked for cannot be read any more.
+    Gone(String),
+    /// The version of this kid is the current one.
+    IsCurrent(String),
     /// The condition does not hold for these secrets.
     PreconditionFailed(Vec<String>),
     /// This secret would have more than [`MAX_LABELS`](super::MAX_LABELS) labels.
@@ -192,6 +207,9 @@ impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NotFound(name) => write!(f, "there is no secret {name}"),
+            Self::NoSuchVersion(name) => write!(f, "there is no such version of {name}"),
+            Self::Gone(name) => write!(f, "the grace period of this version of {name} is over"),
+            Self::IsCurrent(kid) => write!(f, "{kid} is the current version"),
             Self::TooManyLabels(name) => write!(f, "{name} would have too many labels"),
             Self::Pending(name) => write!(f, "a rotation of {name} is under way"),
             Self::NotPending(name) => {

@@ -14,7 +14,7 @@ use super::kid::Kid;
 use super::order::{Answer, Condition, New, Order, Previous, Refused, Wish};
 use super::record::Sealed;
 use super::settings::{Patch, Settings};
-use super::state::{Secret, State};
+use super::state::{Missing, Secret, State};
 use crate::audit::{Entry, Event};
 use crate::clock::Timestamp;
 use crate::generator::Generator;
@@ -41,15 +41,15 @@ pub struct Planned {
     pub value: Value,
     /// How many versions it destroys.
     pub destroys: usize,
-    /// Whether it makes a version that takes the place of another one.
-    pub replaces: bool,
+    /// The version whose place is taken by the one that it makes, if there is one.
+    pub replaces: Option<Version>,
     /// What its audit line calls it; none: what that of its order does.
     pub event: Option<Event>,
 }
 
 impl Planned {
     fn new(order: usize, change: Change) -> Self {
-        Self { order, change, value: Value::None, destroys: 0, replaces: false, event: None }
+        Self { order, change, value: Value::None, destroys: 0, replaces: None, event: None }
     }
 }
 
@@ -70,9 +70,13 @@ pub enum Value {
 struct Outlook {
     current: Option<Version>,
     settings: Settings,
+    /// Whether what the current version says of the next one was changed since it was made.
+    is_configured: bool,
     pending: Option<Pending>,
     /// The versions that are no longer current, the oldest first.
     old: VecDeque<Kid>,
+    /// Those of them whose end came with a change that is planned.
+    ended: Vec<Kid>,
     /// The last id that was given out in this batch.
     newest: Option<Kid>,
 }
@@ -91,6 +95,8 @@ struct Pending {
     version: Version,
     /// None: it is among the changes planned so far.
     record: Option<Arc<Sealed>>,
+    /// The secret's settings were changed since.
+    is_configured_since: bool,
 }
 
 impl Plan {
@@ -138,6 +144,10 @@ impl Planner<'_> {
                 self.configure(order, name, patch);
             }
             Wish::Prepare { name, value } => self.prepare(order, name, value)?,
+            Wish::RollBack { name, kid, is_prepared } => {
+                self.check([name.as_str()], condition)?;
+                self.roll_back(order, name, &kid, is_prepared)?;
+            }
             Wish::Promote { name, kid, previous } => self.promote(order, name, &kid, previous)?,
             Wish::Discard { name, kid } => {
                 let Pending { version, .. } = self.take_pending(&name, &kid)?;
@@ -195,10 +205,10 @@ impl Planner<'_> {
         if only_due && (current.rotation != Rotation::Auto || current.expires_at > now) {
             return;
         }
-        let (rotation, generator) = (current.rotation, current.generator.clone());
-        let value = Value::Generated(current.next_generator());
+        let (rotation, generator) = (current.rotation, current.next_generator());
         let end = self.end(&name, &Patch::default(), previous);
-        self.put(order, &name, value, rotation, generator, end);
+        // What it was made by is told of it, also where that is the default: nobody has supplied it.
+        self.put(order, &name, Value::Generated(generator.clone()), rotation, Some(Box::new(generator)), end);
     }
 
     fn put(
@@ -238,12 +248,14 @@ impl Planner<'_> {
     }
 
     fn make_current(&mut self, order: usize, name: String, version: Version, value: Value, end: End) {
-        let outlook = self.outlook(&name);
+        let (now, outlook) = (self.now, self.outlook(&name));
         outlook.pending = None;
-        let previous = outlook.current.replace(version.clone());
-        let replaces = previous.is_some();
-        outlook.old.extend(previous.map(|previous| previous.kid));
-        let change = Change::Put { name: name.clone(), version, previous_until: end.until };
+        let replaces = outlook.current.replace(version.clone());
+        let before = replaces.clone().filter(|_| std::mem::take(&mut outlook.is_configured));
+        let old = replaces.as_ref().map(|previous| previous.kid);
+        outlook.old.extend(old);
+        outlook.ended.extend(old.filter(|_| end.until <= now));
+        let change = Change::Put { name: name.clone(), version, previous_until: end.until, before };
         self.changes.push(Planned { value, replaces, ..Planned::new(order, change) });
         if end.destroys {
             self.destroy_old(order, &name);
@@ -270,6 +282,8 @@ impl Planner<'_> {
             current.expires_at = due(&outlook.settings, current.created_at, lifetimes);
         }
         if (&outlook.settings, &*current) != (&settings_before, &version_before) {
+            outlook.is_configured = true;
+            outlook.pending.iter_mut().for_each(|pending| pending.is_configured_since = true);
             let settings = outlook.settings.clone();
             let Version { rotation, generator, expires_at, .. } = current.clone();
             let change = Change::Configure { name, settings, rotation, generator, expires_at };
@@ -283,22 +297,60 @@ impl Planner<'_> {
         if outlook.pending.is_some() {
             return Err(Refused::Pending(name));
         }
-        let (rotation, generator) = (current.rotation, current.generator.clone());
+        let (rotation, generator) = (current.rotation, Some(Box::new(current.next_generator())));
         let version = self.version(&name, &Patch::default(), rotation, generator);
-        self.outlook(&name).pending = Some(Pending { version: version.clone(), record: None });
-        let change = Change::Prepare { name, version };
-        self.changes.push(Planned { value: Value::Given(value), ..Planned::new(order, change) });
+        self.make_pending(order, name, version, Value::Given(value));
         Ok(())
     }
 
+    fn make_pending(&mut self, order: usize, name: String, version: Version, value: Value) {
+        let pending = Pending { version: version.clone(), record: None, is_configured_since: false };
+        self.outlook(&name).pending = Some(pending);
+        self.changes.push(Planned { value, ..Planned::new(order, Change::Prepare { name, version }) });
+    }
+
+    fn roll_back(&mut self, order: usize, name: String, kid: &str, is_prepared: bool) -> Result<(), Refused> {
+        let (Version { rotation, generator, .. }, record) = self.older(&name, kid)?;
+        if self.outlook(&name).pending.is_some() {
+            return Err(Refused::Pending(name));
+        }
+        let version = self.version(&name, &Patch::default(), rotation, generator);
+        let value = Value::Kept(record);
+        if is_prepared {
+            self.make_pending(order, name, version, value);
+        } else {
+            let end = self.end(&name, &Patch::default(), Previous::Kept);
+            self.make_current(order, name, version, value, end);
+        }
+        Ok(())
+    }
+
+    /// The version of `name` called `kid`, which can be read and is not the current one, and the record that holds its value.
+    fn older(&mut self, name: &str, kid: &str) -> Result<(Version, Arc<Sealed>), Refused> {
+        let found =
+            lock(self.state).find(name, Some(kid), self.now).map(|kept| (kept.version.clone(), kept.record.clone()));
+        let outlook = self.outlook(name);
+        let Some(current) = &outlook.current else { return Err(Refused::NotFound(name.to_owned())) };
+        match found {
+            Err(Missing::NotFound) => Err(Refused::NoSuchVersion(name.to_owned())),
+            Ok((version, _)) if version.kid == current.kid => Err(Refused::IsCurrent(kid.to_owned())),
+            Ok((version, record)) if outlook.old.contains(&version.kid) && !outlook.ended.contains(&version.kid) => {
+                Ok((version, record))
+            }
+            // What came first has destroyed it.
+            _ => Err(Refused::Gone(name.to_owned())),
+        }
+    }
+
     fn promote(&mut self, order: usize, name: String, kid: &str, previous: Previous) -> Result<(), Refused> {
-        let Pending { version, record } = self.take_pending(&name, kid)?;
+        let Pending { mut version, record, is_configured_since } = self.take_pending(&name, kid)?;
         let Some(record) = record else { return Err(Refused::NotPending(name)) };
         let (lifetimes, outlook) = (self.lifetimes, self.outlook(&name));
-        let expires_at = due(&outlook.settings, version.created_at, lifetimes);
-        let current = outlook.current.clone().expect("a version is prepared beside a current one");
-        // The settings may have been changed meanwhile.
-        let version = Version { expires_at, rotation: current.rotation, generator: current.generator, ..version };
+        version.expires_at = due(&outlook.settings, version.created_at, lifetimes);
+        if is_configured_since {
+            let current = outlook.current.clone().expect("a version is prepared beside a current one");
+            (version.rotation, version.generator) = (current.rotation, current.generator);
+        }
         let end = self.end(&name, &Patch::default(), previous);
         self.make_current(order, name, version, Value::Kept(record), end);
         Ok(())
@@ -358,14 +410,19 @@ fn due(settings: &Settings, made: Timestamp, defaults: Lifetimes) -> Timestamp {
 impl Outlook {
     fn of(secret: &Secret) -> Self {
         let current = secret.current();
-        let pending =
-            secret.pending().map(|kept| Pending { version: kept.version.clone(), record: Some(kept.record.clone()) });
+        let pending = secret.pending().map(|kept| Pending {
+            version: kept.version.clone(),
+            record: Some(kept.record.clone()),
+            is_configured_since: secret.configured_at() > Some(kept.record.seq),
+        });
         let old = secret.versions.iter().take(secret.versions.len() - 1).map(|kept| kept.version.kid);
         Self {
             current: Some(current.version.clone()),
             settings: secret.settings().cloned().unwrap_or_default(),
+            is_configured: secret.configured_at() > Some(current.record.seq),
             pending,
             old: old.collect(),
+            ended: Vec::new(),
             newest: None,
         }
     }

@@ -122,14 +122,19 @@ impl State {
     pub fn apply(&mut self, change: Change, record: Arc<Sealed>) -> Vec<Kept> {
         self.seq = self.seq.max(record.seq);
         match change {
-            Change::Put { name, version, previous_until } => {
+            Change::Put { name, version, previous_until, before } => {
                 // It becomes this version now, unless somebody was faster: then it has come too late.
                 let garbage = self.drop_pending(&name, |_| true);
                 self.gain(&record);
                 self.version_count += 1;
                 let secret = self.secrets.entry(name).or_default();
                 match secret.versions.back_mut() {
-                    Some(previous) => previous.end(previous_until, &mut self.expiring),
+                    Some(previous) => {
+                        if let Some(before) = before.filter(|before| before.kid == previous.version.kid) {
+                            previous.version = before;
+                        }
+                        previous.end(previous_until, &mut self.expiring);
+                    }
                     None => self.secret_count += 1,
                 }
                 secret.newest = secret.newest.max(Some(version.kid));
@@ -358,6 +363,11 @@ impl Secret {
         self.configured.as_ref().map(|configured| &configured.settings)
     }
 
+    /// The number of the change that made its settings what they are; none: all have their defaults.
+    pub fn configured_at(&self) -> Option<u64> {
+        self.configured.as_ref().map(|configured| configured.record.seq)
+    }
+
     /// The records that hold all this, but for the spent ids.
     pub fn records(&self) -> impl Iterator<Item = &Arc<Sealed>> {
         let versions = self.versions.iter().chain(self.pending.as_deref()).flat_map(Kept::records);
@@ -401,7 +411,7 @@ mod tests {
         let kid = state.unused_kid("db", at);
         let version =
             Version { kid, created_at: at, expires_at: at.plus_days(90), rotation: Rotation::Manual, generator: None };
-        let change = Change::Put { name: "db".to_owned(), version, previous_until: at.plus_days(14) };
+        let change = Change::Put { name: "db".to_owned(), version, previous_until: at.plus_days(14), before: None };
         apply(state, change);
         kid
     }
@@ -504,7 +514,7 @@ mod tests {
                 rotation: Rotation::Auto,
                 generator: None,
             };
-            apply(&mut state, Change::Put { name, version, previous_until: at });
+            apply(&mut state, Change::Put { name, version, previous_until: at, before: None });
         }
         apply(&mut state, Change::Delete { name: "s300".to_owned() });
         let (mut from, mut seen) = (Some(String::new()), Vec::new());
@@ -524,7 +534,8 @@ mod tests {
             let at = NOW.plus_days(n);
             let kid = state.unused_kid(name, at);
             let version = Version { kid, created_at: at, expires_at: at, rotation: Rotation::Off, generator: None };
-            apply(&mut state, Change::Put { name: name.to_owned(), version, previous_until: at.plus_days(999) });
+            let (name, previous_until) = (name.to_owned(), at.plus_days(999));
+            apply(&mut state, Change::Put { name, version, previous_until, before: None });
         }
         let page = |from: &str| state.page(from, usize::MAX, |name, _, items| items.push(name.to_owned()));
         let first = page("");

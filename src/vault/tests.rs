@@ -11,6 +11,7 @@ mod listing;
 mod model;
 mod pending;
 mod rekey;
+mod rollback;
 mod secrecy;
 mod settings;
 mod tears;
@@ -128,7 +129,7 @@ impl Site {
 
 fn order(wish: Wish) -> Order {
     let event = match wish {
-        Wish::Put { .. } => Event::CreateSecret,
+        Wish::Put { .. } | Wish::RollBack { .. } => Event::CreateSecret,
         Wish::Delete { .. } => Event::DeleteSecret,
         Wish::Rotate { .. } => Event::Rotate,
         Wish::Configure { .. } => Event::ConfigureSecret,
@@ -207,6 +208,10 @@ fn prepare(vault: &Arc<Vault>, name: &str, value: &str) -> String {
 
 fn prepare_wish(name: &str, value: &str) -> Wish {
     Wish::Prepare { name: name.to_owned(), value: Plaintext::new(value.to_owned()) }
+}
+
+fn roll_back_wish(name: &str, kid: &str) -> Wish {
+    Wish::RollBack { name: name.to_owned(), kid: kid.to_owned(), is_prepared: false }
 }
 
 fn promote_wish(name: &str, kid: &str) -> Wish {

@@ -99,10 +99,12 @@ fn a_page_cannot_store_rotate_or_retire_by_the_browsers_certificate() {
     assert_eq!(browser.value("db_main"), "new");
     crate::consumers::await_past(&mut browser);
     // A form of the type text/plain makes `name=value` of a field, which is JSON if it is called as here.
+    let back = format!(r#"{{"kid":"{old}"}}"#);
     let forms = [
         ("/secret", r#"{"name":"db_main","value":"evil","description":"="}"#),
         ("/secrets", r#"{"secrets":[{"name":"db_main","value":"evil","description":"="}]}"#),
         ("/rotate", r#"{"names":["db_main"]}"#),
+        ("/secret/db_main/rollback", &back),
         ("/secret/db_main/retire", r#"{"force":true}"#),
         ("/rekey", "{}"),
     ];

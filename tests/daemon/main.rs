@@ -56,6 +56,7 @@ mod process;
 mod refusals;
 mod rekey;
 mod replacing;
+mod rollback;
 mod rotation;
 mod running;
 mod schedule;

@@ -89,6 +89,7 @@ fn a_method_that_a_path_does_not_have_is_told_which_it_has() {
         ("/secret/db_main/versions", "GET, HEAD"),
         ("/secret/db_main/consumers", "GET, HEAD"),
         ("/secret/db_main/retire", "POST"),
+        ("/secret/db_main/rollback", "POST"),
         ("/secrets", "GET, HEAD, POST"),
         ("/rotate", "POST"),
         ("/audit/checkpoint", "GET, HEAD"),

@@ -66,6 +66,7 @@ pub enum Call {
     Delete(&'static str),
     Configure(&'static str, Patch),
     List,
+    RollBack(&'static str, Tag),
     /// With the second, the versions before are revoked.
     Rotate(Vec<&'static str>, bool),
     Checkpoint,
@@ -215,6 +216,9 @@ impl Call {
             Self::Delete(name) => ("DELETE", format!("/secret/{name}"), String::new()),
             Self::Configure(name, patch) => ("PATCH", format!("/secret/{name}"), patch.json().to_string()),
             Self::List => get("/secrets".to_owned()),
+            Self::RollBack(name, tag) => {
+                ("POST", format!("/secret/{name}/rollback"), json!({ "kid": kid(name, *tag) }).to_string())
+            }
             Self::Rotate(names, false) => ("POST", "/rotate".to_owned(), json!({ "names": names }).to_string()),
             Self::Rotate(names, true) => {
                 ("POST", "/rotate".to_owned(), json!({ "names": names, "revoke_previous": true }).to_string())
@@ -229,7 +233,8 @@ impl Call {
         match self {
             Self::Create(new) => Some(new.name),
             Self::CreateAll(all) => all.first().map(|new| new.name),
-            Self::Read(name, _) | Self::Versions(name) | Self::Delete(name) | Self::Configure(name, _) => Some(name),
+            Self::Read(name, _) | Self::Versions(name) | Self::Delete(name) => Some(name),
+            Self::Configure(name, _) | Self::RollBack(name, _) => Some(name),
             _ => None,
         }
     }
@@ -283,6 +288,7 @@ fn change() -> impl Strategy<Value = Call> {
         2 => vec(new(), 1..4).prop_map(Call::CreateAll),
         2 => name().prop_map(Call::Delete),
         3 => (name(), patch()).prop_map(|(name, patch)| Call::Configure(name, patch)),
+        3 => (name(), tag()).prop_map(|(name, tag)| Call::RollBack(name, tag)),
         2 => (vec(name(), 0..4), revokes()).prop_map(|(names, revokes)| Call::Rotate(names, revokes)),
     ]
 }

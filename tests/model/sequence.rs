@@ -365,7 +365,7 @@ fn every_sequence_of_operations_comes_to_what_a_simple_model_says() {
     TestRunner::new(config).run(&operations(80), run).unwrap_or_else(|why| panic!("{why}"));
     let seen = seen.into_inner();
     println!("{seen:#?}");
-    for what in ["200", "304", "400", "401", "403", "404", "410", "412", "413", "recovered", "destroy_version"]
+    for what in ["200", "304", "400", "401", "403", "404", "409", "410", "412", "413", "recovered", "destroy_version"]
         .into_iter()
         .chain(["restore", "rollback_accepted", "Good", "Older", "Another"])
     {

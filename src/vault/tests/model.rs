@@ -52,6 +52,8 @@ struct Model {
     latest: u64,
     /// How often a version was destroyed that an older one outlives.
     outlived: usize,
+    /// How often the value of an older version became the current one.
+    rolled_back: usize,
 }
 
 impl Model {
@@ -120,6 +122,12 @@ impl Model {
         }
     }
 
+    /// The version that is so many before the current one, and its value.
+    fn older(&self, name: &str, back: usize) -> Option<(String, String)> {
+        let ModelVersion { kid, value, .. } = self.secrets.get(name)?.iter().rev().nth(back + 1)?;
+        Some((kid.clone(), value.clone()))
+    }
+
     /// Compares all that can be read of `name`.
     #[track_caller]
     fn expect(&self, vault: &Vault, name: &str) {
@@ -155,8 +163,8 @@ impl Model {
     }
 }
 
-/// Returns how often a version was destroyed that an older one outlives.
-fn run(seed: u64, steps: u32) -> usize {
+/// Returns how often a version was destroyed that an older one outlives, and how often one was rolled back to.
+fn run(seed: u64, steps: u32) -> (usize, usize) {
     let _seed = Seed(seed);
     let site = Site::new(&format!("model-{seed:x}"));
     let mut random = Random(seed);
@@ -174,7 +182,7 @@ fn run(seed: u64, steps: u32) -> usize {
                 let previous = if is_destroyed { Previous::Destroyed } else { Previous::Ended };
                 let done = vault.commit(order(revoking_wish(&name, &value, previous))).unwrap();
                 model.put(&name, done[0].kid.unwrap().of(&name), value, vault.now());
-                assert_eq!(done[0].previous_until, exists.then(|| vault.now()));
+                assert_eq!(done[0].previous.map(|(_, until)| until), exists.then(|| vault.now()));
                 if let Some(replaced) = model.secrets.get_mut(&name).unwrap().iter_mut().rev().nth(1) {
                     replaced.until = Some(vault.now());
                 }
@@ -225,6 +233,19 @@ fn run(seed: u64, steps: u32) -> usize {
                 vault.commit(order(retire_wish(&name))).unwrap();
                 model.retire(&name);
             }
+            50..53 if let Some((kid, value)) = model.older(&name, random.below(3) as usize) => {
+                let expected = match model.read(&name, &kid, vault.now()) {
+                    Err(_) => Err(Refused::Gone(name.clone())),
+                    Ok(_) if model.pending.contains_key(&name) => Err(Refused::Pending(name.clone())),
+                    Ok(_) => Ok(value.clone()),
+                };
+                let made = vault.commit(order(roll_back_wish(&name, &kid))).map(|done| done[0].kid.unwrap().of(&name));
+                assert_eq!(made.clone().map(|_| value.clone()), expected, "{kid}");
+                if let Ok(made) = made {
+                    model.put(&name, made, value, vault.now());
+                    model.rolled_back += 1;
+                }
+            }
             30..40 => {}
             40..50 if exists => {
                 delete(&vault, &name);
@@ -270,13 +291,14 @@ fn run(seed: u64, steps: u32) -> usize {
     vault.compact_dead().unwrap();
     assert_eq!(lock(&vault.state).spent().count(), model.secrets.len(), "nothing is left of a deleted secret");
     model.expect_all(&vault);
-    model.outlived
+    (model.outlived, model.rolled_back)
 }
 
 #[test]
 fn a_thousand_random_operations_come_to_what_a_simple_model_says() {
-    let outlived = run(0x9e37_79b9_7f4a_7c15, 1000);
+    let (outlived, rolled_back) = run(0x9e37_79b9_7f4a_7c15, 1000);
     assert!(outlived > 0, "they show nothing of a grace that ends before an older one");
+    assert!(rolled_back > 0, "they show nothing of a way back");
 }
 
 #[test]

@@ -123,3 +123,17 @@ fn a_new_version_comes_with_settings_whole_or_not_at_all() {
     site.write(&site.bytes()[..torn]);
     assert_eq!(site.look(0).unwrap().seq(), 0, "a crash between the two leaves neither");
 }
+
+#[test]
+fn what_an_older_version_says_of_its_rotation_outlives_a_compaction() {
+    let site = Site::new("older-settings");
+    let vault = site.open();
+    put(&vault, "db", "one");
+    configure(&vault, "db", Patch { rotation: Some(Rotation::Off), ..Patch::default() });
+    put(&vault, "db", "two");
+    configure(&vault, "db", Patch { owner: Some(Some("ops".to_owned())), ..Patch::default() });
+    let before = picture(&vault);
+    vault.compact_dead().unwrap();
+    let vault = site.reopen(vault);
+    assert_eq!(picture(&vault).versions, before.versions);
+}

@@ -273,7 +273,8 @@ impl Model {
         };
         let until = self.now + days(grace_days);
         let mut told = version.told_to_its_maker(name, self.now);
-        if self.current(name).is_some() {
+        if let Some(previous) = self.current(name) {
+            told["previous_kid"] = previous.kid.as_str().into();
             told["previous_readable_until"] = time(until).into();
         }
         self.change(Change::Put(name, version, until), cause);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::line::Cause;
-use super::{Change, Grace, Model, days, time};
+use super::{Change, Grace, Model, Version, days, time};
 use crate::operation::{Call, Condition, Content, Kind, New, Patch, Request, Tag, Tags};
 
 /// What a request is answered.
@@ -26,6 +26,7 @@ pub struct Refused {
     pub words: String,
     /// What the audit line is about.
     name: Option<&'static str>,
+    kid: Option<String>,
 }
 
 impl Model {
@@ -34,7 +35,7 @@ impl Model {
         self.changes.clear();
         let Request { client, call, condition } = request;
         let event = match call {
-            Call::Create(_) | Call::CreateAll(_) => "create_secret",
+            Call::Create(_) | Call::CreateAll(_) | Call::RollBack(..) => "create_secret",
             Call::Read(..) => "get_secret",
             Call::Versions(_) => "list_versions",
             Call::Delete(_) => "delete_secret",
@@ -66,6 +67,7 @@ impl Model {
             Call::Versions(name) => self.list_versions(client, name, cause),
             Call::Delete(name) => self.delete(client, name, condition, cause),
             Call::Configure(name, patch) => self.configure(client, name, patch, condition, cause),
+            Call::RollBack(name, tag) => self.roll_back(client, name, *tag, condition, cause),
             Call::List => Ok(self.list(client, cause)),
             Call::Rotate(names, revokes) => self.rotate_all(client, names, *revokes, cause),
             Call::Checkpoint => self.checkpoint(client, cause),
@@ -73,7 +75,7 @@ impl Model {
         };
         answer.unwrap_or_else(|refused| {
             let result = if refused.status == 403 { "denied" } else { "error" };
-            self.line(cause, refused.name, None, result);
+            self.line(cause, refused.name, refused.kid.clone(), result);
             Answer::Refused(refused)
         })
     }
@@ -137,17 +139,7 @@ impl Model {
         let current = self.current(name).ok_or_else(|| missing(404, "not_found"))?;
         let version = match tag {
             None => current,
-            Some(tag) => {
-                let kid = self.kid(name, tag);
-                let kept = self.versions(name).iter().find(|version| version.kid == kid);
-                match kept.filter(|version| version.is_readable(self.now)) {
-                    Some(version) => version,
-                    None if self.has_branched || self.secrets[name].ever.contains(&kid) => {
-                        return Err(missing(410, "gone"));
-                    }
-                    None => return Err(missing(404, "not_found")),
-                }
-            }
+            Some(tag) => self.readable(name, &self.kid(name, tag))?,
         };
         let kid = version.kid.clone();
         let known = condition.if_none_match.as_ref();
@@ -159,6 +151,41 @@ impl Model {
         };
         self.line(cause, Some(name), Some(kid), "success");
         Ok(answer)
+    }
+
+    /// The version of this kid, which can be read.
+    fn readable(&self, name: &'static str, kid: &str) -> Result<&Version, Refused> {
+        let missing = |status, code| Refused::new(status, code, Some(name)).saying(name);
+        let kept = self.versions(name).iter().find(|version| version.kid == kid);
+        match kept.filter(|version| version.is_readable(self.now)) {
+            Some(version) => Ok(version),
+            None if self.current(name).is_none() => Err(missing(404, "not_found")),
+            None if self.has_branched || self.secrets[name].ever.iter().any(|ever| ever == kid) => {
+                Err(missing(410, "gone"))
+            }
+            None => Err(missing(404, "not_found")),
+        }
+    }
+
+    fn roll_back(
+        &mut self,
+        client: &str,
+        name: &'static str,
+        tag: Tag,
+        condition: &Condition,
+        cause: Cause,
+    ) -> Result<Answer, Refused> {
+        self.may_change(client, name)?;
+        let wanted = self.kid(name, tag);
+        let about = |refused| Refused { kid: Some(wanted.clone()), ..refused };
+        self.must_hold(&[name], condition).map_err(about)?;
+        let older = self.readable(name, &wanted).map_err(about)?.clone();
+        if older.until.is_none() {
+            return Err(about(Refused::new(409, "already_current", Some(name)).saying(&wanted)));
+        }
+        let made = self.put(name, older.value, older.kind, older.rotation, Grace::AsSet, cause);
+        let kid = made["kid"].as_str().map(str::to_owned);
+        Ok(Answer::Good(made, kid))
     }
 
     fn list_versions(&mut self, client: &str, name: &'static str, cause: Cause) -> Result<Answer, Refused> {
@@ -333,7 +360,7 @@ impl Model {
 
 impl Refused {
     fn new(status: u16, code: &'static str, name: Option<&'static str>) -> Self {
-        Self { status, code, words: String::new(), name }
+        Self { status, code, words: String::new(), name, kid: None }
     }
 
     fn saying(self, words: impl Into<String>) -> Self {

@@ -1,0 +1,58 @@
+//! `/secret/{name}/rollback`: the value of an older version becomes current again.
+
+use rouille::{Request, Response};
+use serde::Deserialize;
+
+use super::call::Call;
+use super::made::Made;
+use super::problem::{NotApplied, Problem};
+use super::{Query, conditions, json};
+use crate::rotation::NotRotated;
+use crate::vault::{Condition, Done, Kid, Refused, Wish};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    kid: String,
+}
+
+/// `POST /secret/{name}/rollback`: a new version with the value of an older one that can still be read. What lies outside is
+/// told first, as in a rotation.
+pub fn roll_back(call: &mut Call, request: &Request, body: &[u8], name: &str) -> Result<Response, Problem> {
+    call.require_change(name)?;
+    Query::of(request, &[])?;
+    let Wanted { kid } = json::read(body, r#"{"kid":"…"}"#)?;
+    let condition = conditions::condition(request)?;
+    // Anything else may be what somebody has sent by mistake, and is not written down.
+    if Kid::parse(name, &kid).is_some() {
+        call.about_version(&kid);
+        call.remark(format!("rollback to {kid}"));
+    }
+    let done = match call.api.rotator.has(name) {
+        true => outside(call, name, &kid, condition)?,
+        false => call.commit(Wish::RollBack { name: name.to_owned(), kid, is_prepared: false }, condition)?,
+    };
+    let all = Made::of(call.api, &done);
+    Ok(all.first().expect("a rollback makes one version").response())
+}
+
+/// The same for a secret with appliers.
+fn outside(call: &mut Call, name: &str, kid: &str, condition: Condition) -> Result<Vec<Done>, Problem> {
+    let rotator = &call.api.rotator;
+    let Some(claim) = rotator.claim(name) else {
+        let wish = Wish::RollBack { name: name.to_owned(), kid: kid.to_owned(), is_prepared: true };
+        call.api.vault.foresee(wish, condition)?;
+        return Err(Refused::Pending(name.to_owned()).into());
+    };
+    let done = rotator.roll_back(&claim, kid, condition, call.entry());
+    if !matches!(&done, Err(NotRotated::Vault(refused)) if !refused.was_applied()) {
+        call.is_written();
+    }
+    done.map_err(|why| match why {
+        NotRotated::Vault(refused) => refused.into(),
+        NotRotated::Outside(message) => {
+            let failed = vec![NotApplied { name: name.to_owned(), message }];
+            Problem::apply_failed("not rolled back, the value before stays", Vec::new(), failed)
+        }
+    })
+}

@@ -1,0 +1,54 @@
+//! The way back of a secret with appliers: the value of an older version is applied outside again, verified, and then made
+//! current, as a new one is.
+
+use super::phases::NotRotated;
+use super::retries::Work;
+use super::rotator::{Claim, Rotator};
+use crate::audit::Entry;
+use crate::vault::{Condition, Done, Previous, Wish};
+
+impl Rotator {
+    /// Gives the secret a new version with the value of the older one called `kid`, once what lies outside accepts that.
+    /// `entry` is the audit line, but for the version and how it ended.
+    ///
+    /// # Errors
+    /// Says why not; the version before is then still the current one. What the vault refuses is not audited yet.
+    pub fn roll_back(
+        &self,
+        claim: &Claim,
+        kid: &str,
+        condition: Condition,
+        entry: &Entry,
+    ) -> Result<Vec<Done>, NotRotated> {
+        let name = claim.name();
+        let done = self.try_roll_back(name, kid, condition, entry);
+        match &done {
+            Ok(_) => {
+                self.note(Work::Rotation, name, true);
+                log::info!("Rolled {name} back to the value of {kid}, which is accepted outside");
+            }
+            Err(why) => {
+                // Nobody rolls back once more by himself; what stays pending is decided on as after a rotation.
+                if self.vault.find_pending(name).is_some() {
+                    self.note(Work::Rotation, name, false);
+                }
+                log::error!("{name} was not rolled back to {kid}: {why}");
+            }
+        }
+        done
+    }
+
+    fn try_roll_back(
+        &self,
+        name: &str,
+        kid: &str,
+        condition: Condition,
+        entry: &Entry,
+    ) -> Result<Vec<Done>, NotRotated> {
+        let wish = || Wish::RollBack { name: name.to_owned(), kid: kid.to_owned(), is_prepared: true };
+        // What cannot be done is told as that, and not as what an applier says of it.
+        self.vault.foresee(wish(), condition.clone())?;
+        self.check_appliers(name, entry)?;
+        self.replace(self.current(name)?, wish(), condition, Previous::Kept, entry)
+    }
+}
