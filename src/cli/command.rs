@@ -111,6 +111,9 @@ pub const OUTPUT: Opt = Opt {
 pub const WATCH: Opt =
     Opt { name: "watch", value: None, summary: "go on, and do it again when one of the secrets changes" };
 
+/// To do what is asked about, or refused, otherwise.
+pub const FORCE: Opt = Opt { name: "force", value: None, summary: "do it without asking, whatever speaks against it" };
+
 /// What a command was given.
 #[derive(Default)]
 pub struct Arguments {

@@ -3,14 +3,14 @@
 use serde::Deserialize;
 
 use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
-use super::command::{Arguments, Command, Operands};
-use super::{Exit, output};
+use super::command::{Arguments, Command, FORCE, Operands};
+use super::{Exit, output, prompt};
 use crate::client::{Client, secret_path};
 
 pub const COMMAND: Command = Command {
     name: "delete",
     operands: Operands::one("NAME"),
-    options: &[JSON, ADDR, CLIENT, CLIENT_CONFIG],
+    options: &[FORCE, JSON, ADDR, CLIENT, CLIENT_CONFIG],
     summary: "destroy a secret with all its versions, at once and for good",
     run,
 };
@@ -23,6 +23,10 @@ struct Destroyed {
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let name = client::name(arguments)?;
     let client = Client::from_arguments(arguments)?;
+    if !arguments.has(&FORCE) {
+        let told = format!("{name} would be destroyed with all its versions, and nothing brings a deleted secret back");
+        prompt::agree("delete", &told)?;
+    }
     let body = client.ask(name, "DELETE", &secret_path(name, None)?, None, &[])?;
     if arguments.has(&JSON) {
         output::print_done(&body);

@@ -25,6 +25,7 @@ mod protection;
 mod rekey;
 mod render;
 mod retire;
+mod rollback;
 mod rotate;
 mod schedule;
 mod serve;
@@ -75,6 +76,7 @@ const COMMANDS: &[Command] = &[
     versions::COMMAND,
     consumers::COMMAND,
     rotate::COMMAND,
+    rollback::COMMAND,
     schedule::COMMAND,
     retire::COMMAND,
     delete::COMMAND,

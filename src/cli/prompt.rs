@@ -1,6 +1,6 @@
-//! A value from a person at a terminal, who does not see it.
+//! What a person at a terminal is asked for: a value, which they do not see, or whether to go on.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::thread;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -36,6 +36,26 @@ pub fn twice(question: &str, what: &str) -> Result<Plaintext, Exit> {
         return Err(Failure::new(what, "was not the same both times; nothing was stored").into());
     }
     Ok(input::plaintext(what, &first)?)
+}
+
+/// Asks whether to go on, where there is a person to be asked. `told` is what would be done.
+///
+/// # Errors
+/// If the answer is not yes, or there is nobody who could give one: [`FORCE`](super::command::FORCE) would have to be.
+pub fn agree(what: &str, told: &str) -> Result<(), Failure> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        let why = format!(
+            "{told}; nothing was changed: at a terminal this is asked, elsewhere --force says that it is meant"
+        );
+        return Err(Failure::new(what, why));
+    }
+    let _ = write!(io::stderr(), "{told}. Go on? [y/N] ");
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).map_err(|why| Failure::new("the terminal", why))?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::new(what, "nothing was changed")),
+    }
 }
 
 fn line(prompt: &str) -> Result<Wiped, Failure> {

@@ -1,7 +1,7 @@
 //! `retire`: the grace of a secret's older versions ends at once.
 
 use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
-use super::command::{Arguments, Command, Operands, Opt};
+use super::command::{Arguments, Command, FORCE, Operands};
 use super::rotate::Rotated;
 use super::{Exit, output};
 use crate::client::Client;
@@ -13,8 +13,6 @@ pub const COMMAND: Command = Command {
     summary: "destroy all versions of a secret but the current one, if no client is behind",
     run,
 };
-
-const FORCE: Opt = Opt { name: "force", value: None, summary: "also if clients have not read the current version" };
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let name = client::name(arguments)?;

@@ -3,27 +3,27 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
-use super::command::{Arguments, Command, Operands, Opt};
+use super::command::{Arguments, Command, FORCE, Operands, Opt};
 use super::import::DRY_RUN;
 use super::set::REVOKE_PREVIOUS;
-use super::{Exit, output};
+use super::{Exit, output, prompt, rollback};
 use crate::client::{Client, Metadata};
-use crate::failure::printable;
-use crate::secret::wiped_json;
+use crate::failure::{Failure, printable};
+use crate::secret::{Wiped, wiped_json};
 
 pub const COMMAND: Command = Command {
     name: "rotate",
     operands: Operands::any("[NAME...]"),
-    options: &[DUE, DRY_RUN, REVOKE_PREVIOUS, JSON, ADDR, CLIENT, CLIENT_CONFIG],
+    options: &[DUE, DRY_RUN, REVOKE_PREVIOUS, FORCE, JSON, ADDR, CLIENT, CLIENT_CONFIG],
     summary: "have new values made for these secrets, or for none if one is unknown",
     run,
 };
 
 /// How much longer it takes where appliers are run, each for up to an hour.
-const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+pub const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 const DUE: Opt = Opt {
     name: "due",
@@ -39,7 +39,16 @@ pub struct Rotated {
     #[serde(default)]
     versions: Vec<Metadata>,
     #[serde(default)]
-    would_rotate: Vec<Metadata>,
+    would_rotate: Vec<Foreseen>,
+}
+
+/// A version that would be made.
+#[derive(Deserialize)]
+struct Foreseen {
+    #[serde(flatten)]
+    version: Metadata,
+    #[serde(default)]
+    previous_is_supplied: bool,
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
@@ -55,8 +64,11 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         wanted["revoke_previous"] = true.into();
     }
     let client = Client::from_arguments(arguments)?.patient(PATIENCE);
+    if !names.is_empty() && !arguments.has(&DRY_RUN) && !arguments.has(&FORCE) {
+        agree(&client, &wanted)?;
+    }
     let target = if arguments.has(&DRY_RUN) { "/rotate?dry_run=true" } else { "/rotate" };
-    let body = client.ask("rotate", "POST", target, Some(&wiped_json(&wanted)), &[])?;
+    let body = ask(&client, target, &wanted)?;
     if arguments.has(&JSON) {
         output::print_done(&body);
         return Ok(());
@@ -66,7 +78,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         return output::print_line(b"no rotation was due");
     }
     if !would_rotate.is_empty() {
-        return output::print_rows(would_rotate.into_iter().map(|version| {
+        return output::print_rows(would_rotate.into_iter().map(|Foreseen { version, .. }| {
             let told = format!("would become {}, {}", printable(&version.kid), version.told_of_due());
             [version.name, told]
         }));
@@ -75,9 +87,43 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         output::tell_rows_done(rotated.into_iter().map(|name| [name, "rotated".to_owned()]));
         return Ok(());
     }
+    let is_kept = |version: &Metadata| version.previous_readable_until > Some(version.created_at);
+    let back = match &versions[..] {
+        [one] if is_kept(one) => Some(rollback::command(&one.name, None)),
+        [_] => None,
+        several => several.iter().any(is_kept).then(|| rollback::command("NAME", None)),
+    };
     output::tell_rows_done(versions.into_iter().map(|version| {
         let told = format!("rotated{}", version.told_of_previous());
         [version.name, told]
     }));
+    if let Some(back) = back {
+        output::tell_done(format_args!("to go back: {}", printable(&back)));
+    }
     Ok(())
+}
+
+fn ask(client: &Client, target: &str, wanted: &Value) -> Result<Wiped, Failure> {
+    client.ask("rotate", "POST", target, Some(&wiped_json(wanted)), &[])
+}
+
+/// Goes on if no value would be replaced that a person supplied, or somebody says so.
+fn agree(client: &Client, wanted: &Value) -> Result<(), Failure> {
+    let body = ask(client, "/rotate?dry_run=true", wanted)?;
+    let Rotated { would_rotate, .. } = client.read("rotate", &body)?;
+    let supplied = would_rotate.into_iter().filter(|foreseen| foreseen.previous_is_supplied);
+    let names: Vec<_> = supplied.map(|foreseen| printable(&foreseen.version.name)).collect();
+    match &names[..] {
+        [] => Ok(()),
+        [name] => prompt::agree(
+            "rotate",
+            &format!("a person supplied the value of {name}, which one that the daemon makes would replace"),
+        ),
+        names => {
+            let names = names.join(", ");
+            let told =
+                format!("people supplied the values of {names}, which others that the daemon makes would replace");
+            prompt::agree("rotate", &told)
+        }
+    }
 }

@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 
 use crate::access::{CLIENT_HEADER, Token};
 use crate::clock::Timestamp;
-use crate::failure::{Failure, say};
+use crate::failure::{Failure, printable, say};
 use crate::name::{is_name, is_name_byte};
 use crate::secret::{Plaintext, Wiped};
 
@@ -74,7 +74,9 @@ pub struct Metadata {
     pub expires_at: Timestamp,
     /// Who replaces it then.
     rotation: String,
-    /// Until when the version before can be read, if there was one and this is about the call that made it.
+    /// The version before, if there was one and this is about the call that made this one.
+    pub previous_kid: Option<String>,
+    /// Until when that one can be read.
     pub previous_readable_until: Option<Timestamp>,
     /// What whoever has stored it should know.
     pub warning: Option<String>,
@@ -91,11 +93,12 @@ impl Metadata {
 
     /// What became of the version before, in words that go behind others; none if there was none.
     pub fn told_of_previous(&self) -> String {
+        let before = self.previous_kid.as_deref().map_or("the version before".to_owned(), printable);
         match self.previous_readable_until {
             Some(until) if until > self.created_at => {
-                format!("; the version before can be read until {}", until.to_the_second())
+                format!("; {before} can be read until {}", until.to_the_second())
             }
-            Some(_) => "; the version before can be read no more".to_owned(),
+            Some(_) => format!("; {before} can be read no more"),
             None => String::new(),
         }
     }

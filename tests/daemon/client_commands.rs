@@ -29,7 +29,8 @@ fn each_command_works_over_tcp_tls_and_the_unix_socket_with_token_certificate_an
         assert!(set.starts_with("db_main: made db_main-2"), "{set}");
         assert_eq!(run(&["get", "db_main"]), "one");
         let old = asked.kid("db_main");
-        assert!(run(&["rotate", "db_main"]).starts_with("db_main  rotated; the version before can be read until 2"));
+        let rotated = run(&["rotate", "db_main", "--force"]);
+        assert!(rotated.starts_with(&format!("db_main  rotated; {old} can be read until 2")), "{rotated}");
         assert_eq!(run(&["get", "db_main", "--kid", &old]), "one");
         assert_eq!(run(&["rotate", "--due"]), "no rotation was due\n");
         let versions = run(&["versions", "db_main"]);
@@ -38,14 +39,16 @@ fn each_command_works_over_tcp_tls_and_the_unix_socket_with_token_certificate_an
         assert!(versions.lines().nth(1).unwrap().ends_with("  (current)"), "{versions}");
         let list = run(&["list"]);
         assert!(list.starts_with("NAME     KID ") && list.contains("\ndb_main  db_main-2"), "{list}");
-        assert_eq!(run(&["delete", "db_main"]), "db_main: destroyed, with its versions: 2\n");
+        assert_eq!(run(&["delete", "db_main", "--force"]), "db_main: destroyed, with its versions: 2\n");
         assert_eq!(run(&["list"]), "NAME  KID  ROTATION  ROTATION DUE\n");
     }
     secured.store("db_main", "v");
     let by_certificate = |arguments: &[&str]| printed(secured.reader(arguments).output().unwrap());
     assert!(by_certificate(&["list"]).contains("\ndb_main  "));
     assert!(by_certificate(&["versions", "db_main"]).contains("(current)"));
-    for arguments in [&["set", "db_main", "--generate"][..], &["rotate", "db_main"], &["delete", "db_main"]] {
+    for arguments in
+        [&["set", "db_main", "--generate"][..], &["rotate", "db_main", "--force"], &["delete", "db_main", "--force"]]
+    {
         let refused = failure(&secured.reader(arguments).output().unwrap(), 4);
         assert!(refused.ends_with(": client reader not allowed to access db_main"), "{refused}");
     }
@@ -60,9 +63,9 @@ fn json_is_the_answer_of_the_api_on_each_command() {
     assert_eq!(run(&["list", "--json"])["secrets"][0]["kid"], made["kid"]);
     assert_eq!(run(&["list", "--json", "--prefix", "x"])["secrets"], Value::Array(Vec::new()));
     assert_eq!(run(&["versions", "db_main", "--json"])["versions"][0]["is_current"], true);
-    assert_eq!(run(&["rotate", "db_main", "--json"])["rotated"][0], "db_main");
+    assert_eq!(run(&["rotate", "db_main", "--json", "--force"])["rotated"][0], "db_main");
     assert_eq!(run(&["rotate", "--due", "--json"])["rotated_count"], 0);
-    assert_eq!(run(&["delete", "db_main", "--json"])["versions_destroyed"], 2);
+    assert_eq!(run(&["delete", "db_main", "--json", "--force"])["versions_destroyed"], 2);
 }
 
 #[test]
@@ -148,10 +151,10 @@ fn several_are_rotated_or_none() {
     assert_eq!(failure(&unknown, 3), "rotate: there is no secret db_none");
     assert_eq!(printed(asked.local(&["get", "db_main"]).output().unwrap()), "v");
     asked.store("db_other", "v");
-    let both = asked.local(&["rotate", "db_other", "db_main"]).output().unwrap();
+    let both = asked.local(&["rotate", "db_other", "db_main", "--force"]).output().unwrap();
     let both = printed(both);
-    let rows: Vec<_> = both.lines().map(|line| line.split_once(';').unwrap().0).collect();
-    assert_eq!(rows, ["db_main   rotated", "db_other  rotated"]);
+    let rows: Vec<_> = both.lines().map(|line| line.split(';').next().unwrap()).collect();
+    assert_eq!(rows, ["db_main   rotated", "db_other  rotated", "to go back: jarvis-secretsd rollback NAME"]);
     let lines = asked.daemon.site.audit(1);
     assert_eq!(told(lines.last().unwrap())[..2], [Some("rotate"), Some("local")]);
 }
@@ -165,13 +168,14 @@ fn a_value_that_has_leaked_is_replaced_and_no_version_before_it_can_be_read() {
         asked.kid("db_main")
     });
     let set = printed(fed(asked.local(&["set", "db_main", "--revoke-previous"]), b"three"));
-    assert!(set.ends_with("; the version before can be read no more\n"), "{set}");
-    for kid in old {
-        let gone = asked.local(&["get", "db_main", "--kid", &kid]).output().unwrap();
+    assert!(set.ends_with(&format!("; {} can be read no more\n", old[1])), "{set}");
+    for kid in &old {
+        let gone = asked.local(&["get", "db_main", "--kid", kid]).output().unwrap();
         assert_eq!(failure(&gone, 1), "db_main: the grace period of this version of db_main is over");
     }
-    let rotated = run(&["rotate", "db_main", "--revoke-previous"]);
-    assert_eq!(rotated, "db_main  rotated; the version before can be read no more\n");
+    let third = asked.kid("db_main");
+    let rotated = run(&["rotate", "db_main", "--revoke-previous", "--force"]);
+    assert_eq!(rotated, format!("db_main  rotated; {third} can be read no more\n"));
     assert_eq!(run(&["versions", "db_main"]).lines().filter(|line| line.contains("db_main-")).count(), 1);
     let due = asked.local(&["rotate", "--due", "--revoke-previous"]).output().unwrap();
     assert_eq!(due.status.code(), Some(2));
@@ -239,11 +243,12 @@ fn what_was_done_is_no_failure_where_nobody_can_be_told() {
     asked.store("db_other", "v");
     for arguments in [
         &["configure", "db_main", "--owner", "dba"][..],
-        &["rotate", "db_main"],
+        &["rotate", "db_main", "--force"],
+        &["rollback", "db_main"],
         &["retire", "db_main", "--force"],
         &["set", "db_made", "--generate"],
-        &["delete", "db_main"],
-        &["delete", "db_other", "--json"],
+        &["delete", "db_main", "--force"],
+        &["delete", "db_other", "--json", "--force"],
     ] {
         let output = asked.local(arguments).stdout(closed()).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
@@ -304,6 +309,8 @@ fn wrong_usage_of_the_client_commands_exits_with_2_before_anything_is_sent() {
         &["rotate", "a", "--due"],
         &["delete"],
         &["delete", "a", "b"],
+        &["rollback"],
+        &["rollback", "a", "b"],
     ] {
         // Nobody listens there: who asked would exit with 1.
         let output = program(&site, arguments).env("JARVIS_SECRETSD_ADDR", "http://127.0.0.1:1").output().unwrap();

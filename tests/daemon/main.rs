@@ -22,6 +22,7 @@ mod client_get;
 mod client_import;
 mod client_prompt;
 mod client_render;
+mod client_rollback;
 mod client_servers;
 mod client_settings;
 mod client_status;

@@ -1,6 +1,66 @@
-//! The program at a terminal at which nobody types. `script` of util-linux is the terminal.
+//! A terminal at which a person sits who types. `script` of util-linux is the terminal.
 
-use std::process::{Command, Stdio};
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::asking::Asked;
+use crate::site::{BINARY, eventually};
+
+/// A terminal at which a command is running, and behind it says how that ended and whether typing is seen again.
+pub struct Terminal {
+    child: Child,
+    keyboard: ChildStdin,
+    screen: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Terminal {
+    pub fn open(asked: &Asked, command: &str) -> Self {
+        // The shell outlives Ctrl-C, which goes to all who are at the terminal.
+        let line =
+            format!("trap : INT; {BINARY} {command}; echo status=$?; stty -a | tr ' ' '\\n' | grep -x -e '-*echo;*'");
+        let local = asked.local(&[]);
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--echo", "always", "--command", &line, "/dev/null"]);
+        script.env("SHELL", "/bin/sh").envs(local.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (keyboard, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let screen = Arc::new(Mutex::new(Vec::new()));
+        let shown = screen.clone();
+        thread::spawn(move || {
+            let mut bytes = [0; 1024];
+            while let Ok(count @ 1..) = output.read(&mut bytes) {
+                shown.lock().unwrap().extend(&bytes[..count]);
+            }
+        });
+        Self { child, keyboard, screen }
+    }
+
+    pub fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
+    }
+
+    /// Waits until the screen shows `words`, and then types.
+    pub fn answer(&mut self, words: &str, typed: &str) {
+        eventually(&format!("the terminal shows: {words}"), || self.shown().contains(words).then_some(()));
+        self.keyboard.write_all(typed.as_bytes()).unwrap();
+    }
+
+    /// Waits for the end, and returns all that was shown.
+    pub fn ended(mut self) -> String {
+        eventually("typing is seen or not", || self.shown().contains("echo\r\n").then_some(()));
+        eventually("the terminal is closed", || self.child.try_wait().unwrap());
+        self.shown()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
 
 /// Whatever a terminal shows of the shell's `line`, run with the variables that are set for `program`. The terminal writes a
 /// carriage return before each newline.

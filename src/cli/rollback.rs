@@ -1,0 +1,73 @@
+//! `rollback`: the value of an older version becomes the current one again.
+
+use serde::Deserialize;
+
+use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
+use super::command::{Arguments, Command, Operands, Opt};
+use super::rotate::PATIENCE;
+use super::{Exit, output};
+use crate::client::{Client, Metadata};
+use crate::failure::{Failure, printable};
+use crate::secret::wiped_json;
+
+pub const COMMAND: Command = Command {
+    name: "rollback",
+    operands: Operands::one("NAME"),
+    options: &[TO, JSON, ADDR, CLIENT, CLIENT_CONFIG],
+    summary: "make the value of the version before current again, as long as it can be read",
+    run,
+};
+
+const TO: Opt = Opt { name: "to", value: Some("KID"), summary: "that of this version, of those that versions lists" };
+
+#[derive(Deserialize)]
+struct List {
+    versions: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    kid: String,
+    is_current: bool,
+}
+
+fn run(arguments: &Arguments) -> Result<(), Exit> {
+    let name = client::name(arguments)?;
+    let client = Client::from_arguments(arguments)?.patient(PATIENCE);
+    let body = client.ask(name, "GET", &format!("/secret/{name}/versions"), None, &[])?;
+    let List { versions } = client.read(name, &body)?;
+    let current = versions.iter().find(|item| item.is_current).ok_or_else(|| client.strange(name))?;
+    let before = versions.iter().find(|item| !item.is_current).map(|item| item.kid.as_str());
+    let Some(kid) = arguments.text(&TO)?.or(before) else {
+        let why = "there is no older version that can still be read; a value that you have is stored with set";
+        return Err(Failure::new(name, why).into());
+    };
+    let wanted = wiped_json(&serde_json::json!({ "kid": kid }));
+    // What was looked at is what is replaced.
+    let unchanged = format!("\"{}\"", current.kid);
+    let answer =
+        client.call("POST", &format!("/secret/{name}/rollback"), Some(&wanted), &[("If-Match", unchanged.as_str())])?;
+    if answer.status == 412 {
+        return Err(Failure::new(name, "somebody has changed it at this moment; nothing was rolled back").into());
+    }
+    let body = client.accepted(name, answer)?;
+    if arguments.has(&JSON) {
+        output::print_done(&body);
+        return Ok(());
+    }
+    let made: Metadata = client.read(name, &body)?;
+    let (new, previous) = (printable(&made.kid), made.told_of_previous());
+    output::tell_done(format_args!("{name}: made {new} with the value of {}{previous}", printable(kid)));
+    if let Some(replaced) = made.previous_kid.filter(|_| made.previous_readable_until > Some(made.created_at)) {
+        output::tell_done(format_args!("to undo that: {}", command(name, Some(&replaced))));
+    }
+    Ok(())
+}
+
+/// How to make the value of the version `kid` of `name` current again, or of the one before.
+pub fn command(name: &str, kid: Option<&str>) -> String {
+    let to = kid.map(|kid| format!(" --to {}", printable(kid))).unwrap_or_default();
+    // What begins so would be taken for an option.
+    let behind = if name.starts_with('-') { "-- " } else { "" };
+    format!("jarvis-secretsd rollback{to} {behind}{name}")
+}

@@ -1,0 +1,122 @@
+//! `rollback`, and what is asked before a value is lost.
+
+use serde_json::Value;
+
+use crate::asking::{Asked, failure, printed};
+use crate::needs;
+use crate::terminal::Terminal;
+
+fn run(asked: &Asked, arguments: &[&str]) -> String {
+    printed(asked.local(arguments).output().unwrap())
+}
+
+fn value(asked: &Asked) -> String {
+    run(asked, &["get", "db_main"])
+}
+
+#[test]
+fn a_rotation_is_undone_by_what_it_prints_and_so_is_that() {
+    let asked = Asked::plain();
+    asked.store("db_main", "v");
+    let first = asked.kid("db_main");
+    let rotated = run(&asked, &["rotate", "db_main", "--force"]);
+    let lines: Vec<_> = rotated.lines().collect();
+    assert!(lines[0].starts_with(&format!("db_main  rotated; {first} can be read until 2")), "{rotated}");
+    assert_eq!(lines[1..], ["to go back: jarvis-secretsd rollback db_main"]);
+    let second = asked.kid("db_main");
+    let made_by_the_daemon = value(&asked);
+
+    let back = run(&asked, &["rollback", "db_main"]);
+    let third = asked.kid("db_main");
+    let lines: Vec<_> = back.lines().collect();
+    let told = format!("db_main: made {third} with the value of {first}; {second} can be read until 2");
+    assert!(lines[0].starts_with(&told), "{back}");
+    assert_eq!(lines[1..], [format!("to undo that: jarvis-secretsd rollback --to {second} db_main")]);
+    assert_eq!(value(&asked), "v");
+    run(&asked, &["rollback", "--to", &second, "db_main"]);
+    assert_eq!(value(&asked), made_by_the_daemon);
+
+    let answer: Value = serde_json::from_str(&run(&asked, &["rollback", "db_main", "--json"])).unwrap();
+    assert_eq!((&answer["kid"], value(&asked).as_str()), (&asked.kid("db_main").into(), "v"));
+}
+
+#[test]
+fn where_there_is_no_way_back_that_is_said() {
+    let asked = Asked::plain();
+    asked.store("db_main", "v");
+    let refused = |arguments: &[&str]| failure(&asked.local(arguments).output().unwrap(), 1);
+    let none = "db_main: there is no older version that can still be read; a value that you have is stored with set";
+    assert_eq!(refused(&["rollback", "db_main"]), none);
+    let kid = asked.kid("db_main");
+    let same = refused(&["rollback", "db_main", "--to", &kid]);
+    assert_eq!(same, format!("db_main: {kid} is the current version already; nothing was changed"));
+    let absent = refused(&["rollback", "db_main", "--to", "db_main-20010101-000000"]);
+    assert_eq!(absent, "db_main: there is no such version of db_main");
+    assert!(refused(&["rollback", "db_none"]).ends_with("there is no secret db_none"));
+    let revoked = run(&asked, &["rotate", "db_main", "--force", "--revoke-previous"]);
+    assert_eq!(revoked, format!("db_main  rotated; {kid} can be read no more\n"), "nothing leads back");
+    assert_eq!(refused(&["rollback", "db_main"]), none);
+    assert_eq!(
+        refused(&["rollback", "db_main", "--to", &kid]),
+        "db_main: the grace period of this version of db_main is over"
+    );
+}
+
+#[test]
+fn without_a_terminal_what_a_person_supplied_is_neither_replaced_nor_destroyed_unless_that_is_forced() {
+    let asked = Asked::plain();
+    asked.store("db_main", "v");
+    asked.store("db_other", "v");
+    run(&asked, &["set", "db_made", "--generate", "--rotation", "manual"]);
+    let how = "nothing was changed: at a terminal this is asked, elsewhere --force says that it is meant";
+    let refused = |arguments: &[&str]| failure(&asked.local(arguments).output().unwrap(), 1);
+    let told = refused(&["rotate", "db_made", "db_main"]);
+    let why = "rotate: a person supplied the value of db_main, which one that the daemon makes would replace";
+    assert_eq!(told, format!("{why}; {how}"));
+    let several = refused(&["rotate", "db_other", "db_main", "--json"]);
+    assert!(several.starts_with("rotate: people supplied the values of db_main, db_other, which"), "{several}");
+    let told = refused(&["delete", "db_main"]);
+    let why = "delete: db_main would be destroyed with all its versions, and nothing brings a deleted secret back";
+    assert_eq!(told, format!("{why}; {how}"));
+    assert_eq!(value(&asked), "v");
+
+    run(&asked, &["rotate", "db_made"]);
+    run(&asked, &["rotate", "db_main", "--force"]);
+    run(&asked, &["rotate", "db_main"]);
+    run(&asked, &["configure", "db_other", "--generator", "hex"]);
+    run(&asked, &["rotate", "db_other"]);
+    run(&asked, &["delete", "db_main", "--force"]);
+    failure(&asked.local(&["get", "db_main"]).output().unwrap(), 1);
+}
+
+#[test]
+fn at_a_terminal_only_a_yes_goes_on() {
+    if !needs::is_installed("script") {
+        return;
+    }
+    let asked = Asked::plain();
+    asked.store("db_main", "v");
+    let question = "Go on? [y/N] ";
+    let ended = |command: &str, typed: &str| {
+        let mut terminal = Terminal::open(&asked, command);
+        terminal.answer(question, typed);
+        terminal.ended()
+    };
+    for (command, typed, status) in [
+        ("rotate db_main", "\n", "status=1"),
+        ("rotate db_main", "no\n", "status=1"),
+        ("delete db_main", "n\n", "status=1"),
+        ("delete db_main", "\u{4}", "status=1"),
+        ("delete db_main", "\u{3}", "status=130"),
+    ] {
+        let shown = ended(command, typed);
+        assert!(shown.contains(&format!("{status}\r\n")), "{command} {typed:?}: {shown}");
+        assert_eq!(value(&asked), "v", "{command} {typed:?}");
+    }
+    let shown = ended("rotate db_main", "y\n");
+    assert!(shown.contains("a person supplied the value of db_main") && shown.contains("status=0\r\n"), "{shown}");
+    assert_ne!(value(&asked), "v");
+    let shown = ended("delete db_main", "YES\n");
+    assert!(shown.contains("nothing brings a deleted secret back") && shown.contains("status=0\r\n"), "{shown}");
+    failure(&asked.local(&["get", "db_main"]).output().unwrap(), 1);
+}
