@@ -5,6 +5,15 @@ pub fn is_name(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(is_name_byte)
 }
 
+/// Why a secret that is not there yet is not given such a name. Earlier ones may have it.
+pub const NOT_FOR_NEW: &str =
+    ". and .. would be taken for directories, and what begins with - for an option: a new secret gets no such name";
+
+/// Whether a secret that is not there yet may get the name `name`.
+pub fn is_for_new(name: &str) -> bool {
+    is_name(name) && !name.starts_with('-') && !matches!(name, "." | "..")
+}
+
 /// Whether `byte` is one of the characters that names are made of.
 pub(crate) fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
@@ -19,6 +28,17 @@ mod tests {
         let allowed: String = (0..=127u8).map(char::from).filter(|c| is_name(&c.to_string())).collect();
         assert_eq!(allowed, "-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz");
         assert!(!is_name("ключ") && !is_name("kéy"));
+    }
+
+    #[test]
+    fn a_new_secret_is_called_neither_as_a_directory_nor_as_an_option() {
+        for name in ["-", "-x", "--", ".", ".."] {
+            assert!(is_name(name) && !is_for_new(name), "{name}");
+        }
+        for name in ["x-", "_", "...", ".x", "..x", "x.."] {
+            assert!(is_for_new(name), "{name}");
+        }
+        assert!(!is_for_new(""));
     }
 
     #[test]

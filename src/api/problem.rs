@@ -174,6 +174,7 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::NotFound(name) => Self::not_found(format!("there is no secret {name}")),
+            refused @ Refused::Unnameable(_) => Self::bad_request(format!("{refused}; nothing was changed")),
             refused @ Refused::NoSuchVersion(_) => Self::not_found(refused.to_string()),
             refused @ Refused::Gone(_) => Self::gone(refused.to_string()),
             refused @ Refused::IsCurrent(_) => {

@@ -12,7 +12,7 @@ use super::output;
 use crate::client::Client;
 use crate::dotenv::{self, Entry, Read, Reading};
 use crate::failure::{Failure, say};
-use crate::name::is_name;
+use crate::name::{NOT_FOR_NEW, is_for_new, is_name};
 use crate::secret::{Plaintext, Wiped, wiped_json};
 use crate::source::Source;
 
@@ -49,9 +49,9 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let only: Vec<_> = arguments.texts(&ONLY)?.iter().flat_map(|list| list.split(',')).collect();
     let source = Source::read(Path::new(&arguments.operands()[0]))?;
     let reading = Reading { environment: &|name| std::env::var_os(name), variables: !arguments.has(&RAW) };
-    let plan = Plan::of(&source, dotenv::read(&source, reading), prefix, &only)?;
-    let client = Client::from_arguments(arguments)?;
     let replace = arguments.has(&REPLACE);
+    let plan = Plan::of(&source, dotenv::read(&source, reading), prefix, &only, replace)?;
+    let client = Client::from_arguments(arguments)?;
     let mut report =
         if arguments.has(&DRY_RUN) { plan.preview(&client, replace)? } else { plan.import(&client, replace)? };
     if let (Some(file), false) = (source.file(), arguments.has(&DRY_RUN)) {
@@ -81,8 +81,9 @@ fn refuse(source: &Source, mut mistakes: Vec<Failure>) -> Result<(), Failure> {
 }
 
 impl Plan {
-    /// What is to be imported; `only` are the keys that are wanted, if not all are.
-    fn of(source: &Source, read: Read, prefix: &str, only: &[&str]) -> Result<Self, Failure> {
+    /// What is to be imported; `only` are the keys that are wanted, if not all are. With `replace`, secrets that are there already
+    /// are among them, which may have any name.
+    fn of(source: &Source, read: Read, prefix: &str, only: &[&str], replace: bool) -> Result<Self, Failure> {
         let Read { entries, mut mistakes } = read;
         let (mut values, mut empty) = (BTreeMap::new(), Vec::new());
         let (mut lines, mut keys) = (BTreeMap::new(), BTreeSet::new());
@@ -93,6 +94,9 @@ impl Plan {
             let name = format!("{prefix}{}", key.to_ascii_lowercase());
             if !is_name(&name) {
                 mistakes.push((offset, source.fail(offset, "the name would be longer than 128 characters")));
+            } else if !replace && !is_for_new(&name) {
+                let why = format_args!("the secret would be called {name}: {NOT_FOR_NEW}");
+                mistakes.push((offset, source.fail(offset, why)));
             } else if let Some(line) = lines.insert(name.clone(), source.line(offset)) {
                 let why = format_args!("{key} becomes {name}, as does line {line}");
                 mistakes.push((offset, source.fail(offset, why)));

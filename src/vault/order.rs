@@ -6,6 +6,7 @@ use super::settings::Patch;
 use crate::audit::Entry;
 use crate::clock::Timestamp;
 use crate::generator::Generator;
+use crate::name::NOT_FOR_NEW;
 use crate::secret::Plaintext;
 
 /// How many secrets one commit changes of work that is done in parts: others' changes go in between, and wait no longer than
@@ -173,6 +174,8 @@ pub struct Done {
 pub enum Refused {
     /// This secret does not exist.
     NotFound(String),
+    /// This secret does not exist, and none of this name is made.
+    Unnameable(String),
     /// This secret has no such version.
     NoSuchVersion(String),
     /// The version of this secret that was asked for cannot be read any more.
@@ -207,6 +210,7 @@ impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NotFound(name) => write!(f, "there is no secret {name}"),
+            Self::Unnameable(name) => write!(f, "there is no secret {name}, and {NOT_FOR_NEW}"),
             Self::NoSuchVersion(name) => write!(f, "there is no such version of {name}"),
             Self::Gone(name) => write!(f, "the grace period of this version of {name} is over"),
             Self::IsCurrent(kid) => write!(f, "{kid} is the current version"),

@@ -18,6 +18,7 @@ use super::state::{Missing, Secret, State};
 use crate::audit::{Entry, Event};
 use crate::clock::Timestamp;
 use crate::generator::Generator;
+use crate::name::is_for_new;
 use crate::secret::Plaintext;
 use crate::sync::lock;
 
@@ -124,6 +125,9 @@ impl Planner<'_> {
     fn plan(&mut self, order: usize, wish: Wish, condition: &Condition) -> Result<(), Refused> {
         match wish {
             Wish::Put { versions } => {
+                if let Some(New { name, .. }) = versions.iter().find(|new| !self.may_have(&new.name)) {
+                    return Err(Refused::Unnameable(name.clone()));
+                }
                 self.check(versions.iter().map(|new| new.name.as_str()), condition)?;
                 for New { name, patch, .. } in &versions {
                     self.check_room(name, patch)?;
@@ -260,6 +264,11 @@ impl Planner<'_> {
         if end.destroys {
             self.destroy_old(order, &name);
         }
+    }
+
+    /// Whether there is a secret of this name, or may be.
+    fn may_have(&mut self, name: &str) -> bool {
+        is_for_new(name) || self.outlook(name).current.is_some()
     }
 
     fn check_room(&mut self, name: &str, patch: &Patch) -> Result<(), Refused> {

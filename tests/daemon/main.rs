@@ -46,6 +46,7 @@ mod names_and_values;
 mod needs;
 mod not_authenticated;
 mod notify;
+mod old_names;
 mod openapi;
 mod outside;
 mod overload;
