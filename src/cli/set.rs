@@ -40,7 +40,7 @@ pub const COMMAND: Command = Command {
 const GENERATE: Opt = Opt {
     name: "generate",
     value: Some("[=WHAT]"),
-    summary: "let the daemon make it: 32 random bytes, or a base64, hex, password or uuid, or what JSON says",
+    summary: "let the daemon make it: 32 random bytes, or a base64, hex, urlsafe, password or uuid, or what JSON says",
 };
 
 const EXACT: Opt =

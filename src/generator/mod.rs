@@ -12,14 +12,14 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::secret::{Plaintext, Wiped};
-use password::{Class, all_classes, password};
+use password::{Class, all_classes, password, urlsafe};
 
 /// What a `generate` in a request may be; an error says this and never what was found instead, for that may be a value
 /// in the wrong place.
 const FORM: &str = concat!(
     r#"`true` or one of {"type":"base64","bytes":32}, {"type":"hex","bytes":32}, "#,
-    r#"{"type":"password","length":24,"classes":["lower","upper","digits","symbols"],"look_alikes":false} "#,
-    r#"and {"type":"uuid"}, with bytes from 16 to 1024, length from 12 to 1024 and at least one class"#,
+    r#"{"type":"password","length":24,"classes":["lower","upper","digits","symbols"],"look_alikes":false}, "#,
+    r#"{"type":"urlsafe","length":32} and {"type":"uuid"}, with bytes from 16 to 1024, length from 12 to 1024 and at least one class"#,
 );
 
 /// How the values of a secret are made.
@@ -49,6 +49,10 @@ enum Kind {
         #[serde(default)]
         look_alikes: bool,
     },
+    Urlsafe {
+        #[serde(default = "default_urlsafe_length", deserialize_with = "whole")]
+        length: usize,
+    },
     // Not a unit variant, for that would accept unknown fields.
     Uuid {},
 }
@@ -59,6 +63,10 @@ fn default_bytes() -> usize {
 
 fn default_length() -> usize {
     24
+}
+
+fn default_urlsafe_length() -> usize {
+    32
 }
 
 impl Default for Generator {
@@ -77,6 +85,7 @@ impl Generator {
             Kind::Base64 { bytes } => base64(*bytes),
             Kind::Hex { bytes } => Ok(hex(&random(*bytes)?)),
             Kind::Password { length, classes, look_alikes } => password(*length, classes, *look_alikes),
+            Kind::Urlsafe { length } => urlsafe(*length),
             Kind::Uuid {} => uuid(),
         }
     }
@@ -87,6 +96,7 @@ impl Kind {
         match self {
             Self::Base64 { bytes } | Self::Hex { bytes } => (16..=1024).contains(bytes),
             Self::Password { length, classes, .. } => (12..=1024).contains(length) && !classes.is_empty(),
+            Self::Urlsafe { length } => (12..=1024).contains(length),
             Self::Uuid {} => true,
         }
     }
@@ -213,6 +223,7 @@ mod tests {
         assert_eq!(canonical(r#"{"type":"base64"}"#), r#"{"type":"base64","bytes":32}"#);
         assert_eq!(canonical(r#"{"bytes":16,"type":"hex"}"#), r#"{"type":"hex","bytes":16}"#);
         assert_eq!(canonical(r#"{"type":"uuid"}"#), r#"{"type":"uuid"}"#);
+        assert_eq!(canonical(r#"{"type":"urlsafe"}"#), r#"{"type":"urlsafe","length":32}"#);
         assert_eq!(
             canonical(r#"{"type":"password"}"#),
             r#"{"type":"password","length":24,"classes":["lower","upper","digits","symbols"],"look_alikes":false}"#
@@ -249,6 +260,8 @@ mod tests {
             r#"{"type":"base64","bytes":32,"bytes":7777}"#,
             r#"{"type":"hex","length":7777}"#,
             r#"{"type":"uuid","bytes":7777}"#,
+            r#"{"type":"urlsafe","classes":["lower"]}"#,
+            r#"{"type":"urlsafe","length":7777}"#,
             r#"{"type":"password","classes":["canary"]}"#,
             r#"{"type":"password","classes":[]}"#,
             r#"{"type":"password","look_alikes":"canary"}"#,
@@ -263,7 +276,7 @@ mod tests {
     fn the_example_of_every_type_in_the_error_is_what_it_says() {
         let examples: Vec<&str> =
             FORM.split(' ').filter(|word| word.starts_with('{')).map(|json| json.trim_end_matches(',')).collect();
-        assert_eq!(examples.len(), 4);
+        assert_eq!(examples.len(), 5);
         for json in examples {
             assert_eq!(canonical(json), json, "all defaults are shown");
         }
@@ -271,9 +284,12 @@ mod tests {
 
     #[test]
     fn sizes_at_the_bounds_are_taken_and_those_beyond_are_not() {
-        for (name, key, least, most) in
-            [("base64", "bytes", 16, 1024), ("hex", "bytes", 16, 1024), ("password", "length", 12, 1024)]
-        {
+        for (name, key, least, most) in [
+            ("base64", "bytes", 16, 1024),
+            ("hex", "bytes", 16, 1024),
+            ("password", "length", 12, 1024),
+            ("urlsafe", "length", 12, 1024),
+        ] {
             let json = |size: i32| format!(r#"{{"type":"{name}","{key}":{size}}}"#);
             for inside in [least, most] {
                 assert!(!generate(&json(inside)).is_empty());
@@ -327,7 +343,9 @@ mod tests {
 
     #[test]
     fn no_value_is_made_twice() {
-        for json in ["true", r#"{"type":"hex"}"#, r#"{"type":"password"}"#, r#"{"type":"uuid"}"#] {
+        for json in
+            ["true", r#"{"type":"hex"}"#, r#"{"type":"password"}"#, r#"{"type":"urlsafe"}"#, r#"{"type":"uuid"}"#]
+        {
             let values: BTreeSet<String> = (0..100).map(|_| generate(json)).collect();
             assert_eq!(values.len(), 100, "{json}");
         }

@@ -1,4 +1,4 @@
-//! Passwords: characters of several classes, drawn without bias.
+//! Passwords: characters drawn without bias, of several classes, or such as mean nothing in a URL.
 
 use std::collections::BTreeSet;
 
@@ -54,6 +54,22 @@ pub(super) fn password(length: usize, classes: &BTreeSet<Class>, look_alikes: bo
     }
 }
 
+/// Characters that mean nothing wherever in a URL they stand (RFC 3986, section 2.3): 64, of 6 bits each. No password begins
+/// with one of the last two, for a command would take `-` for an option.
+const URLSAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// All passwords of this length are equally likely that begin with a letter or a digit.
+pub(super) fn urlsafe(length: usize) -> Result<Plaintext, Failure> {
+    let mut text = Wiped::new(Vec::with_capacity(length));
+    while text.len() < length {
+        let begun = text.len();
+        let usable = if begun == 0 { &URLSAFE[..62] } else { URLSAFE };
+        let wanted = if begun == 0 { 1 } else { length - begun };
+        text.extend(random(wanted)?.iter().filter_map(|byte| pick(*byte, usable)));
+    }
+    Ok(plaintext(text))
+}
+
 /// The character of `alphabet` that a random byte stands for. The bytes beyond the last multiple of its length stand for
 /// none, for they would make its first characters likelier.
 fn pick(byte: u8, alphabet: &[u8]) -> Option<u8> {
@@ -80,6 +96,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_url_safe_one_has_letters_digits_hyphens_and_underscores_and_begins_with_a_letter_or_a_digit() {
+        let (mut firsts, mut others) = (BTreeSet::new(), BTreeSet::new());
+        for length in (12..200).chain(12..200) {
+            let value = urlsafe(length).unwrap();
+            let text = value.expose();
+            assert_eq!(text.len(), length);
+            firsts.extend(text.bytes().take(1));
+            others.extend(text.bytes().skip(1));
+        }
+        assert!(firsts.iter().all(u8::is_ascii_alphanumeric), "{firsts:?}");
+        // Among 39,000 characters each one of 64 comes up.
+        assert_eq!(others, URLSAFE.iter().copied().collect::<BTreeSet<_>>());
     }
 
     #[test]

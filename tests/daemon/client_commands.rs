@@ -93,6 +93,7 @@ fn the_daemon_makes_a_value_of_the_wanted_kind() {
         ("--generate=base64", 44, "auto"),
         ("--generate=hex", 64, "auto"),
         ("--generate=password", 24, "auto"),
+        ("--generate=urlsafe", 32, "auto"),
         ("--generate=uuid", 36, "auto"),
         (r#"--generate={"type":"password","length":40}"#, 40, "auto"),
         ("--generate", 44, "manual"),

@@ -30,7 +30,7 @@ run "$(pasted README.md "$section")" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said
 [ "$(inside systemctl show -P StatusText jarvis-secretsd)" = Serving ] || fail "it is not started"
 run "$(pasted README.md "$section" 2)" >"$DIR/pasted" 2>"$DIR/said" || fail "no secret: $(cat "$DIR/pasted" "$DIR/said")"
 password=$(jq -r '.value // empty' "$DIR/pasted")
-[ "${#password}" = 44 ] || fail "no such value was generated: $(cat "$DIR/pasted")"
+[ "${#password}" = 32 ] || fail "no such value was generated: $(cat "$DIR/pasted")"
 for unit in jarvis-secretsd.service jarvis-secretsd.socket jarvis-secretsd-credentials.socket; do
     inside systemctl is-enabled --quiet "$unit" || fail "$unit is not started when the host is"
 done

@@ -63,7 +63,7 @@ status 0 started || fail "it is not started: $(cat "$DIR/said")"
 run "$(pasted README.md '## OpenRC' 2)" >"$DIR/pasted" 2>"$DIR/said" || fail "no secret: $(cat "$DIR/pasted" "$DIR/said")"
 BEARER=$(pasted README.md '## OpenRC' 2 | sed -n 1p)
 password=$(value)
-[ "${#password}" = 44 ] || fail "no such value was generated: $password"
+[ "${#password}" = 32 ] || fail "no such value was generated: $password"
 grep -qF "\"value\":\"$password\"" "$DIR/pasted" || fail "another value: $password"
 first=$(running)
 [ "$(inside stat -c %U "/proc/$first" /opt/jarvis/secrets /opt/jarvis/audit | sort -u)" = jarvis-secretsd ] ||
