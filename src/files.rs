@@ -221,19 +221,19 @@ pub fn create_open_dir(path: &Path) -> io::Result<()> {
     create_dir_as(path, &|made| made.set_permissions(Permissions::from_mode(0o755)))
 }
 
-/// The same as [`create_dir`]. Where root makes a directory, it gives it to `owner`, a user and a group, or else to whom the one
-/// above it belongs to.
-pub fn create_dir_for(path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
+/// The same with this mode, for others to work with: where root makes a directory, it gives it to `owner`, a user and a group, or
+/// else to whom the one above it belongs to.
+pub fn create_dir_for(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
     }
     let above = parent(path);
-    create_dir_for(above, owner)?;
+    create_dir_for(above, mode, owner)?;
     let above = above.metadata()?;
     let (uid, gid) = owner.unwrap_or((above.uid(), above.gid()));
-    create_dir_as(path, &|made| match geteuid().is_root() {
-        true => std::os::unix::fs::fchown(made, Some(uid), Some(gid)),
-        false => Ok(()),
+    create_dir_as(path, &|made| {
+        made.set_permissions(Permissions::from_mode(mode))?;
+        if geteuid().is_root() { std::os::unix::fs::fchown(made, Some(uid), Some(gid)) } else { Ok(()) }
     })
 }
 

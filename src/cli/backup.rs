@@ -4,11 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::command::{Arguments, CONFIG, Command, MASTER_KEY, OUTPUT, Operands, Opt};
-use super::{Exit, load_config_to_maintain, master_key, output};
+use super::{Exit, load_config_to_maintain, master_key, output, protection};
 use crate::backup::{self, Archive, Verified};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::failure::say;
+use crate::failure::{Failure, say};
 use crate::files::{self, KeyOwner};
 use crate::vault::{KeyBytes, KeyFile, KeyInForce, MasterKeySource, is_under};
 
@@ -89,6 +89,7 @@ fn restore(arguments: &Arguments) -> Result<(), Exit> {
     let master = master_key(arguments, &config)?;
     let verified = Verified::read(Archive::open(file)?, &master)?;
     let masters: Vec<_> = live_key(&config).into_iter().chain([master]).collect();
+    make_directories(&config)?;
     for kept in backup::restore(&verified, &config, &masters, arguments.has(&KEEP_POLICY), &Clock::system())? {
         output::tell_done(format_args!("{} was kept as {}", kept.path.display(), kept.kept.display()));
     }
@@ -104,6 +105,16 @@ fn restore(arguments: &Arguments) -> Result<(), Exit> {
         )),
     }
     Ok(())
+}
+
+/// Makes the directories that are missing: those of the state for whoever will work with them, that of the policy for all to read.
+fn make_directories(config: &Config) -> Result<(), Failure> {
+    for path in [&config.paths.vault_path, &config.paths.audit_path] {
+        protection::make_state_directory(&config.server, path)?;
+    }
+    let policy_path = &config.security.rbac_policy_path;
+    files::create_dir_for(files::parent(policy_path), 0o755, None)
+        .map_err(|why| Failure::new(policy_path.display(), why))
 }
 
 /// The key that the daemon would open its vault with.

@@ -39,7 +39,7 @@ pub fn check_state(paths: &PathsConfig, who: &dyn Display) -> Result<(), Failure
 pub fn make_state_directory(server: &ServerConfig, path: &Path) -> Result<(), Failure> {
     // One that this host does not know may be known where the daemon runs.
     let owner = user(server).ok().flatten().map(|user| user.ids());
-    files::create_dir_for(files::parent(path), owner).map_err(|why| Failure::new(path.display(), why))
+    files::create_dir_for(files::parent(path), 0o700, owner).map_err(|why| Failure::new(path.display(), why))
 }
 
 /// Confines the process to what a daemon at work opens: its state, and what it reads again, the policy, the certificates,

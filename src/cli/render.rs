@@ -1,8 +1,9 @@
 //! `render`: a configuration file out of a template, with secrets in it; with `--watch` a new one for new values.
 
 use std::ffi::OsString;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{File, Metadata};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use super::{Exit, output, serve};
 use crate::client::{CHANGED, Client, Secret, watch};
 use crate::failure::{Failure, say};
 use crate::files::{self, Fresh};
+use crate::process::Owner;
 use crate::secret::Plaintext;
 use crate::source::Source;
 use crate::span;
@@ -28,12 +30,18 @@ use crate::template::Template;
 pub const COMMAND: Command = Command {
     name: "render",
     operands: Operands::some("TEMPLATE [-- COMMAND [ARGUMENT...]]"),
-    options: &[OUTPUT, MODE, WATCH, COMMAND_TIMEOUT, ADDR, CLIENT, CLIENT_CONFIG],
+    options: &[OUTPUT, MODE, OWNER, WATCH, COMMAND_TIMEOUT, ADDR, CLIENT, CLIENT_CONFIG],
     summary: "print TEMPLATE (-: standard input) with the value for each {{ name }}, or write it to a file",
     run,
 };
 
 const MODE: Opt = Opt { name: "mode", value: Some("MODE"), summary: "its mode, in octal (default: 0600)" };
+
+const OWNER: Opt = Opt {
+    name: "owner",
+    value: Some("USER[:GROUP]"),
+    summary: "whose it is to be, by name or number (default: whose this process is)",
+};
 
 const COMMAND_TIMEOUT: Opt = Opt {
     name: "command-timeout",
@@ -56,6 +64,11 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
             files::parse_mode(text).ok_or_else(|| Exit::usage("--mode takes a mode in octal, such as 0640"))?
         }
     };
+    let owner = match arguments.text(&OWNER)? {
+        None => None,
+        Some(_) if output.is_none() => return Err(Exit::usage("--owner is that of the --output")),
+        Some(text) => Some(Owner::find(text)?),
+    };
     let (template, command) = operands(arguments)?;
     let is_watching = arguments.has(&WATCH);
     if !is_watching && !command.is_empty() {
@@ -72,7 +85,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         timeout.ok_or_else(|| Exit::usage("--command-timeout takes a time of at most an hour, such as 60s"))?;
     let source = Source::read(Path::new(template))?;
     let template = Template::parse(&source)?;
-    let file = output.map(|path| Rendered { path, mode });
+    let file = output.map(|path| Rendered { path, mode, owner });
     file.as_ref().map_or(Ok(()), Rendered::refuse_what_is_no_file)?;
     let client = Client::from_arguments(arguments)?;
     let mut held = Vec::new();
@@ -176,6 +189,8 @@ fn copy(secret: &Secret) -> Plaintext {
 struct Rendered<'a> {
     path: &'a Path,
     mode: u32,
+    /// Whose it is to be, if that was said.
+    owner: Option<Owner>,
 }
 
 impl Rendered<'_> {
@@ -193,18 +208,36 @@ impl Rendered<'_> {
     fn write(&self, text: &str) -> Result<(), Failure> {
         let write = || {
             let mut fresh = Fresh::begin(self.path, self.mode)?;
+            self.give(&fresh.file)?;
             fresh.file.write_all(text.as_bytes())?;
             fresh.replace()
         };
         write().map_err(|why| Failure::new(self.path.display(), why))
     }
 
+    /// Gives what will be the file to its owner.
+    fn give(&self, file: &File) -> io::Result<()> {
+        let Some(Owner { uid, gid }) = self.owner else { return Ok(()) };
+        fchown(file, Some(uid), gid).map_err(|why| match why.kind() {
+            io::ErrorKind::PermissionDenied => {
+                io::Error::new(why.kind(), format!("only root can give it to another user: {why}"))
+            }
+            _ => why,
+        })
+    }
+
+    /// Whether these are the mode and the owner that it is to have.
+    fn fits(&self, there: &Metadata) -> bool {
+        let is_owner = |Owner { uid, gid }: Owner| there.uid() == uid && gid.is_none_or(|gid| there.gid() == gid);
+        there.mode() & 0o7777 == self.mode && self.owner.is_none_or(is_owner)
+    }
+
     /// Writes it, unless it is like that already. Returns whether it was not.
     fn update(&self, text: &str) -> Result<bool, Failure> {
         self.refuse_what_is_no_file()?;
-        let is_mode = || self.path.metadata().is_ok_and(|there| there.permissions().mode() & 0o7777 == self.mode);
+        let fits = || self.path.metadata().is_ok_and(|there| self.fits(&there));
         let is_there = files::read(self.path, text.len() as u64).is_ok_and(|there| *there == text.as_bytes());
-        if is_there && is_mode() {
+        if is_there && fits() {
             return Ok(false);
         }
         self.write(text).map(|()| true)

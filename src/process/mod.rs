@@ -6,12 +6,14 @@
 mod descendants;
 mod landlock;
 mod memory;
+mod owner;
 mod usable;
 mod user;
 
 pub use descendants::{Seen, Tree, adopt_orphans, collect_ended, end_all_children};
 pub use landlock::confine;
 pub use memory::{keep_private, lock_memory};
+pub use owner::Owner;
 pub use usable::{Use, check_usable};
 pub use user::User;
 

@@ -9,8 +9,8 @@ use rustix::thread::{
 use super::{Protection, memory};
 use crate::failure::Failure;
 
-const PASSWD: &str = "/etc/passwd";
-const GROUP: &str = "/etc/group";
+pub(super) const PASSWD: &str = "/etc/passwd";
+pub(super) const GROUP: &str = "/etc/group";
 
 /// A user, with the groups that are the process's when it runs as that user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,13 +32,7 @@ impl User {
     /// # Errors
     /// If one of them is not there, or the user is root.
     pub fn find(user: &str, group: Option<&str>) -> Result<Self, Failure> {
-        let read = |path: &str| match std::fs::read(path) {
-            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-            // An image from scratch has none.
-            Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-            Err(why) => Err(Failure::new(path, why)),
-        };
-        Self::find_in(&read(PASSWD)?, &read(GROUP)?, user, group)
+        Self::find_in(&read_accounts(PASSWD)?, &read_accounts(GROUP)?, user, group)
     }
 
     fn find_in(passwd: &str, groups: &str, user: &str, group: Option<&str>) -> Result<Self, Failure> {
@@ -132,22 +126,32 @@ impl std::fmt::Display for User {
     }
 }
 
+/// Reads an account file.
+pub(super) fn read_accounts(path: &str) -> Result<String, Failure> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        // An image from scratch has none.
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(why) => Err(Failure::new(path, why)),
+    }
+}
+
 /// The lines of an account file, field by field.
-fn entries(text: &str) -> impl Iterator<Item = Vec<&str>> {
+pub(super) fn entries(text: &str) -> impl Iterator<Item = Vec<&str>> {
     text.lines().map(|line| line.split(':').collect())
 }
 
 /// Whether `wanted` is the name of an entry, or its number, which is the third field in both files.
-fn is_called(entry: &[&str], wanted: &str) -> bool {
+pub(super) fn is_called(entry: &[&str], wanted: &str) -> bool {
     entry[0] == wanted || entry.get(2).is_some_and(|number| *number == wanted)
 }
 
-fn number(entry: &[&str], field: usize) -> Option<u32> {
+pub(super) fn number(entry: &[&str], field: usize) -> Option<u32> {
     id(entry.get(field)?)
 }
 
 /// A user's or group's number. The highest one means "none" to the kernel.
-fn id(text: &str) -> Option<u32> {
+pub(super) fn id(text: &str) -> Option<u32> {
     text.parse().ok().filter(|id| *id != u32::MAX)
 }
 
@@ -155,7 +159,8 @@ fn id(text: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n# a comment\n\njarvis:x:105:110::/:/usr/sbin/nologin\n";
+    pub(super) const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\n# a comment\n\njarvis:x:105:110::/:/usr/sbin/nologin\n";
     const GROUPS: &str = "root:x:0:\njarvis:x:110:\nssl-cert:x:111:www,jarvis\nwww:x:112:jarvisson\n";
 
     /// uid and groups.

@@ -1,7 +1,7 @@
 //! Backup and restore: what is in a backup, what is noticed in a changed one, and what a restore does to what is there.
 
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,8 +11,12 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::asking::refused;
+use crate::needs;
+use crate::process::without_root;
 use crate::running::Daemon;
-use crate::site::{AUDIT, BINARY, MASTER_KEY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, eventually, mode, run, said};
+use crate::site::{
+    AUDIT, BINARY, MASTER_KEY, NOBODY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, eventually, mode, run, said,
+};
 
 /// A site of its own with the same master key as `site`, and nothing else of it.
 fn elsewhere(site: &Site) -> Site {
@@ -275,6 +279,51 @@ fn with_keep_policy_the_policy_that_is_there_stays() {
     let policy = site.read("policy.toml");
     done(&site.command("restore").arg("--keep-policy").arg(&backup).output().unwrap(), "restored");
     assert_eq!(site.read("policy.toml"), policy);
+}
+
+fn owner(path: &Path) -> (u32, u32) {
+    let meta = path.metadata().unwrap();
+    (meta.uid(), meta.gid())
+}
+
+#[test]
+fn the_daemons_user_can_use_the_directories_that_a_restore_by_root_has_made() {
+    if !needs::to_be_root() {
+        return;
+    }
+    let site = Site::new();
+    fs::create_dir(site.path("key")).unwrap();
+    site.edit("config.toml", MASTER_KEY, "key/master.key");
+    chown(site.path("key"), Some(NOBODY), Some(NOBODY)).unwrap();
+    let unnamed = site.read("config.toml");
+    without_root(&site);
+    let named = site.read("config.toml");
+    let daemon = site.start();
+    daemon.client("admin").store("db_main", "kept");
+    daemon.stop();
+    let backup = backup(&site, "backup.tar");
+
+    // The directory above is that user's, or the configuration names the user.
+    fs::remove_dir_all(site.path("state/secrets")).unwrap();
+    fs::remove_dir_all(site.path("state/audit")).unwrap();
+    site.write("config.toml", &unnamed);
+    done(&restore(&site, &backup), "restored vault");
+    let made = ["state/secrets", "state/audit", VAULT, AUDIT, SIGNING_KEY];
+    for name in made {
+        assert_eq!(owner(&site.path(name)), (NOBODY, NOBODY), "{name}");
+    }
+    fs::remove_dir_all(site.path("state")).unwrap();
+    site.edit("config.toml", "/policy.toml", "/deep/etc/policy.toml");
+    done(&restore(&site, &backup), "restored vault");
+    assert_eq!(owner(&site.path("state/secrets")), (0, 0), "nobody else is known");
+    assert_eq!([mode(&site.path("deep/etc")), mode(&site.path("state/secrets"))], [0o755, 0o700]);
+    fs::remove_dir_all(site.path("state")).unwrap();
+    site.write("config.toml", &named);
+    done(&restore(&site, &backup), "restored vault");
+    for name in made.into_iter().chain(["state"]) {
+        assert_eq!(owner(&site.path(name)), (NOBODY, NOBODY), "{name}");
+    }
+    assert_eq!(value(&site.start(), "db_main").as_deref(), Some("kept"));
 }
 
 #[test]

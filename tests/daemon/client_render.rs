@@ -3,10 +3,13 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+
+use rustix::process::{getegid, geteuid};
 
 use crate::asking::{Asked, failure, printed};
-use crate::site::told;
+use crate::needs;
+use crate::site::{NOBODY, told};
 
 fn mode(path: &std::path::Path) -> u32 {
     fs::metadata(path).unwrap().mode() & 0o7777
@@ -121,4 +124,62 @@ fn only_a_file_is_replaced() {
         let arguments = [&["render", template.to_str().unwrap()], mode].concat();
         failure(&asked.local(&arguments).output().unwrap(), 2);
     }
+}
+
+#[test]
+fn the_file_can_be_given_to_a_user_and_a_group() {
+    let asked = Asked::plain();
+    asked.store("key", "k");
+    let site = &asked.daemon.site;
+    let template = site.write("t", "{{ key }}");
+    let (template, output) = (template.to_str().unwrap(), site.path("out"));
+    let render = |owner: &str| {
+        asked.local(&["render", template, "--output", output.to_str().unwrap(), "--owner", owner]).output().unwrap()
+    };
+    let owner = || fs::metadata(&output).map(|meta| (meta.uid(), meta.gid())).unwrap();
+    let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+    printed(render(&format!("{uid}:{gid}")));
+    assert_eq!((owner(), mode(&output)), ((uid, gid), 0o600));
+    if geteuid().is_root() {
+        printed(render(&format!("{NOBODY}:{NOBODY}")));
+        assert_eq!((owner(), mode(&output)), ((NOBODY, NOBODY), 0o600));
+        printed(render(&NOBODY.to_string()));
+        assert_eq!(owner(), (NOBODY, gid));
+        printed(render("root"));
+        assert_eq!(owner(), (0, 0));
+    } else {
+        let told = failure(&render("0:0"), 1);
+        assert!(told.contains("out: only root can give it to another user"), "{told}");
+    }
+    let told = failure(&render("no-such-user"), 1);
+    assert!(told.starts_with("user \"no-such-user\": is not in /etc/passwd"), "{told}");
+    let without = asked.local(&["render", template, "--owner", "0"]).output().unwrap();
+    assert!(failure(&without, 2).contains("--owner is that of the --output"));
+}
+
+#[test]
+fn a_file_that_is_mounted_by_itself_is_not_replaced_and_it_is_said_what_to_mount() {
+    if !needs::to_be_root() || !needs::is_installed("unshare") {
+        return;
+    }
+    let asked = Asked::plain();
+    asked.store("key", "k");
+    let site = &asked.daemon.site;
+    let (template, output) = (site.write("t", "{{ key }}"), site.write("out", "old"));
+    let plain = asked.local(&["render", template.to_str().unwrap(), "--output", output.to_str().unwrap()]);
+    let mut mounted = Command::new("unshare");
+    mounted.args(["--mount", "sh", "-ec", "mount --bind \"$1\" \"$1\"; shift; exec \"$@\"", "sh"]).arg(&output);
+    mounted.arg(plain.get_program()).args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => mounted.env(name, value),
+            None => mounted.env_remove(name),
+        };
+    }
+    let told = failure(&mounted.output().unwrap(), 1);
+    let why = "is mounted by itself, so no other file can take its place; mount its directory instead";
+    assert!(told.starts_with(&format!("{}: {why}", output.display())), "{told}");
+    assert_eq!(site.read("out"), "old");
+    let names = fs::read_dir(site.path("")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.filter(|name| name.to_string_lossy().starts_with("out")).count(), 1, "nothing is left beside it");
 }

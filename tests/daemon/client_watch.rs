@@ -15,7 +15,8 @@ use serde_json::json;
 
 use crate::asking::{Asked, failure, program};
 use crate::client::Client;
-use crate::site::{Site, eventually};
+use crate::needs;
+use crate::site::{NOBODY, Site, eventually};
 use crate::watching::Watching;
 
 /// Tells what it has and stays.
@@ -428,6 +429,20 @@ fn a_file_that_is_as_it_should_be_is_left_alone() {
     assert_eq!(fs::metadata(&out).unwrap().ino(), before);
     asked.store("b", "2");
     watching.await_file("ran", "1 2|");
+}
+
+#[test]
+fn a_file_of_another_owner_is_not_as_it_should_be() {
+    if !needs::to_be_root() {
+        return;
+    }
+    let asked = Asked::plain();
+    store_all(&asked, &[("a", "1")]);
+    let out = asked.daemon.site.write("out", "1");
+    fs::set_permissions(&out, PermissionsExt::from_mode(0o600)).unwrap();
+    let watching = render(&asked, &["--owner", &NOBODY.to_string()], "{{ a }}", COPIES);
+    watching.await_file("ran", "1|");
+    assert_eq!(fs::metadata(&out).unwrap().uid(), NOBODY);
 }
 
 #[test]
