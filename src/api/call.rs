@@ -163,7 +163,10 @@ impl<'a> Call<'a> {
     pub fn require_change(&mut self, name: &str) -> Result<(), Problem> {
         self.about(name)?;
         let allowed = self.may_change(name);
-        self.decided(allowed, name)
+        self.decided(allowed, name).map_err(|denied| match self.may_read(name) {
+            true => Problem::only_readable(self.who.name(), name),
+            false => denied,
+        })
     }
 
     /// The client is an administrator, for what is about no single secret.

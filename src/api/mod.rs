@@ -201,7 +201,7 @@ impl Api {
             (GET) ["/openapi.json"] => self.told_to_anyone(request, peer, || openapi::openapi(request)),
             _ => match route {
                 Some(route) => Problem::method_not_allowed(route.allow).into(),
-                None => Problem::not_found("there is no such path; the README lists them").into(),
+                None => Problem::not_found("there is no such path; GET /openapi.json says which there are").into(),
             }
         )
     }

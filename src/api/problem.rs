@@ -83,13 +83,19 @@ impl Problem {
 
     /// `retry_after`: the seconds after which it is worth trying again.
     pub fn too_many_failures(retry_after: u64) -> Self {
-        let message = "too many failed attempts to say who you are; what you send now is not looked at";
+        let seconds = if retry_after == 1 { "second" } else { "seconds" };
+        let message = format!("too many failed attempts to say who you are; try again in {retry_after} {seconds}");
         Self { header: Some(("Retry-After", retry_after.to_string())), ..Self::new(429, "too_many_requests", message) }
     }
 
     /// Says the same whether or not `what` exists.
     pub fn denied(client: &str, what: &str) -> Self {
         Self::new(403, "not_authorized", format!("client {client} not allowed to access {what}"))
+    }
+
+    /// The client may read `what`, and wants to change it. Says the same whether or not it exists.
+    pub fn only_readable(client: &str, what: &str) -> Self {
+        Self::new(403, "not_authorized", format!("client {client} may read {what}, but not change it"))
     }
 
     pub fn not_found(message: impl Into<String>) -> Self {
@@ -103,7 +109,8 @@ impl Problem {
 
     /// The clients for whose sake nothing was changed are in the answer; none if it is for those who are not known.
     pub fn consumers_behind(message: String, consumers: Vec<Item>) -> Self {
-        let message = format!("{message}; nothing was changed, and with {{\"force\":true}} it is done all the same");
+        let message =
+            format!("{message}; nothing was changed; with {{\"force\":true}} (retire --force) it is done all the same");
         Self { consumers: Some(consumers), ..Self::new(409, "consumers_behind", message) }
     }
 

@@ -87,6 +87,14 @@ pub fn verify_watched(
     watch: &(dyn Fn(&Line) + Sync),
 ) -> Result<Report, Failure> {
     let first = files.first().ok_or_else(|| Failure::new("audit verify", "no file was given"))?;
+    for file in files {
+        let why = match file.metadata() {
+            Err(why) if why.kind() == ErrorKind::NotFound => "is missing",
+            Ok(there) if there.is_dir() => "is a directory; name the log in it",
+            _ => continue,
+        };
+        return Err(Failure::new(file.display(), why));
+    }
     let key_path = public_key.map_or_else(|| keys::public_key_path(first), Path::to_owned);
     let key = keys::read_public_key(&key_path)?
         .ok_or_else(|| Failure::new(key_path.display(), "there is no public key; name one with --public-key FILE"))?;

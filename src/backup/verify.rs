@@ -30,7 +30,10 @@ impl Verified {
     pub fn read(archive: Archive, master: &KeyBytes) -> Result<Self, Failure> {
         let in_file = |name: &str, why: &dyn std::fmt::Display| archive.fail(&format_args!("{name}: {why}"));
         let contents = Contents::read(archive.reader(VAULT), archive.size(VAULT), master).map_err(|why| match why {
-            LoadError::WrongKey => in_file(VAULT, &"the master key is not the one with which this backup was made"),
+            LoadError::WrongKey => in_file(
+                VAULT,
+                &"the master key is not the one with which this backup was made; name that one with --master-key FILE",
+            ),
             LoadError::Damaged { line, why } => in_file(VAULT, &format_args!("damaged at line {line}: {why}")),
             why => in_file(VAULT, &why),
         })?;

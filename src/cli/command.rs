@@ -32,30 +32,37 @@ pub struct Operands {
     pub least: usize,
     /// The most.
     pub most: usize,
+    /// What to do instead, for whoever gives more.
+    pub instead: fn(&Arguments) -> Option<String>,
 }
 
 impl Operands {
     /// None.
-    pub const NONE: Self = Self { option: None, usage: "", least: 0, most: 0 };
+    pub const NONE: Self = Self { option: None, usage: "", least: 0, most: 0, instead: |_| None };
 
     /// Exactly one.
     pub const fn one(usage: &'static str) -> Self {
-        Self { option: None, usage, least: 1, most: 1 }
+        Self { usage, least: 1, most: 1, ..Self::NONE }
     }
 
     /// Any number, also none.
     pub const fn any(usage: &'static str) -> Self {
-        Self { option: None, usage, least: 0, most: usize::MAX }
+        Self { usage, most: usize::MAX, ..Self::NONE }
     }
 
     /// One or more.
     pub const fn some(usage: &'static str) -> Self {
-        Self { option: None, usage, least: 1, most: usize::MAX }
+        Self { usage, least: 1, most: usize::MAX, ..Self::NONE }
     }
 
     /// The same, and besides them this option.
     pub const fn with(self, option: &'static Opt) -> Self {
         Self { option: Some(option), ..self }
+    }
+
+    /// The same, with something to be said to whoever gives more.
+    pub const fn instead(self, instead: fn(&Arguments) -> Option<String>) -> Self {
+        Self { instead, ..self }
     }
 }
 
@@ -267,15 +274,18 @@ impl Command {
         if let Some((name, _)) = given.options.iter().find(|(name, _)| !mine(name)) {
             return Err(Exit::usage(format_args!("--{name} is not for {}", self.name)));
         }
-        let Operands { option, usage, least, most } = self.operands;
+        let Operands { option, usage, least, most, instead } = self.operands;
         if let Some(needed) = option.filter(|needed| !given.has(needed)) {
             return Err(Exit::usage(format_args!("{} needs {}", self.name, needed.usage())));
         }
         let well_placed = !usage.starts_with("--") || given.operands.len() == given.behind;
         match given.operands.len() {
             count if well_placed && (least..=most).contains(&count) => Ok(()),
-            _ if most == 0 => Err(Exit::usage(format_args!("{} takes options only", self.name))),
-            _ => Err(Exit::usage(format_args!("{} takes {usage}", self.name))),
+            count => {
+                let usage = if most == 0 { "options only" } else { usage };
+                let instead = if count > most { instead(given).map(|instead| format!("; {instead}")) } else { None };
+                Err(Exit::usage(format_args!("{} takes {usage}{}", self.name, instead.unwrap_or_default())))
+            }
         }
     }
 

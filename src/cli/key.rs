@@ -12,7 +12,7 @@ use crate::vault::{KeyFile, MasterKeySource, is_under, wrapped_key};
 
 pub const EXPORT: Command = Command {
     name: "key export",
-    operands: Operands::NONE,
+    operands: Operands::NONE.instead(|_| Some(NO_ARGUMENT.to_owned())),
     options: &[CONFIG, MASTER_KEY, OUTPUT],
     summary: "print the master key, wrapped by a passphrase, for a safe place",
     run: export,
@@ -20,11 +20,14 @@ pub const EXPORT: Command = Command {
 
 pub const IMPORT: Command = Command {
     name: "key import",
-    operands: Operands::one("FILE"),
+    operands: Operands::one("FILE").instead(|_| Some(NO_ARGUMENT.to_owned())),
     options: &[CONFIG, MASTER_KEY],
     summary: "unwrap what key export wrote, and put the master key in its place if there is none",
     run: import,
 };
+
+const NO_ARGUMENT: &str =
+    "the passphrase is no argument, which others see in ps: it is asked for, or read from standard input";
 
 fn export(arguments: &Arguments) -> Result<(), Exit> {
     let config = load_config_to_maintain(arguments)?;

@@ -40,6 +40,7 @@ mod versions;
 mod whose;
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use command::{Arguments, Asked, Command, MASTER_KEY};
@@ -209,6 +210,13 @@ fn load_config_to_maintain(arguments: &Arguments) -> Result<Config, Exit> {
 
 /// The master key that `--master-key` names, or else the configuration.
 fn master_key(arguments: &Arguments, config: &Config) -> Result<KeyBytes, Failure> {
-    let source = KeyFile::new(arguments.path(&MASTER_KEY).unwrap_or(&config.paths.master_key_path));
+    let named = arguments.path(&MASTER_KEY);
+    let path = named.unwrap_or(&config.paths.master_key_path);
+    if named.is_none() && matches!(path.symlink_metadata(), Err(why) if why.kind() == ErrorKind::NotFound) {
+        let why = "there is no master key; name a copy of it with --master-key FILE, or, if key export has wrapped it, put \
+                   it back with key import";
+        return Err(Failure::new(path.display(), why));
+    }
+    let source = KeyFile::new(path);
     Ok(KeyInForce::find(&source, &config.paths.vault_path)?.key)
 }

@@ -11,11 +11,12 @@ use super::settings::{self, DESCRIPTION, GENERATOR, GRACE_DAYS, LABELS, OWNER, R
 use super::{Exit, input, output, prompt};
 use crate::client::{Client, Metadata};
 use crate::failure::printable;
+use crate::generator;
 use crate::secret::{Plaintext, wiped_json};
 
 pub const COMMAND: Command = Command {
     name: "set",
-    operands: Operands::one("NAME"),
+    operands: Operands::one("NAME").instead(|given| Some(instead(given))),
     options: &[
         GENERATE,
         ROTATION,
@@ -54,6 +55,23 @@ pub const REVOKE_PREVIOUS: Opt = Opt {
     summary: "destroy all versions before the new one at once, whoever still needs them: for a value that has leaked",
 };
 
+/// Where a value goes that was given as an argument. It is not told again: it may be one.
+const HOW: &str = "the value is no argument, which others see in ps: give it on standard input (jarvis-secretsd set NAME <FILE), \
+                   or type it when it is asked for";
+
+/// What to do instead of giving something behind the name.
+fn instead(given: &Arguments) -> String {
+    if given.value(&GENERATE).is_none_or(|what| !what.is_empty()) {
+        return HOW.to_owned();
+    }
+    let kind = generator::TYPES.into_iter().find(|kind| given.operands().iter().any(|operand| operand == kind));
+    let kinds = format!("--generate=WHAT, which is one of {}", generator::TYPES.join(", "));
+    format!(
+        "what is generated stands behind an equals sign: {}",
+        kind.map_or(kinds, |kind| format!("--generate={kind}"))
+    )
+}
+
 #[derive(Serialize)]
 struct New<'a> {
     name: &'a str,
@@ -68,6 +86,9 @@ struct New<'a> {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
+    if arguments.operands()[0].as_encoded_bytes().contains(&b'=') {
+        return Err(Exit::usage(format_args!("a secret's name has no equals sign; {HOW}")));
+    }
     let name = client::name(arguments)?;
     let generate = match arguments.text(&GENERATE)? {
         Some("") => Some(json!(true)),

@@ -7,7 +7,7 @@ use super::command::{Arguments, Command, Operands, Opt};
 use super::{Exit, output};
 use crate::client::{Client, Metadata, secret_path};
 use crate::failure::printable;
-use crate::generator::Generator;
+use crate::generator::{self, Generator};
 
 pub const COMMAND: Command = Command {
     name: "configure",
@@ -122,11 +122,19 @@ pub fn given(arguments: &Arguments) -> Result<Map<String, Value>, Exit> {
     Ok(fields)
 }
 
+const EXAMPLE: &str = r#"{"type":"password","length":40}"#;
+
 /// What the daemon is to be told of how a value is made; `option` is where it was said.
 pub fn generator(option: &Opt, text: &str) -> Result<Value, Exit> {
     let wanted = match text {
         text if text.starts_with('{') => serde_json::from_str(text),
-        word => Ok(json!({ "type": word })),
+        word if generator::TYPES.contains(&word) => Ok(json!({ "type": word })),
+        // A word that is none may be a value in the wrong place.
+        _ => {
+            let types = generator::TYPES.join(", ");
+            let why = format!("--{} takes one of {types}, or an object such as {EXAMPLE}", option.name);
+            return Err(Exit::usage(why));
+        }
     };
     let checked = wanted.and_then(|wanted| serde_json::from_value::<Generator>(wanted.clone()).map(|_| wanted));
     checked.map_err(|why| Exit::usage(format_args!("--{}={text}: {why}", option.name)))

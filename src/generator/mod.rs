@@ -22,6 +22,9 @@ const FORM: &str = concat!(
     r#"{"type":"urlsafe","length":32} and {"type":"uuid"}, with bytes from 16 to 1024, length from 12 to 1024 and at least one class"#,
 );
 
+/// The types of generators, each of which has defaults for all else.
+pub const TYPES: [&str; 5] = ["base64", "hex", "password", "urlsafe", "uuid"];
+
 /// How the values of a secret are made.
 ///
 /// In JSON, `true` is the default, 32 bytes in base64; every other one, and each one that is written, is an object
@@ -270,6 +273,18 @@ mod tests {
             assert!(error.contains(FORM), "{json}: {error}");
             assert!(!error.contains("canary") && !error.contains("77"), "{json}: {error}");
         }
+    }
+
+    #[test]
+    fn each_type_that_is_told_is_enough_by_itself_and_stands_in_the_form() {
+        for kind in TYPES {
+            let json = format!("{{\"type\":\"{kind}\"}}");
+            assert!(
+                serde_json::from_str::<Generator>(&json).is_ok() && FORM.contains(&json[..json.len() - 1]),
+                "{kind}"
+            );
+        }
+        assert_eq!(FORM.matches("{\"type\":").count(), TYPES.len());
     }
 
     #[test]

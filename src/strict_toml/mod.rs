@@ -37,7 +37,7 @@ impl Document {
     pub fn read(path: &Path) -> Result<Self, Failure> {
         let fail = |why: &dyn fmt::Display| Failure::new(path.display(), why);
         let bytes = read_bounded(path).map_err(|why| match why.kind() {
-            io::ErrorKind::NotFound => fail(&"does not exist; `jarvis-secretsd init` writes one to start from"),
+            io::ErrorKind::NotFound => fail(&absent(path)),
             _ => fail(&why),
         })?;
         let text = String::from_utf8(bytes).map_err(|error| {
@@ -80,6 +80,21 @@ impl Document {
     /// The failure at byte `offset`.
     fn fail(&self, offset: usize, why: impl fmt::Display) -> Failure {
         Failure::at(&self.path, &self.text, offset, why)
+    }
+}
+
+/// What is said of a file that is not there. `init` makes both or, where there is one of them, nothing.
+fn absent(path: &Path) -> String {
+    let made = ["config.toml", "policy.toml"];
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let is_one = path.file_name().is_some_and(|name| made.iter().any(|made| name == *made));
+    if is_one && made.iter().all(|made| directory.join(made).symlink_metadata().is_err()) {
+        format!("does not exist; `jarvis-secretsd init {}` makes one", directory.display())
+    } else {
+        "does not exist; `jarvis-secretsd init DIR` makes a config.toml and a policy.toml in another DIR".to_owned()
     }
 }
 
@@ -148,12 +163,18 @@ mod tests {
 
     #[test]
     fn a_missing_file_comes_with_the_remedy() {
-        let path = scratch("missing").join("f.toml");
-        let error = read_error(&path);
-        assert_eq!(
-            error,
-            format!("{}: does not exist; `jarvis-secretsd init` writes one to start from", path.display())
-        );
+        let directory = scratch("missing");
+        let error = |name: &str| {
+            let path = directory.join(name);
+            read_error(&path).strip_prefix(&format!("{}: does not exist; ", path.display())).unwrap().to_owned()
+        };
+        let here = format!("`jarvis-secretsd init {}` makes one", directory.display());
+        let elsewhere = "`jarvis-secretsd init DIR` makes a config.toml and a policy.toml in another DIR";
+        assert_eq!([error("config.toml"), error("policy.toml")], [here.clone(), here]);
+        assert_eq!(error("f.toml"), elsewhere);
+        std::fs::write(directory.join("config.toml"), "").unwrap();
+        assert_eq!(error("policy.toml"), elsewhere, "init would make nothing there");
+        assert!(read_error(Path::new("none/../config.toml")).ends_with("`jarvis-secretsd init none/..` makes one"));
     }
 
     #[test]

@@ -57,6 +57,7 @@ mod policy;
 mod process;
 mod refusals;
 mod rekey;
+mod remedies;
 mod replacing;
 mod rollback;
 mod rotation;

@@ -21,7 +21,7 @@ type Case = (&'static str, fn() -> String);
 /// What needs root, a full disk, systemd and the like is produced by the scripts in tests/system that say `guide`.
 const CASES: &[Case] = &[
     ("The address is in use", address_in_use),
-    ("The configuration does not exist", || without("config.toml")),
+    ("The configuration does not exist", no_configuration),
     ("A key of the configuration is not known", || edited("config.toml", |text| text.replace("bind_addr", "bind_adr"))),
     ("The policy is YAML", policy_in_yaml),
     ("A token stands in the policy", token_in_policy),
@@ -150,6 +150,14 @@ fn store(site: &Site, count: usize) {
         admin.store(&format!("n{number}"), "value");
     }
     daemon.stop();
+}
+
+fn no_configuration() -> String {
+    let site = used();
+    for name in ["config.toml", "policy.toml"] {
+        fs::remove_file(site.path(name)).unwrap();
+    }
+    refused(&site)
 }
 
 fn without(name: &str) -> String {

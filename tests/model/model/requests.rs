@@ -325,8 +325,12 @@ impl Model {
     }
 
     fn may_change(&self, client: &str, name: &'static str) -> Result<(), Refused> {
-        let may = self.policy.may_change(client, valid(name)?);
-        if may { Ok(()) } else { Err(Refused::denied(client, name, Some(name))) }
+        if self.policy.may_change(client, valid(name)?) {
+            return Ok(());
+        }
+        self.may_read(client, name)?;
+        let words = format!("client {client} may read {name}, but not change it");
+        Err(Refused::new(403, "not_authorized", Some(name)).saying(words))
     }
 
     /// The condition must hold for all of these secrets.
