@@ -56,11 +56,11 @@ fn each_program_is_told_what_it_needs_and_no_more() {
 }
 
 #[test]
-fn what_prepare_prints_is_the_value_without_its_last_newline() {
+fn what_prepare_prints_is_the_value_without_the_newline_behind_a_single_line() {
     for (prints, value) in [
         ("printf 'user:new'", "user:new"),
         ("printf 'user:new\\n'", "user:new"),
-        ("printf 'a\\n\\n'", "a\n"),
+        ("printf 'a\\nb\\n'", "a\nb\n"),
         ("echo 'not this' >&2; printf ' ü '", " ü "),
         ("head -c 65536 /dev/zero | tr '\\0' v", &"v".repeat(65_536)),
     ] {

@@ -242,7 +242,7 @@ fn rotation_by_name_gives_each_a_new_value_and_keeps_the_one_before() {
 
     let answer = admin.post("/rotate", r#"{"names":["db_spare","db_main"]}"#);
     let versions =
-        METADATA.replace("manual\"", "manual\",\"previous_readable_until\":\"9999-99-99T99:99:99.999999999Z\"");
+        METADATA.replace("manual\"", "manual\",\"previous_kid\":\"db_main-99999999-999999\",\"previous_readable_until\":\"9999-99-99T99:99:99.999999999Z\"");
     let versions = format!("{{{versions}}},{{{}}}", versions.replace("db_main", "db_spare"));
     let expected = format!(r#"{{"rotated_count":9,"rotated":["db_main","db_spare"],"versions":[{versions}]}}"#);
     // The one of the same second as the one before has a number behind it.

@@ -45,14 +45,15 @@ fn where_there_is_no_way_back_that_is_said() {
     let asked = Asked::plain();
     asked.store("db_main", "v");
     let refused = |arguments: &[&str]| failure(&asked.local(arguments).output().unwrap(), 1);
+    let unknown = |arguments: &[&str]| failure(&asked.local(arguments).output().unwrap(), 3);
     let none = "db_main: there is no older version that can still be read; a value that you have is stored with set";
     assert_eq!(refused(&["rollback", "db_main"]), none);
     let kid = asked.kid("db_main");
     let same = refused(&["rollback", "db_main", "--to", &kid]);
     assert_eq!(same, format!("db_main: {kid} is the current version already; nothing was changed"));
-    let absent = refused(&["rollback", "db_main", "--to", "db_main-20010101-000000"]);
+    let absent = unknown(&["rollback", "db_main", "--to", "db_main-20010101-000000"]);
     assert_eq!(absent, "db_main: there is no such version of db_main");
-    assert!(refused(&["rollback", "db_none"]).ends_with("there is no secret db_none"));
+    assert!(unknown(&["rollback", "db_none"]).ends_with("there is no secret db_none"));
     let revoked = run(&asked, &["rotate", "db_main", "--force", "--revoke-previous"]);
     assert_eq!(revoked, format!("db_main  rotated; {kid} can be read no more\n"), "nothing leads back");
     assert_eq!(refused(&["rollback", "db_main"]), none);
@@ -73,7 +74,9 @@ fn without_a_terminal_what_a_person_supplied_is_neither_replaced_nor_destroyed_u
     let told = refused(&["rotate", "db_made", "db_main"]);
     let why = "rotate: a person supplied the value of db_main, which one that the daemon makes would replace";
     assert_eq!(told, format!("{why}; {how}"));
-    let several = refused(&["rotate", "db_other", "db_main", "--json"]);
+    let output = asked.local(&["rotate", "db_other", "db_main", "--json"]).output().unwrap();
+    let told: Value = serde_json::from_slice(&output.stderr).unwrap();
+    let several = told["message"].as_str().unwrap();
     assert!(several.starts_with("rotate: people supplied the values of db_main, db_other, which"), "{several}");
     let told = refused(&["delete", "db_main"]);
     let why = "delete: db_main would be destroyed with all its versions, and nothing brings a deleted secret back";
@@ -86,7 +89,7 @@ fn without_a_terminal_what_a_person_supplied_is_neither_replaced_nor_destroyed_u
     run(&asked, &["configure", "db_other", "--generator", "hex"]);
     run(&asked, &["rotate", "db_other"]);
     run(&asked, &["delete", "db_main", "--force"]);
-    failure(&asked.local(&["get", "db_main"]).output().unwrap(), 1);
+    failure(&asked.local(&["get", "db_main"]).output().unwrap(), 3);
 }
 
 #[test]
@@ -118,5 +121,5 @@ fn at_a_terminal_only_a_yes_goes_on() {
     assert_ne!(value(&asked), "v");
     let shown = ended("delete db_main", "YES\n");
     assert!(shown.contains("nothing brings a deleted secret back") && shown.contains("status=0\r\n"), "{shown}");
-    failure(&asked.local(&["get", "db_main"]).output().unwrap(), 1);
+    failure(&asked.local(&["get", "db_main"]).output().unwrap(), 3);
 }

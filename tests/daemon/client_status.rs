@@ -18,9 +18,9 @@ fn error(mut program: Command, status: i32) -> Value {
 fn a_script_can_tell_what_is_not_there_from_what_is_not_permitted_and_from_a_daemon_that_is_not_there() {
     let asked = Asked::secured();
     asked.store("api_key", "v");
-    for command in ["get", "versions", "consumers", "retire", "delete", "rotate"] {
-        failure(&asked.admin(&[command, "db_none"]).output().unwrap(), 3);
-        failure(&asked.reader(&[command, "api_key"]).output().unwrap(), 4);
+    for command in [&["get"][..], &["versions"], &["consumers"], &["retire"], &["delete", "--force"], &["rotate"]] {
+        failure(&asked.admin(&[command, &["db_none"]].concat()).output().unwrap(), 3);
+        failure(&asked.reader(&[command, &["api_key"]].concat()).output().unwrap(), 4);
     }
     failure(&asked.admin(&["configure", "db_none", "--owner", "x"]).output().unwrap(), 3);
     let stranger = asked.admin(&["list", "--client", "stranger"]).output().unwrap();

@@ -104,14 +104,21 @@ fn on_the_command_line_they_stand_behind_two_hyphens() {
 }
 
 #[test]
-fn an_import_names_the_line_whose_key_would_be_such_a_name() {
+fn an_import_names_each_line_whose_key_would_be_such_a_name() {
     let daemon = with_old_names();
     let file = daemon.site.write("values.env", "A=1\nOLD=2\n");
     let file = file.to_str().unwrap();
+    let mistake = |place: &str, name: &str| format!("{file}:{place}: the secret would be called {name}: {WHY}");
+    let mistakes =
+        [mistake("1:1", "-a"), mistake("2:1", "-old"), format!("{file}: has 2 mistakes; nothing was imported")];
     for dry_run in [&["--dry-run"][..], &[]] {
         let import = [&["import", "--prefix=-", file], dry_run].concat();
-        let refused = failure(&asked(&daemon, &import).output().unwrap(), 1);
-        assert_eq!(refused, format!("{file}:1:1: the secret would be called -a: {WHY}"));
+        let refused = asked(&daemon, &import).output().unwrap();
+        assert_eq!(refused.status.code(), Some(1));
+        assert_eq!(
+            refused.stderr,
+            mistakes.each_ref().map(|line| format!("jarvis-secretsd: {line}\n")).concat().as_bytes()
+        );
     }
     let replace = asked(&daemon, &["import", "--prefix=-", "--replace", file]).output().unwrap();
     assert!(failure(&replace, 1).contains("there is no secret -a, and"), "which is told by the daemon");

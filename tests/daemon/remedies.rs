@@ -31,7 +31,7 @@ fn who_gives_a_value_as_an_argument_is_told_where_it_goes_and_it_is_not_repeated
 
 #[test]
 fn who_gives_a_generator_wrongly_is_told_how_and_which_there_are() {
-    let types = "base64, hex, password, uuid";
+    let types = "base64, hex, password, urlsafe, uuid";
     let how = "set takes NAME; what is generated stands behind an equals sign: --generate=";
     for arguments in [["set", "x", "--generate", "password"], ["set", "--generate", "password", "x"]] {
         assert_eq!(usage(&arguments), format!("{how}password"));

@@ -117,7 +117,7 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     calendar.pass_days(7);
     let expected = json!({
         "name": "db_main", "kid": "db_main-20251103-113644", "created_at": START.plus_days(7).to_string(),
-        "expires_at": START.plus_days(14).to_string(), "rotation": "auto",
+        "expires_at": START.plus_days(14).to_string(), "rotation": "auto", "previous_kid": kid, "previous_is_supplied": false,
         "previous_readable_until": START.plus_days(8).to_string(), "generator": { "type": "uuid" },
         "has_appliers": false,
     });
