@@ -30,9 +30,9 @@ struct Names {
 
 const FORM: &str = r#"{"names":["…"]}, optionally with "revoke_previous":true"#;
 
-/// `POST /rotate`: a new value for each of the names, or for none if one is unknown; for all that are due if there are no
-/// names. What a person supplied is rotated only by name. With `dry_run=true` it is only told what would be done, or refused as
-/// that would be.
+/// `POST /rotate`: a new value for each of the names, or for none if one is unknown; for all whose rotation is due and left to
+/// the schedule if there are no names. Others are rotated only by name. With `dry_run=true` it is only told what would be done,
+/// or refused as that would be.
 ///
 /// With `revoke_previous` all older versions are destroyed with the same change.
 ///

@@ -1,4 +1,4 @@
-//! `/rotation/schedule`: what is due when.
+//! `/rotation/schedule`: when rotation of which secret is due.
 
 use std::cell::Cell;
 use std::cmp::Reverse;

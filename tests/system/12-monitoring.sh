@@ -40,7 +40,7 @@ start_daemon
 start_prometheus 1s
 
 load() {
-    repeat 1 admin /secret -d '{"name":"postgres_password","generate":true}'
+    repeat 1 admin /secret -d '{"name":"postgres_password","generate":true,"rotation":"auto"}'
     repeat 5 db /secret/postgres_password
     repeat 5 db /secrets
     repeat 2 admin /rotate -d '{"names":["postgres_password"]}'
@@ -56,16 +56,18 @@ jq -r '.panels[] | .title as $title | .targets[] | [$title, .legendFormat, .expr
 ! grep -F '$' "$DIR/expressions" || fail "Grafana has another value for that"
 
 # What is zero on a daemon that is well and young; everything else was done, or is there.
-stats='Wait for a person|Audit failures|Decryption errors'
-lines='failures|errors|refused|evicted|timed out|due, .*|expired versions|pending versions|failed compactions'
+stats='Manual rotation due|(Audit failures|Decryption errors) \(in this range\)'
+lines='failures|errors|refused|evicted|timed out|due, .*|past their grace|pending|failed compactions'
 zero="^($stats|.*	($lines))	"
 # panels_have_data: whether each expression finds numbers, and others than zero where there must be some.
 panels_have_data() {
     local line values
     load
+    drawn=()
     while IFS= read -r line; do
         values=$(ask "${line##*	}") || fail "Prometheus refuses: $line: $(cat "$DIR/result")"
         lacking=$line
+        drawn[${line%%	*}]=$((${drawn[${line%%	*}]:-0} + $(wc -l <<<"$values")))
         [ -n "$values" ] && ! grep -q NaN <<<"$values" || return 1
         if [[ $line =~ $zero ]]; then
             ! grep -qvx 0 <<<"$values" || fail "not zero: $line: $values"
@@ -75,12 +77,16 @@ panels_have_data() {
     done <"$DIR/expressions"
 }
 lacking=''
+declare -A drawn
 deadline=$((SECONDS + PATIENCE))
 until panels_have_data; do
     [ "$SECONDS" -lt "$deadline" ] || fail "no data, or nothing but zero: $lacking"
     sleep 0.3
 done
-echo "$(wc -l <"$DIR/expressions") expressions of the dashboard find their data"
+for panel in "${!drawn[@]}"; do
+    [ "${drawn[$panel]}" -le 8 ] || fail "$panel has ${drawn[$panel]} lines, more than there are colors to tell apart"
+done
+echo "$(wc -l <"$DIR/expressions") expressions of the dashboard find their data, eight lines a panel at most"
 
 # Every rule is evaluated, and what it compares is there: with `bool`, a comparison says 0 or 1 instead of leaving out.
 # That no daemon is watched shows in data that are not there, so its data are looked for.

@@ -3,8 +3,9 @@
 # for six minutes. For twenty seconds of them the audit log's small disk is full, and nothing is served.
 source "$(dirname "$0")/../lib.sh"
 source tests/system/dashboard/lib.sh
-need curl jq mount prometheus python3
+need curl fc-list jq mount prometheus python3
 need_root
+fc-list : family | grep -qx Inter || { echo "missing: the font Inter (Debian: fonts-inter)" >&2; exit 77; }
 
 venv=${CARGO_TARGET_DIR:-target}/dashboard-venv
 if [ ! -x "$venv/bin/python" ]; then
@@ -25,7 +26,7 @@ second() {
     local wave=$(($1 % 120))
     [ "$wave" -lt 60 ] || wave=$((120 - wave))
     repeat $((20 + wave)) db /secret/postgres_password
-    [ $(($1 % 5)) -ne 0 ] || repeat 1 admin /secret -d "{\"name\":\"app_$1\",\"generate\":true}"
+    [ $(($1 % 5)) -ne 0 ] || repeat 1 admin /secret -d "{\"name\":\"app_$1\",\"generate\":true,\"rotation\":\"auto\"}"
     [ $(($1 % 6)) -ne 0 ] || repeat 4 backend /secrets
     [ $(($1 % 8)) -ne 0 ] || repeat 3 admin /rotate -d '{"names":["postgres_password"]}'
     [ $(($1 % 25)) -ne 20 ] || repeat 1 admin "/secret/app_$(($1 - 10))" -X DELETE
