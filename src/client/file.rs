@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
+
 use super::place::Place;
 use super::settings::{read_name, read_token};
 use crate::access::Token;
@@ -24,10 +27,20 @@ pub struct SettingsFile {
     pub ca_path: Option<PathBuf>,
     pub cert_path: Option<PathBuf>,
     pub key_path: Option<PathBuf>,
+    /// One that nobody has named and that cannot be read: what it says has to be said otherwise.
+    pub passed_over: Option<PassedOver>,
+}
+
+/// A settings file that this user may not read.
+pub struct PassedOver {
+    pub path: PathBuf,
+    /// Whether there surely is one. In a directory that this user may not enter, there may be.
+    pub is_there: bool,
 }
 
 impl SettingsFile {
-    /// Reads the file that is `named`, or else the user's own or the system's, whichever is there first.
+    /// Reads the file that is `named`, or else the user's own or the system's, whichever is there first. If that may not be read, it
+    /// says nothing.
     ///
     /// # Errors
     /// Names line, column and key of what is wrong.
@@ -37,11 +50,26 @@ impl SettingsFile {
                 path.metadata().map_err(|why| Failure::new(path.display(), why))?;
                 Self::read(path)
             }
-            None => match usual_places().find(|path| path.exists()) {
-                Some(path) => Self::read(&path),
-                None => Ok(Self::default()),
-            },
+            None => Self::usual(),
         }
+    }
+
+    fn usual() -> Result<Self, Failure> {
+        let mut passed_over = None;
+        for path in usual_places() {
+            match access(&path, Access::READ_OK) {
+                Ok(()) => return Self::read(&path),
+                Err(Errno::ACCESS) => {
+                    let is_there = path.symlink_metadata().is_ok();
+                    passed_over.get_or_insert(PassedOver { path, is_there });
+                    if is_there {
+                        break;
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(Self { passed_over, ..Self::default() })
     }
 
     fn read(path: &Path) -> Result<Self, Failure> {
@@ -68,9 +96,15 @@ impl SettingsFile {
 
     /// How messages call the setting `key` of this file.
     pub fn said(&self, key: &str) -> String {
-        match &self.path {
-            Some(path) => format!("{key} in {}", path.display()),
-            None => format!("{key} in client.toml"),
+        format!("{key} in {}", self.name())
+    }
+
+    /// How messages call this file.
+    pub fn name(&self) -> String {
+        match (&self.path, &self.passed_over) {
+            (Some(path), _) => path.display().to_string(),
+            (None, Some(PassedOver { path, .. })) => format!("{}, which could not be read", path.display()),
+            (None, None) => "client.toml".to_owned(),
         }
     }
 }

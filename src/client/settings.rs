@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
-use super::file::SettingsFile;
+use super::file::{PassedOver, SettingsFile};
 use super::place::Place;
 use crate::access::{NoToken, Token};
 use crate::failure::Failure;
@@ -61,13 +61,14 @@ impl Settings {
         let named = variable("CLIENT_CONFIG", |path| Ok(PathBuf::from(path)))?.map(|said| said.value);
         let file = SettingsFile::find(options.file.or(named.as_deref()))?;
         let by_file = |key| file.said(key);
-        let place = match options.addr {
-            Some(addr) => addr,
-            None => match variable("ADDR", Place::parse)? {
-                Some(said) => said.value,
-                None => file.addr.clone().unwrap_or(Place::Tcp { host: "127.0.0.1".into(), port: 8081, tls: false }),
-            },
+        let addr = match options.addr {
+            Some(addr) => Some(addr),
+            None => variable("ADDR", Place::parse)?.map(|said| said.value).or(file.addr.clone()),
         };
+        if addr.is_none() {
+            missing(&file, "where the daemon is, which --addr or JARVIS_SECRETSD_ADDR does too")?;
+        }
+        let place = addr.unwrap_or(Place::Tcp { host: "127.0.0.1".into(), port: 8081, tls: false });
         let client = match options.client {
             Some(value) => Some(Said { value, by: "--client".into() }),
             None => variable("CLIENT", read_name)?
@@ -94,12 +95,31 @@ impl Settings {
         } else {
             None
         };
-        let name = file.path.as_ref().map_or("client.toml".into(), |path| path.display().to_string());
+        // The user at a Unix socket is known to the daemon.
+        let is_known = client.is_some() || certificate.is_some() || matches!(place, Place::Unix(_));
+        let name = file.name();
         let token = match token_by_environment()? {
+            None if !is_known => {
+                missing(
+                    &file,
+                    "who asks, which --client, JARVIS_SECRETSD_CLIENT or JARVIS_SECRETSD_TOKEN_FILE does too",
+                )?;
+                token_by_file(file)?
+            }
             None => token_by_file(file)?,
             said => said,
         };
         Ok(Self { place, client, token, tls, certificate, file: name })
+    }
+}
+
+/// Nothing says `what`, but perhaps a settings file that was passed over.
+fn missing(file: &SettingsFile, what: &str) -> Result<(), Failure> {
+    match &file.passed_over {
+        Some(PassedOver { path, is_there: true }) => {
+            Err(Failure::new(path.display(), format_args!("could not be read by this user; it may say {what}")))
+        }
+        _ => Ok(()),
     }
 }
 

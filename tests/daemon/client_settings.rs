@@ -3,9 +3,10 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
 use crate::asking::{Asked, failure, printed, program};
+use crate::process::by_nobody;
 use crate::running::Daemon;
 use crate::site::{BINARY, Site};
 
@@ -57,7 +58,7 @@ fn the_file_is_the_one_that_is_named_or_the_users_own() {
     site.write("xdg/jarvis-secretsd/client.toml", &settings("reader"));
     let (by_environment, by_option) =
         (site.write("e.toml", &settings("keeper")), site.write("o.toml", &settings("admin")));
-    let mut list = std::process::Command::new(BINARY);
+    let mut list = Command::new(BINARY);
     list.arg("list").env_clear().env("HOME", site.path("home"));
     printed(list.output().unwrap());
     assert_eq!(asker(&daemon), "idle");
@@ -96,6 +97,64 @@ fn a_token_comes_from_the_environment_or_from_a_file() {
     printed(list().env("JARVIS_SECRETSD_TOKEN", token).output().unwrap());
     private(site, "client.toml", &format!("{ways}token = {token:?}\n"));
     printed(list().output().unwrap());
+}
+
+/// A settings file of root's, say, where the user's own would be: nobody may read it.
+fn closed(site: &Site) -> PathBuf {
+    let directory = site.path("home/.config/jarvis-secretsd");
+    fs::create_dir_all(&directory).unwrap();
+    let path = site.write("home/.config/jarvis-secretsd/client.toml", "token = \"jst_\"");
+    fs::set_permissions(&path, Permissions::from_mode(0)).unwrap();
+    path
+}
+
+#[test]
+fn a_settings_file_that_this_user_may_not_read_is_passed_over_where_all_is_said_otherwise() {
+    let asked = Asked::plain();
+    let (site, addr) = (&asked.daemon.site, asked.addr());
+    let path = closed(site);
+    let list = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let mut list = Command::new(BINARY);
+        list.arg("list").args(arguments).env_clear().env("HOME", site.path("home"));
+        list.envs(environment.iter().map(|(name, value)| (format!("JARVIS_SECRETSD_{name}"), value)));
+        by_nobody(site, list).output().unwrap()
+    };
+    printed(list(&["--addr", &addr], &[("TOKEN", &asked.token)]));
+    printed(list(&["--client", "admin"], &[("ADDR", &addr), ("TOKEN", &asked.token)]));
+
+    let closed = path.display();
+    let nowhere = failure(&list(&["--client", "admin"], &[("TOKEN", &asked.token)]), 78);
+    let told = format!("{closed}: could not be read by this user; it may say where the daemon is, which --addr or ");
+    assert!(nowhere.starts_with(&told), "{nowhere}");
+    let nobody = failure(&list(&["--addr", &addr], &[]), 78);
+    assert!(
+        nobody.starts_with(&format!("{closed}: could not be read by this user; it may say who asks, ")),
+        "{nobody}"
+    );
+    // Whether a client needs a credential, only the daemon knows.
+    let refused = failure(&list(&["--addr", &addr, "--client", "admin"], &[]), 1);
+    assert!(refused.contains(&format!("`token` in {closed}, which could not be read)")), "{refused}");
+
+    let path = path.to_str().unwrap();
+    for (arguments, environment) in [(&["--client-config", path][..], &[][..]), (&[], &[("CLIENT_CONFIG", path)])] {
+        let all = [environment, &[("ADDR", &*addr), ("TOKEN", &asked.token)]].concat();
+        let named = failure(&list(arguments, &all), 78);
+        assert!(named.starts_with(&format!("{path}: Permission denied")), "one that is named is meant: {named}");
+    }
+}
+
+#[test]
+fn a_directory_that_this_user_may_not_enter_holds_no_settings_of_this_user() {
+    let asked = Asked::plain();
+    let site = &asked.daemon.site;
+    closed(site);
+    let mut list = Command::new(BINARY);
+    list.arg("list").env_clear().env("HOME", site.path("home"));
+    list.env("JARVIS_SECRETSD_TOKEN", &asked.token).env("JARVIS_SECRETSD_ADDR", asked.addr());
+    let mut list = by_nobody(site, list);
+    fs::set_permissions(site.path("home"), Permissions::from_mode(0)).unwrap();
+    printed(list.output().unwrap());
+    fs::set_permissions(site.path("home"), Permissions::from_mode(0o700)).unwrap();
 }
 
 /// The one warning of a call that has succeeded.

@@ -67,12 +67,11 @@ pub fn give_state(site: &Site) {
 
 /// The daemon, started by a user who is not root.
 pub fn started_by_nobody(site: &Site) -> Command {
-    given_by_nobody(site, "serve")
+    by_nobody(site, site.command("serve"))
 }
 
-/// The same for another command.
-pub fn given_by_nobody(site: &Site, command: &str) -> Command {
-    let mut command = site.command(command);
+/// The program with these arguments and this environment, for a user who is not root.
+pub fn by_nobody(site: &Site, mut command: Command) -> Command {
     if geteuid().is_root() {
         // The one that cargo built may lie where only root can go.
         let copy = site.path("jarvis-secretsd");
@@ -82,7 +81,13 @@ pub fn given_by_nobody(site: &Site, command: &str) -> Command {
         assert!(cp.success());
         chown(site.path(""), Some(NOBODY), Some(NOBODY)).unwrap();
         let mut copied = Command::new(copy);
-        copied.args(command.get_args()).env_remove("RUST_LOG").uid(NOBODY).gid(NOBODY);
+        copied.args(command.get_args()).uid(NOBODY).gid(NOBODY);
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => copied.env(name, value),
+                None => copied.env_remove(name),
+            };
+        }
         command = copied;
     }
     command

@@ -9,7 +9,7 @@ use std::process::Command;
 use rustix::process::geteuid;
 
 use crate::needs;
-use crate::process::{give_state, given_by_nobody, without_root};
+use crate::process::{by_nobody, give_state, without_root};
 use crate::running::Daemon;
 use crate::site::{AUDIT, BINARY, MASTER_KEY, NOBODY, POLICY, Site, VAULT, mode, said};
 
@@ -180,7 +180,7 @@ fn a_key_directory_that_may_not_be_entered_is_told_as_that_and_no_key_is_made() 
     let locked = site.path("locked");
     fs::create_dir(&locked).unwrap();
     site.edit("config.toml", MASTER_KEY, "locked/master.key");
-    let serve = given_by_nobody(&site, "serve");
+    let serve = by_nobody(&site, site.command("serve"));
     set_mode(&locked, 0);
     let why = format!("{}: Permission denied", site.path("locked/master.key").display());
     let mut daemon = Daemon::spawn(serve, &site, "log");
@@ -188,7 +188,7 @@ fn a_key_directory_that_may_not_be_entered_is_told_as_that_and_no_key_is_made() 
     assert!(daemon.log().contains(&why) && !daemon.log().contains("Generating"), "{}", daemon.log());
     assert!(!site.path("state").exists(), "nothing is made");
 
-    let output = given_by_nobody(&site, "check").output().unwrap();
+    let output = by_nobody(&site, site.command("check")).output().unwrap();
     assert_eq!(output.status.code(), Some(78), "{}", said(&output));
     assert!(said(&output).contains(&why), "{}", said(&output));
     set_mode(&locked, 0o700);
