@@ -19,10 +19,21 @@ pub struct Loss {
     pub revived: Vec<String>,
     /// Secrets in both that are configured otherwise.
     pub reconfigured: Vec<String>,
-    /// Whether the policy in force is another one.
-    pub policy_differs: bool,
+    /// What would become of the policy.
+    pub policy: PolicyFate,
     /// Whether the live audit log goes on from the one in the backup, so that a restore keeps it.
     pub log_continues: bool,
+}
+
+/// What a restore does to the policy that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyFate {
+    /// It puts the same one there.
+    Same,
+    /// It puts another one there.
+    Replaced,
+    /// It leaves it as it is.
+    Kept,
 }
 
 /// Compares `backup` with what is at the places that `config` names, where `master` is the key that the vault there is
@@ -39,17 +50,72 @@ pub fn loss(backup: &Verified, config: &Config, master: &KeyBytes) -> Result<Opt
     };
     let size = vault.metadata().map_err(|why| fail(&why))?.len();
     let live = Contents::read(vault, size, master).map_err(|why| fail(&why))?;
-    let (mut settings, saved_settings) = (live.settings(), backup.contents.settings());
-    settings.retain(|name, live| saved_settings.get(name).is_some_and(|saved| saved != live));
-    let (live, saved) = (live.kids(), backup.contents.kids());
-    let policy = std::fs::read(&config.security.rbac_policy_path).ok();
-    Ok(Some(Loss {
-        lost: live.difference(&saved).cloned().collect(),
-        revived: saved.difference(&live).cloned().collect(),
-        reconfigured: settings.into_keys().collect(),
-        policy_differs: policy != Some(backup.archive.text(POLICY)?),
-        log_continues: log_continues(backup, &config.paths.audit_path)?,
-    }))
+    Loss::of(backup, config, &live, false).map(Some)
+}
+
+impl Loss {
+    /// Compares `backup` with `live`, the vault that is there, and what else is at the places that `config` names.
+    pub(super) fn of(backup: &Verified, config: &Config, live: &Contents, keeps_policy: bool) -> Result<Self, Failure> {
+        let (mut settings, saved_settings) = (live.settings(), backup.contents.settings());
+        settings.retain(|name, live| saved_settings.get(name).is_some_and(|saved| saved != live));
+        let (live, saved) = (live.kids(), backup.contents.kids());
+        let policy = match std::fs::read(&config.security.rbac_policy_path).ok() {
+            Some(_) if keeps_policy => PolicyFate::Kept,
+            Some(there) if there == backup.archive.text(POLICY)? => PolicyFate::Same,
+            _ => PolicyFate::Replaced,
+        };
+        Ok(Self {
+            lost: live.difference(&saved).cloned().collect(),
+            revived: saved.difference(&live).cloned().collect(),
+            reconfigured: settings.into_keys().collect(),
+            policy,
+            log_continues: log_continues(backup, &config.paths.audit_path)?,
+        })
+    }
+
+    /// Whether the daemon would go on with anything else than what is there.
+    pub fn is_any(&self) -> bool {
+        let Self { lost, revived, reconfigured, policy, log_continues } = self;
+        let is_all_there = [lost, revived, reconfigured].into_iter().all(Vec::is_empty);
+        !is_all_there || *policy == PolicyFate::Replaced || !log_continues
+    }
+
+    /// The same as it prints, with no more than the first few names of each kind.
+    pub fn brief(&self) -> String {
+        const SHOWN: usize = 20;
+        let mut text = String::new();
+        self.tell(&mut text, SHOWN).expect("a string takes it");
+        text
+    }
+
+    fn tell(&self, f: &mut impl fmt::Write, most: usize) -> fmt::Result {
+        for (what, kind, names) in [
+            ("lose", "version", &self.lost),
+            ("bring back", "destroyed version", &self.revived),
+            ("change the settings of", "secret", &self.reconfigured),
+        ] {
+            let plural = if names.len() == 1 { "" } else { "s" };
+            writeln!(f, "a restore would {what} {} {kind}{plural}", names.len())?;
+            names.iter().take(most).try_for_each(|name| writeln!(f, "  {name}"))?;
+            match names.len().saturating_sub(most) {
+                0 => {}
+                more => writeln!(f, "  and {more} more, which backup verify names")?,
+            }
+        }
+        writeln!(
+            f,
+            "a restore {}",
+            match self.policy {
+                PolicyFate::Same => "has the same policy",
+                PolicyFate::Replaced => "would replace the policy by another one",
+                PolicyFate::Kept => "would keep the policy",
+            }
+        )?;
+        f.write_str(match self.log_continues {
+            true => "a restore would keep the audit log, which goes on from the one in the backup",
+            false => "a restore would put the audit log aside, which does not go on from the one in the backup",
+        })
+    }
 }
 
 /// Whether the log at `path` is good and goes on from the backup's: the file that a start would go on from holds that one's
@@ -75,21 +141,6 @@ pub(super) fn log_continues(backup: &Verified, path: &Path) -> Result<bool, Fail
 
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (what, kind, names) in [
-            ("lose", "version", &self.lost),
-            ("bring back", "destroyed version", &self.revived),
-            ("change the settings of", "secret", &self.reconfigured),
-        ] {
-            let plural = if names.len() == 1 { "" } else { "s" };
-            writeln!(f, "a restore would {what} {} {kind}{plural}", names.len())?;
-            names.iter().try_for_each(|name| writeln!(f, "  {name}"))?;
-        }
-        let policy =
-            if self.policy_differs { "would replace the policy by another one" } else { "has the same policy" };
-        writeln!(f, "a restore {policy}")?;
-        f.write_str(match self.log_continues {
-            true => "a restore would keep the audit log, which goes on from the one in the backup",
-            false => "a restore would put the audit log aside, which does not go on from the one in the backup",
-        })
+        self.tell(f, usize::MAX)
     }
 }

@@ -14,7 +14,7 @@ mod verify;
 use serde::{Deserialize, Serialize};
 
 pub use archive::Archive;
-pub use compare::{Loss, loss};
+pub use compare::{Loss, PolicyFate, loss};
 pub use create::{create, write};
 pub use restore::{Kept, restore};
 pub use verify::Verified;

@@ -13,7 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::archive::digest;
-use super::compare::log_continues;
+use super::compare::{Loss, log_continues};
 use super::layout::LARGEST_TEXT;
 use super::{AUDIT, POLICY, PUBLIC_KEY, VAULT, Verified};
 use crate::audit::{self, Entry, Event, Outcome, Tip};
@@ -34,16 +34,18 @@ pub struct Kept {
 
 /// Puts `backup` at the places that `config` names, and says so in the audit log. An audit log that is there and goes on
 /// from the one in the backup stays: it never goes back. `keep_policy`: so does the policy, if there is one. `masters` are the
-/// keys that the vault which is replaced may be under.
+/// keys that the vault which is replaced may be under. If that has what the backup has not, `agree` is asked, while no daemon
+/// can change anything: with what would be lost, or nothing if the vault cannot be read.
 ///
 /// # Errors
-/// If a daemon is using these directories, or the disk refuses.
+/// If a daemon is using these directories, the disk refuses, or `agree` fails; then nothing was changed.
 pub fn restore(
     backup: &Verified,
     config: &Config,
     masters: &[KeyBytes],
     keep_policy: bool,
     clock: &Clock,
+    agree: impl FnOnce(Option<&Loss>) -> Result<(), Failure>,
 ) -> Result<Vec<Kept>, Failure> {
     let paths = &config.paths;
     let policy_path = &config.security.rbac_policy_path;
@@ -52,11 +54,16 @@ pub fn restore(
         files::create_dir(files::parent(path)).map_err(|why| Failure::new(path.display(), why))?;
     }
     locks.take(&[&paths.vault_path, &paths.audit_path])?;
+    let replaced = replaced(&paths.vault_path, masters);
+    let loss = replaced.as_ref().map(|live| Loss::of(backup, config, live, keep_policy)).transpose()?;
+    if paths.vault_path.symlink_metadata().is_ok() && loss.as_ref().is_none_or(Loss::is_any) {
+        agree(loss.as_ref())?;
+    }
     let log_stays = log_continues(backup, &paths.audit_path)?;
     let now = clock.now();
     let last_line = audit_end(backup, &paths.audit_path, log_stays)?;
     let mut used = UsedKids::until(now.max(last_line.timestamp), &paths.audit_path);
-    if let Some(replaced) = replaced(&paths.vault_path, masters) {
+    if let Some(replaced) = replaced {
         used.add_those(&replaced.used_kids());
     }
     let (branch, at) = backup.contents.branch(used, last_line.seq + 1)?;

@@ -3,9 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::command::{Arguments, CONFIG, Command, MASTER_KEY, OUTPUT, Operands, Opt};
-use super::{Exit, load_config_to_maintain, master_key, output, protection};
-use crate::backup::{self, Archive, Verified};
+use super::command::{Arguments, CONFIG, Command, FORCE, MASTER_KEY, OUTPUT, Operands, Opt};
+use super::{Exit, load_config_to_maintain, master_key, output, prompt, protection};
+use crate::backup::{self, Archive, Loss, Verified};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::failure::{Failure, say};
@@ -32,12 +32,15 @@ pub const VERIFY: Command = Command {
 pub const RESTORE: Command = Command {
     name: "restore",
     operands: Operands::one("FILE"),
-    options: &[CONFIG, MASTER_KEY, KEEP_POLICY],
+    options: &[CONFIG, MASTER_KEY, KEEP_POLICY, FORCE],
     summary: "put a verified backup in place while the daemon is stopped; what was there is kept aside",
     run: restore,
 };
 
 const KEEP_POLICY: Opt = Opt { name: "keep-policy", value: None, summary: "leave the policy that is there as it is" };
+
+/// What is said where the vault that is there does not open.
+const NOT_TOLD: &str = "what a restore would lose cannot be told: the vault that is there cannot be read";
 
 fn create(arguments: &Arguments) -> Result<(), Exit> {
     let config = load_config_to_maintain(arguments)?;
@@ -90,7 +93,15 @@ fn restore(arguments: &Arguments) -> Result<(), Exit> {
     let verified = Verified::read(Archive::open(file)?, &master)?;
     let masters: Vec<_> = live_key(&config).into_iter().chain([master]).collect();
     make_directories(&config)?;
-    for kept in backup::restore(&verified, &config, &masters, arguments.has(&KEEP_POLICY), &Clock::system())? {
+    let agree = |loss: Option<&Loss>| {
+        say(format_args!("the backup was made at {}", verified.archive.manifest.created_at.to_the_second()));
+        let told = loss.map_or(NOT_TOLD.to_owned(), Loss::brief);
+        told.lines().for_each(say);
+        let asked = "the daemon would go on from the backup, and what is there would only be kept aside";
+        if arguments.has(&FORCE) { Ok(()) } else { prompt::agree("restore", asked) }
+    };
+    let keep_policy = arguments.has(&KEEP_POLICY);
+    for kept in backup::restore(&verified, &config, &masters, keep_policy, &Clock::system(), agree)? {
         output::tell_done(format_args!("{} was kept as {}", kept.path.display(), kept.kept.display()));
     }
     output::tell_done(format_args!("restored {}", summary(&verified)));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use super::change::{Rotation, Version};
+use super::change::Rotation;
 use super::header::VaultKey;
 use super::load::{self, End, LoadError, Loaded};
 use super::seal::{KeyBytes, NotAuthentic, SealingKey};
@@ -19,7 +19,7 @@ use crate::secret::Wiped;
 #[derive(PartialEq, Eq)]
 pub struct Configured {
     rotation: Rotation,
-    generator: Option<Box<Generator>>,
+    generator: Generator,
     settings: Settings,
 }
 
@@ -95,7 +95,8 @@ impl Contents {
     pub fn settings(&self) -> BTreeMap<String, Configured> {
         let mut settings = BTreeMap::new();
         self.each(|name, secret| {
-            let Version { rotation, generator, .. } = secret.current().version.clone();
+            let current = &secret.current().version;
+            let (rotation, generator) = (current.rotation, current.next_generator());
             let configured =
                 Configured { rotation, generator, settings: secret.settings().cloned().unwrap_or_default() };
             settings.insert(name.to_owned(), configured);

@@ -34,7 +34,7 @@ fn backup(site: &Site, name: &str) -> PathBuf {
 }
 
 fn restore(site: &Site, backup: &Path) -> Output {
-    site.command("restore").arg(backup).output().unwrap()
+    site.command("restore").arg("--force").arg(backup).output().unwrap()
 }
 
 fn verify(site: &Site, backup: &Path) -> Output {
@@ -216,7 +216,7 @@ fn a_backup_from_before_a_rekey_is_compared_restored_and_served_with_the_key_fro
     let with_the_old_key =
         |command: &str| site.command(command).arg("--master-key").arg(&old).arg(&backup).output().unwrap();
     done(&with_the_old_key("backup verify"), "would lose 1 version\n  later-");
-    done(&with_the_old_key("restore"), "put the master key of this backup in its place");
+    done(&with_the_old_key("restore --force"), "put the master key of this backup in its place");
     done(&site.command("check").output().unwrap(), "master.key: does not open the vault");
     fs::copy(&old, site.path(MASTER_KEY)).unwrap();
     assert!(!said(&site.command("check").output().unwrap()).contains("does not open the vault"));
@@ -277,7 +277,7 @@ fn with_keep_policy_the_policy_that_is_there_stays() {
     let site = daemon.stop();
     site.edit("policy.toml", "\"db_*\"", "\"dbx_*\"");
     let policy = site.read("policy.toml");
-    done(&site.command("restore").arg("--keep-policy").arg(&backup).output().unwrap(), "restored");
+    done(&site.command("restore").args(["--keep-policy", "--force"]).arg(&backup).output().unwrap(), "restored");
     assert_eq!(site.read("policy.toml"), policy);
 }
 

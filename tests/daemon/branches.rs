@@ -20,7 +20,7 @@ fn backup(site: &Site) -> PathBuf {
 
 /// Restores `backup`, and returns where the vault from before was kept.
 fn restore(site: &Site, backup: &Path) -> PathBuf {
-    let restored = site.command("restore").arg(backup).output().unwrap();
+    let restored = site.command("restore").arg("--force").arg(backup).output().unwrap();
     assert!(restored.status.success(), "{}", said(&restored));
     kept(&restored)
 }

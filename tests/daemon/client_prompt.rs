@@ -13,7 +13,7 @@ fn a_value_is_asked_for_twice_and_not_shown() {
         return;
     }
     let asked = Asked::plain();
-    let mut terminal = Terminal::open(&asked, "set db_main");
+    let mut terminal = Terminal::open(&asked.local(&[]), "set db_main");
     terminal.answer(FIRST, "correct horse\n");
     terminal.answer(SECOND, "correct horse\n");
     let shown = terminal.ended();
@@ -28,12 +28,12 @@ fn what_is_not_the_same_or_too_long_for_a_terminal_is_not_stored() {
         return;
     }
     let asked = Asked::plain();
-    let mut differing = Terminal::open(&asked, "set db_main");
+    let mut differing = Terminal::open(&asked.local(&[]), "set db_main");
     differing.answer(FIRST, "one\n");
     differing.answer(SECOND, "two\n");
     let shown = differing.ended();
     assert!(shown.contains("was not the same both times; nothing was stored") && shown.contains("status=1"), "{shown}");
-    let mut long = Terminal::open(&asked, "set db_main");
+    let mut long = Terminal::open(&asked.local(&[]), "set db_main");
     long.answer(FIRST, &format!("{}\n", "x".repeat(4096)));
     let shown = long.ended();
     assert!(shown.contains("passes on no line as long as that") && shown.contains("\r\necho\r\n"), "{shown}");
@@ -47,7 +47,7 @@ fn ctrl_c_and_the_end_of_input_leave_a_terminal_that_shows_what_is_typed() {
     }
     let asked = Asked::plain();
     for (typed, status) in [("half\u{3}", "status=130"), ("\u{4}", "status=1")] {
-        let mut terminal = Terminal::open(&asked, "set db_main");
+        let mut terminal = Terminal::open(&asked.local(&[]), "set db_main");
         terminal.answer(FIRST, typed);
         let shown = terminal.ended();
         assert!(shown.contains(&format!("{status}\r\n")) && shown.contains("\r\necho\r\n"), "{shown}");

@@ -101,7 +101,7 @@ fn at_a_terminal_only_a_yes_goes_on() {
     asked.store("db_main", "v");
     let question = "Go on? [y/N] ";
     let ended = |command: &str, typed: &str| {
-        let mut terminal = Terminal::open(&asked, command);
+        let mut terminal = Terminal::open(&asked.local(&[]), command);
         terminal.answer(question, typed);
         terminal.ended()
     };

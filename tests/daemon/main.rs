@@ -59,6 +59,7 @@ mod refusals;
 mod rekey;
 mod remedies;
 mod replacing;
+mod restore;
 mod rollback;
 mod rotation;
 mod running;

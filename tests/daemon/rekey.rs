@@ -214,7 +214,7 @@ fn what_root_does_for_the_daemon_belongs_to_the_daemon() {
     all_are_its_own();
     fs::remove_file(site.path(AUDIT)).unwrap();
     fs::rename(&kept(&site)[0], site.path(MASTER_KEY)).unwrap();
-    done(&site.command("restore").arg(&backup).output().unwrap());
+    done(&site.command("restore").arg("--force").arg(&backup).output().unwrap());
     all_are_its_own();
 }
 

@@ -159,7 +159,7 @@ fn backup(site: &Site, name: &str) -> PathBuf {
 
 /// Restores, and returns how many segments were put aside.
 fn restore(site: &Site, backup: &Path) -> usize {
-    let restored = site.command("restore").arg(backup).output().unwrap();
+    let restored = site.command("restore").arg("--force").arg(backup).output().unwrap();
     assert!(restored.status.success(), "{}", said(&restored));
     let aside = |line: &&str| line.contains("/audit.0") && line.contains(".jsonl was kept as ");
     said(&restored).lines().filter(aside).count()
@@ -231,7 +231,7 @@ fn the_file_in_which_a_restore_goes_on_belongs_to_whom_the_segments_belong() {
     fs::remove_file(site.path(AUDIT)).unwrap();
     let segments = audit::segments(&site.path(AUDIT)).unwrap();
     segments.iter().for_each(|segment| chown(&segment.path, Some(NOBODY), Some(NOBODY)).unwrap());
-    let (plain, trace) = (site.command("restore"), site.path("trace"));
+    let (plain, trace) = (site.command("restore --force"), site.path("trace"));
     let mut traced = Command::new("strace");
     if needs::is_installed("strace") {
         traced.args(["-f", "-s", "400", "-e", "trace=%file,fchown,fcntl", "-o"]).arg(&trace).arg(plain.get_program());

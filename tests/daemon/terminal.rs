@@ -5,7 +5,6 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::asking::Asked;
 use crate::site::{BINARY, eventually};
 
 /// A terminal at which a command is running, and behind it says how that ended and whether typing is seen again.
@@ -16,14 +15,14 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    pub fn open(asked: &Asked, command: &str) -> Self {
+    /// One at which the program is run with these words, in the environment of `like`.
+    pub fn open(like: &Command, words: &str) -> Self {
         // The shell outlives Ctrl-C, which goes to all who are at the terminal.
         let line =
-            format!("trap : INT; {BINARY} {command}; echo status=$?; stty -a | tr ' ' '\\n' | grep -x -e '-*echo;*'");
-        let local = asked.local(&[]);
+            format!("trap : INT; {BINARY} {words}; echo status=$?; stty -a | tr ' ' '\\n' | grep -x -e '-*echo;*'");
         let mut script = Command::new("script");
         script.args(["--quiet", "--echo", "always", "--command", &line, "/dev/null"]);
-        script.env("SHELL", "/bin/sh").envs(local.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        script.env("SHELL", "/bin/sh").envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (keyboard, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let screen = Arc::new(Mutex::new(Vec::new()));

@@ -248,7 +248,7 @@ fn undone_restore() -> String {
     assert!(saves.arg("--output").arg(&backup).output().unwrap().status.success());
     store(&site, 4);
     let before = site.read(VAULT);
-    assert!(site.command("restore").arg(&backup).output().unwrap().status.success());
+    assert!(site.command("restore").arg("--force").arg(&backup).output().unwrap().status.success());
     site.write(VAULT, &before);
     refused(&site)
 }
@@ -433,7 +433,7 @@ fn backup_of_another_vault() -> String {
 fn restore_beside_a_daemon() -> String {
     let (site, backup) = backed_up();
     let _daemon = site.start();
-    failure(&site.command("restore").arg(backup).output().unwrap())
+    failure(&site.command("restore").arg("--force").arg(backup).output().unwrap())
 }
 
 fn rekey_beside_a_daemon() -> String {

@@ -129,8 +129,11 @@ impl System {
     pub fn restore(&self, number: usize) {
         let master = self.master();
         let verified = Verified::read(Archive::open(&self.backup_path(number)).unwrap(), &master).unwrap();
-        let restore =
-            || backup::restore(&verified, &self.config(90, 14), std::slice::from_ref(&master), true, &self.clock);
+        let restore = || {
+            backup::restore(&verified, &self.config(90, 14), std::slice::from_ref(&master), true, &self.clock, |_| {
+                Ok(())
+            })
+        };
         unlocked(restore).unwrap();
     }
 

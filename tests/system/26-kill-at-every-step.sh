@@ -107,11 +107,11 @@ for state in "$live" "$stranger"; do
     for call in "${CALLS[@]}"; do
         for ((n = 1; ; n++)); do
             lay "$state"
-            killed "$call" "$n" "$BINARY" restore --config "$config" "$DIR/saved.tar" || break
+            killed "$call" "$n" "$BINARY" restore --force --config "$config" "$DIR/saved.tar" || break
             kills=$((kills + 1))
             is_kept "$state/secrets/vault.json" || fail "killed at $call $n, the vault of before is lost"
             expect_one_of saved "$(cat "$state/value")"
-            jarvis restore "$DIR/saved.tar" >/dev/null
+            jarvis restore --force "$DIR/saved.tar" >/dev/null
             is_kept "$state/secrets/vault.json" || fail "after $call $n and once more, the vault of before is lost"
             serves saved
         done

@@ -258,7 +258,7 @@ echo "the pod that takes its place goes on with the same volumes"
 ask 200 admin DELETE /secret/postgres_password
 stop
 install -D -m 644 secrets.tar "$DIR/backup/secrets.tar"
-start '.spec.containers[0] |= (.args = ["restore", "--keep-policy", "/backup/secrets.tar"] |
+start '.spec.containers[0] |= (.args = ["restore", "--keep-policy", "--force", "/backup/secrets.tar"] |
         del(.startupProbe, .livenessProbe, .readinessProbe) | .volumeMounts += [{name: "backup", mountPath: "/backup"}]) |
     .spec.volumes += [{name: "backup", hostPath: {path: "\(env.DIR)/backup"}}]'
 await "has restored" has_ended
