@@ -102,6 +102,21 @@ for name in postgres_password redis_password mail_password web_login; do
 done
 echo "each is rotated; where two values can work, the one before does"
 
+# roll_back NAME: to the version before the current one.
+roll_back() {
+    expect 200 admin GET "/secret/$1/versions"
+    expect 200 admin POST "/secret/$1/rollback" "$(jq '.versions[1] | {kid}' "$DIR/answer")"
+    current "$1"
+}
+for name in "${!before[@]}"; do
+    for expected in "${before[$name]}" "${after[$name]}"; do
+        roll_back "$name"
+        [ "$VALUE" = "$expected" ] || fail "$name: another version was gone back to"
+        "works_$name" "$VALUE" || fail "$name: what was gone back to does not work: $(cat "$DIR/said")"
+    done
+done
+echo "each goes back to the value before, which works again, and from there to the one after it"
+
 # Its grace is ended by hand.
 expect 200 admin POST /secret/redis_password/retire '{}'
 ! works_redis_password "${before[redis_password]}" || fail "redis_password: the value before works though it was retired"
