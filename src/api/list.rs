@@ -8,24 +8,33 @@ use serde::Serialize;
 use super::call::Call;
 use super::json::Lazy;
 use super::problem::Problem;
+use super::settings::InForce;
 use super::{Metadata, Query};
-use crate::name::is_name_byte;
-use crate::vault::{Listed, Place};
+use crate::name::{is_name, is_name_byte};
+use crate::vault::{Listed, Place, Settings};
 
 /// How many items one answer may be limited to.
 const MAX_LIMIT: usize = 1000;
 
 /// `GET /secrets`: the names that the client may read, sorted, without values; all of them, or a page.
 pub fn list(call: &mut Call, request: &Request) -> Result<Response, Problem> {
-    let query = Query::of(request, &["prefix", "after", "limit"])?;
+    let query = Query::with_repeated(request, &["prefix", "after", "limit", "owner", "settings"], &["label"])?;
     let (prefix, after) = (beginning(&query, "prefix")?.unwrap_or_default(), beginning(&query, "after")?);
     let limit = query.get("limit").map(limit).transpose()?;
+    let filter = Filter::of(&query)?;
+    let with_settings = match query.get("settings") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Problem::bad_request("settings is true or false")),
+    };
     #[derive(Serialize)]
     struct Item {
         #[serde(flatten)]
         metadata: Metadata,
         is_expired: bool,
         has_appliers: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        settings: Option<InForce>,
     }
     #[derive(Serialize)]
     struct Answer<L> {
@@ -35,7 +44,8 @@ pub fn list(call: &mut Call, request: &Request) -> Result<Response, Problem> {
     }
     let (vault, count) = (&call.api.vault, Cell::new(0));
     let now = vault.now();
-    let (wanted, seek) = (|name: &str| call.may_read(name), |from: &str| call.seek_readable(from));
+    let wanted = |name: &str| call.may_read(name) && filter.matches(|| vault.settings(name));
+    let seek = |from: &str| call.seek_readable(from);
     let (listed, next): (Box<dyn Iterator<Item = Listed>>, _) = match limit {
         None => (Box::new(vault.listing(prefix, after, |_| true, seek).filter(|listed| wanted(&listed.name))), None),
         Some(limit) => {
@@ -46,15 +56,49 @@ pub fn list(call: &mut Call, request: &Request) -> Result<Response, Problem> {
     };
     let secrets = Lazy::new(listed.map(|listed| {
         count.set(count.get() + 1);
+        let settings = with_settings.then(|| {
+            let settings = vault.settings(&listed.name).unwrap_or_default();
+            InForce::of(settings, &listed.version, vault.lifetimes())
+        });
         Item {
             is_expired: listed.version.is_due(now),
             has_appliers: call.api.rotator.has(&listed.name),
             metadata: Metadata::of(&listed.name, &listed.version),
+            settings,
         }
     }));
     let response = Response::json(&Answer { secrets, next });
     call.remark(format!("{} names", count.get()));
     Ok(response)
+}
+
+/// Which secrets are wanted, by their settings.
+struct Filter<'a> {
+    /// Whose they are; empty: nobody's.
+    owner: Option<&'a str>,
+    /// Labels that they all have.
+    labels: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Filter<'a> {
+    fn of(query: &'a Query) -> Result<Self, Problem> {
+        let label = |text: &'a str| text.split_once('=').filter(|(key, _)| is_name(key));
+        let labels: Option<Vec<_>> = query.all("label").map(label).collect();
+        let labels = labels.ok_or_else(|| Problem::bad_request("label has the form key=text, such as env=prod"))?;
+        Ok(Self { owner: query.get("owner"), labels })
+    }
+
+    /// Whether a secret with these settings is wanted. They are asked for if that depends on them.
+    fn matches(&self, settings: impl FnOnce() -> Option<Settings>) -> bool {
+        if self.owner.is_none() && self.labels.is_empty() {
+            return true;
+        }
+        settings().is_some_and(|settings| {
+            let has = |(key, text): &(&str, &str)| settings.labels.get(*key).is_some_and(|label| label == text);
+            self.owner.is_none_or(|owner| settings.owner.as_deref().unwrap_or_default() == owner)
+                && self.labels.iter().all(has)
+        })
+    }
 }
 
 /// A parameter that is a name or the beginning of one, which may be empty.

@@ -248,18 +248,43 @@ struct Query(Vec<(String, String)>);
 
 impl Query {
     fn of(request: &Request, known: &[&'static str]) -> Result<Self, Problem> {
+        Self::with_repeated(request, known, &[])
+    }
+
+    /// The same where some may stand there more than once.
+    fn with_repeated(request: &Request, known: &[&'static str], repeated: &[&'static str]) -> Result<Self, Problem> {
         let mut query = Vec::new();
         for pair in request.raw_query_string().split('&').filter(|pair| !pair.is_empty()) {
-            let name = pair.split('=').next().unwrap_or_default();
-            if !known.contains(&name) || query.iter().any(|(seen, _)| seen == name) {
-                return Err(Problem::bad_request(match known {
-                    [] => "this call has no parameters behind its path".to_owned(),
-                    known => format!("the parameters behind the path are, each at most once: {}", known.join(", ")),
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let is_twice = query.iter().any(|(seen, _)| seen == name);
+            if !repeated.contains(&name) && (!known.contains(&name) || is_twice) {
+                return Err(Problem::bad_request(match (known, repeated) {
+                    ([], _) => "this call has no parameters behind its path".to_owned(),
+                    (known, []) => {
+                        format!("the parameters behind the path are, each at most once: {}", known.join(", "))
+                    }
+                    (known, repeated) => format!(
+                        "the parameters behind the path are, each at most once: {}; and any number of: {}",
+                        known.join(", "),
+                        repeated.join(", ")
+                    ),
                 }));
             }
-            query.push((name.to_owned(), request.get_param(name).unwrap_or_default()));
+            let value = if is_twice || value.contains('=') {
+                // A request finds the first one only, and of that what stands before another equals sign.
+                let alone = format!("/?{name}={}", value.replace('=', "%3D"));
+                Request::fake_http("GET", alone, Vec::new(), Vec::new()).get_param(name)
+            } else {
+                request.get_param(name)
+            };
+            query.push((name.to_owned(), value.unwrap_or_default()));
         }
         Ok(Self(query))
+    }
+
+    /// The values of one that may stand there more than once.
+    fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     fn get(&self, name: &str) -> Option<&str> {

@@ -120,6 +120,12 @@ impl Vault {
         })
     }
 
+    /// What was set of the settings of `name`; none if there is no such secret.
+    pub fn settings(&self, name: &str) -> Option<Settings> {
+        let state = lock(&self.state);
+        Some(state.secret(name)?.settings().cloned().unwrap_or_default())
+    }
+
     /// The ids of those versions of `name` that can be read.
     pub fn readable(&self, name: &str) -> BTreeSet<Kid> {
         let now = self.clock.now();

@@ -139,3 +139,39 @@ fn with_value(settings: &Value) -> Value {
     }
     body
 }
+
+#[test]
+fn a_list_is_of_those_with_an_owner_and_labels_page_by_page_and_tells_settings_if_asked() {
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
+    for (number, name) in ["db_a", "db_b", "db_c", "db_d", "web"].into_iter().enumerate() {
+        let owner = if number % 2 == 0 { "Ops & Co" } else { "a=b" };
+        let labels = json!({ "env": "prod", "n": number.to_string() });
+        admin.make(&json!({ "name": name, "value": "v", "owner": owner, "labels": labels }));
+    }
+    admin.store("db_z", "v");
+    let mut names = |query: &str| {
+        let list = admin.get(&format!("/secrets?{query}")).json();
+        let names = list["secrets"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap().to_owned());
+        (names.collect::<Vec<_>>().join(" "), list["next"].as_str().map(str::to_owned))
+    };
+    assert_eq!(names("owner=Ops%20%26%20Co").0, "db_a db_c web");
+    assert_eq!(names("owner=Ops+%26+Co&prefix=db_&limit=1"), ("db_a".into(), Some("db_a".into())));
+    assert_eq!(names("owner=Ops+%26+Co&prefix=db_&limit=1&after=db_a"), ("db_c".into(), None));
+    assert_eq!(names("owner=a=b").0, "db_b db_d");
+    assert_eq!(names("owner=").0, "db_z", "that nobody answers for");
+    assert_eq!(names("label=env=prod&label=n%3D3"), ("db_d".into(), None));
+    assert_eq!(names("label=env=prod&owner=nobody").0, "");
+    // Who may not read a secret learns nothing of it by its labels.
+    let list = daemon.client("reader").get("/secrets?label=n=4").json();
+    assert_eq!(list["secrets"], json!([]));
+
+    let list = admin.get("/secrets?settings=true&label=n=1").json();
+    let settings = &list["secrets"][0]["settings"];
+    assert_eq!(*settings, admin.get("/secret/db_b/versions").json()["settings"]);
+    assert_eq!(settings["owner"], "a=b");
+    assert!(admin.get("/secrets").json()["secrets"][0].get("settings").is_none());
+    for wrong in ["label=env", "label==x", "label=a%20b=c", "settings=yes", "owner=a&owner=b", "labels=a=b"] {
+        assert_eq!(admin.get(&format!("/secrets?{wrong}")).refusal(), (400, "bad_request".into()), "{wrong}");
+    }
+}
