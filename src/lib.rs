@@ -28,6 +28,7 @@ pub mod http;
 pub mod logging;
 pub mod metrics;
 pub mod name;
+mod nearest;
 pub mod process;
 pub mod rehearsal;
 pub mod rotation;

@@ -1,7 +1,7 @@
-//! The key that was probably meant.
+//! The word that was probably meant.
 
 /// The one of `known` that is closest to `key`, if a slip of the finger explains the difference.
-pub(super) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+pub fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     let key: Vec<char> = key.chars().collect();
     known
         .iter()

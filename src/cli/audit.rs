@@ -1,17 +1,34 @@
-//! `audit verify`: an offline check of a log, for anyone who has its public key.
+//! `audit verify`: an offline check of a log, for anyone who has its public key; and `audit checkpoint`, which shows later
+//! that nothing was cut off.
 
 use std::path::PathBuf;
 
-use super::command::{Arguments, Command, Operands, Opt};
-use super::{Exit, output};
+use super::client;
+use super::command::{Arguments, CONFIG, Command, Group, Operands, Opt};
+use super::{Exit, load_config, output};
 use crate::audit;
+use crate::client::Client;
 
-pub const COMMAND: Command = Command {
+pub const VERIFY: Command = Command {
     name: "audit verify",
-    operands: Operands::some("FILE..."),
-    options: &[PUBLIC_KEY, CHECKPOINT],
-    summary: "check an audit log: one file and the closed segments beside it, or all that are given, oldest first",
+    group: Group::Upkeep,
+    operands: Operands::any("[FILE...]"),
+    options: &[PUBLIC_KEY, CHECKPOINT, CONFIG],
+    shared: &[],
+    summary: "verify an audit log, by default the configured one",
+    example: "jarvis-secretsd audit verify --checkpoint checkpoint.json",
     run: verify,
+};
+
+pub const TAKE_CHECKPOINT: Command = Command {
+    name: "audit checkpoint",
+    group: Group::Upkeep,
+    operands: Operands::NONE,
+    options: &[],
+    shared: client::OPTIONS,
+    summary: "print where the audit log stands, signed",
+    example: "jarvis-secretsd audit checkpoint >checkpoint.json",
+    run: checkpoint,
 };
 
 pub const PUBLIC_KEY: Opt = Opt {
@@ -27,6 +44,16 @@ const CHECKPOINT: Opt = Opt {
 };
 
 fn verify(arguments: &Arguments) -> Result<(), Exit> {
-    let files: Vec<PathBuf> = arguments.operands().iter().map(PathBuf::from).collect();
+    let mut files: Vec<PathBuf> = arguments.operands().iter().map(PathBuf::from).collect();
+    if files.is_empty() {
+        files.push(load_config(&arguments.config_path())?.paths.audit_path);
+    } else if arguments.has(&CONFIG) {
+        return Err(Exit::usage("audit verify takes either FILE... or --config, whose log it is then"));
+    }
     output::tell(audit::verify(&files, arguments.path(&PUBLIC_KEY), arguments.path(&CHECKPOINT))?)
+}
+
+fn checkpoint(arguments: &Arguments) -> Result<(), Exit> {
+    let client = Client::from_arguments(arguments)?;
+    output::print_line(&client.ask("audit checkpoint", "GET", "/audit/checkpoint", None, &[])?)
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::command::{Arguments, CONFIG, Command, FORCE, MASTER_KEY, OUTPUT, Operands, Opt};
+use super::command::{Arguments, CONFIG, Command, FORCE, Group, MASTER_KEY, OUTPUT, Operands, Opt};
 use super::{Exit, load_config_to_maintain, master_key, output, prompt, protection};
 use crate::backup::{self, Archive, Loss, Verified};
 use crate::clock::Clock;
@@ -14,26 +14,34 @@ use crate::vault::{KeyBytes, KeyFile, KeyInForce, MasterKeySource, is_under};
 
 pub const BACKUP: Command = Command {
     name: "backup",
+    group: Group::Upkeep,
     operands: Operands::NONE,
     options: &[CONFIG, MASTER_KEY, OUTPUT],
-    summary: "make one file, jarvis-secretsd-YYYYMMDD-HHMMSS.tar unless told otherwise, of vault, audit log and policy; - is \
-              standard output",
+    shared: &[],
+    summary: "make one file of vault, audit log and policy",
+    example: "jarvis-secretsd backup --output /backup/secrets.tar",
     run: create,
 };
 
 pub const VERIFY: Command = Command {
     name: "backup verify",
+    group: Group::Upkeep,
     operands: Operands::one("FILE"),
     options: &[CONFIG, MASTER_KEY],
-    summary: "open all of a backup, and say what a restore would lose; with --master-key alone, look at nothing else",
+    shared: &[],
+    summary: "open all of a backup, and say what a restore would lose",
+    example: "jarvis-secretsd backup verify /backup/secrets.tar",
     run: verify,
 };
 
 pub const RESTORE: Command = Command {
     name: "restore",
+    group: Group::Upkeep,
     operands: Operands::one("FILE"),
     options: &[CONFIG, MASTER_KEY, KEEP_POLICY, FORCE],
-    summary: "put a verified backup in place while the daemon is stopped; what was there is kept aside",
+    shared: &[],
+    summary: "put a backup in place while the daemon is stopped",
+    example: "jarvis-secretsd restore /backup/secrets.tar",
     run: restore,
 };
 
@@ -108,8 +116,8 @@ fn restore(arguments: &Arguments) -> Result<(), Exit> {
     let key_path = config.paths.master_key_path.display();
     match live_key(&config) {
         Some(key) if is_under(&config.paths.vault_path, &key) => {
-            let config_path = arguments.config_path().display();
-            output::tell_done(format_args!("next: jarvis-secretsd check --config {config_path}, and start the daemon"));
+            let check = format!("jarvis-secretsd check --config {}", arguments.config_path().display());
+            output::tell_done(format_args!("next: {check}, and start the daemon"));
         }
         _ => output::tell_done(format_args!(
             "next: put the master key of this backup in its place, {key_path}; the vault opens with no other"

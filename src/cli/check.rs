@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::command::{Arguments, CONFIG, Command, Operands};
+use super::command::{Arguments, CONFIG, Command, Group, Operands};
 use super::shared_paths::SharedPaths;
 use super::whose::{Whose, warn};
 use super::{Exit, load_config, output, protection, sockets};
@@ -25,14 +25,17 @@ use crate::vault::{KeyFile, KeyInForce, MasterKeySource, is_under};
 
 pub const COMMAND: Command = Command {
     name: "check",
+    group: Group::Daemon,
     operands: Operands::NONE,
     options: &[CONFIG],
-    summary: "check the configuration and the policy, and change nothing",
+    shared: &[],
+    summary: "check configuration, policy and keys, and change nothing",
+    example: "jarvis-secretsd check --config /etc/jarvis-secretsd/config.toml",
     run,
 };
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let config_path = arguments.config_path();
+    let config_path = &arguments.config_path();
     let config = load_config(config_path)?;
     good("configuration", config_path)?;
     check_appliers(&config, protection::user(&config.server).map_err(Exit::config)?.as_ref())?;

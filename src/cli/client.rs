@@ -9,21 +9,37 @@ use crate::failure::printable;
 use crate::name::{is_name, is_name_byte};
 
 /// Where the daemon is.
-pub const ADDR: Opt = Opt {
+const ADDR: Opt = Opt {
     name: "addr",
     value: Some("ADDR"),
-    summary: "the daemon: http://host:port, https://host:port or unix:/path (default: http://127.0.0.1:8081)",
+    summary: "http://host:port, https://host:port or unix:/path (default: http://127.0.0.1:8081)",
 };
 
 /// Who asks.
-pub const CLIENT: Opt = Opt { name: "client", value: Some("NAME"), summary: "the client of the policy that asks" };
+const CLIENT: Opt = Opt { name: "client", value: Some("NAME"), summary: "the client of the policy that asks" };
 
 /// The settings of both, and of the credential.
-pub const CLIENT_CONFIG: Opt = Opt {
+const CLIENT_CONFIG: Opt = Opt {
     name: "client-config",
     value: Some("PATH"),
-    summary: "the client's settings (default: ~/.config/jarvis-secretsd/client.toml, then /etc/jarvis-secretsd/client.toml)",
+    summary: "settings (default: ~/.config/jarvis-secretsd/client.toml, then /etc/jarvis-secretsd/client.toml)",
 };
+
+/// What proves who asks.
+const TOKEN_FILE: Opt = Opt { name: "token-file", value: Some("FILE"), summary: "a file with the client's token" };
+
+/// Whom TLS trusts.
+const CA: Opt =
+    Opt { name: "ca", value: Some("FILE"), summary: "the CAs of the daemon's certificate (default: the system's)" };
+
+/// What proves who asks, over TLS.
+const CERT: Opt = Opt { name: "cert", value: Some("FILE"), summary: "the client's certificate" };
+
+/// Its private half.
+const KEY: Opt = Opt { name: "key", value: Some("FILE"), summary: "the private key of the client's certificate" };
+
+/// The options of every command that asks a daemon.
+pub const OPTIONS: &[Opt] = &[ADDR, CLIENT, TOKEN_FILE, CA, CERT, KEY, CLIENT_CONFIG];
 
 /// An answer for programs.
 pub const JSON: Opt = Opt { name: "json", value: None, summary: "print the API's answer, which is JSON" };
@@ -32,12 +48,15 @@ pub const JSON: Opt = Opt { name: "json", value: None, summary: "print the API's
 pub const PREFIX: Opt = Opt { name: "prefix", value: Some("PREFIX"), summary: "what the names begin with" };
 
 impl Client {
-    /// The client that the options [`ADDR`], [`CLIENT`] and [`CLIENT_CONFIG`], the environment and the settings file
-    /// describe. It connects when it is asked something.
+    /// The client that the [`OPTIONS`], the environment and the settings file describe. It connects when it is asked something.
     pub fn from_arguments(arguments: &Arguments) -> Result<Self, Exit> {
         let options = Options {
             addr: read(arguments, &ADDR, Place::parse)?,
             client: read(arguments, &CLIENT, read_name)?,
+            token_file: arguments.path(&TOKEN_FILE),
+            ca: arguments.path(&CA),
+            cert: arguments.path(&CERT),
+            key: arguments.path(&KEY),
             file: arguments.path(&CLIENT_CONFIG),
         };
         Settings::gather(options).map(Self::new).map_err(Exit::config)

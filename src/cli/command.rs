@@ -1,25 +1,46 @@
-//! What a command is, and how arguments become one.
+//! What a command is, and what it is given.
 
+use std::env;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use lexopt::{Arg, Parser};
-
-use super::client::JSON;
-use super::{COMMANDS, Exit};
+use super::Exit;
 
 /// One command: how it is called, and what does it. Each stands in its own file.
 pub struct Command {
     /// Its word or words, as `audit verify`.
     pub name: &'static str,
+    /// With which others the help tells it.
+    pub group: Group,
     /// What it is given besides options.
     pub operands: Operands,
-    /// Its options.
+    /// Its own options.
     pub options: &'static [Opt],
-    /// What it does, in one line.
+    /// Options that many commands have alike, which the help tells apart.
+    pub shared: &'static [Opt],
+    /// What it does, in a few words.
     pub summary: &'static str,
+    /// A line for a shell that calls it.
+    pub example: &'static str,
     /// Does it.
     pub run: fn(&Arguments) -> Result<(), Exit>,
+}
+
+/// What a command is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// The daemon itself.
+    Daemon,
+    /// Its secrets, for those who ask it.
+    Secrets,
+    /// What is done now and then to keep it in order.
+    Upkeep,
+}
+
+impl Group {
+    /// All of them, in the order in which the help tells them, with their headings.
+    pub const ALL: [(Self, &'static str); 3] =
+        [(Self::Daemon, "The daemon:"), (Self::Secrets, "Its secrets, over HTTP:"), (Self::Upkeep, "Upkeep:")];
 }
 
 /// What a command is given besides options, and which of these it cannot do without.
@@ -125,10 +146,10 @@ pub const FORCE: Opt = Opt { name: "force", value: None, summary: "do it without
 /// What a command was given.
 #[derive(Default)]
 pub struct Arguments {
-    options: Vec<(&'static str, OsString)>,
-    operands: Vec<OsString>,
+    pub(super) options: Vec<(&'static str, OsString)>,
+    pub(super) operands: Vec<OsString>,
     /// How many of the operands stood behind `--`.
-    behind: usize,
+    pub(super) behind: usize,
 }
 
 impl Arguments {
@@ -159,9 +180,11 @@ impl Arguments {
         self.value(option).map(Path::new)
     }
 
-    /// The configuration's path, given or not.
-    pub fn config_path(&self) -> &Path {
-        self.path(&CONFIG).unwrap_or(Path::new("/etc/jarvis-secretsd/config.toml"))
+    /// The configuration's path, by the option, else by the environment, else the usual one.
+    pub fn config_path(&self) -> PathBuf {
+        let by_environment = || env::var_os("JARVIS_SECRETSD_CONFIG").filter(|path| !path.is_empty());
+        let path = self.value(&CONFIG).map(OsStr::to_owned).or_else(by_environment);
+        path.map_or_else(|| PathBuf::from("/etc/jarvis-secretsd/config.toml"), PathBuf::from)
     }
 
     /// What it was given besides options, as many as its [`Operands`] say.
@@ -175,102 +198,20 @@ impl Arguments {
     }
 }
 
-/// What was asked for.
-pub enum Asked {
-    /// To do this.
-    Do(&'static Command, Arguments),
-    /// How this command is used; none: all of them.
-    Help(Option<&'static Command>),
-    /// Which version this is.
-    Version,
-}
-
-/// Whether the arguments ask for JSON, of a command that has it: then its errors are JSON too.
-pub fn wants_json(arguments: &[OsString]) -> bool {
-    let ours = || arguments.iter().take_while(|argument| *argument != "--");
-    let has_json = |word: &OsString| {
-        let called =
-            COMMANDS.iter().filter(|command| command.name.split(' ').next().is_some_and(|first| word == first));
-        called.flat_map(|command| command.options).any(|option| option.name == JSON.name)
-    };
-    ours().any(|argument| argument == "--json") && ours().any(has_json)
-}
-
-/// Makes a command of the arguments, without the program's name; of none, the first of all commands.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Exit> {
-    let mut parser = Parser::from_args(arguments);
-    let mut words: Option<String> = None;
-    let mut given = Arguments::default();
-    loop {
-        // Nothing behind `--` is ours, whatever it looks like.
-        if words.is_some()
-            && let Some(mut raw) = parser.try_raw_args()
-            && raw.next_if(|next| next == "--").is_some()
-        {
-            given.behind = raw.as_slice().len();
-            given.operands.extend(raw);
-            break;
-        }
-        let Some(argument) = parser.next()? else { break };
-        match argument {
-            Arg::Short('h') | Arg::Long("help") => return Ok(Asked::Help(words.as_deref().and_then(named))),
-            Arg::Short('V') | Arg::Long("version") => return Ok(Asked::Version),
-            Arg::Long(name) => {
-                let known = COMMANDS.iter().flat_map(|command| command.options).find(|option| option.name == name);
-                let Some(option) = known else { return Err(argument.unexpected().into()) };
-                if given.has(option) && !option.is_list() {
-                    return Err(Exit::usage(format_args!("--{} is given twice", option.name)));
-                }
-                let value = match option.value {
-                    None => OsString::new(),
-                    Some(optional) if optional.starts_with('[') => parser.optional_value().unwrap_or_default(),
-                    Some(_) => parser.value()?,
-                };
-                given.options.push((option.name, value));
-            }
-            Arg::Value(word) => match &words {
-                None => words = Some(first_word(word)?),
-                Some(first) => match longer_name(first, &word).filter(|_| given.operands.is_empty()) {
-                    Some(command) => words = Some(command.name.to_owned()),
-                    None => given.operands.push(word),
-                },
-            },
-            argument => return Err(argument.unexpected().into()),
-        }
-    }
-    let command = match &words {
-        None => &COMMANDS[0],
-        Some(words) => named(words).ok_or_else(|| {
-            let longer = COMMANDS.iter().filter_map(|command| command.name.strip_prefix(words.as_str()));
-            Exit::usage(format_args!("{words} has the commands{}", longer.collect::<Vec<_>>().join(",")))
-        })?,
-    };
-    command.refuse_what_does_not_fit(&given)?;
-    Ok(Asked::Do(command, given))
-}
-
-fn named(name: &str) -> Option<&'static Command> {
-    COMMANDS.iter().find(|command| command.name == name)
-}
-
-/// The word, if a command begins with it.
-fn first_word(word: OsString) -> Result<String, Exit> {
-    let begins = |command: &Command| command.name.split(' ').next().is_some_and(|first| word == first);
-    match word.to_str() {
-        Some(known) if COMMANDS.iter().any(begins) => Ok(known.to_owned()),
-        _ => Err(Exit::usage(format_args!("there is no command {word:?}"))),
-    }
-}
-
-/// The command that is called by both words.
-fn longer_name(first: &str, second: &OsStr) -> Option<&'static Command> {
-    COMMANDS.iter().find(|command| command.name.split_once(' ').is_some_and(|(one, two)| one == first && second == two))
-}
-
 impl Command {
+    /// The first word of its name.
+    pub fn first_word(&self) -> &'static str {
+        self.name.split(' ').next().unwrap_or(self.name)
+    }
+
+    /// Its own options, and those that it shares with others.
+    pub fn all_options(&self) -> impl Iterator<Item = &'static Opt> + use<> {
+        self.options.iter().chain(self.shared)
+    }
+
     /// Refuses what it would pass over.
-    fn refuse_what_does_not_fit(&self, given: &Arguments) -> Result<(), Exit> {
-        let mine = |name: &str| self.options.iter().any(|option| option.name == name);
+    pub(super) fn refuse_what_does_not_fit(&self, given: &Arguments) -> Result<(), Exit> {
+        let mine = |name: &str| self.all_options().any(|option| option.name == name);
         if let Some((name, _)) = given.options.iter().find(|(name, _)| !mine(name)) {
             return Err(Exit::usage(format_args!("--{name} is not for {}", self.name)));
         }
@@ -297,6 +238,9 @@ impl Command {
             let (open, close) = if is_needed { ("", "") } else { ("[", "]") };
             usage.push_str(&format!(" {open}{}{close}", option.usage()));
         }
+        if !self.shared.is_empty() {
+            usage.push_str(" [CLIENT OPTION...]");
+        }
         if !self.operands.usage.is_empty() {
             usage.extend([" ", self.operands.usage]);
         }
@@ -306,11 +250,12 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
+    use super::super::COMMANDS;
     use super::*;
 
     #[test]
     fn options_of_the_same_name_are_the_same_but_for_the_owner_who_is_a_user_or_a_text() {
-        let options = || COMMANDS.iter().flat_map(|command| command.options);
+        let options = || COMMANDS.iter().flat_map(Command::all_options);
         for option in options() {
             for other in options().filter(|other| other.name == option.name) {
                 assert_eq!(option.value.is_some(), other.value.is_some(), "{}", option.name);
@@ -318,15 +263,6 @@ mod tests {
                     assert_eq!((option.value, option.summary), (other.value, other.summary), "{}", option.name);
                 }
             }
-        }
-    }
-
-    #[test]
-    fn every_command_is_found_by_its_words() {
-        for command in COMMANDS {
-            let help = command.name.split(' ').chain(["--help"]).map(OsString::from);
-            let Ok(Asked::Help(Some(found))) = parse(help) else { panic!("{}", command.name) };
-            assert_eq!(found.name, command.name);
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
-use super::command::{Arguments, Command, Operands};
+use super::client::{self, JSON};
+use super::command::{Arguments, Command, Group, Operands};
 use super::{Exit, output};
 use crate::client::Client;
 use crate::clock::Timestamp;
@@ -11,9 +11,12 @@ use crate::failure::say;
 
 pub const COMMAND: Command = Command {
     name: "consumers",
+    group: Group::Secrets,
     operands: Operands::one("NAME"),
-    options: &[JSON, ADDR, CLIENT, CLIENT_CONFIG],
-    summary: "list the clients of a secret, and which of them have not read its current version",
+    options: &[JSON],
+    shared: client::OPTIONS,
+    summary: "list who reads a secret, and who is behind",
+    example: "jarvis-secretsd consumers postgres_password",
     run,
 };
 

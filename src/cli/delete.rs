@@ -2,16 +2,19 @@
 
 use serde::Deserialize;
 
-use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
-use super::command::{Arguments, Command, FORCE, Operands};
+use super::client::{self, JSON};
+use super::command::{Arguments, Command, FORCE, Group, Operands};
 use super::{Exit, output, prompt};
 use crate::client::{Client, secret_path};
 
 pub const COMMAND: Command = Command {
     name: "delete",
+    group: Group::Secrets,
     operands: Operands::one("NAME"),
-    options: &[FORCE, JSON, ADDR, CLIENT, CLIENT_CONFIG],
-    summary: "destroy a secret with all its versions, at once and for good",
+    options: &[FORCE, JSON],
+    shared: client::OPTIONS,
+    summary: "destroy a secret with all its versions, for good",
+    example: "jarvis-secretsd delete postgres_password",
     run,
 };
 

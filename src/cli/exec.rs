@@ -11,8 +11,8 @@ use rustix::process::Signal;
 use signal_hook::low_level::signal_name;
 
 use super::Exit;
-use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, PREFIX};
-use super::command::{Arguments, Command, Operands, Opt, WATCH};
+use super::client::{self, PREFIX};
+use super::command::{Arguments, Command, Group, Operands, Opt, WATCH};
 use super::supervise::{DEFAULT_STOP_TIMEOUT, Reaction, shell_status, supervise};
 use super::variables::Wanted;
 use crate::client::{Client, watch};
@@ -23,9 +23,12 @@ use crate::span;
 
 pub const COMMAND: Command = Command {
     name: "exec",
+    group: Group::Secrets,
     operands: Operands::some("-- COMMAND [ARGUMENT...]"),
-    options: &[SECRETS, PREFIX, WATCH, SIGNAL, STOP_TIMEOUT, ADDR, CLIENT, CLIENT_CONFIG],
-    summary: "become COMMAND, with secrets in its environment",
+    options: &[SECRETS, PREFIX, WATCH, SIGNAL, STOP_TIMEOUT],
+    shared: client::OPTIONS,
+    summary: "run a program with secrets in its environment",
+    example: "jarvis-secretsd exec --prefix shop_ -- shop --port 8080",
     run,
 };
 
@@ -100,7 +103,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let ended = supervise(reaction, take, start, |news| watch(client, known, news))?;
     match shell_status(ended) {
         0 => Ok(()),
-        status => Err(Exit::of_program(status)),
+        status => Err(Exit::silent(status)),
     }
 }
 

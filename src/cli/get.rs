@@ -2,16 +2,19 @@
 
 use std::io::{self, IsTerminal};
 
-use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
-use super::command::{Arguments, Command, Operands, Opt};
+use super::client::{self, JSON};
+use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::{Exit, output};
 use crate::client::{Client, secret_path};
 
 pub const COMMAND: Command = Command {
     name: "get",
+    group: Group::Secrets,
     operands: Operands::one("NAME"),
-    options: &[KID, JSON, ADDR, CLIENT, CLIENT_CONFIG],
+    options: &[KID, JSON],
+    shared: client::OPTIONS,
     summary: "print the value of a secret, and nothing else",
+    example: "password=$(jarvis-secretsd get postgres_password)",
     run,
 };
 

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::command::{Arguments, CONFIG, Command, Operands};
+use super::command::{Arguments, CONFIG, Command, Group, Operands};
 use super::{Exit, load_config};
 use crate::client::{Place, Transport, one_line};
 use crate::failure::Failure;
@@ -13,9 +13,12 @@ use crate::http::tls;
 
 pub const COMMAND: Command = Command {
     name: "healthcheck",
+    group: Group::Daemon,
     operands: Operands::NONE,
     options: &[CONFIG],
-    summary: "ask the daemon that this configuration is for whether it is healthy",
+    shared: &[],
+    summary: "ask the daemon of this configuration whether it is healthy",
+    example: "jarvis-secretsd healthcheck || echo unhealthy",
     run,
 };
 
@@ -23,7 +26,7 @@ pub const COMMAND: Command = Command {
 const TIME_LIMIT: Duration = Duration::from_secs(4);
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let server = load_config(arguments.config_path())?.server;
+    let server = load_config(&arguments.config_path())?.server;
     let (place, what) = match (server.bind_addr, server.unix_socket) {
         (Some(address), _) => {
             let place = Place::of(reachable(address), server.tls.is_some());

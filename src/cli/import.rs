@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::Exit;
-use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, PREFIX};
-use super::command::{Arguments, Command, Operands, Opt};
+use super::client::{self, PREFIX};
+use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::output;
 use crate::client::Client;
 use crate::dotenv::{self, Entry, Read, Reading};
@@ -18,9 +18,12 @@ use crate::source::Source;
 
 pub const COMMAND: Command = Command {
     name: "import",
+    group: Group::Secrets,
     operands: Operands::one("FILE"),
-    options: &[PREFIX, ONLY, RAW, DRY_RUN, REPLACE, ADDR, CLIENT, CLIENT_CONFIG],
-    summary: "store the values of a dotenv file (-: standard input), all or none, under its keys in lower case",
+    options: &[PREFIX, ONLY, RAW, DRY_RUN, REPLACE],
+    shared: client::OPTIONS,
+    summary: "store the values of a dotenv file, all or none",
+    example: "jarvis-secretsd import --dry-run --prefix shop_ .env",
     run,
 };
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
-use super::command::{Arguments, Command, Operands, Opt};
+use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::{Exit, output, token};
 use crate::access::{self, Token};
 use crate::config::{self, Config};
@@ -17,9 +17,12 @@ use crate::process::User;
 
 pub const COMMAND: Command = Command {
     name: "init",
+    group: Group::Daemon,
     operands: Operands::one("DIR"),
     options: &[TOKENS],
-    summary: "write a commented configuration and policy to DIR, and print the clients' tokens",
+    shared: &[],
+    summary: "write a configuration and a policy to begin with",
+    example: "jarvis-secretsd init /etc/jarvis-secretsd --tokens tokens",
     run,
 };
 

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
-use super::command::{Arguments, CONFIG, Command, MASTER_KEY, OUTPUT, Operands};
+use super::command::{Arguments, CONFIG, Command, Group, MASTER_KEY, OUTPUT, Operands};
 use super::{Exit, input, load_config_to_maintain, master_key, output, prompt, protection};
 use crate::failure::Failure;
 use crate::files;
@@ -12,17 +12,23 @@ use crate::vault::{KeyFile, MasterKeySource, is_under, wrapped_key};
 
 pub const EXPORT: Command = Command {
     name: "key export",
+    group: Group::Upkeep,
     operands: Operands::NONE.instead(|_| Some(NO_ARGUMENT.to_owned())),
     options: &[CONFIG, MASTER_KEY, OUTPUT],
-    summary: "print the master key, wrapped by a passphrase, for a safe place",
+    shared: &[],
+    summary: "wrap the master key by a passphrase, for a safe place",
+    example: "jarvis-secretsd key export --output master.key.txt",
     run: export,
 };
 
 pub const IMPORT: Command = Command {
     name: "key import",
+    group: Group::Upkeep,
     operands: Operands::one("FILE").instead(|_| Some(NO_ARGUMENT.to_owned())),
     options: &[CONFIG, MASTER_KEY],
-    summary: "unwrap what key export wrote, and put the master key in its place if there is none",
+    shared: &[],
+    summary: "put a master key from a safe place back",
+    example: "jarvis-secretsd key import master.key.txt",
     run: import,
 };
 

@@ -1,20 +1,33 @@
 //! `list`: what secrets there are for this client.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
-use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON, PREFIX};
-use super::command::{Arguments, Command, Operands};
+use super::client::{self, JSON, PREFIX};
+use super::command::{Arguments, Command, Group, Operands, Opt};
+use super::settings::OWNER;
 use super::{Exit, output};
-use crate::client::Client;
+use crate::client::{Client, encoded};
 use crate::clock::Timestamp;
+use crate::name::is_name;
 
 pub const COMMAND: Command = Command {
     name: "list",
+    group: Group::Secrets,
     operands: Operands::NONE,
-    options: &[PREFIX, JSON, ADDR, CLIENT, CLIENT_CONFIG],
+    options: &[PREFIX, OWNER, LABEL, LONG, JSON],
+    shared: client::OPTIONS,
     summary: "list the secrets that this client may read",
+    example: "jarvis-secretsd list --prefix shop_ --long",
     run,
 };
+
+const LABEL: Opt =
+    Opt { name: "label", value: Some("KEY=TEXT,..."), summary: "only secrets that have these labels, all of them" };
+
+/// More about each.
+pub const LONG: Opt = Opt { name: "long", value: None, summary: "tell owner and labels too" };
 
 #[derive(Deserialize)]
 struct Item {
@@ -25,6 +38,22 @@ struct Item {
     rotation: String,
     /// None: the daemon does not say.
     has_appliers: Option<bool>,
+    settings: Option<Settings>,
+}
+
+/// What is told of a secret's settings.
+#[derive(Deserialize)]
+pub struct Settings {
+    pub description: Option<String>,
+    pub owner: Option<String>,
+    labels: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// The labels, as they are given with `--labels`.
+    pub fn labels(&self) -> String {
+        self.labels.iter().map(|(key, text)| format!("{key}={text}")).collect::<Vec<_>>().join(",")
+    }
 }
 
 /// The heading over what [`due`] returns.
@@ -45,15 +74,39 @@ pub fn who_rotates(rotation: String, has_appliers: Option<bool>) -> String {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let prefix = client::prefix(arguments)?;
+    let mut query = format!("prefix={}", client::prefix(arguments)?);
+    if let Some(owner) = arguments.text(&OWNER)? {
+        query.extend(["&owner=", &encoded(owner)]);
+    }
+    for label in arguments.texts(&LABEL)?.iter().flat_map(|list| list.split(',')) {
+        if !label.split_once('=').is_some_and(|(key, _)| is_name(key)) {
+            return Err(Exit::usage(format_args!("--label: {label:?} is not of the form KEY=TEXT")));
+        }
+        query.extend(["&label=", &encoded(label)]);
+    }
+    let is_long = arguments.has(&LONG);
+    if is_long {
+        query.push_str("&settings=true");
+    }
     let client = Client::from_arguments(arguments)?;
     if arguments.has(&JSON) {
-        return output::print_line(&client.ask("list", "GET", &format!("/secrets?prefix={prefix}"), None, &[])?);
+        return output::print_line(&client.ask("list", "GET", &format!("/secrets?{query}"), None, &[])?);
     }
     let mut rows = Vec::new();
-    client.list("list", &format!("prefix={prefix}"), |item: Item| {
+    client.list("list", &query, |item: Item| {
         let due = due(&item.rotation, item.expires_at, item.is_expired);
-        rows.push([item.name, item.kid, who_rotates(item.rotation, item.has_appliers), due]);
+        let row = [item.name, item.kid, who_rotates(item.rotation, item.has_appliers), due];
+        rows.push((row, item.settings));
     })?;
-    output::print_table(["NAME", "KID", "ROTATION", ROTATION_DUE], rows.into_iter())
+    const HEADING: [&str; 4] = ["NAME", "KID", "ROTATION", ROTATION_DUE];
+    if !is_long {
+        return output::print_table(HEADING, rows.into_iter().map(|(row, _)| row));
+    }
+    let [name, kid, rotation, due] = HEADING;
+    let rows = rows.into_iter().map(|([name, kid, rotation, due], settings)| {
+        let labels = settings.as_ref().map(Settings::labels).unwrap_or_default();
+        let owner = settings.and_then(|settings| settings.owner).unwrap_or_default();
+        [name, kid, rotation, due, owner, labels]
+    });
+    output::print_table([name, kid, rotation, due, "OWNER", "LABELS"], rows)
 }

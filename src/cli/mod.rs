@@ -19,6 +19,7 @@ mod input;
 mod key;
 mod list;
 mod output;
+mod parse;
 mod policy;
 mod prompt;
 mod protection;
@@ -43,7 +44,8 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use command::{Arguments, Asked, Command, MASTER_KEY};
+use command::{Arguments, Command, MASTER_KEY};
+use parse::Asked;
 
 use crate::applier::{self, process::RUNNER};
 use crate::config::Config;
@@ -84,7 +86,9 @@ const COMMANDS: &[Command] = &[
     import::COMMAND,
     exec::COMMAND,
     render::COMMAND,
-    audit::COMMAND,
+    audit::VERIFY,
+    audit::TAKE_CHECKPOINT,
+    policy::CHECK,
     policy::EXPLAIN,
     policy::REPLAY,
     backup::BACKUP,
@@ -110,11 +114,13 @@ impl Exit {
     }
 
     fn usage(why: impl std::fmt::Display) -> Self {
-        Self::new(2, format_args!("usage: {why}; see jarvis-secretsd --help"))
+        let why = why.to_string();
+        let end = if why.ends_with('?') { "" } else { ";" };
+        Self::new(2, format_args!("usage: {why}{end} see jarvis-secretsd --help"))
     }
 
-    /// A program that was run has ended with this status, and has said itself what there was to say.
-    fn of_program(status: u8) -> Self {
+    /// What there was to say has been said, by us or by a program that was run.
+    fn silent(status: u8) -> Self {
         Self::new(status, "")
     }
 
@@ -172,12 +178,12 @@ impl From<lexopt::Error> for Exit {
 /// Does what the arguments (without the program's name) ask for. Messages go to standard error.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let as_json = command::wants_json(&arguments);
+    let as_json = parse::wants_json(&arguments);
     let mut arguments = arguments.into_iter().peekable();
     // No command for people, so it is not among those.
     let done = match arguments.next_if(|first| first == RUNNER) {
         Some(_) => applier::process::serve().map_err(Exit::from),
-        None => command::parse(arguments).and_then(answer),
+        None => parse::parse(arguments).and_then(answer),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -205,7 +211,7 @@ fn load_config(path: &std::path::Path) -> Result<Config, Exit> {
 /// The configuration of a daemon whose files are worked on, perhaps by root where the daemon is another user.
 fn load_config_to_maintain(arguments: &Arguments) -> Result<Config, Exit> {
     files::take_keys_of(KeyOwner::Anyone);
-    load_config(arguments.config_path())
+    load_config(&arguments.config_path())
 }
 
 /// The master key that `--master-key` names, or else the configuration.

@@ -1,35 +1,57 @@
-//! `policy explain` and `policy replay`: what a policy says, and what it would have said in the past.
+//! `policy check`, `policy explain` and `policy replay`: whether a policy is good, what it says, and what it would have said in
+//! the past.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::audit::PUBLIC_KEY;
-use super::command::{Arguments, CONFIG, Command, Operands, Opt};
+use super::command::{Arguments, CONFIG, Command, Group, Operands, Opt};
 use super::{Exit, load_config, output};
 use crate::access::{Policy, Ruling};
 use crate::audit;
+use crate::clock::Clock;
 use crate::name::is_name;
 use crate::rehearsal::{Access, Act, Change, Rehearsal};
 use crate::sync::lock;
 
+pub const CHECK: Command = Command {
+    name: "policy check",
+    group: Group::Upkeep,
+    operands: Operands { least: 0, ..Operands::one("[FILE]") },
+    options: &[CONFIG],
+    shared: &[],
+    summary: "check a policy, by default the configured one",
+    example: "jarvis-secretsd policy check new.toml",
+    run: check,
+};
+
 pub const EXPLAIN: Command = Command {
     name: "policy explain",
+    group: Group::Upkeep,
     operands: Operands { least: 2, most: 2, ..Operands::some("CLIENT NAME") },
-    options: &[POLICY, CONFIG],
-    summary: "say whether CLIENT may read and change the secret NAME, and which rule decides that",
+    options: &[POLICY, CHANGE, CONFIG],
+    shared: &[],
+    summary: "say whether a client may read a secret, and why",
+    example: "jarvis-secretsd policy explain backend postgres_password",
     run: explain,
 };
 
 pub const REPLAY: Command = Command {
     name: "policy replay",
+    group: Group::Upkeep,
     operands: Operands::some("POLICY [FILE...]").with(&AUDIT),
     options: &[AUDIT, PUBLIC_KEY],
-    summary: "say who would have lost or gained what, if POLICY had been in force; more FILEs go on from --audit's",
+    shared: &[],
+    summary: "say whom another policy would have stopped",
+    example: "jarvis-secretsd policy replay --audit /opt/jarvis/audit/audit.jsonl new.toml",
     run: replay,
 };
 
 const POLICY: Opt =
     Opt { name: "policy", value: Some("FILE"), summary: "the policy (default: the one that the configuration names)" };
+
+const CHANGE: Opt =
+    Opt { name: "change", value: None, summary: "fail if it may not change the secret, and not if it may not read it" };
 
 const AUDIT: Opt = Opt {
     name: "audit",
@@ -44,14 +66,32 @@ fn explain(arguments: &Arguments) -> Result<(), Exit> {
     }
     let policy = match arguments.path(&POLICY) {
         Some(path) => load(path)?,
-        None => load(&load_config(arguments.config_path())?.security.rbac_policy_path)?,
+        None => load(&load_config(&arguments.config_path())?.security.rbac_policy_path)?,
     };
     let say = |ruling: Ruling, act| {
-        let not = if ruling.permits() { "" } else { " not" };
-        output::tell(format_args!("{client} may{not} {act} {name}: {ruling}"))
+        let permits = ruling.permits();
+        let not = if permits { "" } else { " not" };
+        output::tell(format_args!("{client} may{not} {act} {name}: {ruling}")).map(|()| permits)
     };
-    say(policy.on_reading(&client, &name), "read")?;
-    say(policy.on_changing(&client, &name), "change")
+    let may_read = say(policy.on_reading(&client, &name), "read")?;
+    let may_change = say(policy.on_changing(&client, &name), "change")?;
+    let is_permitted = if arguments.has(&CHANGE) { may_change } else { may_read };
+    if is_permitted { Ok(()) } else { Err(Exit::silent(1)) }
+}
+
+/// What stands in a policy, and is dangerous about it, wherever the daemon listens.
+fn check(arguments: &Arguments) -> Result<(), Exit> {
+    let path = match arguments.operands() {
+        [] => load_config(&arguments.config_path())?.security.rbac_policy_path,
+        _ if arguments.has(&CONFIG) => {
+            return Err(Exit::usage("policy check takes either FILE or --config, whose policy it is then"));
+        }
+        [file, ..] => PathBuf::from(file),
+    };
+    let policy = load(&path)?;
+    let (clients, warnings) = (policy.client_count(), policy.warnings(Clock::system().now()));
+    output::tell(format_args!("policy {}: good, {clients} client rules, {} warnings", path.display(), warnings.len()))?;
+    warnings.iter().try_for_each(|warning| output::tell(format_args!("warning: {warning}")))
 }
 
 fn replay(arguments: &Arguments) -> Result<(), Exit> {

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::client::{ADDR, CLIENT, CLIENT_CONFIG};
-use super::command::{Arguments, CONFIG, Command, MASTER_KEY, Operands, Opt};
+use super::client;
+use super::command::{Arguments, CONFIG, Command, Group, MASTER_KEY, Operands, Opt};
 use super::{Exit, load_config_to_maintain, output};
 use crate::audit::{self, Entry, Event, Tip};
 use crate::client::Client;
@@ -16,9 +16,12 @@ use crate::vault::{self, History, KeyBytes, KeyFile, Lifetimes, MasterKeySource,
 
 pub const COMMAND: Command = Command {
     name: "rekey",
+    group: Group::Upkeep,
     operands: Operands::NONE,
-    options: &[CONFIG, MASTER_KEY, NEW_KEY, ADDR, CLIENT, CLIENT_CONFIG],
-    summary: "put the vault under a new master key, which a daemon at work does itself; the old key is kept aside",
+    options: &[CONFIG, MASTER_KEY, NEW_KEY],
+    shared: client::OPTIONS,
+    summary: "put the vault under a new master key",
+    example: "jarvis-secretsd rekey",
     run,
 };
 

@@ -13,8 +13,8 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 use zeroize::Zeroizing;
 
-use super::client::{ADDR, CLIENT, CLIENT_CONFIG};
-use super::command::{Arguments, Command, OUTPUT, Operands, Opt, WATCH};
+use super::client;
+use super::command::{Arguments, Command, Group, OUTPUT, Operands, Opt, WATCH};
 use super::hook::Hook;
 use super::supervise::SETTLE;
 use super::{Exit, output, serve};
@@ -29,9 +29,12 @@ use crate::template::Template;
 
 pub const COMMAND: Command = Command {
     name: "render",
+    group: Group::Secrets,
     operands: Operands::some("TEMPLATE [-- COMMAND [ARGUMENT...]]"),
-    options: &[OUTPUT, MODE, OWNER, WATCH, COMMAND_TIMEOUT, ADDR, CLIENT, CLIENT_CONFIG],
-    summary: "print TEMPLATE (-: standard input) with the value for each {{ name }}, or write it to a file",
+    options: &[OUTPUT, MODE, OWNER, WATCH, COMMAND_TIMEOUT],
+    shared: client::OPTIONS,
+    summary: "fill a template with secrets",
+    example: "jarvis-secretsd render app.conf.in --output app.conf --mode 0640",
     run,
 };
 
@@ -157,7 +160,7 @@ fn follow(
             if !getpid().is_init() {
                 let _ = emulate_default_handler(signal);
             }
-            return Err(Exit::of_program(128 + signal as u8));
+            return Err(Exit::silent(128 + signal as u8));
         }
         if due.is_none_or(|due| Instant::now() < due) {
             continue;

@@ -1,16 +1,19 @@
 //! `retire`: the grace of a secret's older versions ends at once.
 
-use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
-use super::command::{Arguments, Command, FORCE, Operands};
+use super::client::{self, JSON};
+use super::command::{Arguments, Command, FORCE, Group, Operands};
 use super::rotate::Rotated;
 use super::{Exit, output};
 use crate::client::Client;
 
 pub const COMMAND: Command = Command {
     name: "retire",
+    group: Group::Secrets,
     operands: Operands::one("NAME"),
-    options: &[FORCE, JSON, ADDR, CLIENT, CLIENT_CONFIG],
-    summary: "destroy all versions of a secret but the current one, if no client is behind",
+    options: &[FORCE, JSON],
+    shared: client::OPTIONS,
+    summary: "destroy all versions of a secret but the current one",
+    example: "jarvis-secretsd retire postgres_password",
     run,
 };
 

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
-use super::command::{Arguments, Command, Operands, Opt};
+use super::client::{self, JSON};
+use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::rotate::PATIENCE;
 use super::{Exit, output};
 use crate::client::{Client, Metadata};
@@ -12,9 +12,12 @@ use crate::secret::wiped_json;
 
 pub const COMMAND: Command = Command {
     name: "rollback",
+    group: Group::Secrets,
     operands: Operands::one("NAME"),
-    options: &[TO, JSON, ADDR, CLIENT, CLIENT_CONFIG],
-    summary: "make the value of the version before current again, as long as it can be read",
+    options: &[TO, JSON],
+    shared: client::OPTIONS,
+    summary: "make the value of an older version current again",
+    example: "jarvis-secretsd rollback postgres_password",
     run,
 };
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
-use super::command::{Arguments, Command, FORCE, Operands, Opt};
+use super::client::{self, JSON};
+use super::command::{Arguments, Command, FORCE, Group, Operands, Opt};
 use super::import::DRY_RUN;
 use super::set::REVOKE_PREVIOUS;
 use super::{Exit, output, prompt, rollback};
@@ -16,9 +16,12 @@ use crate::secret::{Wiped, wiped_json};
 
 pub const COMMAND: Command = Command {
     name: "rotate",
+    group: Group::Secrets,
     operands: Operands::any("[NAME...]"),
-    options: &[DUE, DRY_RUN, REVOKE_PREVIOUS, FORCE, JSON, ADDR, CLIENT, CLIENT_CONFIG],
-    summary: "have new values made for these secrets, or for none if one is unknown",
+    options: &[DUE, DRY_RUN, REVOKE_PREVIOUS, FORCE, JSON],
+    shared: client::OPTIONS,
+    summary: "have new values made at once",
+    example: "jarvis-secretsd rotate postgres_password",
     run,
 };
 

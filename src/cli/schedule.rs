@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::client::{ADDR, CLIENT, CLIENT_CONFIG, JSON};
-use super::command::{Arguments, Command, Operands};
+use super::client::{self, JSON};
+use super::command::{Arguments, Command, Group, Operands};
 use super::list::{ROTATION_DUE, due, who_rotates};
 use super::{Exit, output};
 use crate::client::Client;
@@ -11,9 +11,12 @@ use crate::clock::Timestamp;
 
 pub const COMMAND: Command = Command {
     name: "schedule",
+    group: Group::Secrets,
     operands: Operands::NONE,
-    options: &[JSON, ADDR, CLIENT, CLIENT_CONFIG],
-    summary: "list when rotation of which secret is due, and when the schedule does it",
+    options: &[JSON],
+    shared: client::OPTIONS,
+    summary: "list when rotation of which secret is due",
+    example: "jarvis-secretsd schedule",
     run,
 };
 

@@ -9,7 +9,7 @@ use rustix::process::geteuid;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::command::{Arguments, CONFIG, Command, Operands, Opt};
+use super::command::{Arguments, CONFIG, Command, Group, Operands, Opt};
 use super::shared_paths::SharedPaths;
 use super::sockets::{self, Sockets};
 use super::{Exit, check, load_config, protection};
@@ -23,9 +23,12 @@ use crate::systemd::{self, ServiceManager};
 
 pub const COMMAND: Command = Command {
     name: "serve",
+    group: Group::Daemon,
     operands: Operands::NONE,
     options: &[CONFIG, ACCEPT_ROLLBACK],
-    summary: "serve secrets until SIGTERM or SIGINT; SIGHUP reads policy and certificate again, and reopens the log",
+    shared: &[],
+    summary: "serve secrets in the foreground, until a signal ends it",
+    example: "jarvis-secretsd serve --config /etc/jarvis-secretsd/config.toml",
     run,
 };
 
@@ -36,7 +39,7 @@ const ACCEPT_ROLLBACK: Opt = Opt {
 };
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let config_path = arguments.config_path();
+    let config_path = &arguments.config_path();
     // Before any file is opened.
     let passed = systemd::passed_sockets()?;
     // Before anything that may take its time: a signal during the start is heeded when it is over, and SIGHUP ends nothing.

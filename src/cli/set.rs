@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
-use super::command::{Arguments, Command, Operands, Opt};
+use super::client::{self, JSON};
+use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::settings::{self, DESCRIPTION, GENERATOR, GRACE_DAYS, LABELS, OWNER, ROTATION, ROTATION_DAYS};
 use super::{Exit, input, output, prompt};
 use crate::client::{Client, Metadata};
@@ -16,6 +16,7 @@ use crate::secret::{Plaintext, wiped_json};
 
 pub const COMMAND: Command = Command {
     name: "set",
+    group: Group::Secrets,
     operands: Operands::one("NAME").instead(|given| Some(instead(given))),
     options: &[
         GENERATE,
@@ -30,11 +31,10 @@ pub const COMMAND: Command = Command {
         CREATE,
         REVOKE_PREVIOUS,
         JSON,
-        ADDR,
-        CLIENT,
-        CLIENT_CONFIG,
     ],
-    summary: "store a value, which is read from standard input or asked for, as a new version of a secret",
+    shared: client::OPTIONS,
+    summary: "store a value from standard input, or a generated one",
+    example: "jarvis-secretsd set postgres_password <password.txt",
     run,
 };
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
-use super::command::{Arguments, Command, Operands, Opt};
+use super::client::{self, JSON};
+use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::{Exit, output};
 use crate::client::{Client, Metadata, secret_path};
 use crate::failure::printable;
@@ -11,21 +11,12 @@ use crate::generator::{self, Generator};
 
 pub const COMMAND: Command = Command {
     name: "configure",
+    group: Group::Secrets,
     operands: Operands::one("NAME"),
-    options: &[
-        ROTATION,
-        ROTATION_DAYS,
-        GRACE_DAYS,
-        GENERATOR,
-        DESCRIPTION,
-        OWNER,
-        LABELS,
-        JSON,
-        ADDR,
-        CLIENT,
-        CLIENT_CONFIG,
-    ],
-    summary: "change the settings of a secret, and leave its value as it is",
+    options: &[ROTATION, ROTATION_DAYS, GRACE_DAYS, GENERATOR, DESCRIPTION, OWNER, LABELS, JSON],
+    shared: client::OPTIONS,
+    summary: "change the settings of a secret, but not its value",
+    example: "jarvis-secretsd configure postgres_password --owner dba --labels env=prod",
     run,
 };
 
@@ -61,7 +52,7 @@ pub const OWNER: Opt = Opt { name: "owner", value: Some("TEXT"), summary: "who a
 pub const LABELS: Opt = Opt {
     name: "labels",
     value: Some("KEY=TEXT,..."),
-    summary: "labels that it has besides those it has already; one without a text is taken away",
+    summary: "labels besides those it has already; one without a text is taken away, by an empty list all are",
 };
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
@@ -110,13 +101,19 @@ pub fn given(arguments: &Arguments) -> Result<Map<String, Value>, Exit> {
             fields.insert(option.name.to_owned(), json!(Some(text).filter(|text| !text.is_empty())));
         }
     }
-    if let Some(text) = arguments.text(&LABELS)? {
+    let lists = arguments.texts(&LABELS)?;
+    if lists.contains(&"") {
+        if lists.len() > 1 {
+            return Err(Exit::usage("--labels: an empty one takes all labels away, and stands alone"));
+        }
+        fields.insert("labels".to_owned(), Value::Null);
+    } else if !lists.is_empty() {
         let label = |item: &str| match item.split_once('=') {
             Some((key, "")) => Ok((key.to_owned(), Value::Null)),
             Some((key, text)) => Ok((key.to_owned(), json!(text))),
             None => Err(Exit::usage(format_args!("--labels: {item:?} is not of the form KEY=TEXT"))),
         };
-        let labels: Map<_, _> = text.split(',').map(label).collect::<Result<_, _>>()?;
+        let labels: Map<_, _> = lists.iter().flat_map(|list| list.split(',')).map(label).collect::<Result<_, _>>()?;
         fields.insert("labels".to_owned(), labels.into());
     }
     Ok(fields)

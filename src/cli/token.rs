@@ -6,7 +6,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::command::{Arguments, Command, OUTPUT, Operands};
+use super::command::{Arguments, Command, Group, OUTPUT, Operands};
 use super::{Exit, output};
 use crate::access::Token;
 use crate::failure::{Failure, say};
@@ -16,9 +16,12 @@ use crate::strict_toml::written;
 
 pub const COMMAND: Command = Command {
     name: "token",
+    group: Group::Daemon,
     operands: Operands::one("CLIENT"),
     options: &[OUTPUT],
-    summary: "print a fresh token for CLIENT, or write it to a file, and print its line for the policy",
+    shared: &[],
+    summary: "print a fresh token for a client, and its policy line",
+    example: "jarvis-secretsd token backend",
     run,
 };
 

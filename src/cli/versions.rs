@@ -2,23 +2,27 @@
 
 use serde::Deserialize;
 
-use super::client::{self, ADDR, CLIENT, CLIENT_CONFIG, JSON};
-use super::command::{Arguments, Command, Operands};
-use super::list::{ROTATION_DUE, due};
+use super::client::{self, JSON};
+use super::command::{Arguments, Command, Group, Operands};
+use super::list::{LONG, ROTATION_DUE, Settings, due};
 use super::{Exit, output};
 use crate::client::Client;
 use crate::clock::Timestamp;
 
 pub const COMMAND: Command = Command {
     name: "versions",
+    group: Group::Secrets,
     operands: Operands::one("NAME"),
-    options: &[JSON, ADDR, CLIENT, CLIENT_CONFIG],
-    summary: "list the versions of a secret that can be read, the newest first",
+    options: &[LONG, JSON],
+    shared: client::OPTIONS,
+    summary: "list the versions of a secret that can be read",
+    example: "jarvis-secretsd versions postgres_password",
     run,
 };
 
 #[derive(Deserialize)]
 struct List {
+    settings: Settings,
     versions: Vec<Item>,
 }
 
@@ -38,7 +42,13 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     if arguments.has(&JSON) {
         return output::print_line(&body);
     }
-    let List { versions } = client.read(name, &body)?;
+    let List { settings, versions } = client.read(name, &body)?;
+    if arguments.has(&LONG) {
+        let labels = settings.labels();
+        let rows = [("owner:", settings.owner), ("labels:", Some(labels)), ("description:", settings.description)];
+        output::print_rows(rows.into_iter().map(|(what, text)| [what.to_owned(), text.unwrap_or_default()]))?;
+        output::tell("")?;
+    }
     let rows = versions.into_iter().map(|item| {
         let until = item.readable_until.map_or("(current)".to_owned(), Timestamp::to_the_second);
         let due = due(&item.rotation, item.expires_at, false);

@@ -185,6 +185,15 @@ impl Client {
     }
 }
 
+/// A text as it can stand in the query of a request.
+pub fn encoded(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
 /// The path of a secret, or of one of its versions.
 ///
 /// # Errors

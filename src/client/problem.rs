@@ -37,7 +37,7 @@ fn reason(place: &Place, method: &str, why: &Error) -> String {
             "this user may not connect; see unix_socket_mode and group of the daemon's configuration"
         }
         (.., Some(rustls::Error::InvalidCertificate(_))) => {
-            "JARVIS_SECRETSD_CA or `ca_path` in client.toml names the CAs that are trusted, by default the system's"
+            "--ca, JARVIS_SECRETSD_CA or `ca_path` in client.toml names the CAs that are trusted, by default the system's"
         }
         (.., Some(rustls::Error::InvalidMessage(_))) => "if no TLS is spoken there, the address begins with http://",
         (ErrorKind::TimedOut | ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::InvalidData, ..)

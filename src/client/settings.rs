@@ -24,6 +24,14 @@ pub struct Options<'a> {
     pub addr: Option<Place>,
     /// `--client`.
     pub client: Option<String>,
+    /// `--token-file`.
+    pub token_file: Option<&'a Path>,
+    /// `--ca`.
+    pub ca: Option<&'a Path>,
+    /// `--cert`.
+    pub cert: Option<&'a Path>,
+    /// `--key`.
+    pub key: Option<&'a Path>,
     /// `--client-config`.
     pub file: Option<&'a Path>,
 }
@@ -74,15 +82,19 @@ impl Settings {
             None => variable("CLIENT", read_name)?
                 .or(file.client.clone().map(|value| Said { value, by: by_file("client") })),
         };
-        let path = |variable_name, key, path: &Option<PathBuf>| {
+        let [ca, cert, key] = [("--ca", options.ca), ("--cert", options.cert), ("--key", options.key)];
+        let path = |variable_name, (by, option): (&str, Option<&Path>), key, path: &Option<PathBuf>| {
+            if let Some(path) = option {
+                return Ok(Some(Said { value: path.to_owned(), by: by.to_owned() }));
+            }
             let said = variable(variable_name, |path| Ok(PathBuf::from(path)))?;
             Ok::<_, Failure>(said.or(path.clone().map(|value| Said { value, by: by_file(key) })))
         };
         let mut certificate = None;
         let tls = if let Place::Tcp { tls: true, .. } = place {
-            let ca = path("CA", "ca_path", &file.ca_path)?;
-            let cert = path("CERT", "cert_path", &file.cert_path)?;
-            let key = path("KEY", "key_path", &file.key_path)?;
+            let ca = path("CA", ca, "ca_path", &file.ca_path)?;
+            let cert = path("CERT", cert, "cert_path", &file.cert_path)?;
+            let key = path("KEY", key, "key_path", &file.key_path)?;
             let identity = match (&cert, &key) {
                 (None, None) => None,
                 (Some(cert), Some(key)) => Some((cert.value.as_path(), key.value.as_path())),
@@ -92,13 +104,17 @@ impl Settings {
             let tls = tls::client_trusting(ca.as_ref().map(|ca| ca.value.as_path()), identity)?;
             certificate = cert;
             Some(tls)
+        } else if let Some((by, _)) = [ca, cert, key].into_iter().find(|(_, path)| path.is_some()) {
+            return Err(Failure::new(by, format_args!("is for https://, and the daemon is at {place}")));
         } else {
             None
         };
         // The user at a Unix socket is known to the daemon.
         let is_known = client.is_some() || certificate.is_some() || matches!(place, Place::Unix(_));
         let name = file.name();
-        let token = match token_by_environment()? {
+        let by_option = options.token_file.map(|path| token_in_file(path, "--token-file")).transpose()?;
+        let said = by_option.map_or_else(token_by_environment, |token| Ok(Some(token)))?;
+        let token = match said {
             None if !is_known => {
                 missing(
                     &file,

@@ -3,7 +3,6 @@
 //! The configuration and the policy are read with it. A [`Document`] is the file, its [`Table`]s are emptied key by
 //! key, and [`Table::finish`] refuses what is left over, so that a misspelt key is never silently a default.
 
-mod nearest;
 mod table;
 mod value;
 

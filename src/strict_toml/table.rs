@@ -4,10 +4,10 @@ use std::fmt;
 
 use toml::de::DeTable;
 
-use super::nearest::nearest;
 use super::value::quoted;
 use super::{Document, Value};
 use crate::failure::{Failure, printable};
+use crate::nearest::nearest;
 
 /// A table of a document. Keys that were asked for are known; [`finish`](Self::finish) refuses all others.
 pub struct Table<'d> {

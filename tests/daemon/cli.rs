@@ -46,8 +46,17 @@ fn help_and_version_work_everywhere_and_do_nothing_else() {
     for told in ["serve", "check", "healthcheck", "init", "get", "set", "list", "versions", "rotate", "delete"] {
         assert!(help.contains(&format!("\n  {told}")), "{told}");
     }
-    for told in ["audit verify", "--config", "--accept-rollback", "[--generate[=WHAT]]", "78"] {
-        assert!(help.contains(told), "{told}");
+    assert!(help.contains("\n  audit verify"), "{help}");
+    for (command, told) in [
+        ("serve", &["--config PATH", "--accept-rollback", "78 "][..]),
+        ("set", &["[--generate[=WHAT]]", "[CLIENT OPTION...] NAME", "--addr ADDR", "3 not found"]),
+        ("exec", &["126 ", "\nexample:\n  jarvis-secretsd exec "]),
+        ("backup create", &["usage: jarvis-secretsd backup [--config"]),
+    ] {
+        let help = out(&run_words(&format!("{command} --help")));
+        for told in told {
+            assert!(help.contains(told), "{told} for {command}: {help}");
+        }
     }
 }
 
@@ -69,8 +78,10 @@ fn wrong_usage_exits_with_2_and_names_the_help() {
         "init a --config c",
         "audit",
         "audit sign",
-        "audit verify",
         "audit verify --config c log",
+        "policy check --config c policy",
+        "policy check a b",
+        "backup create create",
         "policy",
         "policy explain admin",
         "policy explain a b c",
@@ -85,6 +96,45 @@ fn wrong_usage_exits_with_2_and_names_the_help() {
         assert!(message.starts_with("usage: ") && message.ends_with("see jarvis-secretsd --help"), "{message}");
         assert!(output.stdout.is_empty());
     }
+}
+
+#[test]
+fn of_a_word_that_is_no_command_the_one_that_was_meant_is_named() {
+    for (word, meant) in [
+        ("ls", "list"),
+        ("rm", "delete"),
+        ("put", "set"),
+        ("help", "--help"),
+        ("version", "--version"),
+        ("lst", "list"),
+        ("vresions", "versions"),
+        ("Serve", "serve"),
+    ] {
+        let why = message(&run_words(word));
+        assert_eq!(
+            why,
+            format!("usage: there is no command {word:?}; did you mean {meant}? see jarvis-secretsd --help")
+        );
+    }
+    let why = message(&run_words("frobnicate"));
+    assert_eq!(why, "usage: there is no command \"frobnicate\"; see jarvis-secretsd --help");
+    let why = message(&run_words("list --prefx a"));
+    assert_eq!(why, "usage: there is no option \"--prefx\"; did you mean --prefix? see jarvis-secretsd --help");
+}
+
+#[test]
+fn the_environment_names_the_configuration_where_no_option_does() {
+    let site = Site::new();
+    let check = |arguments: &[&str], config: &str| {
+        Command::new(BINARY).args(arguments).env("JARVIS_SECRETSD_CONFIG", site.path(config)).output().unwrap()
+    };
+    let checked = check(&["policy", "check"], "config.toml");
+    assert!(out(&checked).starts_with(&format!("policy {}: good", site.path("policy.toml").display())), "{checked:?}");
+    let missing = check(&["policy", "check"], "none.toml");
+    assert!(status(&missing) == Some(78) && message(&missing).starts_with(site.path("none.toml").to_str().unwrap()));
+    let by_option = site.path("config.toml");
+    let checked = check(&["policy", "check", "--config", by_option.to_str().unwrap()], "none.toml");
+    assert_eq!(status(&checked), Some(0), "{checked:?}");
 }
 
 #[test]

@@ -319,3 +319,64 @@ fn wrong_usage_of_the_client_commands_exits_with_2_before_anything_is_sent() {
         assert!(why.starts_with("usage: ") && why.ends_with("; see jarvis-secretsd --help"), "{arguments:?}: {why}");
     }
 }
+
+#[test]
+fn what_is_listed_is_picked_by_owner_and_labels_and_told_with_them() {
+    let asked = Asked::plain();
+    let run = |arguments: &[&str]| printed(asked.local(arguments).output().unwrap());
+    let names = |arguments: &[&str]| {
+        let table = run(&[&["list"], arguments].concat());
+        table.lines().skip(1).map(|row| row.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    for name in ["a", "b", "c"] {
+        asked.store(name, "v");
+    }
+    run(&["configure", "a", "--owner", "Äpfel & Co", "--labels", "env=prod", "--labels", "team=x y,tier=1"]);
+    run(&["configure", "b", "--owner", "ops", "--labels", "env=prod"]);
+    assert_eq!(names(&["--label", "env=prod"]), "a b");
+    assert_eq!(names(&["--label", "env=prod", "--label", "team=x y"]), "a");
+    assert_eq!(names(&["--label", "env=prod,tier=1"]), "a");
+    assert_eq!(names(&["--label", "env=test"]), "");
+    assert_eq!(names(&["--owner", "Äpfel & Co"]), "a");
+    assert_eq!(names(&["--owner", "ops", "--label", "tier=1"]), "");
+    assert_eq!(names(&["--owner", ""]), "c", "what nobody answers for");
+    assert_eq!(json(asked.local(&["list", "--json", "--owner", "ops"]).output().unwrap())["secrets"][0]["name"], "b");
+
+    let long = run(&["list", "--long"]);
+    let rows: Vec<_> = long.lines().collect();
+    assert!(rows[0].ends_with("  OWNER       LABELS"), "{long}");
+    assert!(rows[1].ends_with("  Äpfel & Co  env=prod,team=x y,tier=1"), "{long}");
+    assert!(rows[2].ends_with("  ops         env=prod"), "{long}");
+    let versions = run(&["versions", "a", "--long"]);
+    assert!(versions.starts_with("owner:        Äpfel & Co\nlabels:       env=prod,team=x y,tier=1\n"), "{versions}");
+    assert!(versions.contains("\n\nKID "), "{versions}");
+
+    run(&["configure", "a", "--labels", ""]);
+    assert_eq!(names(&["--label", "env=prod"]), "b", "an empty list takes all labels away");
+    for wrong in [
+        &["list", "--label", "env"][..],
+        &["list", "--label", "=x"],
+        &["configure", "a", "--labels=", "--labels", "a=b"],
+    ] {
+        failure(&asked.local(wrong).output().unwrap(), 2);
+    }
+}
+
+#[test]
+fn a_checkpoint_is_printed_as_the_log_is_verified_against_it() {
+    let asked = Asked::plain();
+    asked.store("a", "v");
+    failure(&asked.admin(&["audit", "checkpoint", "--client", "reader"]).output().unwrap(), 4);
+    let checkpoint = printed(asked.admin(&["audit", "checkpoint"]).output().unwrap());
+    let file = asked.daemon.site.write("checkpoint.json", &checkpoint);
+    let config = asked.daemon.site.path("config.toml");
+    // By default, it is the log of the configuration.
+    let verify = ["audit", "verify", "--config", config.to_str().unwrap(), "--checkpoint", file.to_str().unwrap()];
+    let verified = printed(program(&asked.daemon.site, &verify).output().unwrap());
+    assert!(verified.contains("chain and signatures hold"), "{verified}");
+    let later = serde_json::from_str::<Value>(&checkpoint).unwrap()["seq"].as_u64().unwrap();
+    let lines = asked.daemon.site.audit_lines();
+    asked.daemon.site.write(crate::site::AUDIT, &(lines[..later as usize - 1].join("\n") + "\n"));
+    let cut = failure(&program(&asked.daemon.site, &verify).output().unwrap(), 1);
+    assert!(cut.contains("lines were cut off"), "{cut}");
+}

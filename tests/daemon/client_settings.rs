@@ -260,3 +260,30 @@ fn a_token_that_goes_to_another_machine_in_the_clear_is_warned_about() {
     assert_eq!(String::from_utf8(output.stderr.clone()).unwrap(), warning);
     printed(output);
 }
+
+#[test]
+fn each_file_of_the_environment_can_be_named_by_an_option_which_wins() {
+    let asked = Asked::secured();
+    asked.store("db_main", "v");
+    let site = &asked.daemon.site;
+    let token = private(site, "token", &asked.token);
+    let foreign = crate::tls_client::data("foreign.pem");
+    let get = |arguments: &[&str]| {
+        let mut program = program(site, &["get", "db_main", "--addr", &asked.addr()]);
+        for name in ["CA", "CERT", "KEY", "TOKEN_FILE"] {
+            program.env(format!("JARVIS_SECRETSD_{name}"), "/nowhere");
+        }
+        program.args(arguments).output().unwrap()
+    };
+    let ca = crate::tls_client::data("ca.pem");
+    let (ca, cert, key) = (ca.to_str().unwrap(), crate::tls_client::data("client.pem"), site.path("tls/client.key"));
+    drop(asked.reader(&["list"]));
+    let pair = ["--cert", cert.to_str().unwrap(), "--key", key.to_str().unwrap()];
+    let token = ["--token-file", token.to_str().unwrap()];
+    assert_eq!(printed(get(&[&["--ca", ca], &pair[..], &token, &["--client", "admin"]].concat())), "v");
+    failure(&get(&[&["--ca", foreign.to_str().unwrap()], &pair[..], &token].concat()), 5);
+    assert!(failure(&get(&[&["--ca", ca], &pair[..]].concat()), 78).starts_with("/nowhere: "), "by the environment");
+    let plain = ["get", "db_main", "--ca", ca, "--addr", "http://127.0.0.1:1"];
+    let why = failure(&program(site, &plain).output().unwrap(), 78);
+    assert_eq!(why, "--ca: is for https://, and the daemon is at http://127.0.0.1:1");
+}

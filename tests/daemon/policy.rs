@@ -1,5 +1,6 @@
 //! `policy explain` and `policy replay`: which rule decides, and what another policy would have changed.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::process::Output;
 
@@ -25,7 +26,49 @@ admin = true
 fn explain(site: &Site, client: &str, name: &str) -> Vec<String> {
     let policy = site.path("policy.toml");
     let explained = run(&[&"policy", &"explain", &"--policy", &policy, &client, &name]);
-    printed(explained).lines().map(str::to_owned).collect()
+    let may_read = !out(&explained).contains(" may not read ");
+    assert_eq!(explained.status.code(), Some(if may_read { 0 } else { 1 }), "{explained:?}");
+    assert!(explained.stderr.is_empty(), "{explained:?}");
+    out(&explained).lines().map(str::to_owned).collect()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn explain_fails_if_the_client_may_not_do_what_is_asked_about() {
+    let site = Site::new();
+    let policy = site.write("policy.toml", RULES);
+    for (client, name, read, change) in
+        [("backend", "jwt_key", 0, 1), ("backend", "db", 1, 1), ("deploy", "staging_db", 0, 0), ("nobody", "db", 1, 1)]
+    {
+        let explain: [&dyn AsRef<OsStr>; 6] = [&"policy", &"explain", &"--policy", &policy, &client, &name];
+        assert_eq!(run(&explain).status.code(), Some(read), "{client} {name}");
+        let explain: Vec<_> = explain.into_iter().chain([&"--change" as &dyn AsRef<OsStr>]).collect();
+        assert_eq!(run(&explain).status.code(), Some(change), "{client} {name}");
+    }
+}
+
+#[test]
+fn a_policy_is_checked_without_a_daemon_and_what_is_wrong_is_told_with_its_place() {
+    let site = Site::new();
+    let policy = site.write("new.toml", RULES);
+    let checked = printed(run(&[&"policy", &"check", &policy]));
+    let (first, warnings) = checked.split_once('\n').unwrap();
+    assert_eq!(first, format!("policy {}: good, 4 client rules, 1 warnings", policy.display()));
+    assert!(warnings.starts_with("warning: believed on their X-Jarvis-Client header alone"), "{warnings}");
+    let configured = printed(run(&[&"policy", &"check", &"--config", &site.path("config.toml")]));
+    assert!(configured.starts_with(&format!("policy {}: good", site.path("policy.toml").display())), "{configured}");
+    for (text, why) in [
+        ("[clients.a]\nalow = []\n", ":2:1: unknown key `alow` in [clients.a]; did you mean `allow`?"),
+        ("[clients.a]\nallow = 1\n", ":2:9: "),
+        ("[clients.a\n", ":1:"),
+    ] {
+        let policy = site.write("new.toml", text);
+        let told = failure(&run(&[&"policy", &"check", &policy]), 78);
+        assert!(told.starts_with(&format!("{}{why}", policy.display())), "{told}");
+    }
 }
 
 #[test]

@@ -3,8 +3,9 @@
 source "$(dirname "$0")/lib.sh"
 need curl jq mandoc openssl
 
-# What it says about references depends on which pages are installed.
-faults=$(mandoc -T lint -W all man/* 2>/dev/null | grep -v ': referenced manual not found: ' || true)
+# What it says about references depends on which pages are installed. Who looks something up wants to see an example first.
+faults=$(mandoc -T lint -W all man/* 2>/dev/null |
+    grep -v -e ': referenced manual not found: ' -e ': sections out of conventional order: Sh [A-Z]*$' || true)
 [ -z "$faults" ] || fail "$faults"
 echo "mandoc finds no fault with $(find man -type f | wc -l) pages"
 

@@ -28,13 +28,12 @@ completions f^ -> completions fish
 check --public^ -> check --public
 END
 # Behind these words (none at the beginning) that word can stand, as the help has it.
-while read -r usage; do
-    command=$(grep -oE '^[a-z]+( [a-z]+)*( |$)' <<<"$usage")
-    command=${command% }
+while read -r command; do
     echo "${command% *}|${command##* }" | sed "s/^$command|/|/"
     [[ $command != *' '* ]] || echo "|${command% *}"
-    grep -oE '[[ ]--[a-z-]+' <<<"$usage [--help] [--version]" | sed "s/^./$command|/"
-done < <("$BINARY" --help | sed -n 's/^  \([a-z]\)/\1/p') | sort -u >"$DIR/words"
+    # shellcheck disable=SC2086
+    { "$BINARY" $command --help && printf '  --%s\n' help version; } | sed -nE "s/^  (--[a-z-]+).*/$command|\1/p"
+done < <("$BINARY" --help | sed -n 's/^  \([a-z][a-z ]*[a-z]\)  .*/\1/p') | sort -u >"$DIR/words"
 [ "$(wc -l <"$DIR/words")" -gt 30 ] || fail "the help names too little: $(cat "$DIR/words")"
 # Of each word all but the last letter is typed; or, where others begin like that, all of it: the space behind it then tells
 # that it was known.

@@ -17,7 +17,8 @@ fn value(Value { option, words, names }: &Value) -> String {
 }
 
 fn place(Place { behind, words, options, names }: &Place) -> String {
-    let options: Vec<_> = options.iter().chain(&EVERYWHERE).map(|option| format!("--{}", option.name)).collect();
+    let options: Vec<_> =
+        options.iter().copied().chain(&EVERYWHERE).map(|option| format!("--{}", option.name)).collect();
     let (words, options, files) = (joined(words), options.join(" "), files(*names));
     format!("        ' {behind}') words='{words}' options='{options}' files={files} ;;\n")
 }

@@ -17,7 +17,7 @@ pub fn script() -> String {
 fn place(Place { behind, words, options, names }: &Place) -> Vec<String> {
     let condition = format!(" -n {}", quoted(format!("__jarvis_secretsd_behind {behind}").trim_end()));
     let words = words.iter().map(|Word { word, summary }| format!("-a {word}{}", described(summary)));
-    let rules = words.chain(options.iter().map(option)).chain(files(*names));
+    let rules = words.chain(options.iter().copied().map(option)).chain(files(*names));
     rules.map(|what| rule(&condition, &what)).collect()
 }
 

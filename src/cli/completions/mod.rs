@@ -5,14 +5,17 @@ mod fish;
 mod place;
 mod zsh;
 
-use super::command::{Arguments, Command, Operands};
+use super::command::{Arguments, Command, Group, Operands};
 use super::{Exit, output};
 
 pub const COMMAND: Command = Command {
     name: "completions",
+    group: Group::Upkeep,
     operands: Operands::one("bash|zsh|fish"),
     options: &[],
-    summary: "print a script that completes this program's arguments in that shell",
+    shared: &[],
+    summary: "print what completes this program's arguments in a shell",
+    example: "source <(jarvis-secretsd completions bash)",
     run,
 };
 

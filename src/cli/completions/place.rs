@@ -29,7 +29,7 @@ pub struct Place {
     /// Words that may follow.
     pub words: Vec<Word>,
     /// Options that may follow, besides [`EVERYWHERE`].
-    pub options: &'static [Opt],
+    pub options: Vec<&'static Opt>,
     /// What else may follow.
     pub names: Names,
 }
@@ -59,17 +59,19 @@ impl Names {
 
 /// All places.
 pub fn all() -> Vec<Place> {
-    let beginning = Place { behind: "", words: following(""), options: COMMANDS[0].options, names: Names::Other };
-    let behind = COMMANDS.iter().flat_map(|command| [first_word(command), command.name]);
+    let beginning =
+        Place { behind: "", words: following(""), options: COMMANDS[0].all_options().collect(), names: Names::Other };
+    let behind = COMMANDS.iter().flat_map(|command| [command.first_word(), command.name]);
     let mut seen = BTreeSet::new();
     let behind = behind.filter(|words| seen.insert(*words)).map(|words| {
         let command = COMMANDS.iter().find(|command| command.name == words);
         let operands = command.map_or("", |command| command.operands.usage);
         let mut next = following(words);
         next.extend(choices(operands));
-        Place { behind: words, words: next, options: command.map_or(&[], |it| it.options), names: Names::of(operands) }
+        let options = command.into_iter().flat_map(Command::all_options).collect();
+        Place { behind: words, words: next, options, names: Names::of(operands) }
     });
-    let operands = Place { behind: END_OF_OPTIONS, words: Vec::new(), options: &[], names: Names::File };
+    let operands = Place { behind: END_OF_OPTIONS, words: Vec::new(), options: Vec::new(), names: Names::File };
     [beginning].into_iter().chain(behind).chain([operands]).collect()
 }
 
@@ -94,17 +96,13 @@ impl Value {
 /// The values of all options that must have one.
 pub fn values() -> Vec<Value> {
     let mut seen = BTreeSet::new();
-    let options = COMMANDS.iter().flat_map(|command| command.options).filter(|option| seen.insert(option.name));
+    let options = COMMANDS.iter().flat_map(Command::all_options).filter(|option| seen.insert(option.name));
     options.filter_map(Value::of).collect()
 }
 
 /// A pattern of `case` in a shell that matches one of these.
 pub fn pattern(words: impl IntoIterator<Item = String>) -> String {
     words.into_iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" | ")
-}
-
-fn first_word(command: &Command) -> &'static str {
-    command.name.split(' ').next().unwrap_or(command.name)
 }
 
 /// The words by which a command goes on behind `words`.

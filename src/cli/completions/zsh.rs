@@ -17,7 +17,7 @@ fn value(Value { option, words, names }: &Value) -> String {
 }
 
 fn place(Place { behind, words, options, names }: &Place) -> String {
-    let options = options.iter().chain(&EVERYWHERE);
+    let options = options.iter().copied().chain(&EVERYWHERE);
     let options: Vec<_> = options.map(|option| quoted(&format!("--{}", option.name), option.summary)).collect();
     let (following, options, files) = (described(words), options.join(" "), files(*names));
     format!("        ' {behind}') following=({following}) options=({options}) files={files} ;;\n")
