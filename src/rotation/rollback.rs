@@ -21,6 +21,9 @@ impl Rotator {
         entry: &Entry,
     ) -> Result<Vec<Done>, NotRotated> {
         let name = claim.name();
+        // What cannot be done is told as that, and not as what an applier says of it. Nothing that was sent is logged before:
+        // from here on, `kid` is that of a version.
+        self.vault.foresee(wish(name, kid), condition.clone())?;
         let done = self.try_roll_back(name, kid, condition, entry);
         match &done {
             Ok(_) => {
@@ -45,10 +48,11 @@ impl Rotator {
         condition: Condition,
         entry: &Entry,
     ) -> Result<Vec<Done>, NotRotated> {
-        let wish = || Wish::RollBack { name: name.to_owned(), kid: kid.to_owned(), is_prepared: true };
-        // What cannot be done is told as that, and not as what an applier says of it.
-        self.vault.foresee(wish(), condition.clone())?;
         self.check_appliers(name, entry)?;
-        self.replace(self.current(name)?, wish(), condition, Previous::Kept, entry)
+        self.replace(self.current(name)?, wish(name, kid), condition, Previous::Kept, entry)
     }
+}
+
+fn wish(name: &str, kid: &str) -> Wish {
+    Wish::RollBack { name: name.to_owned(), kid: kid.to_owned(), is_prepared: true }
 }

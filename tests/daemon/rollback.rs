@@ -154,6 +154,8 @@ fn what_lies_outside_and_does_not_accept_it_keeps_the_value_that_is_there() {
     assert_eq!(roll_back(&mut admin, &new).refusal(), (409, "already_current".to_owned()));
     assert_eq!(roll_back(&mut admin, "db_main-20010101-000000").status, 404);
     assert_eq!(admin.ask("POST", TARGET, &[("If-Match", &old)], &json!({ "kid": old }).to_string()).status, 412);
+    assert_eq!(roll_back(&mut admin, "hunter2").status, 404);
+    assert!(!world.site.read("log").contains("hunter2"), "it may be a secret");
     assert_eq!(world.calls(), Vec::<String>::new(), "no program is run for what is refused");
 }
 
