@@ -38,7 +38,7 @@ pub struct Kept {
 /// can change anything: with what would be lost, or nothing if the vault cannot be read.
 ///
 /// # Errors
-/// If a daemon is using these directories, the disk refuses, or `agree` fails; then nothing was changed.
+/// If a daemon is using these directories, the disk refuses, or `agree` fails; then nothing that was there was changed.
 pub fn restore(
     backup: &Verified,
     config: &Config,

@@ -7,7 +7,7 @@ use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::rotate::PATIENCE;
 use super::{Exit, output};
 use crate::client::{Client, Metadata};
-use crate::failure::{Failure, printable};
+use crate::failure::{Failure, Kind, printable};
 use crate::secret::wiped_json;
 
 pub const COMMAND: Command = Command {
@@ -43,7 +43,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let before = versions.iter().find(|item| !item.is_current).map(|item| item.kid.as_str());
     let Some(kid) = arguments.text(&TO)?.or(before) else {
         let why = "there is no older version that can still be read; a value that you have is stored with set";
-        return Err(Failure::new(name, why).into());
+        return Err(Failure::new(name, why).of(Kind::NotFound).into());
     };
     let wanted = wiped_json(&serde_json::json!({ "kid": kid }));
     // What was looked at is what is replaced.
@@ -51,7 +51,8 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let answer =
         client.call("POST", &format!("/secret/{name}/rollback"), Some(&wanted), &[("If-Match", unchanged.as_str())])?;
     if answer.status == 412 {
-        return Err(Failure::new(name, "somebody has changed it at this moment; nothing was rolled back").into());
+        let why = "somebody has changed it at this moment; nothing was rolled back";
+        return Err(client.retell(name, &answer, why).into());
     }
     let body = client.accepted(name, answer)?;
     if arguments.has(&JSON) {
@@ -59,8 +60,9 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         return Ok(());
     }
     let made: Metadata = client.read(name, &body)?;
-    let (new, previous) = (printable(&made.kid), made.told_of_previous());
-    output::tell_done(format_args!("{name}: made {new} with the value of {}{previous}", printable(kid)));
+    let (new, due, previous) = (printable(&made.kid), made.told_of_due(), made.told_of_previous());
+    output::tell_done(format_args!("{name}: made {new} with the value of {}, {due}{previous}", printable(kid)));
+    client::tell_warning(name, &made);
     if let Some(replaced) = made.previous_kid.filter(|_| made.previous_readable_until > Some(made.created_at)) {
         output::tell_done(format_args!("to undo that: {}", command(name, Some(&replaced))));
     }

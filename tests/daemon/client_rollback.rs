@@ -29,8 +29,8 @@ fn a_rotation_is_undone_by_what_it_prints_and_so_is_that() {
     let back = run(&asked, &["rollback", "db_main"]);
     let third = asked.kid("db_main");
     let lines: Vec<_> = back.lines().collect();
-    let told = format!("db_main: made {third} with the value of {first}; {second} can be read until 2");
-    assert!(lines[0].starts_with(&told), "{back}");
+    let told = format!("db_main: made {third} with the value of {first}, rotation is due on 2");
+    assert!(lines[0].starts_with(&told) && lines[0].contains(&format!("; {second} can be read until 2")), "{back}");
     assert_eq!(lines[1..], [format!("to undo that: jarvis-secretsd rollback --to {second} db_main")]);
     assert_eq!(value(&asked), "v");
     run(&asked, &["rollback", "--to", &second, "db_main"]);
@@ -41,13 +41,24 @@ fn a_rotation_is_undone_by_what_it_prints_and_so_is_that() {
 }
 
 #[test]
+fn what_is_gone_back_to_is_said_to_be_replaced_again_if_it_will_be() {
+    let asked = Asked::plain();
+    asked.store("db_main", "v");
+    run(&asked, &["configure", "db_main", "--rotation", "auto"]);
+    asked.store("db_main", "by hand");
+    let back = run(&asked, &["rollback", "db_main"]);
+    assert!(back.contains("\ndb_main: will be replaced on 2"), "{back}");
+    assert!(!run(&asked, &["rollback", "db_main"]).contains("will be replaced"));
+}
+
+#[test]
 fn where_there_is_no_way_back_that_is_said() {
     let asked = Asked::plain();
     asked.store("db_main", "v");
     let refused = |arguments: &[&str]| failure(&asked.local(arguments).output().unwrap(), 1);
     let unknown = |arguments: &[&str]| failure(&asked.local(arguments).output().unwrap(), 3);
     let none = "db_main: there is no older version that can still be read; a value that you have is stored with set";
-    assert_eq!(refused(&["rollback", "db_main"]), none);
+    assert_eq!(unknown(&["rollback", "db_main"]), none);
     let kid = asked.kid("db_main");
     let same = refused(&["rollback", "db_main", "--to", &kid]);
     assert_eq!(same, format!("db_main: {kid} is the current version already; nothing was changed"));
@@ -56,7 +67,7 @@ fn where_there_is_no_way_back_that_is_said() {
     assert!(unknown(&["rollback", "db_none"]).ends_with("there is no secret db_none"));
     let revoked = run(&asked, &["rotate", "db_main", "--force", "--revoke-previous"]);
     assert_eq!(revoked, format!("db_main  rotated; {kid} can be read no more\n"), "nothing leads back");
-    assert_eq!(refused(&["rollback", "db_main"]), none);
+    assert_eq!(unknown(&["rollback", "db_main"]), none);
     assert_eq!(
         refused(&["rollback", "db_main", "--to", &kid]),
         "db_main: the grace period of this version of db_main is over"
