@@ -26,7 +26,7 @@ pub enum Kind {
     Failed,
     /// It is no use to try again before somebody has changed a file's permissions or what it holds.
     Configuration,
-    /// There is no such secret, or no such version of it.
+    /// The daemon does not have what was asked for.
     NotFound,
     /// The daemon does not know who asks, or does not permit it to them.
     Denied,

@@ -50,6 +50,9 @@ struct Plan {
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let prefix = client::prefix(arguments)?;
     let only: Vec<_> = arguments.texts(&ONLY)?.iter().flat_map(|list| list.split(',')).collect();
+    if only.contains(&"") {
+        return Err(Exit::usage(format_args!("--only takes {}", ONLY.value.unwrap_or_default())));
+    }
     let source = Source::read(Path::new(&arguments.operands()[0]))?;
     let reading = Reading { environment: &|name| std::env::var_os(name), variables: !arguments.has(&RAW) };
     let replace = arguments.has(&REPLACE);

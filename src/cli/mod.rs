@@ -53,7 +53,7 @@ use crate::failure::{Details, Failure, Kind, say, say_json};
 use crate::files::{self, KeyOwner};
 use crate::vault::{KeyBytes, KeyFile, KeyInForce};
 
-/// The daemon has no such secret, or no such version of it.
+/// The daemon does not have what was asked for.
 const NOT_FOUND: u8 = 3;
 
 /// The daemon does not know who asks, or does not permit it.

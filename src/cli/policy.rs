@@ -90,7 +90,11 @@ fn check(arguments: &Arguments) -> Result<(), Exit> {
     };
     let policy = load(&path)?;
     let (clients, warnings) = (policy.client_count(), policy.warnings(Clock::system().now()));
-    output::tell(format_args!("policy {}: good, {clients} client rules, {} warnings", path.display(), warnings.len()))?;
+    output::tell(format_args!(
+        "policy {}: good, {clients} client rules, warnings: {}",
+        path.display(),
+        warnings.len()
+    ))?;
     warnings.iter().try_for_each(|warning| output::tell(format_args!("warning: {warning}")))
 }
 

@@ -182,6 +182,7 @@ fn only_the_keys_that_are_named_are_imported_and_each_must_be_there() {
     let told = printed(import(&asked, &["--only", "API_KEY,Db.Pass", "--only", "REST"]));
     assert!(told.starts_with("imported: api_key\nimported: db.pass\nimported: rest\nimported in all: 3\n"), "{told}");
     assert_eq!(names(&asked), ["api_key", "db.pass", "rest"]);
+    failure(&import(&asked, &["--only", "REST,"]), 2);
     let why = failure(&import(&asked, &["--only", "REST,api_key"]), 1);
     assert_eq!(why, format!("{}: has no api_key, which --only names", file.display()));
 }

@@ -56,7 +56,7 @@ fn a_policy_is_checked_without_a_daemon_and_what_is_wrong_is_told_with_its_place
     let policy = site.write("new.toml", RULES);
     let checked = printed(run(&[&"policy", &"check", &policy]));
     let (first, warnings) = checked.split_once('\n').unwrap();
-    assert_eq!(first, format!("policy {}: good, 4 client rules, 1 warnings", policy.display()));
+    assert_eq!(first, format!("policy {}: good, 4 client rules, warnings: 1", policy.display()));
     assert!(warnings.starts_with("warning: believed on their X-Jarvis-Client header alone"), "{warnings}");
     let configured = printed(run(&[&"policy", &"check", &"--config", &site.path("config.toml")]));
     assert!(configured.starts_with(&format!("policy {}: good", site.path("policy.toml").display())), "{configured}");
