@@ -18,9 +18,8 @@ use crate::process::{Protection, User};
 pub enum Whose {
     /// The user's that the configuration names.
     Named(User),
-    /// Most likely the user's to whom the vault's directory belongs, who is in the account files: a service manager starts it so.
-    Owner(User),
-    /// That user's too, but this process cannot become it, or not as that daemon is.
+    /// Most likely the user's to whom the vault's directory belongs: a service manager starts it so. This process may be able to
+    /// become that user, but what the daemon can use may show only within its service.
     Another(u32, Option<User>),
     /// Whose this process is.
     Own,
@@ -61,20 +60,15 @@ impl Whose {
         output::tell(format_args!(
             "the vault's directory belongs to user {uid}: what follows is for a daemon of that user"
         ))?;
+        // Without an entry in the account files it is one of systemd's, that exists while the service runs.
         let user = |group: Option<&str>| User::find(&uid.to_string(), group).ok();
-        Ok(match own.is_root() {
-            false => Self::Another(uid, None),
-            true => match user(None) {
-                Some(user) => Self::Owner(user),
-                // One of systemd's, that exists while the service runs.
-                None => Self::Another(uid, user(Some(&gid.to_string()))),
-            },
-        })
+        let user = user(None).or_else(|| user(Some(&gid.to_string())));
+        Ok(Self::Another(uid, user.filter(|_| own.is_root())))
     }
 
     pub fn uid(&self) -> u32 {
         match self {
-            Self::Named(user) | Self::Owner(user) => user.ids().0,
+            Self::Named(user) => user.ids().0,
             Self::Another(uid, _) => *uid,
             Self::Own => geteuid().as_raw(),
         }
@@ -88,10 +82,10 @@ impl Whose {
     pub fn become_it(&self, config: &Config, access: &Access) -> Result<Option<Protection>, Exit> {
         match self {
             Self::Named(user) => protection::give_up_root(user, config, access).map(Some),
-            Self::Owner(user) => protection::give_up_root(user, config, access).map(|_| None),
             Self::Own => Ok(protection::check_state(&config.paths, &geteuid()).map(|()| None)?),
-            // What its state is to it shows only within its service. The policy is there for all.
             Self::Another(_, Some(user)) => {
+                // What root cannot write to, nobody can. Where the policy is, is the same for all.
+                protection::check_state(&config.paths, &"root")?;
                 let tried = thread::scope(|scope| scope.spawn(|| read_policy_as(user, access)).join());
                 tried.unwrap_or_else(|_| Err(Failure::new("check", "a thread has ended too early")))?;
                 Ok(None)

@@ -153,13 +153,11 @@ fn check_finds_a_read_only_file_system_where_the_daemon_writes() {
     if !may_mount() {
         return;
     }
-    for is_named in [false, true] {
-        let site = Site::new();
-        if is_named {
-            without_root(&site);
-        } else {
-            fs::create_dir(site.path("state")).unwrap();
-        }
+    let named = Site::new();
+    without_root(&named);
+    let of_root = Site::new();
+    fs::create_dir(of_root.path("state")).unwrap();
+    for site in [named, of_root, state_of(NOBODY)] {
         let state = site.path("state").display().to_string();
         let before = format!("mount --bind {state} {state}; mount -o remount,bind,ro {state}");
         let text = told(&mut among_mounts(&before, &site.command("check")));
