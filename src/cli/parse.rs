@@ -49,12 +49,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Exi
             Arg::Short('h') | Arg::Long("help") => return Ok(Asked::Help(words.as_deref().and_then(named))),
             Arg::Short('V') | Arg::Long("version") => return Ok(Asked::Version),
             Arg::Long(name) => {
-                let known = || COMMANDS.iter().flat_map(Command::all_options);
-                let Some(option) = known().find(|option| option.name == name) else {
-                    let names: Vec<_> = known().map(|option| option.name).collect();
-                    let hint =
-                        nearest(name, &names).map(|meant| format!("; did you mean --{meant}?")).unwrap_or_default();
-                    return Err(Exit::usage(format_args!("there is no option {:?}{hint}", format!("--{name}"))));
+                let mut known = COMMANDS.iter().flat_map(Command::all_options);
+                let Some(option) = known.find(|option| option.name == name) else {
+                    return Err(no_such_option(name, words.as_deref().and_then(named)));
                 };
                 if given.has(option) && !option.is_list() {
                     return Err(Exit::usage(format_args!("--{} is given twice", option.name)));
@@ -110,6 +107,15 @@ const ELSEWHERE: [(&str, &str); 13] = [
 fn named(name: &str) -> Option<&'static Command> {
     let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name);
     COMMANDS.iter().find(|command| command.name == name)
+}
+
+/// Of an option that there is not, for this command if one was named, it is told which was meant: one that begins so, or nearly so.
+fn no_such_option(name: &str, command: Option<&'static Command>) -> Exit {
+    let commands = command.map_or(COMMANDS, std::slice::from_ref);
+    let known: Vec<_> = commands.iter().flat_map(Command::all_options).map(|option| option.name).collect();
+    let longer = known.iter().copied().find(|longer| name.len() > 2 && longer.starts_with(name));
+    let hint = longer.or_else(|| nearest(name, &known)).map(|meant| format!(", perhaps --{meant} is meant"));
+    Exit::usage(format_args!("there is no option {:?}{}", format!("--{name}"), hint.unwrap_or_default()))
 }
 
 /// The word, if a command begins with it.

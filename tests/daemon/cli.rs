@@ -118,8 +118,15 @@ fn of_a_word_that_is_no_command_the_one_that_was_meant_is_named() {
     }
     let why = message(&run_words("frobnicate"));
     assert_eq!(why, "usage: there is no command \"frobnicate\"; see jarvis-secretsd --help");
-    let why = message(&run_words("list --prefx a"));
-    assert_eq!(why, "usage: there is no option \"--prefx\"; did you mean --prefix? see jarvis-secretsd --help");
+    for (words, wrong, meant) in [
+        ("list --prefx a", "--prefx", "--prefix"),
+        ("get a --token x", "--token", "--token-file"),
+        ("--conf c", "--conf", "--config"),
+    ] {
+        let why = message(&run_words(words));
+        let told = format!("there is no option {wrong:?}, perhaps {meant} is meant");
+        assert_eq!(why, format!("usage: {told}; see jarvis-secretsd --help"));
+    }
 }
 
 #[test]

@@ -132,7 +132,7 @@ fn a_settings_file_that_this_user_may_not_read_is_passed_over_where_all_is_said_
         "{nobody}"
     );
     // Whether a client needs a credential, only the daemon knows.
-    let refused = failure(&list(&["--addr", &addr, "--client", "admin"], &[]), 1);
+    let refused = failure(&list(&["--addr", &addr, "--client", "admin"], &[]), 4);
     assert!(refused.contains(&format!("`token` in {closed}, which could not be read)")), "{refused}");
 
     let path = path.to_str().unwrap();
