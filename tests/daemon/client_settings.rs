@@ -104,7 +104,7 @@ fn closed(site: &Site) -> PathBuf {
     let directory = site.path("home/.config/jarvis-secretsd");
     fs::create_dir_all(&directory).unwrap();
     let path = site.write("home/.config/jarvis-secretsd/client.toml", "token = \"jst_\"");
-    fs::set_permissions(&path, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
     path
 }
 
@@ -152,7 +152,7 @@ fn a_directory_that_this_user_may_not_enter_holds_no_settings_of_this_user() {
     list.arg("list").env_clear().env("HOME", site.path("home"));
     list.env("JARVIS_SECRETSD_TOKEN", &asked.token).env("JARVIS_SECRETSD_ADDR", asked.addr());
     let mut list = by_nobody(site, list);
-    fs::set_permissions(site.path("home"), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(site.path("home"), Permissions::from_mode(0o000)).unwrap();
     printed(list.output().unwrap());
     fs::set_permissions(site.path("home"), Permissions::from_mode(0o700)).unwrap();
 }
