@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use crate::progress::meanwhile;
+
 /// A failure for a person: prints as `<what>: <why>`, one line, with what to do about it where there is something to do.
 #[derive(Debug)]
 pub struct Failure {
@@ -86,12 +88,12 @@ impl std::error::Error for Failure {}
 
 /// Tells a person something on standard error. Whoever says it goes on where nobody listens there any more.
 pub fn say(what: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "jarvis-secretsd: {what}");
+    let _ = meanwhile(|| writeln!(io::stderr(), "jarvis-secretsd: {what}"));
 }
 
 /// Tells a program something on standard error: one line of JSON.
 pub fn say_json(what: Details) {
-    let _ = writeln!(io::stderr(), "{}", Value::Object(what));
+    let _ = meanwhile(|| writeln!(io::stderr(), "{}", Value::Object(what)));
 }
 
 /// What somebody else wrote, as it may stand in a message: one line that a terminal only shows, and not a long one.

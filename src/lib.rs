@@ -30,6 +30,7 @@ pub mod metrics;
 pub mod name;
 mod nearest;
 pub mod process;
+pub mod progress;
 pub mod rehearsal;
 pub mod rotation;
 pub mod secret;

@@ -17,6 +17,7 @@ use super::signatures::{Checks, FirstWrong};
 use super::tail::is_torn;
 use crate::clock::Timestamp;
 use crate::failure::Failure;
+use crate::progress::{Counted, Progress};
 
 /// No line is longer.
 const LONGEST_LINE: u64 = 1 << 20;
@@ -104,13 +105,18 @@ pub fn verify_watched(
     let (last, earlier) = files.split_last().expect("there is a first one");
     let in_file = |path: &Path, why: std::io::Error| Failure::new(path.display(), why);
     let newest = File::open(last).map_err(|why| in_file(last, why))?;
-    if earlier.is_empty() {
-        for Segment { path, .. } in segment::before(&newest, last).map_err(|why| in_file(last, why))? {
-            match File::open(&path) {
-                // The daemon has deleted it meanwhile, as one of the oldest.
-                Err(why) if why.kind() == ErrorKind::NotFound && verifier.report.lines == 0 => {}
-                file => verifier.read_file(&file.map_err(|why| in_file(&path, why))?, &path, false)?,
-            }
+    let closed = match earlier {
+        [] => segment::before(&newest, last).map_err(|why| in_file(last, why))?,
+        _ => Vec::new(),
+    };
+    let paths = closed.iter().map(|segment| &segment.path).chain(files);
+    let size = paths.filter_map(|path| path.metadata().ok()).map(|there| there.len()).sum();
+    let _progress = Progress::begin("checking the audit log", size);
+    for Segment { path, .. } in closed {
+        match File::open(&path) {
+            // The daemon has deleted it meanwhile, as one of the oldest.
+            Err(why) if why.kind() == ErrorKind::NotFound && verifier.report.lines == 0 => {}
+            file => verifier.read_file(&file.map_err(|why| in_file(&path, why))?, &path, false)?,
         }
     }
     for path in earlier {
@@ -162,7 +168,7 @@ impl<'a> Verifier<'a> {
 
     fn read_file(&mut self, file: &File, path: &Path, is_last: bool) -> Result<(), Failure> {
         self.report.files += 1;
-        let reader = BufReader::with_capacity(1 << 16, file);
+        let reader = BufReader::with_capacity(1 << 16, Counted(file));
         let wrong = |Wrong { line, why }| Failure::new(format_args!("{}:{line}", path.display()), why);
         self.read(reader, is_last).map_err(wrong)
     }

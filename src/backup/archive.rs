@@ -11,6 +11,7 @@ use super::layout::{Section, sections};
 use super::{Digest, FORMAT, MANIFEST, Manifest, VERSION};
 use crate::audit;
 use crate::failure::{Failure, printable};
+use crate::progress::{Progress, advance};
 
 /// A backup that was opened, whose files are what its manifest says. Nothing was decrypted yet.
 pub struct Archive {
@@ -49,6 +50,7 @@ impl Archive {
 
     /// Whether the files that were digested are there as they were.
     fn compare_digests(&self) -> Result<(), Failure> {
+        let _progress = Progress::begin("reading the backup", self.sections.iter().map(|section| section.bytes).sum());
         for (section, expected) in self.sections[2..].iter().zip(&self.manifest.files) {
             let found = digest(section.name, self.reader(section.name)).map_err(|why| self.fail(&why))?;
             if found != *expected {
@@ -93,7 +95,7 @@ fn text(file: &File, section: &Section) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Part of a file, however its cursor is moved meanwhile.
+/// Part of a file, however its cursor is moved meanwhile. What is read of it counts as [progress](crate::progress).
 pub struct At<'a> {
     pub file: &'a File,
     pub position: u64,
@@ -109,6 +111,7 @@ impl Read for At<'_> {
         }
         self.position += read as u64;
         self.left -= read as u64;
+        advance(read as u64);
         Ok(read)
     }
 }

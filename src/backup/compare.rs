@@ -9,6 +9,7 @@ use super::{AUDIT, POLICY, PUBLIC_KEY, Verified};
 use crate::audit;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::progress::{Counted, Progress};
 use crate::vault::{Contents, KeyBytes};
 
 /// What the live state has that a backup has not, and the other way round. Prints as lines for an operator.
@@ -49,7 +50,9 @@ pub fn loss(backup: &Verified, config: &Config, master: &KeyBytes) -> Result<Opt
         opened => opened.map_err(|why| fail(&why))?,
     };
     let size = vault.metadata().map_err(|why| fail(&why))?.len();
-    let live = Contents::read(vault, size, master).map_err(|why| fail(&why))?;
+    let progress = Progress::begin("opening the vault that is there", size);
+    let live = Contents::read(Counted(vault), size, master).map_err(|why| fail(&why))?;
+    drop(progress);
     Loss::of(backup, config, &live, false).map(Some)
 }
 
@@ -123,6 +126,7 @@ impl Loss {
 pub(super) fn log_continues(backup: &Verified, path: &Path) -> Result<bool, Failure> {
     let Ok(found) = audit::Found::look(path) else { return Ok(false) };
     let (Some(tip), Ok(log)) = (found.tip(), File::open(found.newest_file())) else { return Ok(false) };
+    let _progress = Progress::begin("comparing the audit logs", 0);
     let key = audit::public_key_from_pem(&backup.archive.text(PUBLIC_KEY)?).expect("it was verified");
     // Lines that a daemon at work is just writing are not looked at.
     let whole = audit::prefix_through(BufReader::new(&log), u64::MAX).ok().flatten();

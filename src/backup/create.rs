@@ -14,6 +14,7 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::files;
+use crate::progress::{Counted, Progress};
 use crate::secret::Wiped;
 use crate::vault::{self, Contents, History, KeyBytes};
 
@@ -46,6 +47,7 @@ pub fn write(
     let place = files::sibling(&config.paths.vault_path, ".backup");
     let (fresh, verified) = make(config, master, &place, now)?;
     let length = fresh.file.metadata().map(|meta| meta.len());
+    let _progress = Progress::begin("writing the backup to standard output", *length.as_ref().unwrap_or(&0));
     let copied = length.and_then(|left| io::copy(&mut At { file: &fresh.file, position: 0, left }, output));
     copied.map_err(|why| Failure::new("standard output", why))?;
     Ok(verified)
@@ -102,8 +104,10 @@ impl Opened {
         let Self { audit, vault, seq } = self;
         let (vault_path, audit_path) = (&config.paths.vault_path, &config.paths.audit_path);
         let fail = |path: &Path, why: &dyn std::fmt::Display| Failure::new(path.display(), why);
-        let prefix = audit::prefix_through(BufReader::with_capacity(1 << 16, &audit), seq)
+        let progress = Progress::begin("reading the audit log", audit.metadata().map_or(0, |there| there.len()));
+        let prefix = audit::prefix_through(BufReader::with_capacity(1 << 16, Counted(&audit)), seq)
             .map_err(|why| fail(audit_path, &why))?;
+        drop(progress);
         let Some(prefix) = prefix else { return Ok(None) };
         // Changes whose lines are not written yet are not acknowledged yet.
         let known = prefix.tip.vault.seq;
@@ -112,6 +116,7 @@ impl Opened {
             // It was written anew, and all in one holds more than that.
             return Ok(None);
         }
+        let _progress = Progress::begin("opening the vault", vault_bytes);
         let section = At { file: &vault, position: 0, left: vault_bytes };
         let contents = Contents::read(section, vault_bytes, master).map_err(|why| fail(vault_path, &why))?;
         if !prefix.tip.vault.is_same(contents.at()) {
@@ -172,6 +177,8 @@ impl Parts {
     }
 
     fn write(&self, file: &File, now: Timestamp) -> io::Result<()> {
+        // Each is read for its digest, and once more.
+        let _progress = Progress::begin("writing the backup", 2 * (self.vault_bytes + self.audit_bytes));
         let manifest = Manifest {
             format: FORMAT.to_owned(),
             version: VERSION,

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::directory_locks::DirectoryLocks;
 use crate::failure::Failure;
 use crate::files;
+use crate::progress::{Counted, Progress};
 use crate::vault::{Contents, KeyBytes, UsedKids};
 
 /// A file that had to make room, and where it is now.
@@ -66,6 +67,7 @@ pub fn restore(
     if let Some(replaced) = replaced {
         used.add_those(&replaced.used_kids());
     }
+    let _progress = Progress::begin("putting the backup in place", 0);
     let (branch, at) = backup.contents.branch(used, last_line.seq + 1)?;
     let entry = Entry { vault: Some(at), ..Entry::new(Event::Restore) };
     let entry = entry.ended(Outcome::Success, detail(backup, log_stays));
@@ -117,7 +119,8 @@ fn replaced(path: &Path, masters: &[KeyBytes]) -> Option<Contents> {
     masters.iter().find_map(|master| {
         let vault = File::open(path).ok()?;
         let size = vault.metadata().ok()?.len();
-        Contents::read(vault, size, master).ok()
+        let _progress = Progress::begin("opening the vault that is there", size);
+        Contents::read(Counted(vault), size, master).ok()
     })
 }
 

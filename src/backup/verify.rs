@@ -5,6 +5,7 @@ use std::io::BufReader;
 use super::{AUDIT, Archive, PUBLIC_KEY, SIGNING_KEY, VAULT, associated};
 use crate::audit::{self, Report, Tip};
 use crate::failure::Failure;
+use crate::progress::Progress;
 use crate::secret::Wiped;
 use crate::vault::{Contents, KeyBytes, LoadError};
 
@@ -29,6 +30,7 @@ impl Verified {
     /// Names what was changed, or does not fit.
     pub fn read(archive: Archive, master: &KeyBytes) -> Result<Self, Failure> {
         let in_file = |name: &str, why: &dyn std::fmt::Display| archive.fail(&format_args!("{name}: {why}"));
+        let progress = Progress::begin("opening the vault of the backup", archive.size(VAULT));
         let contents = Contents::read(archive.reader(VAULT), archive.size(VAULT), master).map_err(|why| match why {
             LoadError::WrongKey => in_file(
                 VAULT,
@@ -37,6 +39,7 @@ impl Verified {
             LoadError::Damaged { line, why } => in_file(VAULT, &format_args!("damaged at line {line}: {why}")),
             why => in_file(VAULT, &why),
         })?;
+        drop(progress);
         if contents.unfinished_bytes() > 0 {
             return Err(in_file(VAULT, &"the last record is not whole"));
         }
@@ -47,6 +50,7 @@ impl Verified {
         let public_key = audit::public_key_from_pem(&archive.text(PUBLIC_KEY)?)
             .filter(|public| *public == signer.verifying_key())
             .ok_or_else(|| in_file(PUBLIC_KEY, &"is not the public half of the signing key"))?;
+        let _progress = Progress::begin("checking the audit log of the backup", archive.size(AUDIT));
         let (report, tip) = audit::check(BufReader::new(archive.reader(AUDIT)), &public_key, None)
             .map_err(|why| in_file(AUDIT, &why))?;
         let said = (archive.manifest.vault_id.as_str(), archive.manifest.vault_seq, archive.manifest.audit_seq);

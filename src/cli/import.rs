@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::dotenv::{self, Entry, Read, Reading};
 use crate::failure::{Failure, say};
 use crate::name::{NOT_FOR_NEW, is_for_new, is_name};
+use crate::progress::Progress;
 use crate::secret::{Plaintext, Wiped, wiped_json};
 use crate::source::Source;
 
@@ -164,7 +165,9 @@ impl Plan {
             unchanged: BTreeSet<String>,
         }
         let condition: &[_] = if replace { &[] } else { &[("If-None-Match", "*")] };
+        let progress = Progress::begin(format!("importing {} values", self.values.len()), 0);
         let answer = client.call("POST", "/secrets", Some(&self.body()), condition)?;
+        drop(progress);
         if answer.status == 412 {
             let existing = self.existing(client)?.join(", ");
             let why = format_args!("these exist already: {existing}; --replace adds versions to them");

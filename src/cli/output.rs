@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 
 use super::Exit;
 use crate::failure::{Failure, printable, say};
+use crate::progress::meanwhile;
 
 /// Writes `bytes` to standard output.
 ///
@@ -15,7 +16,7 @@ use crate::failure::{Failure, printable, say};
 pub fn print(bytes: &[u8]) -> Result<(), Exit> {
     // Not through the buffer of `Stdout`, in which a copy of a value would stay.
     let output = io::stdout().as_fd().try_clone_to_owned();
-    let written = output.and_then(|output| File::from(output).write_all(bytes));
+    let written = output.and_then(|output| meanwhile(|| File::from(output).write_all(bytes)));
     written.map_err(|why| Failure::new("standard output", why).into())
 }
 

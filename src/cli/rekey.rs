@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory_locks::DirectoryLocks;
 use crate::failure::Failure;
+use crate::progress::Progress;
 use crate::vault::{self, History, KeyBytes, KeyFile, Lifetimes, MasterKeySource, is_under};
 
 pub const COMMAND: Command = Command {
@@ -92,6 +93,7 @@ fn locked(config: &Config) -> Result<Option<DirectoryLocks>, Failure> {
 
 /// Does what a daemon at work would.
 fn rewrap(config: &Config, old: &KeyBytes, next: &KeyBytes, _alone: &DirectoryLocks) -> Result<(), Failure> {
+    let _progress = Progress::begin("putting the vault under its new key", 0);
     let (vault_path, audit_path) = (&config.paths.vault_path, &config.paths.audit_path);
     let fail = |why: &dyn std::fmt::Display| Failure::new(vault_path.display(), why);
     let found_audit = audit::Found::look(audit_path)?;

@@ -55,6 +55,7 @@ mod patience;
 mod pem;
 mod policy;
 mod process;
+mod progress;
 mod refusals;
 mod rekey;
 mod remedies;
