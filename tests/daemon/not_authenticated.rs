@@ -39,7 +39,8 @@ fn the_log_says_by_the_requests_id_why_it_was_not_authenticated() {
     let daemon = &asked.daemon;
     let stranger = Token::generate().unwrap();
     let bearer = format!("Bearer {}", stranger.expose());
-    let mistyped = format!("{}0", &bearer[..bearer.len() - 1]);
+    let (rest, last) = bearer.split_at(bearer.len() - 1);
+    let mistyped = format!("{rest}{}", if last == "0" { "1" } else { "0" });
     for (headers, said, why) in [
         (&[("X-Jarvis-Client", "admin")][..], ", says it is admin", "no credential"),
         (&[("X-Jarvis-Client", "nobody")], ", says it is nobody", "unknown client"),
