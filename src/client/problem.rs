@@ -97,7 +97,7 @@ impl Client {
         let name = self.client.as_ref().map(|Said { value, by }| format!("the client's name {value} ({by})"));
         let no_token = match (&token, &certificate) {
             (None, None) => format!(
-                "; there is no token (JARVIS_SECRETSD_TOKEN_FILE, JARVIS_SECRETSD_TOKEN, `token_file` or `token` in {})",
+                "; there is no token (--token-file, JARVIS_SECRETSD_TOKEN_FILE, JARVIS_SECRETSD_TOKEN, `token_file` or `token` in {})",
                 self.file
             ),
             _ => String::new(),

@@ -148,7 +148,7 @@ fn a_command_says_what_it_has_sent_and_where_that_came_from() {
 
     private(&settings, "");
     let no_token = format!(
-        "; there is no token (JARVIS_SECRETSD_TOKEN_FILE, JARVIS_SECRETSD_TOKEN, `token_file` or `token` in {by})"
+        "; there is no token (--token-file, JARVIS_SECRETSD_TOKEN_FILE, JARVIS_SECRETSD_TOKEN, `token_file` or `token` in {by})"
     );
     let no_name = format!(" and no client's name (--client, JARVIS_SECRETSD_CLIENT or `client` in {by})");
     assert_eq!(sent(get()), format!("nothing was sent that says who asks{no_token}{no_name}"));
