@@ -11,7 +11,7 @@ unset XDG_CONFIG_HOME
 
 commands=$(pasted README.md '## Client commands')
 output=$(bash -euo pipefail -c "$commands
-[ \"\${#DB_PASSWORD}\" = 24 ] || echo 'no password in the variable'")
+[ \"\${#DB_PASSWORD}\" = 32 ] || echo 'no password in the variable'")
 echo "$output" | grep -v '"value"'
 
 # says WORDS: the pasted commands have printed that.
@@ -24,7 +24,9 @@ done
 says '^\{"name":"postgres_password","value":".{24,}","kid":"postgres_password-'
 says '^NAME +KID +ROTATION +ROTATION DUE$'
 says '^brave_api_key +brave_api_key-[0-9-]+ +manual '
-says '^postgres_password +rotated; the version before can be read until '
+says '^NAME +KID +ROTATION +ROTATION DUE +OWNER +LABELS$'
+says '^postgres_password +rotated; postgres_password-[0-9-]+ can be read until '
+says '^postgres_password: made postgres_password-[0-9-]+ with the value of postgres_password-[0-9-]+, '
 says '^no rotation was due$'
 says '^postgres_password-[0-9-]+ .*\(current\)$'
 says '^CLIENT +LAST READ +AT +STATE$'
