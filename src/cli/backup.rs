@@ -105,7 +105,7 @@ fn restore(arguments: &Arguments) -> Result<(), Exit> {
         say(format_args!("the backup was made at {}", verified.archive.manifest.created_at.to_the_second()));
         let told = loss.map_or(NOT_TOLD.to_owned(), Loss::brief);
         told.lines().for_each(say);
-        let asked = "the daemon would go on from the backup, and what is there would only be kept aside";
+        let asked = "the daemon would continue from the backup; the files in place would be kept aside";
         if arguments.has(&FORCE) { Ok(()) } else { prompt::agree("restore", asked) }
     };
     let keep_policy = arguments.has(&KEEP_POLICY);

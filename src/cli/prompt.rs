@@ -44,9 +44,7 @@ pub fn twice(question: &str, what: &str) -> Result<Plaintext, Exit> {
 /// If the answer is not yes, or there is nobody who could give one: [`FORCE`](super::command::FORCE) would have to be.
 pub fn agree(what: &str, told: &str) -> Result<(), Failure> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        let why = format!(
-            "{told}; nothing was changed: at a terminal this is asked, elsewhere --force says that it is meant"
-        );
+        let why = format!("{told}; nothing was changed: there is no terminal to confirm this at, so it needs --force");
         return Err(Failure::new(what, why));
     }
     let _ = write!(io::stderr(), "{told}. Go on? [y/N] ");

@@ -118,14 +118,12 @@ fn agree(client: &Client, wanted: &Value) -> Result<(), Failure> {
     let names: Vec<_> = supplied.map(|foreseen| printable(&foreseen.version.name)).collect();
     match &names[..] {
         [] => Ok(()),
-        [name] => prompt::agree(
-            "rotate",
-            &format!("a person supplied the value of {name}, which one that the daemon makes would replace"),
-        ),
+        [name] => {
+            prompt::agree("rotate", &format!("a generated value would replace that of {name}, which a person supplied"))
+        }
         names => {
             let names = names.join(", ");
-            let told =
-                format!("people supplied the values of {names}, which others that the daemon makes would replace");
+            let told = format!("generated values would replace those of {names}, which people supplied");
             prompt::agree("rotate", &told)
         }
     }

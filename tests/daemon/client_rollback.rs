@@ -80,15 +80,18 @@ fn without_a_terminal_what_a_person_supplied_is_neither_replaced_nor_destroyed_u
     asked.store("db_main", "v");
     asked.store("db_other", "v");
     run(&asked, &["set", "db_made", "--generate", "--rotation", "manual"]);
-    let how = "nothing was changed: at a terminal this is asked, elsewhere --force says that it is meant";
+    let how = "nothing was changed: there is no terminal to confirm this at, so it needs --force";
     let refused = |arguments: &[&str]| failure(&asked.local(arguments).output().unwrap(), 1);
     let told = refused(&["rotate", "db_made", "db_main"]);
-    let why = "rotate: a person supplied the value of db_main, which one that the daemon makes would replace";
+    let why = "rotate: a generated value would replace that of db_main, which a person supplied";
     assert_eq!(told, format!("{why}; {how}"));
     let output = asked.local(&["rotate", "db_other", "db_main", "--json"]).output().unwrap();
     let told: Value = serde_json::from_slice(&output.stderr).unwrap();
     let several = told["message"].as_str().unwrap();
-    assert!(several.starts_with("rotate: people supplied the values of db_main, db_other, which"), "{several}");
+    assert!(
+        several.starts_with("rotate: generated values would replace those of db_main, db_other, which"),
+        "{several}"
+    );
     let told = refused(&["delete", "db_main"]);
     let why = "delete: db_main would be destroyed with all its versions, and nothing brings a deleted secret back";
     assert_eq!(told, format!("{why}; {how}"));
@@ -128,7 +131,7 @@ fn at_a_terminal_only_a_yes_goes_on() {
         assert_eq!(value(&asked), "v", "{command} {typed:?}");
     }
     let shown = ended("rotate db_main", "y\n");
-    assert!(shown.contains("a person supplied the value of db_main") && shown.contains("status=0\r\n"), "{shown}");
+    assert!(shown.contains("a generated value would replace that of db_main") && shown.contains("status=0\r\n"), "{shown}");
     assert_ne!(value(&asked), "v");
     let shown = ended("delete db_main", "YES\n");
     assert!(shown.contains("nothing brings a deleted secret back") && shown.contains("status=0\r\n"), "{shown}");

@@ -30,7 +30,7 @@ fn served(site: &Site) -> Vec<String> {
     list["secrets"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
 }
 
-const HOW: &str = "nothing was changed: at a terminal this is asked, elsewhere --force says that it is meant";
+const HOW: &str = "nothing was changed: there is no terminal to confirm this at, so it needs --force";
 
 #[test]
 fn without_a_terminal_what_would_be_lost_is_told_and_kept_unless_that_is_forced() {
