@@ -52,7 +52,7 @@ done
 tee "$RESULTS" <<END
 # Measured
 
-Written by \`make bench\` on $(date -u +%F), in $((SECONDS / 60)) minutes; [README.md](../../README.md#performance) says how.
+Written by \`make bench\` on $(date -u +%F), in $((SECONDS / 60)) minutes; [docs/performance.md](../../docs/performance.md) says how.
 $(machine)
 
 | Figure | Value | Compared with | Its value | Ratio | Promised | Met |

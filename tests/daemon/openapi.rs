@@ -113,9 +113,9 @@ fn the_methods_of_every_path_are_those_of_the_document() {
 }
 
 #[test]
-fn the_calls_of_the_document_are_those_of_the_readme() {
+fn the_calls_of_the_document_are_those_of_the_handbook() {
     let document = document();
-    let in_readme: BTreeSet<(&str, &str)> = include_str!("../../README.md")
+    let in_handbook: BTreeSet<(&str, &str)> = include_str!("../../docs/api.md")
         .lines()
         .filter_map(|line| {
             let (call, _) = line.strip_prefix("| `")?.split_once('`')?;
@@ -125,13 +125,13 @@ fn the_calls_of_the_document_are_those_of_the_readme() {
         .collect();
     let mut described = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
-        // The README says of HEAD, once for all, that it works where GET does.
+        // The handbook says of HEAD, once for all, that it works where GET does.
         let methods = METHODS.into_iter().filter(|method| *method != "HEAD");
         let methods = methods.filter(|method| item.get(method.to_lowercase()).is_some());
         described.extend(methods.map(|method| (method, path.trim_start_matches('/'))));
         assert_eq!(item.get("head").is_some(), item.get("get").is_some(), "{path}");
     }
-    assert_eq!(described, in_readme);
+    assert_eq!(described, in_handbook);
 }
 
 #[test]
@@ -232,8 +232,8 @@ fn what_is_refused_to_web_pages_is_described_so() {
 fn every_error_code_that_the_daemon_has_is_in_the_document() {
     let document = document();
     let codes = document.pointer("/components/schemas/Error/properties/error/enum").unwrap().as_array().unwrap();
-    let readme = include_str!("../../README.md");
-    let in_readme: BTreeSet<&str> = readme
+    let page = include_str!("../../docs/api.md");
+    let in_handbook: BTreeSet<&str> = page
         .lines()
         .filter_map(|line| {
             let (status, rest) = line.strip_prefix("| ")?.split_once(" | `")?;
@@ -242,8 +242,8 @@ fn every_error_code_that_the_daemon_has_is_in_the_document() {
         })
         .collect();
     let described: BTreeSet<&str> = codes.iter().map(|code| code.as_str().unwrap()).collect();
-    assert!(in_readme.len() > 15);
-    assert!(described.is_superset(&in_readme), "not described: {:?}", in_readme.difference(&described));
+    assert!(in_handbook.len() > 15);
+    assert!(described.is_superset(&in_handbook), "not described: {:?}", in_handbook.difference(&described));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Policies, and what they permit: by the words of the README, without a thought of the cost.
+//! Policies, and what they permit: by the words of docs/access.md, without a thought of the cost.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Monitoring: the README's tables say what /metrics says, the rules and the dashboard are valid, and each of their
+# Monitoring: the handbook's tables say what /metrics says, the rules and the dashboard are valid, and each of their
 # expressions finds its data in a real Prometheus that watches a real daemon, which then fires the alerts that it should.
 source "$(dirname "$0")/lib.sh"
 source tests/system/dashboard/lib.sh
@@ -9,8 +9,8 @@ need "$schema" curl jq prometheus promtool
 new_state
 trap 'stop_prometheus; clean_up' EXIT
 
-# rows HEADING: the table below that heading of the README, without its head.
-rows() { awk -v heading="$1" '/^#/ { below = $0 == heading } below && /^\| `/' README.md; }
+# rows HEADING: the table below that heading of the handbook, without its head.
+rows() { awk -v heading="$1" '/^#/ { below = $0 == heading } below && /^\| `/' docs/monitoring.md; }
 
 # try WHAT COMMAND...: runs it; what it prints is told if it fails.
 try() {
@@ -19,19 +19,19 @@ try() {
     "$@" >"$DIR/checks" 2>&1 || fail "$what: $(cat "$DIR/checks")"
 }
 
-try "the README's checks fail" bash -euo pipefail -c "$(pasted README.md '### Prometheus')"
-# What the README copies into the system's directories goes below DIR here.
+try "the handbook's checks fail" bash -euo pipefail -c "$(pasted docs/monitoring.md '## Prometheus')"
+# What the handbook copies into the system's directories goes below DIR here.
 mkdir -p "$DIR"/root/etc/{prometheus,grafana/provisioning/dashboards}
-copies=$(pasted README.md '### Prometheus' 3 && pasted README.md '### Grafana')
+copies=$(pasted docs/monitoring.md '## Prometheus' 3 && pasted docs/monitoring.md '## Grafana')
 copies=$(sed -E "s#([ >])/(etc|var)/#\1$DIR/root/\2/#g" <<<"$copies")
-try "the README's copies fail" bash -euo pipefail -c "$copies"
+try "the handbook's copies fail" bash -euo pipefail -c "$copies"
 try "the rules are not where they should be" promtool check rules "$DIR/root/etc/prometheus/jarvis-secretsd.rules.yml"
 try "the dashboard is not where Grafana looks" cmp "$DASHBOARD" "$DIR/root/var/lib/grafana/dashboards/${DASHBOARD##*/}"
 try "Grafana would not understand" "$schema" tests/system/dashboard/check.py "$DASHBOARD"
 sed -n 's/.* alert: //p; s/.*severity: \([a-z]*\).*/\1/p' contrib/prometheus/jarvis-secretsd.rules.yml | paste -d ' ' - - |
     sort >"$DIR/rules"
-rows '### When an alert fires' | tr -d '\`|' | awk '{ print $1, $2 }' | sort >"$DIR/rows"
-try "the README's table has other alerts than the rules" diff "$DIR/rows" "$DIR/rules"
+rows '## When an alert fires' | tr -d '\`|' | awk '{ print $1, $2 }' | sort >"$DIR/rows"
+try "the handbook's table has other alerts than the rules" diff "$DIR/rows" "$DIR/rules"
 echo "the rules pass their tests, and Grafana's schema knows the dashboard"
 
 # What is counted of appliers is there where there are any.
@@ -112,7 +112,7 @@ jq -e '[.data.alerts[].annotations[] | select(test("expanding template|<no value
     fail "an annotation is not filled in: $(cat "$DIR/alerts")"
 echo "what was denied has fired its alerts, and nothing else has"
 
-# The README's table of metrics is what the daemon says of itself.
+# The handbook's table of metrics is what the daemon says of itself.
 expect 200 nobody GET /metrics
 awk '
     function row() { if (name) printf "| `%s` | %s | %s | %s |\n", name, type, labels, help }
@@ -127,9 +127,9 @@ awk '
         gsub(/[a-z]+/, "`&`", labels); gsub(/,/, ", ", labels)
     }
     END { row() }' "$DIR/answer" >"$DIR/metrics"
-rows '### Metrics' >"$DIR/rows"
-try "the README's table (<) is not what /metrics says (>)" diff "$DIR/rows" "$DIR/metrics"
-echo "the README has a row for each of $(wc -l <"$DIR/metrics") metrics"
+rows '## Metrics' >"$DIR/rows"
+try "the handbook's table (<) is not what /metrics says (>)" diff "$DIR/rows" "$DIR/metrics"
+echo "the handbook has a row for each of $(wc -l <"$DIR/metrics") metrics"
 
 stop_daemon
 waits() {

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Backup and restore as the README tells them: a daemon at work is saved, everything is destroyed, and every value comes back
+# Backup and restore as the handbook tells them: a daemon at work is saved, everything is destroyed, and every value comes back
 # in another directory. Then some nights with contrib/backup-vault.sh, the first of them as cron spends it.
 #
-# The README's paths are the system's, so this runs where nobody else sees what is mounted over them.
+# The handbook's paths are the system's, so this runs where nobody else sees what is mounted over them.
 source "$(dirname "$0")/lib.sh"
 need curl jq make unshare
 need_root
@@ -37,7 +37,7 @@ known() {
     done
 }
 before=$(known)
-eval "$(pasted README.md '## Backup and restore')" >"$DIR/verified"
+eval "$(pasted docs/backup-and-keys.md '## Backup and restore')" >"$DIR/verified"
 grep -q ': 3 secrets, 4 versions, all opened' "$DIR/verified" || fail "another content: $(cat "$DIR/verified")"
 expect 200 admin POST /secret '{"name":"made_later","value":"v"}'
 jarvis-secretsd backup verify /var/backups/secrets.tar >"$DIR/verified"
@@ -57,7 +57,7 @@ END
 ! jarvis-secretsd restore /var/backups/secrets.tar 2>"$DIR/refused" || fail "restored without the master key"
 grep -q master.key "$DIR/refused" || fail "not told what is missing: $(cat "$DIR/refused")"
 install -D -m 600 "$DIR/safe" /opt/jarvis/other/master.key
-eval "$(pasted README.md '## Backup and restore' 2)" >"$DIR/restored"
+eval "$(pasted docs/backup-and-keys.md '## Backup and restore' 2)" >"$DIR/restored"
 cp /etc/jarvis-secretsd/config.toml "$DIR/config.toml"
 start_daemon
 [ "$(known)" = "$before" ] || fail "other values: $(known)"
@@ -70,7 +70,7 @@ echo "all was destroyed, and every value came back elsewhere"
 # count: how many backups there are.
 count() { find /var/backups/jarvis-secretsd -type f -printf x | wc -c; }
 # A line of cron.d is when, who and what, and cron's PATH is short.
-eval "$(pasted README.md '## Backup and restore' 4)"
+eval "$(pasted docs/backup-and-keys.md '## Backup and restore' 4)"
 read -r minute hour day month weekday user command </etc/cron.d/jarvis-secretsd
 [ "$minute $hour $day $month $weekday $user" = "0 2 * * * root" ] || fail "cron would run it at another time, or as another"
 env -i PATH=/usr/bin:/bin HOME=/root SHELL=/bin/sh /bin/sh -c "$command" >"$DIR/night" || fail "cron has made no backup"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The daemon, traced once, and a simulated disk that does what it did: the power is cut behind each call, in each way that
-# README's "Promises on disk" leaves to a disk, and a daemon that is started on what is left has kept them.
+# docs/design.md, "Promises on disk", leaves to a disk, and a daemon that is started on what is left has kept them.
 source "$(dirname "$0")/lib.sh"
 need cc python3 setpriv strace
 need_root

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The README's commands for clients do what they say, as they are pasted.
+# The handbook's commands for clients do what they say, as they are pasted.
 . "$(dirname "$0")/lib.sh"
 need curl openssl
 
@@ -9,14 +9,14 @@ ln -s "$(realpath "$BINARY")" "$DIR/bin/jarvis-secretsd"
 export PATH=$DIR/bin:$PATH JARVIS_SECRETSD_ADDR=$URL HOME=$DIR
 unset XDG_CONFIG_HOME
 
-commands=$(pasted README.md '## Client commands')
+commands=$(pasted docs/commands.md '## Client commands')
 output=$(bash -euo pipefail -c "$commands
 [ \"\${#DB_PASSWORD}\" = 32 ] || echo 'no password in the variable'")
 echo "$output" | grep -v '"value"'
 
 # says WORDS: the pasted commands have printed that.
 says() {
-    grep -qE "$1" <<<"$output" || fail "the README's commands did not print: $1"
+    grep -qE "$1" <<<"$output" || fail "the handbook's commands did not print: $1"
 }
 for made in redis_password jwt_signing_key postgres_password brave_api_key session_key; do
     says "^$made: made $made-[0-9]{8}-[0-9]{6}, rotation is due on "

@@ -531,7 +531,7 @@ said refused
 nowhere_seen "$DIR/nginx.log" "$DIR/nginx/access.log" "$DIR/www/htpasswd"
 echo "nginx: two users in turn, and the file's other lines stay"
 
-# The start that the README gives to write one's own: as it stands, it can tell nothing; then for a service that is a file.
+# The start that the handbook gives to write one's own: as it stands, it can tell nothing; then for a service that is a file.
 appliers=$DIR
 awk '/^```/ { inside = $0 == "```python"; next } inside' contrib/appliers/README.md >"$DIR/own"
 chmod +x "$DIR/own"
@@ -542,4 +542,4 @@ sed -i -e "s|raise .*have the service.*|open('$DIR/www/own', 'w').write(new)|" \
 verify 2 own "$first"
 apply 0 own "$first" "$second"
 verify 0 own "$second"
-echo "the README's start of another one is sound"
+echo "the handbook's start of another one is sound"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The image from scratch, built and run as the README says, with the least that a container can be given.
+# The image from scratch, built and run as the handbook says, with the least that a container can be given.
 source "$(dirname "$0")/lib.sh"
 need buildah hadolint
-SECTION='## Container'
+PAGE=install/containers.md SECTION='## Container'
 source tests/system/docker.sh
 
 hadolint Dockerfile.scratch || fail "hadolint has something to say"
@@ -30,7 +30,7 @@ tail -n 1 "$DIR/said" | jq -e .value >/dev/null || fail "no password was made an
 CURL=(curl)
 expect 401 db GET /secret/postgres_password
 confined
-echo "set up as the README says, the image of one file works read-only, without capabilities, in 16 MiB"
+echo "set up as the handbook says, the image of one file works read-only, without capabilities, in 16 MiB"
 
 as admin 200 POST /rotate '{"names":["postgres_password"]}'
 as db 200 GET /secret/postgres_password
@@ -60,7 +60,7 @@ echo "what was deleted comes back from the backup"
 
 # The master key for the safe, which any installation takes back.
 podman cp jarvis-secretsd:/opt/jarvis/secrets/master.key master.key
-SECTION='### For the safe' paste 3 <<<"correct horse battery staple"
+PAGE=backup-and-keys.md SECTION='### For the safe' paste 3 <<<"correct horse battery staple"
 cp "$DIR/said" master.key.txt
 "$BINARY" key import --config "$DIR/config.toml" master.key.txt <<<"correct horse battery staple" >"$DIR/said"
 cmp --silent master.key "$DIR/secrets/master.key" || fail "another key was exported"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The Compose file, set up as the README says, with podman and podman-compose in the place of Docker.
+# The Compose file, set up as the handbook says, with podman and podman-compose in the place of Docker.
 source "$(dirname "$0")/lib.sh"
 need podman-compose
-SECTION='## Compose'
+PAGE=install/containers.md SECTION='## Compose'
 source tests/system/docker.sh
 
 # client COMMAND...: in a container of the other project.
@@ -17,7 +17,7 @@ as db 200 GET /secret/postgres_password
 password=$(jq -r .value "$DIR/answer")
 CURL=(curl)
 expect 401 db GET /secret/postgres_password
-echo "set up as the README says, it serves this host, to those with a token"
+echo "set up as the handbook says, it serves this host, to those with a token"
 
 confined
 pid=$(inspected .State.Pid)
@@ -75,13 +75,13 @@ echo "the policy is checked and reloaded"
 
 # All is removed but the backup and, for the safe, the master key.
 paste 6
-SECTION='### For the safe' paste 3 <<<"correct horse battery staple"
+PAGE=backup-and-keys.md SECTION='### For the safe' paste 3 <<<"correct horse battery staple"
 cp "$DIR/said" master.key.txt
 as admin 200 POST /secret '{"name":"made_later","value":"v"}'
 docker compose down --volumes >"$DIR/said" 2>&1
 podman volume ls --quiet >"$DIR/said"
 [ ! -s "$DIR/said" ] || fail "volumes are left"
-SECTION='### For the safe' paste 4 <<<"correct horse battery staple"
+PAGE=backup-and-keys.md SECTION='### For the safe' paste 4 <<<"correct horse battery staple"
 paste 7
 as db 200 GET /secret/postgres_password
 [ "$(jq -r .value "$DIR/answer")" = "$rotated" ] || fail "restored is another value: $(cat "$DIR/answer")"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The manifests for Kubernetes, used as the README says. They are held against the schemas of Kubernetes and its Pod Security
+# The manifests for Kubernetes, used as the handbook says. They are held against the schemas of Kubernetes and its Pod Security
 # Standard; then podman runs the pod of the StatefulSet, in a network of its own, on volumes laid out as the kubelet does it.
 source "$(dirname "$0")/lib.sh"
 python=/usr/local/lib/jarvis-test-tools/kubernetes-validate/bin/python
@@ -34,7 +34,7 @@ end() {
     clean_up
 }
 
-# The README's commands meet no registry and no cluster here. What they would apply is kept instead, and the pod is podman's.
+# The handbook's commands meet no registry and no cluster here. What they would apply is kept instead, and the pod is podman's.
 name=jarvis-secretsd-0 container=jarvis-secretsd-0-jarvis-secretsd URL=http://127.0.0.1:8081
 docker() {
     case $1 in
@@ -59,12 +59,12 @@ render() {
 # rendered FILTER: what jq finds in what would be applied, by kind. spec FILTER: the same in the pod's template.
 rendered() { jq -cer "map({(.kind): .}) | add | $1" "$DIR/rendered.json"; }
 spec() { rendered ".StatefulSet.spec.template.spec | $1"; }
-# pasted_here [N]: the README's Nth commands about Kubernetes.
-pasted_here() { pasted "$readme" '## Kubernetes' "${1:-1}"; }
+# pasted_here [N]: the handbook's Nth commands about Kubernetes.
+pasted_here() { pasted "$handbook/install/kubernetes.md" '# Kubernetes' "${1:-1}"; }
 
 mkdir "$DIR/checkout"
 cp -r Dockerfile.scratch contrib dist "$DIR/checkout"
-readme=$PWD/README.md pod_security=$PWD/tests/system/kubernetes/pod-security.mjs
+handbook=$PWD/docs pod_security=$PWD/tests/system/kubernetes/pod-security.mjs
 cd "$DIR/checkout" || exit
 ! command kubectl kustomize contrib/kubernetes >/dev/null 2>&1 || fail "it can be applied without a policy of one's own"
 
@@ -78,7 +78,7 @@ eval "$(pasted_here 3)"
 ! grep -q jst_ "$DIR/rendered.json" || fail "a token would be sent to the cluster"
 ! grep -qE '^kind: (Secret|Namespace|PersistentVolumeClaim)' <(command kubectl kustomize .) ||
     fail "kubectl delete -k . would delete what cannot be made again"
-echo "the README's commands make what a cluster is to get"
+echo "the handbook's commands make what a cluster is to get"
 
 for version in 1.25 1.37; do
     kubernetes-validate --strict --kubernetes-version "$version" "$DIR/rendered.yaml" >"$DIR/valid" 2>&1 ||
@@ -144,7 +144,7 @@ give_group() {
 # A Secret's files are root's and the group may read them. They stand behind links, which are exchanged when it changes.
 [ "$(jq -r '.metadata | .namespace + "/" + .name' "$DIR/secret.json")" = \
     "$(rendered '.Namespace.metadata.name + "/" + .StatefulSet.spec.template.spec.volumes[1].secret.secretName')" ] ||
-    fail "the README makes another Secret"
+    fail "the handbook makes another Secret"
 mkdir "$DIR/secret/..1"
 jq -r '.data["master.key"]' "$DIR/secret.json" | base64 -d >"$DIR/secret/..1/master.key"
 chmod "$(printf %o "$(spec '.volumes[1].secret.defaultMode')")" "$DIR/secret/..1/master.key"
@@ -254,7 +254,7 @@ eval "$(pasted_here 8)" >"$DIR/verified" || fail "the audit log does not verify"
 grep -qx vault.json <(tar -tf secrets.tar) || fail "no backup has come out of the pod"
 echo "the pod that takes its place goes on with the same volumes"
 
-# The pod that the README describes for a restore.
+# The pod that the handbook describes for a restore.
 ask 200 admin DELETE /secret/postgres_password
 stop
 install -D -m 644 secrets.tar "$DIR/backup/secrets.tar"
@@ -270,7 +270,7 @@ echo "what was deleted comes back from the backup"
 
 # The key for the safe, made where the key was.
 passphrase="correct horse battery staple"
-eval "$(pasted "$readme" '### For the safe' 5 | sed 's/ -it / -i /')" <<<"$passphrase" >"$DIR/exported"
+eval "$(pasted "$handbook/backup-and-keys.md" '### For the safe' 5 | sed 's/ -it / -i /')" <<<"$passphrase" >"$DIR/exported"
 docker run --rm -i --user 0 -v "$PWD:/etc/jarvis-secretsd:ro" -v "$DIR:/safe" "$IMAGE:$TAG" \
     key import --master-key /safe/imported /safe/exported <<<"$passphrase" >"$DIR/answer"
 cmp --silent ../master.key "$DIR/imported" || fail "another key was exported"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a .env file to the daemon: the command and the script for hosts with curl alone store the same values or refuse the
-# same files, and what the README says works as it stands there.
+# same files, and what the handbook says works as it stands there.
 # The dollar signs are those of the files.
 # shellcheck disable=SC2016
 source "$(dirname "$0")/lib.sh"
@@ -240,27 +240,27 @@ echo "an address that may be another machine's is warned about, and one of anoth
 run 78 env JARVIS_SECRETSD_CLIENT_CONFIG="$DIR/client.toml" "$script" --dry-run "$DIR/files/some"
 grep -q 'CLIENT_CONFIG: no settings file is read here' "$DIR/err" || fail "$(cat "$DIR/err")"
 
-# What the README says, as it is pasted from there, at the address of this daemon.
+# What the handbook says, as it is pasted from there, at the address of this daemon.
 cd "$DIR/work"
 top=$OLDPWD
 cp -r "$top/contrib" .
 printf 'POSTGRES_PASSWORD="from .env"\nAPI_KEY=abc\n' >.env
 # paste_block HEADING [N]: runs a block; what it prints is in $DIR/out.
 paste_block() {
-    pasted "$top/README.md" "$@" | sed "s|http://127.0.0.1:8081|$URL|" >"$DIR/block"
-    bash -euo pipefail "$DIR/block" >"$DIR/out" || fail "the block of the README fails: $(cat "$DIR/block")"
+    pasted "$top/docs/migration.md" "$@" | sed "s|http://127.0.0.1:8081|$URL|" >"$DIR/block"
+    bash -euo pipefail "$DIR/block" >"$DIR/out" || fail "the block of the handbook fails: $(cat "$DIR/block")"
 }
-paste_block '### From a .env file'
+paste_block '## From a .env file'
 grep -qx 'new: shop_postgres_password' "$DIR/out" || fail "no dry run: $(cat "$DIR/out")"
 grep -qx 'imported: shop_postgres_password' "$DIR/out" || fail "no import: $(cat "$DIR/out")"
-paste_block '### From a .env file' 2
+paste_block '## From a .env file' 2
 grep -qx 'unchanged: shop_postgres_password' "$DIR/out" || fail "no import by the script: $(cat "$DIR/out")"
-paste_block "### Into a program's environment"
+paste_block "## Into a program's environment"
 grep -qx 'PGPASSWORD=from .env' "$DIR/out" || fail "not in its variable: $(cat "$DIR/out")"
 grep -qx 'SHOP_API_KEY=abc' "$DIR/out" || fail "not in the variable of its name: $(cat "$DIR/out")"
-paste_block '### Into a configuration file'
+paste_block '## Into a configuration file'
 [ "$(tr '\n' '|' <app.conf)" = '[database]|password = "from .env"|greeting = "{{ name }}"|' ] || fail "$(cat app.conf)"
 [ "$(stat -c %a app.conf)" = 640 ] || fail "another mode: $(stat -c %a app.conf)"
 cd "$top"
 stop_daemon
-echo "what the README says works, from the .env file to a program's environment and its configuration"
+echo "what the handbook says works, from the .env file to a program's environment and its configuration"

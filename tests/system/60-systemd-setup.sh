@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The daemon as a service of systemd, set up with the README's commands in a container where nothing of it is there yet: on this
+# The daemon as a service of systemd, set up with the handbook's commands in a container where nothing of it is there yet: on this
 # system, or, as 60-systemd-setup-debian-13.sh has it, on another.
 source "$(dirname "$0")/lib.sh"
 need curl jq make nsenter openssl systemd-nspawn
@@ -25,24 +25,24 @@ cp "$BINARY" "$DIR/source/target/release/"
 mkdir "$DIR/state"
 boot_systemd --tmpfs=/usr/local --bind="$DIR/state:/var/lib/systemd" --bind="$DIR/source:/srv/source"
 
-section='### The daemon as a service'
-run "$(pasted README.md "$section")" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
+page=docs/install/systemd.md section='## The daemon as a service'
+run "$(pasted "$page" "$section")" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
 [ "$(inside systemctl show -P StatusText jarvis-secretsd)" = Serving ] || fail "it is not started"
-run "$(pasted README.md "$section" 2)" >"$DIR/pasted" 2>"$DIR/said" || fail "no secret: $(cat "$DIR/pasted" "$DIR/said")"
+run "$(pasted "$page" "$section" 2)" >"$DIR/pasted" 2>"$DIR/said" || fail "no secret: $(cat "$DIR/pasted" "$DIR/said")"
 password=$(jq -r '.value // empty' "$DIR/pasted")
 [ "${#password}" = 32 ] || fail "no such value was generated: $(cat "$DIR/pasted")"
 for unit in jarvis-secretsd.service jarvis-secretsd.socket jarvis-secretsd-credentials.socket; do
     inside systemctl is-enabled --quiet "$unit" || fail "$unit is not started when the host is"
 done
 [ -z "$(inside find /var/lib/jarvis-secretsd/ -name master.key)" ] || fail "the master key lies beside the vault"
-echo "set up as the README says, it serves as a service of systemd"
+echo "set up as the handbook says, it serves as a service of systemd"
 
 # An older systemd says of one line that it does not know it.
 run 'systemd-analyze verify /usr/local/lib/systemd/system/jarvis-secretsd*' >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
 ! grep -v 'Failed to parse service type, ignoring: notify-reload$' "$DIR/said" >&2 || fail "systemd finds fault with the units"
 
 # The timer of the section on backups.
-run "$(pasted README.md '## Backup and restore' 5)" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
+run "$(pasted docs/backup-and-keys.md '## Backup and restore' 5)" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
 inside systemctl is-active --quiet jarvis-secretsd-backup.timer || fail "the timer does not run"
 inside systemctl start jarvis-secretsd-backup || fail "no backup is made"
 [ -n "$(inside find /var/lib/jarvis-secretsd-backup/ -name '*.tar')" ] || fail "no backup is there"
@@ -67,7 +67,7 @@ $(sed '/^systemctl stop /,/^systemctl start /{ /^systemctl start /!a knock
 }
 # serves_password: db reads the password that was made first.
 serves_password() {
-    run "$(pasted README.md "$section" 2 | sed '/^bearer admin /d')" >"$DIR/pasted" 2>"$DIR/said" ||
+    run "$(pasted "$page" "$section" 2 | sed '/^bearer admin /d')" >"$DIR/pasted" 2>"$DIR/said" ||
         fail "it is not served: $(cat "$DIR/pasted" "$DIR/said")"
     [ "$(jq -r .value "$DIR/pasted")" = "$password" ] || fail "another value: $(cat "$DIR/pasted")"
 }
@@ -76,12 +76,12 @@ serves_password() {
 inside systemctl stop jarvis-secretsd.socket jarvis-secretsd-credentials.socket jarvis-secretsd.service 2>"$DIR/said"
 inside sh -ec 'cp /var/lib/jarvis-secretsd-backup/*.tar /srv/source/secrets.tar
     rm -r /var/lib/jarvis-secretsd /var/lib/private/jarvis-secretsd'
-run_stopped "$(pasted README.md '## Backup and restore' 3)"
+run_stopped "$(pasted docs/backup-and-keys.md '## Backup and restore' 3)"
 serves_password
 echo "all that was lost comes back from the backup, and meanwhile no client starts it"
 
 # Another master key, which the service gets from systemd.
-run_stopped "$(pasted README.md '### Another master key' 2)"
+run_stopped "$(pasted docs/backup-and-keys.md '### Another master key' 2)"
 serves_password
 run 'systemd-creds --name=master.key encrypt master.key /etc/credstore.encrypted/jarvis-secretsd.master.key' 2>"$DIR/said"
 ! inside systemctl restart jarvis-secretsd 2>/dev/null || fail "the old key is taken"

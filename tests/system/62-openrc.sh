@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The service under a real OpenRC, booted in a container: set up as the README says, checked, reloaded, killed, and stopped.
+# The service under a real OpenRC, booted in a container: set up as the handbook says, checked, reloaded, killed, and stopped.
 source "$(dirname "$0")/lib.sh"
 OPENRC=/usr/local/lib/jarvis-test-tools/openrc
 need curl jq make nsenter pgrep systemd-nspawn useradd "$OPENRC/sbin/openrc-init"
@@ -57,11 +57,11 @@ boot --overlay-ro="$DIR/usr:/usr:/usr" --bind-ro="$OPENRC/etc:/srv/etc" --tmpfs=
         mkdir -p /var/log; ln -s /run /var/run; : >/etc/insserv.conf; exec /sbin/openrc-init'
 await "OpenRC is up" is_up sh -c 'rc-status --runlevel | grep -q default'
 
-# Installed, started, and a secret read, as the README says.
-run "$(pasted README.md '## OpenRC')" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
+# Installed, started, and a secret read, as the handbook says.
+run "$(pasted docs/install/openrc.md '# OpenRC')" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
 status 0 started || fail "it is not started: $(cat "$DIR/said")"
-run "$(pasted README.md '## OpenRC' 2)" >"$DIR/pasted" 2>"$DIR/said" || fail "no secret: $(cat "$DIR/pasted" "$DIR/said")"
-BEARER=$(pasted README.md '## OpenRC' 2 | sed -n 1p)
+run "$(pasted docs/install/openrc.md '# OpenRC' 2)" >"$DIR/pasted" 2>"$DIR/said" || fail "no secret: $(cat "$DIR/pasted" "$DIR/said")"
+BEARER=$(pasted docs/install/openrc.md '# OpenRC' 2 | sed -n 1p)
 password=$(value)
 [ "${#password}" = 32 ] || fail "no such value was generated: $password"
 grep -qF "\"value\":\"$password\"" "$DIR/pasted" || fail "another value: $password"
@@ -69,7 +69,7 @@ first=$(running)
 [ "$(inside stat -c %U "/proc/$first" /opt/jarvis/secrets /opt/jarvis/audit | sort -u)" = jarvis-secretsd ] ||
     fail "it does not run as its user"
 [ "$(inside stat -c %U:%a /var/log/jarvis-secretsd.log)" = root:600 ] || fail "its log is not root's"
-echo "set up as the README says, it serves as a user of its own"
+echo "set up as the handbook says, it serves as a user of its own"
 
 # A change of the policy takes effect at the reload.
 answers backend 403 || fail "backend is not refused: $(cat "$DIR/answer")"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# TLS as curl, openssl, sslscan and testssl.sh see it, with certificates made as the README says, and behind nginx.
+# TLS as curl, openssl, sslscan and testssl.sh see it, with certificates made as the handbook says, and behind nginx.
 source "$(dirname "$0")/lib.sh"
 need curl jq nginx openssl sslscan testssl
 
@@ -100,7 +100,7 @@ for name in foreign selfsigned; do
 done
 [ "$(grep -c 'client certificate: ' "$DIR/audit/audit.jsonl")" = 2 ] || fail "bad certificates are not audited"
 
-# A CA that is held to names cannot vouch for others. A common name is not held to anything, as the README warns.
+# A CA that is held to names cannot vouch for others. A common name is not held to anything, as the handbook warns.
 for name in within posing; do
     "${CURL[@]}" -fsS --cert "$DIR/$name.pem" --key "$DIR/$name.key" -o "$DIR/answer" "$URL/healthz" || fail "certificate $name"
 done

@@ -1,6 +1,6 @@
-# What the tests share that run containers as the README says it for Docker: podman in its place, in namespaces of the test's
+# What the tests share that run containers as the handbook says it for Docker: podman in its place, in namespaces of the test's
 # own. Port and network are then not this host's, and nothing outlives the test. To be sourced behind lib.sh. SECTION is the
-# heading of the README below which commands are taken.
+# heading of the handbook below which commands are taken.
 # shellcheck shell=bash disable=SC2034
 
 need busybox curl ip iptables jq podman runc unshare /usr/lib/podman/netavark
@@ -41,7 +41,7 @@ export BUILDAH_ISOLATION=chroot BUILDAH_FORMAT=docker PODMAN_COMPOSE_IN_POD=fals
 
 healthy() { podman healthcheck run jarvis-secretsd >/dev/null 2>&1; }
 
-# What the README calls docker. The image is not compiled in a container again, no directory of a read-only container can be
+# What the handbook calls docker. The image is not compiled in a container again, no directory of a read-only container can be
 # written to, and for want of systemd, podman does not wait for a container's health itself.
 docker() {
     case $1 in
@@ -58,14 +58,14 @@ fail() {
     exit 1
 }
 
-README=$PWD/README.md URL=http://127.0.0.1:8081
+HANDBOOK=$PWD/docs URL=http://127.0.0.1:8081
 export HOME=$DIR/home
 mkdir "$HOME"
 
-# paste N: the Nth block of the README's section, in this shell. What it prints is then in $DIR/said, and what of that are
+# paste N: the Nth block of the handbook's section, in this shell. What it prints is then in $DIR/said, and what of that are
 # messages in $DIR/noise. This machine may not lift that limit, and has no terminal.
 paste() {
-    eval "$(pasted "$README" "$SECTION" "$1" | sed 's/ --ulimit memlock=-1:-1//; s/ -it / -i /')" >"$DIR/said" 2>"$DIR/noise"
+    eval "$(pasted "$HANDBOOK/$PAGE" "$SECTION" "$1" | sed 's/ --ulimit memlock=-1:-1//; s/ -it / -i /')" >"$DIR/said" 2>"$DIR/noise"
 }
 
 # as CLIENT STATUS METHOD PATH [BODY]: a request with its token, as expect sends it.

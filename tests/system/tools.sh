@@ -80,7 +80,7 @@ if [ ! -x "$directory/openrc/sbin/openrc-init" ]; then
         $as_root dpkg-deb -x "$deb" "$directory/openrc"
     done
 fi
-# A system to boot: what systemd needs, and what the README's commands for it call. No package with /bin/kill is among that.
+# A system to boot: what systemd needs, and what the handbook's commands for it call. No package with /bin/kill is among that.
 debian_13=systemd,curl,jq,make,openssl
 if [ "$(cat "$directory/debian-13/packages" 2>/dev/null)" != "$debian_13" ]; then
     $as_root rm -rf "$directory/debian-13"

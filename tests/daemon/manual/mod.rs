@@ -77,7 +77,7 @@ fn the_manual_has_every_option() {
 }
 
 #[test]
-fn the_manual_and_the_readme_have_every_exit_status() {
+fn the_manual_and_the_handbook_have_every_exit_status() {
     let mut numbers = BTreeSet::new();
     for help in helps() {
         let (_, statuses) = help.split_once("exit status: ").unwrap();
@@ -85,8 +85,8 @@ fn the_manual_and_the_readme_have_every_exit_status() {
         numbers.extend(statuses.split(", ").map(|status| status.split(' ').next().unwrap().to_owned()));
     }
     assert_eq!(heads("jarvis-secretsd.8", "EXIT STATUS"), numbers);
-    let readme = fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
-    let (_, table) = readme.split_once("| Exit status | Meaning |\n|---|---|\n").unwrap();
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/commands.md")).unwrap();
+    let (_, table) = page.split_once("| Exit status | Meaning |\n|---|---|\n").unwrap();
     let rows = table.lines().map_while(|line| line.strip_prefix("| ")?.split_once(" |"));
     assert_eq!(
         rows.flat_map(|(statuses, _)| statuses.split(", ")).map(str::to_owned).collect::<BTreeSet<_>>(),

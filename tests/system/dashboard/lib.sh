@@ -6,13 +6,13 @@
 DASHBOARD=contrib/grafana-dashboard-secrets.json
 PROMETHEUS='' PROMETHEUS_PID=''
 
-# start_prometheus INTERVAL: starts one as the README does, with the configuration from contrib, but for the daemon that
+# start_prometheus INTERVAL: starts one as the handbook does, with the configuration from contrib, but for the daemon that
 # runs, with that time between scrapes, and on a free port. Sets PROMETHEUS, its URL, and PROMETHEUS_PID.
 start_prometheus() {
     local command
     sed "s|127.0.0.1:8081|${URL#*://}|; s|: 15s|: $1|; s|jarvis-secretsd.rules.yml|$PWD/contrib/prometheus/&|" \
         contrib/prometheus/prometheus.yml >"$DIR/prometheus.yml"
-    command=$(pasted README.md '### Prometheus' 2)
+    command=$(pasted docs/monitoring.md '## Prometheus' 2)
     command=${command/contrib\/prometheus\/prometheus.yml/$DIR/prometheus.yml}
     command=${command/state\/prometheus/$DIR/prometheus}
     : >"$DIR/prometheus.log"

@@ -1,6 +1,6 @@
 """A simulated disk: what was written to it, and what of that a power cut leaves.
 
-Assumed is what README says under "Promises on disk", and no more: what was written to a file since its last sync is there
+Assumed is what docs/design.md says under "Promises on disk", and no more: what was written to a file since its last sync is there
 or not, in any part and any order, with zeros where it is not and the file has become longer; a change of a directory's names
 since its last sync is there or not, after those before it on the same names; a rename is one change.
 """
