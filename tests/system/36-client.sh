@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The handbook's commands for clients do what they say, as they are pasted.
+# The handbook's commands for clients and its calls of the API do what they say, as they are pasted.
 . "$(dirname "$0")/lib.sh"
-need curl openssl
+need curl jq openssl
 
 start_daemon
 mkdir "$DIR/bin"
@@ -9,7 +9,7 @@ ln -s "$(realpath "$BINARY")" "$DIR/bin/jarvis-secretsd"
 export PATH=$DIR/bin:$PATH JARVIS_SECRETSD_ADDR=$URL HOME=$DIR
 unset XDG_CONFIG_HOME
 
-commands=$(pasted docs/commands.md '## Client commands')
+commands=$(pasted docs/commands.md '# Client commands')
 output=$(bash -euo pipefail -c "$commands
 [ \"\${#DB_PASSWORD}\" = 32 ] || echo 'no password in the variable'")
 echo "$output" | grep -v '"value"'
@@ -40,4 +40,37 @@ expect 200 admin GET /secret/redis_password
 [ "$(jarvis-secretsd get redis_password --client admin)" = "$(sed 's/.*"value":"\([0-9a-f]\{40\}\)".*/\1/' "$DIR/answer")" ] ||
     fail "get and the API differ"
 expect 404 admin GET /secret/brave_api_key
+
+# api HEADING [OPTION...]: runs the calls below it, with options for each curl. What they print is in $DIR/out.
+api() {
+    local heading=$1 block
+    shift
+    block=$(pasted docs/api.md "$heading")
+    bash -euo pipefail -c "curl() { command curl -sS $* \"\$@\"; }
+${block//http:\/\/127.0.0.1:8081/$URL}" >"$DIR/out" || fail "below $heading: $(cat "$DIR/out")"
+}
+# Each call succeeds.
+api '# HTTP API' --fail-with-body
+grep -q '"value":"correct horse battery staple"' "$DIR/out" || fail "another value: $(cat "$DIR/out")"
+api '## Every call with curl' --fail-with-body
+grep -q '"rotated_count":2,' "$DIR/out" || fail "nothing is rotated: $(cat "$DIR/out")"
+grep -q '"next":"web_api_key"' "$DIR/out" || fail "no page is listed: $(cat "$DIR/out")"
+expect 404 admin GET /secret/brave_api_key
+
+# A condition that does not hold is answered 412.
+api '## Check-and-set'
+statuses=$(grep -o 'HTTP/1.1 [0-9]*' "$DIR/out" | cut -d' ' -f2 | paste -sd' ')
+[ "$statuses" = '200 304 200 412' ] || fail "check-and-set: $statuses"
+
+# A rotation is answered to the request that waits for it.
+rm "$DIR/out"
+api '## Waiting for a change' &
+waiting=$!
+is_answered_after_a_rotation() {
+    expect 200 admin POST /rotate '{"names":["postgres_password"]}'
+    grep -qs 'HTTP/1.1 ' "$DIR/out"
+}
+await "the request that waits is answered" is_answered_after_a_rotation
+wait "$waiting" || fail "no answer to the request that waited"
+grep -q 'HTTP/1.1 200' "$DIR/out" || fail "no other version is answered: $(cat "$DIR/out")"
 stop_daemon

@@ -56,7 +56,7 @@ expect_small "after they were made"
 stop_daemon
 start_daemon
 expect_small "after a start"
-loop=$(pasted docs/api.md '## HTTP API' 2)
+loop=$(pasted docs/api.md '## Lists')
 listed=$(bash -euo pipefail -c "${loop/http:\/\/127.0.0.1:8081/$URL}" | sort -u | wc -l)
 [ "$listed" = "$SECRETS" ] || fail "the handbook's loop lists $listed names"
 echo "the handbook's loop lists $listed names"
