@@ -3,17 +3,14 @@
 source "$(dirname "$0")/lib.sh"
 need curl jq
 
-# Its port and paths are those of a daemon in its place.
 new_state
-cat >>"$DIR/config.toml" <<END
-rotation_days = 30
-END
 sed -i "s|^\[paths\]|unix_socket = \"$DIR/sock\"\n\n&|" "$DIR/config.toml"
 mkdir "$DIR/bin"
 ln -s "$(realpath "$BINARY")" "$DIR/bin/jarvis-secretsd"
 export PATH=$DIR/bin:$PATH JARVIS_SECRETSD_CONFIG=$DIR/config.toml
 top=$PWD
-# paste PAGE HEADING [N]: runs a block, in $DIR. What it prints is in $DIR/out and $DIR/err, how it ends in $status.
+# paste PAGE HEADING [N]: runs a block in $DIR, with the paths and the port of this daemon. What it prints is in $DIR/out and
+# $DIR/err, how it ends in $status.
 paste() {
     local block
     block=$(pasted "$top/docs/$1" "${@:2}")
