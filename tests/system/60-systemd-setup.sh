@@ -28,18 +28,34 @@ boot_systemd --tmpfs=/usr/local --bind="$DIR/state:/var/lib/systemd" --bind="$DI
 page=docs/install/systemd.md section='## The daemon as a service'
 run "$(pasted "$page" "$section")" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
 [ "$(inside systemctl show -P StatusText jarvis-secretsd)" = Serving ] || fail "it is not started"
-run "$(pasted "$page" "$section" 2)" >"$DIR/pasted" 2>"$DIR/said" || fail "no secret: $(cat "$DIR/pasted" "$DIR/said")"
-password=$(jq -r '.value // empty' "$DIR/pasted")
+run "$(pasted "$page" "$section" 2)" >"$DIR/said" 2>&1 || fail "no secret: $(cat "$DIR/said")"
+grep -q '^postgres_password ' "$DIR/said" || fail "the administrator does not see it: $(cat "$DIR/said")"
+# read_password: db reads it.
+read_password() {
+    run "$(pasted "$page" "$section" 3)" >"$DIR/pasted" 2>"$DIR/said" || fail "it is not served: $(cat "$DIR/pasted" "$DIR/said")"
+    jq -r '.value // empty' "$DIR/pasted"
+}
+password=$(read_password)
 [ "${#password}" = 32 ] || fail "no such value was generated: $(cat "$DIR/pasted")"
 for unit in jarvis-secretsd.service jarvis-secretsd.socket jarvis-secretsd-credentials.socket; do
     inside systemctl is-enabled --quiet "$unit" || fail "$unit is not started when the host is"
 done
 [ -z "$(inside find /var/lib/jarvis-secretsd/ -name master.key)" ] || fail "the master key lies beside the vault"
-echo "set up as the handbook says, it serves as a service of systemd"
+echo "set up as the handbook says, it serves as a service of systemd, and root administers it"
 
 # An older systemd says of one line that it does not know it.
 run 'systemd-analyze verify /usr/local/lib/systemd/system/jarvis-secretsd*' >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
 ! grep -v 'Failed to parse service type, ignoring: notify-reload$' "$DIR/said" >&2 || fail "systemd finds fault with the units"
+
+# A unit gets the secret as a file; the service shows what is in it.
+inside sh -ec 'printf "#!/bin/sh\ncat \"\$2\"\n" >/usr/local/bin/shop; chmod 755 /usr/local/bin/shop'
+run "$(pasted "$page" '## Credentials for its units')" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
+is_reloaded() { inside grep -q '"event":"policy_reload".*"result":"success"' /var/lib/jarvis-secretsd/audit/audit.jsonl; }
+await "the policy is in force" is_reloaded
+run "$(pasted "$page" '## Credentials for its units' 2)" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
+has_read() { [ "$(inside journalctl --no-pager --output=cat _SYSTEMD_UNIT=shop.service)" = "$password" ]; }
+await "the service has its password" has_read
+echo "a unit reads the secret from a file"
 
 # The timer of the section on backups.
 run "$(pasted docs/backup-and-keys.md '## Backup and restore' 5)" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
@@ -65,24 +81,18 @@ run_stopped() {
 $(sed '/^systemctl stop /,/^systemctl start /{ /^systemctl start /!a knock
 }' <<<"$1")" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
 }
-# serves_password: db reads the password that was made first.
-serves_password() {
-    run "$(pasted "$page" "$section" 2 | sed '/^bearer admin /d')" >"$DIR/pasted" 2>"$DIR/said" ||
-        fail "it is not served: $(cat "$DIR/pasted" "$DIR/said")"
-    [ "$(jq -r .value "$DIR/pasted")" = "$password" ] || fail "another value: $(cat "$DIR/pasted")"
-}
 
 # As on a new host: only the backup and, somewhere else, the master key are left.
 inside systemctl stop jarvis-secretsd.socket jarvis-secretsd-credentials.socket jarvis-secretsd.service 2>"$DIR/said"
 inside sh -ec 'cp /var/lib/jarvis-secretsd-backup/*.tar /srv/source/secrets.tar
     rm -r /var/lib/jarvis-secretsd /var/lib/private/jarvis-secretsd'
 run_stopped "$(pasted docs/backup-and-keys.md '## Backup and restore' 3)"
-serves_password
+[ "$(read_password)" = "$password" ] || fail "another value: $(cat "$DIR/pasted")"
 echo "all that was lost comes back from the backup, and meanwhile no client starts it"
 
 # Another master key, which the service gets from systemd.
 run_stopped "$(pasted docs/backup-and-keys.md '### Another master key' 2)"
-serves_password
+[ "$(read_password)" = "$password" ] || fail "another value: $(cat "$DIR/pasted")"
 run 'systemd-creds --name=master.key encrypt master.key /etc/credstore.encrypted/jarvis-secretsd.master.key' 2>"$DIR/said"
 ! inside systemctl restart jarvis-secretsd 2>/dev/null || fail "the old key is taken"
 grep -q 'the master key does not open this vault' <(inside journalctl --no-pager -u jarvis-secretsd) || fail "it has failed otherwise"

@@ -60,8 +60,10 @@ await "OpenRC is up" is_up sh -c 'rc-status --runlevel | grep -q default'
 # Installed, started, and a secret read, as the handbook says.
 run "$(pasted docs/install/openrc.md '# OpenRC')" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
 status 0 started || fail "it is not started: $(cat "$DIR/said")"
-run "$(pasted docs/install/openrc.md '# OpenRC' 2)" >"$DIR/pasted" 2>"$DIR/said" || fail "no secret: $(cat "$DIR/pasted" "$DIR/said")"
-BEARER=$(pasted docs/install/openrc.md '# OpenRC' 2 | sed -n 1p)
+run "$(pasted docs/install/openrc.md '# OpenRC' 2)" >"$DIR/said" 2>&1 || fail "no secret: $(cat "$DIR/said")"
+grep -q '^postgres_password ' "$DIR/said" || fail "the administrator does not see it: $(cat "$DIR/said")"
+run "$(pasted docs/install/openrc.md '# OpenRC' 3)" >"$DIR/pasted" 2>"$DIR/said" || fail "no secret: $(cat "$DIR/pasted" "$DIR/said")"
+BEARER=$(pasted docs/install/openrc.md '# OpenRC' 3 | sed -n 1p)
 password=$(value)
 [ "${#password}" = 32 ] || fail "no such value was generated: $password"
 grep -qF "\"value\":\"$password\"" "$DIR/pasted" || fail "another value: $password"
