@@ -245,9 +245,13 @@ cd "$DIR/work"
 top=$OLDPWD
 cp -r "$top/contrib" .
 printf 'POSTGRES_PASSWORD="from .env"\nAPI_KEY=abc\n' >.env
+# block HEADING [N]: a block, in $DIR/block.
+block() {
+    pasted "$top/docs/migration.md" "$@" | sed "s|http://127.0.0.1:8081|$URL|; s|/etc/nginx/|$DIR/work/|" >"$DIR/block"
+}
 # paste_block HEADING [N]: runs a block; what it prints is in $DIR/out.
 paste_block() {
-    pasted "$top/docs/migration.md" "$@" | sed "s|http://127.0.0.1:8081|$URL|" >"$DIR/block"
+    block "$@"
     bash -euo pipefail "$DIR/block" >"$DIR/out" || fail "the block of the handbook fails: $(cat "$DIR/block")"
 }
 paste_block '## From a .env file'
@@ -258,9 +262,41 @@ grep -qx 'unchanged: shop_postgres_password' "$DIR/out" || fail "no import by th
 paste_block "## Into a program's environment"
 grep -qx 'PGPASSWORD=from .env' "$DIR/out" || fail "not in its variable: $(cat "$DIR/out")"
 grep -qx 'SHOP_API_KEY=abc' "$DIR/out" || fail "not in the variable of its name: $(cat "$DIR/out")"
+# A program that ends by itself.
+ln -s "$(command -v env)" "$DIR/bin/shop"
+paste_block "## Into a program's environment" 2
+grep -qx 'PGPASSWORD=from .env' "$DIR/out" || fail "not in the environment of a program that is watched: $(cat "$DIR/out")"
 paste_block '## Into a configuration file'
 [ "$(tr '\n' '|' <app.conf)" = '[database]|password = "from .env"|greeting = "{{ name }}"|' ] || fail "$(cat app.conf)"
 [ "$(stat -c %a app.conf)" = 640 ] || fail "another mode: $(stat -c %a app.conf)"
+# It watches until it is ended; what it has run says which process it is.
+printf '#!/bin/sh\necho "$PPID $*" >>"%s"\n' "$DIR/reloads" >"$DIR/bin/systemctl"
+chmod +x "$DIR/bin/systemctl"
+: >"$DIR/reloads"
+echo 'auth "{{ shop_api_key }}";' >nginx.conf.in
+watching=''
+end() {
+    [ -z "$watching" ] || kill -KILL -- "-$watching" 2>/dev/null || true
+    clean_up
+}
+trap end EXIT
+block '## Into a configuration file' 2
+set -m
+bash -euo pipefail "$DIR/block" 2>"$DIR/noise" &
+set +m
+watching=$!
+# is_rendered VALUE N: the file has the value, and nginx was told so for the Nth time.
+is_rendered() { [ "$(cat nginx.conf 2>/dev/null)" = "auth \"$1\";" ] && [ "$(wc -l <"$DIR/reloads")" = "$2" ]; }
+await "the file is written" is_rendered abc 1
+expect 200 admin POST /secret '{"name":"shop_api_key","value":"def"}'
+await "the file is written again" is_rendered def 2
+read -r pid told <"$DIR/reloads"
+[ "$told" = 'reload nginx' ] || fail "something else was run: $told"
+kill "$pid"
+status=0
+wait "$watching" || status=$?
+[ "$status" = 143 ] || fail "it ended with status $status"
+watching=''
 cd "$top"
 stop_daemon
 echo "what the handbook says works, from the .env file to a program's environment and its configuration"
