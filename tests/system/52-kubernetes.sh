@@ -48,6 +48,11 @@ kubectl() {
         *' create secret '*) command kubectl "$@" --dry-run=client --output json >"$DIR/secret.json" ;;
         'apply -f '*) cp "$3" "$DIR/namespace.yaml" ;;
         'apply -k .') render ;;
+        'label namespace '*)
+            command kubectl create namespace "$3" --dry-run=client --output json |
+                command kubectl label --local --filename - --output json "${@:4}" >"$DIR/labelled.json"
+            ;;
+        *' port-forward '*) echo "$*" >"$DIR/forwarded" ;;
         *" exec $name -- "*) podman exec "$container" "${@:6}" ;;
     esac
 }
@@ -59,8 +64,8 @@ render() {
 # rendered FILTER: what jq finds in what would be applied, by kind. spec FILTER: the same in the pod's template.
 rendered() { jq -cer "map({(.kind): .}) | add | $1" "$DIR/rendered.json"; }
 spec() { rendered ".StatefulSet.spec.template.spec | $1"; }
-# pasted_here [N]: the handbook's Nth commands about Kubernetes.
-pasted_here() { pasted "$handbook/install/kubernetes.md" '# Kubernetes' "${1:-1}"; }
+# pasted_here HEADING [N]: the Nth commands below that heading of the handbook's page.
+pasted_here() { pasted "$handbook/install/kubernetes.md" "$@"; }
 
 mkdir "$DIR/checkout"
 cp -r Dockerfile.scratch contrib dist "$DIR/checkout"
@@ -69,11 +74,11 @@ cd "$DIR/checkout" || exit
 ! command kubectl kustomize contrib/kubernetes >/dev/null 2>&1 || fail "it can be applied without a policy of one's own"
 
 # From nothing to what a cluster would get.
-eval "$(pasted_here)" >"$DIR/initialized"
+eval "$(pasted_here '# Kubernetes')" >"$DIR/initialized"
 # token CLIENT: what init has made.
 token() { cat "../tokens/$1"; }
-eval "$(pasted_here 2)" >"$DIR/checked" || fail "the image cannot start so: $(cat "$DIR/checked")"
-eval "$(pasted_here 3)"
+eval "$(pasted_here '# Kubernetes' 2)" >"$DIR/checked" || fail "the image cannot start so: $(cat "$DIR/checked")"
+eval "$(pasted_here '# Kubernetes' 3)"
 [ "$(spec '.containers[0].image')" = "$IMAGE:$TAG" ] || fail "another image is run"
 ! grep -q jst_ "$DIR/rendered.json" || fail "a token would be sent to the cluster"
 ! grep -qE '^kind: (Secret|Namespace|PersistentVolumeClaim)' <(command kubectl kustomize .) ||
@@ -120,6 +125,14 @@ rendered '.StatefulSet.spec.template as $pod | $pod.spec.containers[0] as $daemo
     .Service.spec.ports[0].targetPort == $daemon.ports[0].name and
     $network.ingress[0].ports == [{port: $daemon.ports[0].containerPort}] and $network.egress == []' >/dev/null ||
     fail "something refers to nothing"
+eval "$(pasted_here '# Kubernetes' 4)"
+[ "$(cat "$DIR/forwarded")" = \
+    "$(rendered '.Service | "-n \(.metadata.namespace) port-forward service/\(.metadata.name) \(.spec.ports[0].port)"')" ] ||
+    fail "this leads elsewhere: $(cat "$DIR/forwarded")"
+eval "$(pasted_here '## Clients in the cluster')"
+jq -e --argjson needed "$(rendered '.NetworkPolicy.spec.ingress[0].from[0].namespaceSelector.matchLabels')" \
+    '.metadata.labels | contains($needed)' "$DIR/labelled.json" >/dev/null ||
+    fail "a namespace with that label is not let in: $(cat "$DIR/labelled.json")"
 
 # From here on, the pod. A busybox of this host under the name of the public one: its cat, and its shell, which runs that.
 mkdir "$DIR/busybox" "$DIR/audit" "$DIR/vault" "$DIR/secret"
@@ -231,7 +244,7 @@ mounted() { awk -v point="$1" '$5 == point { split($6, option, ","); print optio
     fail "it could write elsewhere than to its volumes"
 echo "it runs as user 65532, read-only, without a capability"
 
-(cd .. && eval "$(pasted_here 5 | sed 's/ curl / curl -sSf /')") >"$DIR/answers"
+(cd .. && eval "$(pasted_here '# Kubernetes' 5 | sed 's/ curl / curl -sSf /')") >"$DIR/answers"
 value=$(jq -r '.value // empty' "$DIR/answers")
 [ "${#value}" = 44 ] || fail "no value is read: $(cat "$DIR/answers")"
 # expect_value: db reads that.
@@ -250,7 +263,7 @@ stop
 start
 await "is ready" is_ready
 expect_value
-eval "$(pasted_here 8)" >"$DIR/verified" || fail "the audit log does not verify"
+eval "$(pasted_here '## Volumes, backup and restore')" >"$DIR/verified" || fail "the audit log does not verify"
 grep -qx vault.json <(tar -tf secrets.tar) || fail "no backup has come out of the pod"
 echo "the pod that takes its place goes on with the same volumes"
 
@@ -293,12 +306,12 @@ before=$(rendered .ConfigMap.metadata.name)
 cp policy.toml good.toml
 sed -i 's/^token_sha256/#&/' policy.toml
 status=0
-(eval "$(pasted_here 7)") >"$DIR/checked" 2>&1 || status=$?
+(eval "$(pasted_here '## Policy and configuration')") >"$DIR/checked" 2>&1 || status=$?
 [ "$status" = 78 ] || fail "clients without a credential pass: $(cat "$DIR/checked")"
 [ "$(rendered .ConfigMap.metadata.name)" = "$before" ] || fail "it is applied all the same"
 docker run --rm "$IMAGE:$TAG" token ci >"$DIR/ci"
 { cat good.toml && printf '[clients.ci]\nallow = ["postgres_*"]\n' && tail -n 1 "$DIR/ci"; } >policy.toml
-eval "$(pasted_here 7)" >"$DIR/checked" || fail "the policy is refused: $(cat "$DIR/checked")"
+eval "$(pasted_here '## Policy and configuration')" >"$DIR/checked" || fail "the policy is refused: $(cat "$DIR/checked")"
 [ "$(rendered .ConfigMap.metadata.name)" != "$before" ] || fail "the new policy has the old one's name: no pod is replaced"
 stop
 start
