@@ -57,6 +57,14 @@ has_read() { [ "$(inside journalctl --no-pager --output=cat _SYSTEMD_UNIT=shop.s
 await "the service has its password" has_read
 echo "a unit reads the secret from a file"
 
+# An upgrade, to the same version.
+before=$(inside systemctl show -P MainPID jarvis-secretsd)
+run "$(pasted docs/deployment.md '## Upgrades')" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
+grep -q 'before-upgrade.tar: .*: verified' "$DIR/said" || fail "the backup is not verified: $(cat "$DIR/said")"
+[ "$(inside systemctl show -P MainPID jarvis-secretsd)" != "$before" ] || fail "it was not restarted"
+[ "$(read_password)" = "$password" ] || fail "another value: $(cat "$DIR/pasted")"
+echo "upgraded as the handbook says, it serves what was stored"
+
 # The timer of the section on backups.
 run "$(pasted docs/backup-and-keys.md '## Backup and restore' 5)" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
 inside systemctl is-active --quiet jarvis-secretsd-backup.timer || fail "the timer does not run"
