@@ -174,13 +174,13 @@ inside systemctl restart jarvis-secretsd
 ask -f -d '{"name":"outside","value":"by hand"}' http://localhost/secret >/dev/null
 ask -f -d '{"names":["outside"]}' http://localhost/rotate >/dev/null || fail "the applier has failed"
 [ "$(value outside)" != "by hand" ] || fail "it was not rotated"
-[ "$(value outside)" = "$(inside cat /var/lib/jarvis-secretsd/outside)" ] || fail "what lies outside has another value"
+[ "$(value outside)" = "$(inside cat /var/lib/jarvis-secretsd/outside)" ] || fail "the external system has another value"
 killed=$(running)
 inside sh -c "kill -KILL $killed"
 is_another() { [ "$(running)" != "$killed" ] && is jarvis-secretsd ActiveState active; }
 await "the process that runs appliers has ended with the daemon, and the next one serves" is_another
 ask -f -d '{"names":["outside"]}' http://localhost/rotate >/dev/null || fail "the applier fails after a restart"
-[ "$(value outside)" = "$(inside cat /var/lib/jarvis-secretsd/outside)" ] || fail "what lies outside has another value"
+[ "$(value outside)" = "$(inside cat /var/lib/jarvis-secretsd/outside)" ] || fail "the external system has another value"
 echo "an applier works within the unit, also after the daemon was killed"
 
 # The key for TLS, as a credential too.
