@@ -35,6 +35,8 @@ read_password() {
     run "$(pasted "$page" "$section" 3)" >"$DIR/pasted" 2>"$DIR/said" || fail "it is not served: $(cat "$DIR/pasted" "$DIR/said")"
     jq -r '.value // empty' "$DIR/pasted"
 }
+# serves_password: db reads the password that was made first.
+serves_password() { [ "$(read_password)" = "$password" ] || fail "another value: $(cat "$DIR/pasted")"; }
 password=$(read_password)
 [ "${#password}" = 32 ] || fail "no such value was generated: $(cat "$DIR/pasted")"
 for unit in jarvis-secretsd.service jarvis-secretsd.socket jarvis-secretsd-credentials.socket; do
@@ -62,7 +64,7 @@ before=$(inside systemctl show -P MainPID jarvis-secretsd)
 run "$(pasted docs/deployment.md '## Upgrades')" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
 grep -q 'before-upgrade.tar: .*: verified' "$DIR/said" || fail "the backup is not verified: $(cat "$DIR/said")"
 [ "$(inside systemctl show -P MainPID jarvis-secretsd)" != "$before" ] || fail "it was not restarted"
-[ "$(read_password)" = "$password" ] || fail "another value: $(cat "$DIR/pasted")"
+serves_password
 echo "upgraded as the handbook says, it serves what was stored"
 
 # The timer of the section on backups.
@@ -95,12 +97,12 @@ inside systemctl stop jarvis-secretsd.socket jarvis-secretsd-credentials.socket 
 inside sh -ec 'cp /var/lib/jarvis-secretsd-backup/*.tar /srv/source/secrets.tar
     rm -r /var/lib/jarvis-secretsd /var/lib/private/jarvis-secretsd'
 run_stopped "$(pasted docs/backup-and-keys.md '## Backup and restore' 3)"
-[ "$(read_password)" = "$password" ] || fail "another value: $(cat "$DIR/pasted")"
+serves_password
 echo "all that was lost comes back from the backup, and meanwhile no client starts it"
 
 # Another master key, which the service gets from systemd.
 run_stopped "$(pasted docs/backup-and-keys.md '### Another master key' 2)"
-[ "$(read_password)" = "$password" ] || fail "another value: $(cat "$DIR/pasted")"
+serves_password
 run 'systemd-creds --name=master.key encrypt master.key /etc/credstore.encrypted/jarvis-secretsd.master.key' 2>"$DIR/said"
 ! inside systemctl restart jarvis-secretsd 2>/dev/null || fail "the old key is taken"
 grep -q 'the master key does not open this vault' <(inside journalctl --no-pager -u jarvis-secretsd) || fail "it has failed otherwise"
