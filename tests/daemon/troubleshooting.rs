@@ -58,7 +58,7 @@ const CASES: &[Case] = &[
     ("Lines of the audit log are missing", cut_log),
     ("The health check fails", no_daemon),
     ("A command finds no daemon", || asked("http://127.0.0.1:1", &["list"])),
-    ("A command is not believed", command_of_a_stranger),
+    ("A command fails authentication", command_of_a_stranger),
     ("An import finds names that exist", import_of_what_exists),
     ("A backup needs another master key", backup_of_another_vault),
     ("A restore while a daemon is at work", restore_beside_a_daemon),
