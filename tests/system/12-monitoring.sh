@@ -113,6 +113,9 @@ jq -e '[.data.alerts[].annotations[] | select(test("expanding template|<no value
 echo "what was denied has fired its alerts, and nothing else has"
 
 # The handbook's table of metrics is what the daemon says of itself.
+asked=$(pasted docs/monitoring.md '# Monitoring')
+try "the handbook's calls fail" bash -euo pipefail -c "${asked//http:\/\/127.0.0.1:8081/"$URL"}"
+grep -q '"status":"ok"' "$DIR/checks" && grep -q '^jarvis_secretsd_healthy 1$' "$DIR/checks" || fail "not well: $(cat "$DIR/checks")"
 expect 200 nobody GET /metrics
 awk '
     function row() { if (name) printf "| `%s` | %s | %s | %s |\n", name, type, labels, help }

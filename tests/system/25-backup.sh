@@ -4,7 +4,7 @@
 #
 # The handbook's paths are the system's, so this runs where nobody else sees what is mounted over them.
 source "$(dirname "$0")/lib.sh"
-need curl jq make unshare
+need curl jq make openssl unshare
 need_root
 [ -n "${ALONE:-}" ] || ALONE=yes exec unshare --mount --propagation private tests/system/25-backup.sh
 
@@ -20,7 +20,19 @@ cp etc/policy.toml /etc/jarvis-secretsd/
 sed -i '/^\[paths\]/,/^$/d; /rbac_policy_path/d' "$DIR/config.toml"
 cp "$DIR/config.toml" /etc/jarvis-secretsd/
 
+# from DIRECTORY HEADING [N]: the handbook's block is pasted there.
+from() {
+    local commands
+    commands=$(pasted docs/backup-and-keys.md "$2" "${3:-1}")
+    (cd "$1" && eval "$commands") >"$DIR/said" 2>&1 || fail "$2: $(cat "$DIR/said")"
+}
+# The master key is not made by the start, but by hand.
+install -d -m 700 /opt/jarvis/secrets
+from /opt/jarvis/secrets '## The master key'
+cp /opt/jarvis/secrets/master.key "$DIR/safe"
+
 start_daemon
+cmp --silent /opt/jarvis/secrets/master.key "$DIR/safe" || fail "another master key is used than the one that was made by hand"
 for name in postgres_password redis_password jwt_signing_key brave_api_key; do
     expect 200 admin POST /secret "{\"name\":\"$name\",\"generate\":true}"
 done
@@ -45,8 +57,10 @@ grep -qA1 'would lose 1 version$' "$DIR/verified" || fail "the loss is not told:
 ! jarvis-secretsd restore /var/backups/secrets.tar 2>"$DIR/refused" || fail "restored under a daemon at work"
 stop_daemon
 
-# Only the backup and, somewhere else, the master key are left.
-install -m 600 /opt/jarvis/secrets/master.key "$DIR/safe"
+# Only the backup and, somewhere else, the master key as text are left.
+mkdir "$DIR/paper"
+passphrase='correct horse battery staple'
+from "$DIR/paper" '### For the safe' <<<"$passphrase"
 rm -r /opt/jarvis/* /etc/jarvis-secretsd/policy.toml
 cat >>/etc/jarvis-secretsd/config.toml <<'END'
 [paths]
@@ -56,12 +70,24 @@ master_key_path = "/opt/jarvis/other/master.key"
 END
 ! jarvis-secretsd restore /var/backups/secrets.tar 2>"$DIR/refused" || fail "restored without the master key"
 grep -q master.key "$DIR/refused" || fail "not told what is missing: $(cat "$DIR/refused")"
-install -D -m 600 "$DIR/safe" /opt/jarvis/other/master.key
+install -d -m 700 /opt/jarvis/other
+from "$DIR/paper" '### For the safe' 2 <<<"$passphrase"
+cmp --silent /opt/jarvis/other/master.key "$DIR/safe" || fail "another master key came back"
 eval "$(pasted docs/backup-and-keys.md '## Backup and restore' 2)" >"$DIR/restored"
 cp /etc/jarvis-secretsd/config.toml "$DIR/config.toml"
 start_daemon
 [ "$(known)" = "$before" ] || fail "other values: $(known)"
 expect 404 admin GET /secret/made_later
+
+# Another master key, while the daemon serves.
+export JARVIS_SECRETSD_ADDR=$URL JARVIS_SECRETSD_CLIENT=admin
+from "$DIR" '### Another master key'
+! cmp --silent /opt/jarvis/other/master.key "$DIR/safe" || fail "the master key is the old one"
+cmp --silent /opt/jarvis/other/master.key.before-rekey-* "$DIR/safe" || fail "the old master key is not kept"
+[ "$(known)" = "$before" ] || fail "other values after a rekey: $(known)"
+stop_daemon
+start_daemon
+[ "$(known)" = "$before" ] || fail "other values under the new key: $(known)"
 stop_daemon
 jarvis-secretsd audit verify /opt/jarvis/other/audit.jsonl >/dev/null
 grep -q '"event":"restore"' /opt/jarvis/other/audit.jsonl || fail "the restore is not audited"
@@ -70,7 +96,7 @@ echo "all was destroyed, and every value came back elsewhere"
 # count: how many backups there are.
 count() { find /var/backups/jarvis-secretsd -type f -printf x | wc -c; }
 # A line of cron.d is when, who and what, and cron's PATH is short.
-eval "$(pasted docs/backup-and-keys.md '## Backup and restore' 4)"
+eval "$(pasted docs/backup-and-keys.md '### Every night')"
 read -r minute hour day month weekday user command </etc/cron.d/jarvis-secretsd
 [ "$minute $hour $day $month $weekday $user" = "0 2 * * * root" ] || fail "cron would run it at another time, or as another"
 env -i PATH=/usr/bin:/bin HOME=/root SHELL=/bin/sh /bin/sh -c "$command" >"$DIR/night" || fail "cron has made no backup"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The other appliers called by the daemon: PostgreSQL with one role, Redis, a file, nginx. What is served works after each
-# rotation, and the value before works as long as it should.
+# The other appliers called by the daemon: PostgreSQL with one role, as the handbook sets it up, Redis, a file, nginx. What is
+# served works after each rotation, and the value before works as long as it should. Then the handbook's commands for a value that
+# has leaked.
 source "$(dirname "$0")/lib.sh"
 source tests/system/appliers/servers.sh
 need curl initdb jq nginx openssl pg_isready psql python3 redis-cli redis-server setpriv
@@ -53,7 +54,10 @@ rotation() {
     done
 }
 {
-    rotation postgres_password postgres 'apply verify' "server=postgresql://127.0.0.1:$POSTGRES_PORT/app" role=app
+    awk '/^## / { below = $0 == "## Rotating external systems" }
+        below && /^```/ { inside = $0 == "```toml"; next }
+        below && inside' docs/rotation.md |
+        sed "s|/usr/local/libexec/jarvis-secretsd|$PROGRAMS|; s|127.0.0.1:5432|127.0.0.1:$POSTGRES_PORT|"
     rotation redis_password redis 'apply verify retire' "server=redis://127.0.0.1:$REDIS_PORT" user=app admin=admin \
         "admin_passfile=$DIR/redis-admin"
     rotation mail_password file 'apply verify' "path=$DIR/mail" --reload "$PROGRAMS/reload" "from=$DIR/mail" "to=$DIR/loaded" \
@@ -66,7 +70,17 @@ start_daemon
 
 # store NAME VALUE: what was set by hand.
 store() { expect 200 admin POST /secret "$(jq -n --arg name "$1" --arg value "$2" '{$name, $value}')"; }
-store postgres_password "${first[postgres]}"
+mkdir "$DIR/bin"
+ln -s "$(realpath "$BINARY")" "$DIR/bin/jarvis-secretsd"
+export PATH=$DIR/bin:$PATH JARVIS_SECRETSD_CONFIG=$DIR/config.toml JARVIS_SECRETSD_CLIENT=admin
+systemctl() {
+    [ "$*" = "restart jarvis-secretsd" ] || fail "systemctl $*"
+    stop_daemon
+    start_daemon
+    export JARVIS_SECRETSD_ADDR=$URL
+}
+eval "$(pasted docs/rotation.md '## Rotating external systems')" >"$DIR/said" <<<"${first[postgres]}"
+grep -q '^postgres_password .*rotated' "$DIR/said" || fail "the handbook's secret is not rotated: $(cat "$DIR/said")"
 store redis_password "${first[redis]}"
 store mail_password "${first[mail]}"
 store web_login "web_a:${first[web]}"
@@ -84,6 +98,10 @@ works_postgres_password() { PGPASSWORD=$1 psql -X -w "postgresql://app@127.0.0.1
 works_redis_password() { [ "$(REDISCLI_AUTH=$1 redis-cli -p "$REDIS_PORT" --user app ping 2>"$DIR/said")" = PONG ]; }
 works_mail_password() { cmp -s "$DIR/loaded" <(printf %s "$1"); }
 works_web_login() { curl -fs -o "$DIR/said" -K - "http://127.0.0.1:$NGINX_PORT/protected" <<<"user = \"$1\""; }
+
+works_postgres_password "$(jarvis-secretsd get postgres_password)" || fail "what the handbook has rotated does not work: $(cat "$DIR/said")"
+! works_postgres_password "${first[postgres]}" || fail "the password before the handbook's rotation works"
+echo "the handbook's commands set up the rotation of a database's password"
 
 declare -A before after
 for name in postgres_password redis_password mail_password web_login; do
@@ -154,6 +172,29 @@ expect 200 admin POST /rotate '{"names":["redis_password"]}'
 current redis_password
 works_redis_password "$VALUE" || fail "what is served does not work: $(cat "$DIR/said")"
 echo "a server that is down changes nothing"
+
+# What leaks of a secret without appliers, and of one with a program to retire its values. Redis is told of the new value by hand.
+export JARVIS_SECRETSD_ADDR=$URL
+eval "$(pasted docs/rotation.md '# Rotation')" >"$DIR/said"
+expect 200 admin GET /secret/jwt_signing_key/versions
+mapfile -t kids < <(jq -r '.versions[].kid' "$DIR/answer")
+[ "${#kids[@]}" = 3 ] || fail "not three versions: ${kids[*]}"
+[ "$(jarvis-secretsd get jwt_signing_key)" = "$(jarvis-secretsd get jwt_signing_key --kid "${kids[2]}")" ] ||
+    fail "the rollback has made another value current than the first"
+secret
+NEW=$VALUE
+current redis_password
+REDISCLI_AUTH=$(cat "$DIR/redis-admin") redis-cli -p "$REDIS_PORT" --user admin acl setuser app "#$(hash "$NEW")" >"$DIR/answer"
+leaked=$VALUE
+works_redis_password "$leaked" || fail "the value that has leaked should work until it is replaced: $(cat "$DIR/said")"
+eval "$(pasted docs/rotation.md '## A value has leaked')" >"$DIR/said"
+for kid in "${kids[@]}"; do
+    expect 410 admin GET "/secret/jwt_signing_key?kid=$kid"
+done
+! works_redis_password "$leaked" || fail "the value that has leaked works"
+current redis_password
+[ "$VALUE" = "$NEW" ] && works_redis_password "$NEW" || fail "the new value is not served, or does not work: $(cat "$DIR/said")"
+echo "a value that has leaked is replaced, and no version before it can be read or used"
 
 stop_daemon
 "$BINARY" audit verify "$DIR/audit/audit.jsonl" >"$DIR/report" 2>&1 || fail "$(cat "$DIR/report")"

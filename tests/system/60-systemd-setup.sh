@@ -68,7 +68,7 @@ serves_password
 echo "upgraded as the handbook says, it serves what was stored"
 
 # The timer of the section on backups.
-run "$(pasted docs/backup-and-keys.md '## Backup and restore' 5)" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
+run "$(pasted docs/backup-and-keys.md '### Every night' 2)" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"
 inside systemctl is-active --quiet jarvis-secretsd-backup.timer || fail "the timer does not run"
 inside systemctl start jarvis-secretsd-backup || fail "no backup is made"
 [ -n "$(inside find /var/lib/jarvis-secretsd-backup/ -name '*.tar')" ] || fail "no backup is there"
@@ -96,7 +96,7 @@ $(sed '/^systemctl stop /,/^systemctl start /{ /^systemctl start /!a knock
 inside systemctl stop jarvis-secretsd.socket jarvis-secretsd-credentials.socket jarvis-secretsd.service 2>"$DIR/said"
 inside sh -ec 'cp /var/lib/jarvis-secretsd-backup/*.tar /srv/source/secrets.tar
     rm -r /var/lib/jarvis-secretsd /var/lib/private/jarvis-secretsd'
-run_stopped "$(pasted docs/backup-and-keys.md '## Backup and restore' 3)"
+run_stopped "$(pasted docs/backup-and-keys.md '### Restore under systemd')"
 serves_password
 echo "all that was lost comes back from the backup, and meanwhile no client starts it"
 

@@ -26,8 +26,15 @@ chown 65532:65532 "$DIR/secrets" "$DIR/audit"
 started_with prlimit --memlock=65536 "${user[@]}"
 start_daemon
 guide 'Memory is not locked' "$DIR/log"
+sed "s/127.0.0.1:0/${URL#http://}/" "$DIR/config.toml" >"$DIR/asked.toml"
+mkdir "$DIR/bin"
+ln -s "$DIR/jarvis-secretsd" "$DIR/bin/jarvis-secretsd"
+PATH=$DIR/bin:$PATH JARVIS_SECRETSD_CONFIG=$DIR/asked.toml bash -euo pipefail -c "$(pasted docs/troubleshooting.md '# Troubleshooting')" \
+    >"$DIR/said" 2>&1 || fail "the handbook finds a fault with a daemon that serves: $(cat "$DIR/said")"
 stop_daemon
-echo "the user of a container is told what is missing"
+! PATH=$DIR/bin:$PATH JARVIS_SECRETSD_CONFIG=$DIR/asked.toml bash -euo pipefail -c "$(pasted docs/troubleshooting.md '# Troubleshooting')" \
+    >"$DIR/said" 2>&1 || fail "the handbook finds no fault with a daemon that does not run: $(cat "$DIR/said")"
+echo "the user of a container is told what is missing, and the handbook's commands find out whether the daemon serves"
 
 rm -r "$DIR/secrets" "$DIR/audit"
 started_with strace -D -f -qq -o /dev/null -e inject=landlock_create_ruleset:error=ENOSYS
