@@ -4,6 +4,7 @@
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+source tests/system/handbook.sh
 
 if [ -z "${BINARY:-}" ]; then
     cargo build --release --locked --quiet
@@ -174,17 +175,6 @@ end_hostile() {
 # steers_nothing FILE...: nothing in them moves a terminal or rings its bell.
 steers_nothing() {
     ! LC_ALL=C grep -q '[^ -~]' "$@" || fail "this steers a terminal: $(cat -v "$@")"
-}
-
-# pasted FILE HEADING [N]: the commands of the Nth (the first) shell block below that heading, as a reader would paste them.
-pasted() {
-    local commands
-    commands=$(awk -v heading="$2" -v wanted="${3:-1}" '
-        /^```/ { if (inside) { inside = 0 } else if (below && $0 == "```sh") { inside = ++block == wanted }; fence = !fence; next }
-        !fence && /^#+ / { below = $0 == heading }
-        inside' "$1")
-    [ -n "$commands" ] || fail "$1 has no such block below $2"
-    printf '%s\n' "$commands"
 }
 
 # guide SYMPTOM FILE: a line of the file is as docs/troubleshooting.md quotes it below that heading, where … is anything.
