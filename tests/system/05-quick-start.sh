@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The README's quick start, pasted: the first try, and then the configuration for good with tokens.
+# The README's quick start, pasted: the first try, by curl and by the client commands; and then the configuration for good with
+# tokens, under no service manager. 63-readme.sh has the rest of it.
 #
 # Its port and its paths are fixed, so this runs where nobody else sees them.
 source "$(dirname "$0")/lib.sh"
@@ -26,22 +27,31 @@ eval "$(pasted README.md "$section" 2)" >"$DIR/answers" 2>"$DIR/noise"
 form() { sed 's/"value":"[^"]*"/"value":""/; s/[0-9]/9/g; s/999999999\{0,1\}Z/9Z/g'; }
 shown=$(awk '/^The answers/ { below = 1 } below && /^```/ { if (inside) exit; inside = 1; next } inside' README.md)
 [ "$(form <"$DIR/answers")" = "$(form <<<"$shown")" ] || fail "the README shows other answers: $(form <"$DIR/answers")"
+built=${CARGO_TARGET_DIR:-$PWD/target}
+(
+    unset XDG_CONFIG_HOME
+    HOME=$DIR
+    eval "$(pasted README.md "$section" 3 | sed "s|\$PWD/target|$built|")"
+) >"$DIR/answers" 2>"$DIR/noise"
+grep -qE '^[0-9a-f]{64}' "$DIR/answers" || fail "no password is read: $(cat "$DIR/answers" "$DIR/noise")"
+grep -qE 'redis_password +redis_password-[0-9-]+ ' "$DIR/answers" || fail "it is not listed: $(cat "$DIR/answers")"
+grep -qE '^[0-9]+ lines, .*: chain and signatures hold$' "$DIR/answers" || fail "the log does not verify: $(cat "$DIR/answers")"
 pkill -TERM -x jarvis-secretsd
 await "it has ended" eval '! answers'
-echo "the first try answers as the README shows"
+echo "the first try answers as the README shows, and serves the client commands"
 
 export PATH=$DIR:$PATH
 cp "$BINARY" "$DIR/jarvis-secretsd"
-third=$(pasted README.md "$section" 3) fourth=$(pasted README.md "$section" 4)
+without_systemd=$(pasted README.md '## Set it up for good' 3)
 cd "$DIR"
-eval "$third" >"$DIR/log" 2>&1 &
+eval "$without_systemd" >"$DIR/log" 2>&1 &
 await "it answers" answers
 expect 401 admin POST /secret '{"name":"postgres_password","generate":true}'
 # shellcheck disable=SC2034
 CURL=(curl -H "Authorization: Bearer $(cat tokens/admin)")
 expect 200 admin POST /secret '{"name":"postgres_password","generate":true}'
-eval "$fourth" >"$DIR/answer" 2>"$DIR/noise"
-[ "$(jq -r '.value | length' "$DIR/answer")" = 44 ] || fail "no value is read: $(cat "$DIR/answer")"
+CURL=(curl -H "Authorization: Bearer $(cat tokens/db)")
+expect 200 db GET /secret/postgres_password
 pkill -TERM -x jarvis-secretsd
 await "it has ended" eval '! answers'
 echo "set up for good, it wants the tokens that init has made"
