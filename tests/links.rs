@@ -1,5 +1,6 @@
-//! The documents lead to files and headings that are there.
+//! The links of the documents lead to files and headings that exist, and a reader of the README finds every document.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -47,27 +48,55 @@ fn anchors(text: &str) -> Vec<String> {
     headings.map(anchor).collect()
 }
 
+/// The links of a document to others of this repository: the file, and the anchor in it or nothing.
+fn links(document: &Path) -> Vec<(PathBuf, String)> {
+    let text = prose(&fs::read_to_string(document).unwrap()).join("\n");
+    let links = text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+    let local = links.filter(|link| !link.contains("://"));
+    let target = |link: &str| {
+        let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+        let file = if file.is_empty() { document.to_owned() } else { document.parent().unwrap().join(file) };
+        (file, anchor.to_owned())
+    };
+    local.map(target).collect()
+}
+
 #[test]
 fn every_link_leads_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (mut count, mut broken) = (0, Vec::new());
     for document in documents(root) {
-        let text = fs::read_to_string(&document).unwrap();
-        for link in prose(&text).join("\n").split("](").skip(1) {
-            let link = link.split(')').next().unwrap();
-            if link.contains("://") {
-                continue;
-            }
+        for (file, anchor) in links(&document) {
             count += 1;
-            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let target = if file.is_empty() { document.clone() } else { document.parent().unwrap().join(file) };
-            let is_there = target.exists()
-                && (anchor.is_empty() || anchors(&fs::read_to_string(&target).unwrap()).iter().any(|it| it == anchor));
+            let is_there =
+                file.exists() && (anchor.is_empty() || anchors(&fs::read_to_string(&file).unwrap()).contains(&anchor));
             if !is_there {
-                broken.push(format!("{}: {link}", document.strip_prefix(root).unwrap().display()));
+                broken.push(format!("{}: {}#{anchor}", document.strip_prefix(root).unwrap().display(), file.display()));
             }
         }
     }
     assert!(count > 50, "{count} links");
     assert!(broken.is_empty(), "these lead nowhere:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn every_document_is_reached_from_the_readme() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).canonicalize().unwrap();
+    let start = root.join("README.md");
+    let (mut reached, mut to_follow) = (BTreeSet::from([start.clone()]), vec![start]);
+    while let Some(document) = to_follow.pop() {
+        for (file, _) in links(&document) {
+            // Of a directory, its README is shown.
+            let file = if file.is_dir() { file.join("README.md") } else { file };
+            let is_document = file.extension().is_some_and(|it| it == "md");
+            if let Some(file) = file.canonicalize().ok().filter(|_| is_document)
+                && reached.insert(file.clone())
+            {
+                to_follow.push(file);
+            }
+        }
+    }
+    let all: BTreeSet<_> = documents(&root).into_iter().collect();
+    let missed: Vec<_> = all.difference(&reached).map(|it| it.strip_prefix(&root).unwrap()).collect();
+    assert!(missed.is_empty(), "nothing leads from README.md to {missed:?}");
 }
