@@ -23,11 +23,12 @@ pub fn roll_back(call: &mut Call, request: &Request, body: &[u8], name: &str) ->
     Query::of(request, &[])?;
     let Wanted { kid } = json::read(body, r#"{"kid":"…"}"#)?;
     let condition = conditions::condition(request)?;
-    // Anything else may be what somebody has sent by mistake, and is not written down.
-    if Kid::parse(name, &kid).is_some() {
-        call.about_version(&kid);
-        call.remark(format!("rollback to {kid}"));
+    // What is no kid of this secret may be what somebody has sent by mistake, and is not written down.
+    if Kid::parse(name, &kid).is_none() {
+        return Err(Refused::NoSuchVersion(name.to_owned()).into());
     }
+    call.about_version(&kid);
+    call.remark(format!("rollback to {kid}"));
     let done = match call.api.rotator.has(name) {
         true => outside(call, name, &kid, condition)?,
         false => call.commit(Wish::RollBack { name: name.to_owned(), kid, is_prepared: false }, condition)?,

@@ -66,6 +66,10 @@ fn what_cannot_be_gone_back_to_is_told_apart_and_nothing_is_changed() {
     assert_eq!(lines(&daemon.site, &gone), [line], "the log says which version was wanted");
     let absent = refusal(roll_back(&mut admin, "db_main-20010101-000000"), 404, "not_found");
     assert_eq!(absent.text("message"), "there is no such version of db_main");
+    // That is told first, whatever condition is not met.
+    let condition = [("If-Match", "\"db_main-20010101-000000\"")];
+    let body = json!({ "kid": "hunter2" }).to_string();
+    refusal(admin.ask("POST", "/secret/db_main/rollback", &condition, &body), 404, "not_found");
     let mistaken = refusal(roll_back(&mut admin, "hunter2"), 404, "not_found");
     assert!(!lines(&daemon.site, &mistaken)[0].iter().any(|field| field == "hunter2"), "it may be a secret");
     refusal(admin.post("/secret/db_none/rollback", &json!({ "kid": first }).to_string()), 404, "not_found");

@@ -27,6 +27,11 @@ config=$PWD/tests/system/openapi/schemathesis.toml
 (cd "$DIR" && schemathesis --config-file "$config" run "$URL/openapi.json" --url "$URL" -H 'X-Jarvis-Client: admin') \
     >"$DIR/report" || fail "schemathesis says: $(cut -c 1-500 "$DIR/report")"
 sed -n '/^Test cases:/,/^$/p' "$DIR/report"
+# A version that a secret can go back to is none that is made up.
+expect 200 admin POST /secret '{"name":"rolled_back","value":"a"}'
+kid=$(jq -r .kid "$DIR/answer")
+expect 200 admin POST /secret '{"name":"rolled_back","value":"b"}'
+expect 200 admin POST /secret/rolled_back/rollback "{\"kid\":\"$kid\"}"
 # It got through to what every call does, and not only to its refusals.
 expect 200 nobody GET /metrics
 jq -r '.paths | to_entries[] | .key as $path | .value | keys[] | select(. != "parameters" and . != "head") | "\($path) \(.)"' \
