@@ -131,7 +131,10 @@ fn at_a_terminal_only_a_yes_goes_on() {
         assert_eq!(value(&asked), "v", "{command} {typed:?}");
     }
     let shown = ended("rotate db_main", "y\n");
-    assert!(shown.contains("a generated value would replace that of db_main") && shown.contains("status=0\r\n"), "{shown}");
+    assert!(
+        shown.contains("a generated value would replace that of db_main") && shown.contains("status=0\r\n"),
+        "{shown}"
+    );
     assert_ne!(value(&asked), "v");
     let shown = ended("delete db_main", "YES\n");
     assert!(shown.contains("nothing brings a deleted secret back") && shown.contains("status=0\r\n"), "{shown}");
