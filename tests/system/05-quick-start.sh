@@ -50,6 +50,7 @@ expect 401 admin POST /secret '{"name":"postgres_password","generate":true}'
 # shellcheck disable=SC2034
 CURL=(curl -H "Authorization: Bearer $(cat tokens/admin)")
 expect 200 admin POST /secret '{"name":"postgres_password","generate":true}'
+# shellcheck disable=SC2034
 CURL=(curl -H "Authorization: Bearer $(cat tokens/db)")
 expect 200 db GET /secret/postgres_password
 pkill -TERM -x jarvis-secretsd

@@ -46,6 +46,7 @@ password=$(tail -n 1 "$DIR/said" | jq -r .value)
 [ "$(cat "$DIR/source/app.conf")" = "password = \"$password\"" ] || fail "the file has another: $(cat "$DIR/source/app.conf")"
 grep -B 3 '^LoadCredential=' README.md | grep -qxF '[Service]' || fail "the README has no unit"
 load=$(sed -n 's/^LoadCredential=//p' README.md)
+# shellcheck disable=SC2016
 unit=$(sed -n 's/.*(`systemd_unit = \["\([a-z]*\).service"\]`).*/\1/p' README.md)
 inside sh -ec "sed -i 's/^\[clients.db\]/&\nsystemd_unit = [\"$unit.service\"]/' /etc/jarvis-secretsd/policy.toml
     systemctl reload jarvis-secretsd"
