@@ -14,7 +14,7 @@ use crate::files;
 use crate::http::MAX_PATH;
 use crate::strict_toml::{Document, Table, Value};
 
-pub use paths::PathsConfig;
+pub(crate) use paths::PathsConfig;
 pub use rotation::{ApplierConfig, RotationConfig};
 
 /// The commented configuration that `init` writes. It says what [`Config::default`] is.

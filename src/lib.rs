@@ -8,6 +8,7 @@
 // They panic where the output is closed or full; `cli::output` and `failure::say` do not.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
+// Public is what `main.rs`, the tests and the fuzzers call; of the rest the compiler says when nothing uses it any more.
 pub mod access;
 pub mod api;
 pub mod applier;
@@ -19,25 +20,26 @@ pub mod clock;
 pub mod config;
 pub mod consumers;
 pub mod daemon;
-pub mod directory_locks;
 pub mod dotenv;
 pub mod failure;
-pub mod files;
-pub mod generator;
 pub mod http;
-pub mod logging;
-pub mod metrics;
 pub mod name;
-mod nearest;
 pub mod process;
-pub mod progress;
-pub mod rehearsal;
 pub mod rotation;
 pub mod secret;
 pub mod source;
-pub mod span;
-pub mod strict_toml;
-pub mod sync;
-pub mod systemd;
-pub mod template;
 pub mod vault;
+
+mod directory_locks;
+mod files;
+mod generator;
+mod logging;
+mod metrics;
+mod nearest;
+mod progress;
+mod rehearsal;
+mod span;
+mod strict_toml;
+mod sync;
+mod systemd;
+mod template;

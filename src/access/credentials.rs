@@ -101,11 +101,6 @@ impl Credentials {
         self.units.iter().flatten().map(String::as_str)
     }
 
-    /// Whether the client may prove itself by its user, over the Unix socket.
-    pub fn include_users(&self) -> bool {
-        self.unix_uids.is_some()
-    }
-
     /// The hashes of its tokens, and from when on each is worth nothing.
     pub fn tokens(&self) -> impl Iterator<Item = (&TokenHash, Option<Timestamp>)> {
         self.tokens.iter().flatten().map(|token| (&token.hash, token.ends))

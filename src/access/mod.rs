@@ -24,13 +24,15 @@ use crate::clock::Timestamp;
 use crate::failure::Failure;
 use crate::sync::lock;
 
-pub use identity::{ANONYMOUS, CLIENT_HEADER, IdentityError, IdentityErrorKind, Principal, identify, identify_unit};
-pub use page::{is_cross_site, is_rebound};
+pub(crate) use identity::{ANONYMOUS, CLIENT_HEADER, IdentityErrorKind, identify_unit};
+pub use identity::{Principal, identify};
+pub(crate) use page::{is_cross_site, is_rebound};
 pub use policy::{COMMENTED, Policy};
-pub use quota::{LINES_PER_MINUTE, LeftOut, Quota};
-pub use ruling::Ruling;
-pub use throttle::{Throttle, Throttled};
-pub use token::{NoToken, Token, TokenHash};
+pub(crate) use quota::{LINES_PER_MINUTE, LeftOut, Quota};
+pub(crate) use ruling::Ruling;
+pub(crate) use throttle::{Throttle, Throttled};
+pub(crate) use token::NoToken;
+pub use token::Token;
 
 /// What is believed, and how often it may be tried; from `[security]` of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -169,11 +169,6 @@ impl Policy {
         self.clients_with(Credentials::include_certificates)
     }
 
-    /// The clients that may prove themselves by their user, in alphabetical order.
-    pub fn user_clients(&self) -> Vec<&str> {
-        self.clients_with(Credentials::include_users)
-    }
-
     /// The client for which systemd fetches the credentials of `unit`.
     pub(super) fn client_of_unit(&self, unit: &str) -> Option<&str> {
         self.units.get(unit).map(String::as_str)

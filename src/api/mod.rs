@@ -7,7 +7,7 @@ mod checkpoint;
 mod conditions;
 mod consumers;
 mod credential;
-pub mod failures;
+pub(crate) mod failures;
 mod health;
 mod json;
 mod list;

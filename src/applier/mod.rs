@@ -5,7 +5,7 @@
 //! [runner](process).
 
 mod frame;
-pub mod mask;
+pub(crate) mod mask;
 pub mod outcome;
 pub mod process;
 mod run;
@@ -28,7 +28,8 @@ use crate::vault::MAX_VALUE;
 use outcome::{End, Outcome};
 use process::{Program, Table};
 pub use runner::Runner;
-pub use trust::{check_program, check_words};
+pub use trust::check_program;
+pub(crate) use trust::check_words;
 
 /// What a program is run for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::chain::Fault;
 use super::verify::{Verifier, Wrong};
 use super::*;
 use crate::clock::Timestamp;

@@ -14,9 +14,10 @@ mod verify;
 use serde::{Deserialize, Serialize};
 
 pub use archive::Archive;
-pub use compare::{Loss, PolicyFate, loss};
-pub use create::{create, write};
-pub use restore::{Kept, restore};
+pub(crate) use compare::{Loss, loss};
+pub use create::create;
+pub(crate) use create::write;
+pub use restore::restore;
 pub use verify::Verified;
 
 use crate::clock::Timestamp;

@@ -3,7 +3,6 @@
 use serde::Deserialize;
 
 use super::{Client, Secret, secret_path};
-use crate::clock::Timestamp;
 use crate::failure::Failure;
 use crate::secret::Plaintext;
 
@@ -62,12 +61,11 @@ impl Client {
             name: String,
             value: Plaintext,
             kid: String,
-            expires_at: Timestamp,
         }
         let read: Read = self.read(name, body)?;
         if read.name != name {
             return Err(self.strange(name));
         }
-        Ok(Secret { value: read.value, kid: read.kid, expires_at: read.expires_at })
+        Ok(Secret { value: read.value, kid: read.kid })
     }
 }

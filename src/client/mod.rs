@@ -28,13 +28,12 @@ use crate::failure::{Failure, printable, say};
 use crate::name::{is_name, is_name_byte};
 use crate::secret::{Plaintext, Wiped};
 
-pub use conditional::Conditional;
-pub use exchange::Answer;
+pub(crate) use exchange::Answer;
 pub use place::Place;
-pub use problem::one_line;
-pub use settings::{Options, Said, Settings, read_name};
+pub(crate) use problem::one_line;
+pub(crate) use settings::{Options, Said, Settings, read_name};
 pub use transport::Transport;
-pub use watch::{CHANGED, Changes, watch};
+pub(crate) use watch::{CHANGED, Changes, watch};
 
 /// How long a call may take. The daemon gives a request ten seconds, and its disk may be slow.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -57,8 +56,6 @@ pub struct Secret {
     pub value: Plaintext,
     /// Its version.
     pub kid: String,
-    /// Until when that is good: the day on which its rotation is due, or, for one that is no longer current, the end of its grace.
-    pub expires_at: Timestamp,
 }
 
 /// What the daemon says of a version that was made.

@@ -11,9 +11,9 @@ use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
-pub use reads::Last;
+pub(crate) use reads::Last;
 pub use receipt::Receipt;
-pub use recollection::Recollection;
+pub(crate) use recollection::Recollection;
 
 use crate::clock::Timestamp;
 use crate::sync::lock;

@@ -22,7 +22,7 @@ mod socket;
 mod source;
 mod standing;
 mod stats;
-pub mod tls;
+pub(crate) mod tls;
 mod unix_socket;
 mod wire;
 mod workers;
@@ -34,13 +34,17 @@ use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
 pub use endpoint::Endpoint;
-pub use exchange::{Exchange, Waited};
+pub use exchange::Exchange;
+pub(crate) use exchange::Waited;
 pub use listener::{Listener, Server, bind};
-pub use peer::{Address, Peer};
-pub use source::Source;
+pub(crate) use peer::Address;
+pub use peer::Peer;
+pub(crate) use source::Source;
 pub use stats::Stats;
-pub use tls::{CertificateName, Tls};
-pub use unix_socket::{MAX_PATH, UnixSocket};
+pub(crate) use tls::CertificateName;
+pub use tls::Tls;
+pub(crate) use unix_socket::MAX_PATH;
+pub use unix_socket::UnixSocket;
 
 /// Files that the process may open besides connections, and what those wait for.
 const OTHER_FILES: u64 = 32;

@@ -10,12 +10,13 @@ mod owner;
 mod usable;
 mod user;
 
-pub use descendants::{Seen, Tree, adopt_orphans, collect_ended, end_all_children};
+pub(crate) use descendants::{Seen, Tree, adopt_orphans, collect_ended, end_all_children};
 pub use landlock::confine;
-pub use memory::{keep_private, lock_memory};
-pub use owner::Owner;
-pub use usable::{Use, check_usable};
-pub use user::User;
+pub use memory::keep_private;
+pub(crate) use memory::lock_memory;
+pub(crate) use owner::Owner;
+pub(crate) use usable::{Use, check_usable};
+pub(crate) use user::User;
 
 /// What became of a measure, in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,15 +9,15 @@ mod rollback;
 mod rotator;
 mod schedule;
 mod scheduler;
-pub mod told;
+pub(crate) mod told;
 mod window;
 
 use std::cell::Cell;
 
-pub use phases::NotRotated;
-pub use rotator::{Claim, Rotator};
+pub(crate) use phases::NotRotated;
+pub(crate) use rotator::{Claim, Rotator};
 pub use schedule::Schedule;
-pub use scheduler::Scheduler;
+pub(crate) use scheduler::Scheduler;
 pub use window::Windows;
 
 use crate::audit::{Entry, Event};

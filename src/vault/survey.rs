@@ -26,7 +26,8 @@ impl Listed {
         Self { name: name.to_owned(), version, is_pending: secret.pending().is_some() }
     }
 
-    /// Its current version's kid.
+    /// The current version's kid.
+    #[cfg(test)]
     pub fn kid(&self) -> String {
         self.version.kid.of(&self.name)
     }

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::thread;
 
 use super::super::compaction::copy;
-use super::super::store::{Retired, Successor};
+use super::super::store::{FileStore, Retired, Successor};
 use super::*;
 
 /// How many of the next calls fail, or find no room.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::survey::Census;
 use super::*;
 
 fn labels(named: &[(&str, Option<&str>)]) -> Option<Option<BTreeMap<String, Option<String>>>> {

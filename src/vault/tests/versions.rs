@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::survey::Census;
 use super::*;
 use crate::generator::Generator;
 

@@ -4,6 +4,7 @@ use std::thread;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::super::watchers::Watch;
 use super::*;
 
 /// Whether it is woken within so many seconds.
