@@ -119,7 +119,6 @@ impl Clock {
         (Self(Some(nanos.clone())), Dial(nanos))
     }
 
-    /// The time now.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             None => SystemTime::now().into(),
@@ -129,7 +128,6 @@ impl Clock {
 }
 
 impl Dial {
-    /// Moves the clock on by `span`.
     pub fn advance(&self, span: Duration) {
         let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
         self.0.fetch_add(nanos, Ordering::SeqCst);

@@ -23,23 +23,16 @@ pub const COMMENTED: &str = include_str!("../etc/config.toml");
 /// All that can be configured. A key that the file lacks has its default; one that is not known is an error.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Config {
-    /// `[server]`
     pub server: ServerConfig,
-    /// `[paths]`
     pub paths: PathsConfig,
-    /// `[audit]`
     pub audit: AuditConfig,
-    /// `[security]`
     pub security: SecurityConfig,
-    /// `[rotation]`
     pub rotation: RotationConfig,
-    /// `[crypto]`
     pub crypto: CryptoConfig,
-    /// `[logging]`
     pub logging: LoggingConfig,
 }
 
-/// The connections.
+/// `[server]`: where the daemon listens, and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
     /// Where the API listens for TCP; nowhere if `bind_addr` is empty.
@@ -62,7 +55,7 @@ pub struct ServerConfig {
     pub tls: Option<TlsConfig>,
 }
 
-/// TLS on the TCP socket.
+/// `[server.tls]`: TLS on the TCP socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsConfig {
     /// The certificate, and behind it those that lead to its CA; PEM.
@@ -75,7 +68,6 @@ pub struct TlsConfig {
     pub min_version: TlsVersion,
 }
 
-/// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsVersion {
     /// RFC 5246, `1.2`.
@@ -84,7 +76,7 @@ pub enum TlsVersion {
     Tls13,
 }
 
-/// The files of the audit log.
+/// `[audit]`: the files of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct AuditConfig {
     /// The size at which the file is closed as a segment, and a new one begun; never if there is none.
@@ -93,7 +85,7 @@ pub struct AuditConfig {
     pub keep_segments: Option<usize>,
 }
 
-/// Lifetimes and access.
+/// `[security]`: lifetimes and access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityConfig {
     /// Days after which a version is due for rotation.
@@ -102,7 +94,6 @@ pub struct SecurityConfig {
     pub grace_days: u32,
     /// Whether a request that does not say which client it is from is refused.
     pub require_client_id_header: bool,
-    /// The policy.
     pub rbac_policy_path: PathBuf,
     /// Whether every host that can reach the address is trusted to say which client it is.
     pub trust_client_header: bool,
@@ -112,10 +103,9 @@ pub struct SecurityConfig {
     pub auth_failures_per_minute: u32,
 }
 
-/// How values are sealed.
+/// `[crypto]`: how values are sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CryptoConfig {
-    /// The authenticated encryption.
     pub aead: Aead,
 }
 
@@ -126,7 +116,7 @@ pub enum Aead {
     AesGcm256,
 }
 
-/// The log for people, which is not the audit log.
+/// `[logging]`: the log for people, which is not the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggingConfig {
     /// The least important messages that are still written, unless `RUST_LOG` says otherwise.
@@ -245,7 +235,7 @@ fn account(value: &Value<'_>) -> Result<Option<String>, Failure> {
 }
 
 impl TlsConfig {
-    /// The files.
+    /// The paths of all files.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         [Some(&self.cert_path), Some(&self.key_path), self.client_ca_path.as_ref()]
             .into_iter()

@@ -28,7 +28,7 @@ use crate::vault::{self, History, KeyFile, KeyInForce, Lifetimes, MasterKeySourc
 /// How long requests in flight may take when the daemon stops.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// A daemon at work.
+/// A daemon that serves.
 pub struct Daemon {
     server: Server,
     credentials: Option<CredentialServer>,
@@ -224,12 +224,10 @@ impl Daemon {
         self.server.local_addr()
     }
 
-    /// The vault that it serves.
     pub fn vault(&self) -> &Arc<Vault> {
         &self.vault
     }
 
-    /// What rotates its secrets.
     pub fn rotator(&self) -> &Arc<Rotator> {
         &self.rotator
     }

@@ -14,7 +14,7 @@ pub struct Failure {
     what: String,
     why: String,
     kind: Kind,
-    /// What a program is told besides.
+    /// More fields of the error, for a program that reads JSON.
     details: Option<Box<Details>>,
 }
 
@@ -24,15 +24,15 @@ pub type Details = Map<String, Value>;
 /// What can be done about a failure differs by this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Anything but those that follow.
+    /// Any other failure.
     Failed,
     /// It is no use to try again before somebody has changed a file's permissions or what it holds.
     Configuration,
     /// The daemon does not have what was asked for.
     NotFound,
-    /// The daemon does not know who asks, or does not permit it to them.
+    /// Authentication failed, or the policy denies it.
     Denied,
-    /// No answer of a daemon could be had.
+    /// The daemon does not answer.
     Unreachable,
 }
 
@@ -42,27 +42,26 @@ impl Failure {
         Self { what: what.to_string(), why: why.to_string(), kind: Kind::Failed, details: None }
     }
 
-    /// The same, where it is no use to try again before somebody has changed a file's permissions or what it holds.
+    /// The same, of the kind [`Kind::Configuration`].
     pub fn configuration(what: impl fmt::Display, why: impl fmt::Display) -> Self {
         Self::new(what, why).of(Kind::Configuration)
     }
 
-    /// The same, of this kind.
+    /// The same failure, of this kind.
     pub fn of(self, kind: Kind) -> Self {
         Self { kind, ..self }
     }
 
-    /// The same, with what a program is told besides.
+    /// The same failure, with these fields for a program.
     pub fn with(self, details: Details) -> Self {
         Self { details: Some(Box::new(details)), ..self }
     }
 
-    /// Of which kind it is.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Takes what a program is told besides; none if there is nothing.
+    /// Takes the fields for a program; none if there are none.
     pub fn take_details(&mut self) -> Option<Details> {
         self.details.take().map(|details| *details)
     }

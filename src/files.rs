@@ -79,7 +79,6 @@ const NEW: &str = ".jarvis-secretsd-new-";
 /// A file that is being written beside the place it is for, under a name that nobody else uses. One that is not put there
 /// leaves nothing behind, unless the process is killed.
 pub struct Fresh {
-    /// What is written to.
     pub file: File,
     fresh: PathBuf,
     path: PathBuf,

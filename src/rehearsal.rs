@@ -15,12 +15,9 @@ pub struct Rehearsal {
     past: BTreeMap<Access, Past>,
 }
 
-/// What somebody asked for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Access {
-    /// Who asked.
     pub client: String,
-    /// To do what.
     pub act: Act,
 }
 
@@ -38,19 +35,16 @@ pub enum Act {
 /// What came of it, the last time; and since when, without an answer of the other kind between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Past {
-    /// Whether it was permitted.
     pub permitted: bool,
     /// How many times in a row.
     pub times: u64,
-    /// The last time.
+    /// When it was asked for the last time.
     pub last: Timestamp,
 }
 
 /// An access that another policy decides in another way than it was decided the last time.
 pub struct Change<'a> {
-    /// What is asked for, and by whom.
     pub access: &'a Access,
-    /// What came of it.
     pub past: &'a Past,
     /// What the other policy says.
     pub ruling: Ruling<'a>,
@@ -96,7 +90,6 @@ impl Access {
         Some(Self { client, act })
     }
 
-    /// What `policy` says to it.
     fn ruling<'a>(&'a self, policy: &'a Policy) -> Ruling<'a> {
         match &self.act {
             Act::Read(secret) => policy.on_reading(&self.client, secret),

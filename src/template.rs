@@ -12,7 +12,6 @@ use crate::source::Source;
 /// What writes two braces that begin nothing.
 const BRACES: &str = "\"{{\"";
 
-/// A template that was read.
 pub struct Template<'a> {
     source: &'a Source,
     parts: Vec<Part<'a>>,

@@ -8,7 +8,6 @@ use crate::secret::Wiped;
 pub struct Authorization {
     /// The client that is named besides, if one is. It need not have the form of a name.
     pub client: Option<String>,
-    /// The credential.
     pub credential: Zeroizing<String>,
 }
 

@@ -7,7 +7,6 @@ use crate::failure::Failure;
 use crate::http::CertificateName;
 use crate::strict_toml::{Table, Value};
 
-/// Why a token that no client has is refused.
 pub const WRONG_TOKEN: &str = "wrong token";
 
 /// The credentials of a client. One that matches is enough.
@@ -26,24 +25,22 @@ pub struct Credentials {
 #[derive(Debug)]
 struct KnownToken {
     hash: TokenHash,
-    /// From when on it is worth nothing.
+    /// When the token expires; none: never.
     ends: Option<Timestamp>,
 }
 
-/// What somebody offers as a proof.
+/// What a request offers as proof of its client.
 pub struct Evidence<'a> {
-    /// The clients that the token is of that was presented.
+    /// The clients that hold the token which was presented.
     pub token: Option<&'a [Holder]>,
     /// The names in the certificate that the connection was opened with.
     pub certificate_names: &'a [CertificateName],
     /// The user at the other end of the Unix socket; none over TCP.
     pub unix_uid: Option<u32>,
-    /// When.
     pub now: Timestamp,
 }
 
 impl Credentials {
-    /// Takes the credentials out of a client's table.
     pub fn read(table: &mut Table<'_>) -> Result<Self, Failure> {
         let mut credentials = Self::default();
         table.set("token_sha256", &mut credentials.tokens, |value| value.list(KnownToken::read).map(Some))?;
@@ -91,7 +88,6 @@ impl Credentials {
             || self.unix_uids.iter().flatten().any(|uid| evidence.unix_uid == Some(*uid))
     }
 
-    /// Whether the client may prove itself with a certificate.
     pub fn include_certificates(&self) -> bool {
         self.certificate_names.is_some()
     }

@@ -14,12 +14,11 @@ use crate::clock::Timestamp;
 #[derive(Debug, Default)]
 pub struct Holders(HashMap<TokenHash, Vec<Holder>>);
 
-/// A client that a token is of.
+/// A client that holds a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// Its name.
     pub client: String,
-    /// From when on the token is worth nothing as this client's.
+    /// When the token expires for this client; none: never.
     ends: Option<Timestamp>,
 }
 
@@ -33,12 +32,12 @@ impl Holders {
         }
     }
 
-    /// The clients that the token with this hash is of.
+    /// The clients that hold the token with this hash.
     pub fn of(&self, hash: &TokenHash) -> &[Holder] {
         self.0.get(hash).map_or(&[], Vec::as_slice)
     }
 
-    /// The clients of each token that is of several, in alphabetical order.
+    /// For each token that several clients hold, these clients, in alphabetical order.
     pub fn shared(&self) -> BTreeSet<BTreeSet<&str>> {
         let several = self.0.values().filter(|holders| holders.len() > 1);
         several.map(|holders| holders.iter().map(|holder| holder.client.as_str()).collect()).collect()
@@ -46,7 +45,6 @@ impl Holders {
 }
 
 impl Holder {
-    /// Whether the token is worth nothing any more.
     pub fn has_ended(&self, now: Timestamp) -> bool {
         self.ends.is_some_and(|end| end <= now)
     }

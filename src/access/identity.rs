@@ -14,12 +14,11 @@ use crate::http::Peer;
 use crate::name::is_name;
 use crate::systemd::{Requester, Wanted};
 
-/// The header in which a client says its name.
 pub const CLIENT_HEADER: &str = "X-Jarvis-Client";
 
 const AUTHORIZATION: &str = "Authorization";
 
-/// The name of a client that does not say it, where that is permitted.
+/// The client of a request that names none, where that is allowed.
 pub const ANONYMOUS: &str = "anonymous";
 
 /// A client that was identified. Only [`identify`] makes one, so whoever holds one need not ask again.
@@ -38,11 +37,10 @@ impl Principal {
 /// Why a request could not be attributed to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityError {
-    /// What to answer.
     pub kind: IdentityErrorKind,
     /// For the audit log, never for the answer: it tells an unknown client from a wrong token.
     pub reason: &'static str,
-    /// The name that was claimed, if it is one.
+    /// The name that the request claims, if it has the form of a name.
     pub claimed: Option<String>,
 }
 
@@ -54,7 +52,7 @@ impl IdentityError {
     }
 }
 
-/// What a request that could not be attributed to a client is answered.
+/// The answer to a request that could not be attributed to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdentityErrorKind {
     /// It contradicts itself, with this header more than once: 400.
@@ -147,7 +145,7 @@ pub fn identify(
     }
 }
 
-/// The clients that a request can be of which names none.
+/// The clients that a request can be from which names none.
 enum Owners<'a> {
     None,
     One(&'a str),
@@ -183,7 +181,7 @@ pub fn identify_unit<'r>(requester: &'r Requester, policy: &Policy) -> Result<(P
     Ok((Principal { name: client.to_owned() }, wanted))
 }
 
-/// The token that a credential is. The error is a reason.
+/// Reads the token in a credential. The error is the reason.
 fn read_token(credential: &str) -> Result<Token, &'static str> {
     Token::parse(credential).map_err(|why| match why {
         NoToken::Form => "malformed token",
@@ -191,7 +189,6 @@ fn read_token(credential: &str) -> Result<Token, &'static str> {
     })
 }
 
-/// The values of all headers of this name.
 pub(super) fn headers<'r>(request: &'r Request, wanted: &'r str) -> impl Iterator<Item = &'r str> {
     request.headers().filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
 }

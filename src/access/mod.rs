@@ -91,22 +91,21 @@ impl Access {
         lock(&self.current).clone()
     }
 
-    /// The rules for the client header.
     pub fn rules(&self) -> &Rules {
         &self.rules
     }
 
-    /// What keeps those out who try too often.
+    /// What limits failed authentication attempts.
     pub fn throttle(&self) -> &Throttle {
         &self.throttle
     }
 
-    /// What keeps those from filling the audit log who are not identified.
+    /// What limits the audit lines about clients that are not identified.
     pub fn quota(&self) -> &Quota {
         &self.quota
     }
 
-    /// The same for the log for people.
+    /// What limits the same lines in the log for people.
     pub fn log_quota(&self) -> &Quota {
         &self.log_quota
     }

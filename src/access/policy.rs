@@ -28,14 +28,12 @@ const ADMIN: &str = "admin";
 pub struct Policy {
     default_deny: bool,
     clients: BTreeMap<String, Client>,
-    /// Whose credentials systemd fetches, by unit.
+    /// The client for which systemd fetches credentials, by unit.
     units: BTreeMap<String, String>,
-    /// Whose the tokens are.
     holders: Holders,
     sha256: String,
 }
 
-/// The rules for one client.
 #[derive(Debug)]
 struct Client {
     allow: Vec<Pattern>,
@@ -102,7 +100,6 @@ impl Policy {
         self.clients.get(name).map(|client| &client.credentials)
     }
 
-    /// How many clients have rules.
     pub fn client_count(&self) -> usize {
         self.clients.len()
     }
@@ -145,7 +142,6 @@ impl Policy {
         self.rule(client, |rules| if rules.admin { rules.matching(secret) } else { Grounds::NoAdministrator })
     }
 
-    /// Whether `who` is an administrator.
     pub fn is_admin(&self, who: &Principal) -> bool {
         self.on_administering(who.name()).permits()
     }
@@ -174,12 +170,11 @@ impl Policy {
         self.units.get(unit).map(String::as_str)
     }
 
-    /// The clients that the token with this hash is of.
     pub(super) fn holders(&self, hash: &TokenHash) -> &[Holder] {
         self.holders.of(hash)
     }
 
-    /// The clients as which the connection alone proves somebody, in alphabetical order.
+    /// The clients that the connection alone proves, in alphabetical order.
     pub(super) fn clients_of_connection(&self, evidence: &Evidence<'_>) -> Vec<&str> {
         if evidence.certificate_names.is_empty() && evidence.unix_uid.is_none() {
             return Vec::new();

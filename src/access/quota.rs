@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::sync::lock;
 
-/// How many lines a minute there may be in the audit log about those who are not identified, of all sources together.
+/// How many audit lines a minute there may be about clients that are not identified, of all sources together.
 pub const LINES_PER_MINUTE: u32 = 600;
 
 /// Counts the lines of each period, and what was not written.
@@ -28,10 +28,8 @@ struct State {
     left_out: Option<LeftOut>,
 }
 
-/// What was not written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeftOut {
-    /// How many lines.
     pub lines: u64,
     /// When the first of them would have been written.
     pub since: Timestamp,

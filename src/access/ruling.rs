@@ -34,7 +34,6 @@ pub(super) enum Grounds<'a> {
 }
 
 impl Ruling<'_> {
-    /// Whether the answer is yes.
     pub fn permits(&self) -> bool {
         matches!(self.grounds, Grounds::Administrator | Grounds::Allowed(_) | Grounds::Unmentioned)
     }

@@ -20,10 +20,8 @@ const CHECKSUM_DIGITS: usize = 8;
 /// that was mistyped or cut off from a wrong one. The text is wiped on drop.
 pub struct Token(Zeroizing<String>);
 
-/// Why a text is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoToken {
-    /// It does not look like one.
     Form,
     /// It looks like one, but its checksum does not fit: it was mistyped, or a part of it is missing.
     Checksum,
@@ -77,7 +75,6 @@ impl Token {
         format!("token_sha256 = [\"{}\"]", self.hash())
     }
 
-    /// What the policy holds of it.
     pub fn hash(&self) -> TokenHash {
         TokenHash(Sha256::digest(self.0.as_bytes()).into())
     }

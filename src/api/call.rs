@@ -18,7 +18,7 @@ pub struct Call<'a> {
     pub api: &'a Api,
     policy: Arc<Policy>,
     who: Principal,
-    /// The line that is going to be written.
+    /// The audit line that will be written.
     entry: Entry,
     /// The vault has written it, together with the change.
     is_written: bool,
@@ -201,12 +201,11 @@ impl<'a> Call<'a> {
         self.entry.kid = Some(kid.to_owned());
     }
 
-    /// Who asks.
     pub fn client(&self) -> &str {
         self.who.name()
     }
 
-    /// This is what the client is sent of a version, if the call succeeds.
+    /// Notes what the client is sent of a version, if the call succeeds.
     pub fn sends(&mut self, receipt: Receipt, sight: Sight) {
         self.entry.detail = receipt.detail().map(str::to_owned);
         self.read = receipt.is_read().then_some(sight);
@@ -217,7 +216,7 @@ impl<'a> Call<'a> {
         self.entry.secret_name = None;
     }
 
-    /// A few words for the audit line.
+    /// Adds a few words to the audit line.
     pub fn remark(&mut self, detail: impl Into<String>) {
         self.entry.detail = Some(detail.into());
     }
@@ -227,7 +226,7 @@ impl<'a> Call<'a> {
         Ok(self.commit_part(wish, condition)?)
     }
 
-    /// The same of one of several changes, of which each has its own audit lines.
+    /// The same for one of several changes, each of which has its own audit lines.
     pub fn commit_part(&mut self, wish: Wish, condition: Condition) -> Answer {
         let entry = self.entry.clone();
         let answer = self.api.vault.commit(Order { wish, condition, entry });

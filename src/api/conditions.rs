@@ -6,7 +6,6 @@ use super::problem::Problem;
 use crate::name::is_name_byte;
 use crate::vault::Condition;
 
-/// A kid as an entity tag.
 pub fn etag(kid: &str) -> String {
     ["\"", kid, "\""].concat()
 }
@@ -19,7 +18,6 @@ pub fn condition(request: &Request) -> Result<Condition, Problem> {
 /// How a client says that it has a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// By its kid.
     Named,
     /// By `*`, which is any version.
     Any,

@@ -72,9 +72,9 @@ pub fn list(call: &mut Call, request: &Request) -> Result<Response, Problem> {
     Ok(response)
 }
 
-/// Which secrets are wanted, by their settings.
+/// The settings by which a list is narrowed.
 struct Filter<'a> {
-    /// Whose they are; empty: nobody's.
+    /// The owner that is wanted; empty: no owner.
     owner: Option<&'a str>,
     /// Labels that they all have.
     labels: Vec<(&'a str, &'a str)>,
@@ -110,7 +110,6 @@ fn beginning<'a>(query: &'a Query, parameter: &str) -> Result<Option<&'a str>, P
     }
 }
 
-/// A parameter that says how many items are wanted.
 pub fn limit(text: &str) -> Result<usize, Problem> {
     let number = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     let limit = number.and_then(|number| number.parse().ok()).filter(|limit| (1..=MAX_LIMIT).contains(limit));

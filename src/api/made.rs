@@ -10,14 +10,14 @@ use crate::clock::Timestamp;
 use crate::rotation::Claim;
 use crate::vault::{Done, Previous, Refused};
 
-/// What the audit log says of it.
+/// The audit detail of a change that destroys the previous versions.
 pub const REVOKED: &str = "revoke_previous";
 
 /// What a failure says, where the new value is in place.
 pub const NOT_RETIRED: &str = "the value was replaced, and the one before it can be read no more; but a program that makes it \
                                useless outside has failed, and is run again";
 
-/// What is told of a version that was made.
+/// A version that was made, in an answer.
 #[derive(Serialize)]
 pub struct Made {
     #[serde(flatten)]
@@ -36,7 +36,6 @@ pub struct Made {
 }
 
 impl Made {
-    /// The answer to who made this one.
     pub fn response(&self) -> Response {
         Response::json(self).with_unique_header("ETag", conditions::etag(&self.metadata.kid))
     }

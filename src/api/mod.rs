@@ -46,31 +46,20 @@ use wait::Wait;
 /// The largest body: a value of which each byte is escaped (`\u0001`), and what stands around it.
 pub const MAX_BODY: usize = MAX_VALUE * 6 + 4096;
 
-/// What answers requests.
 pub struct Api {
-    /// Who is it, and may they?
     pub access: Arc<Access>,
-    /// The secrets.
     pub vault: Arc<Vault>,
-    /// What rotates secrets with appliers.
     pub rotator: Arc<Rotator>,
-    /// Where every access is written down.
     pub audit: Arc<AuditLog>,
-    /// Who has read what.
     pub consumers: Arc<Consumers>,
-    /// Where the vault's master key comes from.
     pub master_key: Box<dyn MasterKeySource + Send + Sync>,
-    /// When values are replaced.
     pub schedule: Schedule,
-    /// What a generated value is whose request does not say it and whose secret has no appliers.
+    /// The rotation of a generated value whose request names none and whose secret has no appliers.
     pub default_rotation: Rotation,
-    /// What is counted.
     pub metrics: Metrics,
-    /// What the connection layer counts.
     pub connections: Arc<http::Stats>,
     /// How many requests may wait for a secret to change.
     pub max_watchers: usize,
-    /// When the daemon started.
     pub started: Instant,
 }
 
@@ -221,7 +210,7 @@ impl Api {
     }
 }
 
-/// What is said of a version, apart from its value.
+/// A version without its value, in an answer.
 #[derive(Serialize)]
 struct Metadata {
     name: String,
@@ -251,7 +240,7 @@ impl Query {
         Self::with_repeated(request, known, &[])
     }
 
-    /// The same where some may stand there more than once.
+    /// The same, where the `repeated` parameters may occur more than once.
     fn with_repeated(request: &Request, known: &[&'static str], repeated: &[&'static str]) -> Result<Self, Problem> {
         let mut query = Vec::new();
         for pair in request.raw_query_string().split('&').filter(|pair| !pair.is_empty()) {
@@ -282,7 +271,7 @@ impl Query {
         Ok(Self(query))
     }
 
-    /// The values of one that may stand there more than once.
+    /// All values of a parameter that may occur more than once.
     fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }

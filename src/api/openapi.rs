@@ -5,7 +5,6 @@ use rouille::{Request, Response, ResponseBody};
 use super::Query;
 use super::problem::Problem;
 
-/// The OpenAPI 3.1 description of every call.
 const DOCUMENT: &str = include_str!("../../contrib/openapi.json");
 
 /// `GET /openapi.json`: the document, for anyone.

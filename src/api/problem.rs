@@ -33,7 +33,7 @@ struct Parts {
     not_rotated: Vec<String>,
 }
 
-/// A secret whose new value did not get to where it is used.
+/// A secret whose new value could not be applied.
 #[derive(Debug, Serialize)]
 pub struct NotApplied {
     pub name: String,
@@ -114,7 +114,7 @@ impl Problem {
         Self { consumers: Some(consumers), ..Self::new(409, "consumers_behind", message) }
     }
 
-    /// What is known of consumers is not all yet.
+    /// The audit log has not been read to its end yet.
     pub fn still_reading() -> Self {
         Self::new(503, "busy", "the audit log is still being read to know who has read what; try again in a moment")
     }
@@ -154,12 +154,10 @@ impl Problem {
         Self { message, parts: Some(Box::new(parts)), ..self }
     }
 
-    /// What the audit log says of it.
     pub fn outcome(&self) -> Outcome {
         if self.status == 403 { Outcome::Denied } else { Outcome::Error }
     }
 
-    /// What it is, in a word.
     pub fn code(&self) -> &'static str {
         self.code
     }

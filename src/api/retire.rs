@@ -102,7 +102,7 @@ fn nobody_needs_an_older_one(name: &str, kid: &str, standing: &Standing) -> Resu
     Ok(())
 }
 
-/// What the audit log says of it that somebody did not want to wait.
+/// The audit detail of a retirement that somebody forced.
 fn forced(standing: &Standing) -> String {
     let names = named(standing);
     let names = if names.is_empty() { "nobody" } else { &names };
@@ -110,7 +110,7 @@ fn forced(standing: &Standing) -> String {
     format!("forced; behind{known}: {names}")
 }
 
-/// The names of those who are behind, or of the first of them.
+/// The names of the clients that are behind, at most [`NAMED`] of them.
 fn named(standing: &Standing) -> String {
     let names: Vec<&str> = standing.behind().map(|(client, _)| client.as_str()).collect();
     match names.len().checked_sub(NAMED) {

@@ -89,7 +89,7 @@ impl<F: Fn(&str) -> bool> Wanted<'_, F> {
         Box::new(due.filter(|due| !due.is_pending && (self.may_change)(&due.name)).map(|due| due.name))
     }
 
-    /// Those with appliers.
+    /// The secrets with appliers.
     fn outside(&self) -> Vec<String> {
         match self.rotator.appliers() {
             Some(appliers) => self.all().filter(|name| appliers.has(name)).collect(),
@@ -97,7 +97,7 @@ impl<F: Fn(&str) -> bool> Wanted<'_, F> {
         }
     }
 
-    /// The others.
+    /// The secrets without appliers.
     fn inside(&self) -> impl Iterator<Item = String> {
         self.all().filter(|name| !self.rotator.has(name))
     }
@@ -162,7 +162,7 @@ fn carry_out(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<
     Ok(Response::json(&Answer { rotated_count: rotated.len(), rotated, versions }))
 }
 
-/// What is told of what was rotated.
+/// What a rotation has done, in an answer.
 #[derive(Default)]
 struct Told {
     rotated: Vec<String>,
@@ -222,7 +222,7 @@ fn free<T>(call: &Call, names: &[String], only_due: bool, take: impl Fn(&str) ->
     Ok(all)
 }
 
-/// What would be done, and nothing is.
+/// Answers what would be done, and does nothing.
 fn foresee(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Item {

@@ -78,7 +78,7 @@ pub fn schedule(call: &mut Call, request: &Request) -> Result<Response, Problem>
     Ok(response)
 }
 
-/// So many are sorted without a break.
+/// How many entries are sorted without a break.
 const RUN: usize = 256;
 
 /// What is to be done, as much of it as is wanted. It lies in few large pieces of memory: to give back the many small ones of

@@ -21,7 +21,7 @@ use crate::vault::{MAX_VALUE, Missing, New, Opened, Previous, Refused, Rotation,
 const FORM: &str =
     r#"{"name":"…","value":"…"} or {"name":"…","generate":true}, optionally with settings such as "rotation":"auto""#;
 
-/// Several of them.
+/// The body of `POST /secrets`.
 const FORM_OF_ALL: &str = r#"{"secrets":[{"name":"…","value":"…"},{"name":"…","generate":true},…]}, each as for POST /secret, and perhaps "skip_unchanged":true"#;
 
 /// `POST /secret`: a new version, supplied or generated.
@@ -80,7 +80,7 @@ pub fn create_all(call: &mut Call, request: &Request, body: &[u8]) -> Result<Res
     Ok(Response::json(&Answer { secrets, unchanged: skip_unchanged.then_some(unchanged) }))
 }
 
-/// Whether the value that is wanted is the current one already, and nothing else is wanted.
+/// Whether the value is the current one already, and nothing else is asked for.
 fn has_its_value(call: &mut Call, new: &Form) -> Result<bool, Problem> {
     let name = named(new)?;
     call.require_change(name)?;
@@ -127,7 +127,7 @@ fn named(new: &Form) -> Result<&str, Problem> {
         .ok_or_else(|| Problem::bad_request(format!("a name is missing; what is sent has the form {FORM}")))
 }
 
-/// Has the value made, if that is what is wanted, and looks whether it can be stored.
+/// Generates the value if that is wanted, and checks that it can be stored.
 fn checked(api: &Api, mut new: Form) -> Result<New, Problem> {
     let name = named(&new)?.to_owned();
     let mut patch = new.patch()?;
@@ -201,7 +201,7 @@ pub fn read(call: &mut Call, mut wait: Wait, name: &str) -> Result<Response, Pro
     Ok(response)
 }
 
-/// The bytes of the current value of `name`, for who does not speak JSON.
+/// The current value of `name` as bytes, for a client that does not speak JSON.
 pub fn current(call: &mut Call, name: &str) -> Result<Wiped, Problem> {
     call.require_read(name)?;
     let sight = find(call, name, None)?;

@@ -14,7 +14,6 @@ use crate::name::is_name;
 use crate::secret::Plaintext;
 use crate::vault::{Lifetimes, MAX_LABELS, Patch, Rotation, Settings, Version, Wish};
 
-/// The largest number of days.
 const MAX_DAYS: u32 = 36_500;
 
 /// The longest description, in characters.
@@ -28,7 +27,7 @@ const FORM: &str = concat!(
     r#""description":"…","owner":"…","labels":{"…":"…"}}, each of which may be left out, or null for its default"#,
 );
 
-/// What `POST /secret` says of a new version, and `PATCH /secret/{name}`, but for those about its value, of a secret.
+/// The fields of `POST /secret`; `PATCH /secret/{name}` takes those that are not about the value.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Form {
@@ -81,7 +80,7 @@ impl Form {
         value.is_some()
     }
 
-    /// The settings among it, looked over.
+    /// The settings in it, checked.
     pub fn patch(&mut self) -> Result<Patch, Problem> {
         let Self { rotation, generator, rotation_days, grace_days, description, owner, labels, .. } = self;
         text("description", description.iter().flatten(), MAX_DESCRIPTION)?;
@@ -136,7 +135,6 @@ pub struct InForce {
 }
 
 impl InForce {
-    /// Those of a secret whose current version is `current`.
     pub fn of(settings: Settings, current: &Version, defaults: Lifetimes) -> Self {
         let Lifetimes { rotation_days, grace_days } = settings.lifetimes(defaults);
         let Settings { description, owner, labels, .. } = settings;
@@ -183,7 +181,6 @@ pub fn change(call: &mut Call, request: &Request, name: &str, body: &[u8]) -> Re
     Ok(Response::json(&Answer { metadata, settings, warning }))
 }
 
-/// What a secret with too many labels is refused with.
 pub fn too_many_labels(name: &str) -> Problem {
     Problem::bad_request(format!("{name} would have more than {MAX_LABELS} labels; null takes one away"))
 }

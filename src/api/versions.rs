@@ -26,7 +26,7 @@ pub fn versions(call: &mut Call, request: &Request, name: &str) -> Result<Respon
         readable_until: Option<Timestamp>,
         rotation: Rotation,
     }
-    /// One that was made, and is not yet to be read.
+    /// A version that was made and cannot be read yet.
     #[derive(Serialize)]
     struct Pending {
         kid: String,

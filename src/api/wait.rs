@@ -14,7 +14,7 @@ use crate::http::{Exchange, Waited};
 use crate::span;
 use crate::vault::{NoPlace, Sight};
 
-/// How long a client may let itself be kept waiting.
+/// How long a client may ask to wait.
 const SPANS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
 /// A request whose answer may be put off.
@@ -22,7 +22,7 @@ pub struct Wait<'a, 'e> {
     pub request: &'a Request,
     pub body: &'a [u8],
     pub exchange: &'a mut Exchange<'e>,
-    /// How long it was.
+    /// How long the request has waited for a change.
     pub asleep: &'a Cell<Duration>,
 }
 

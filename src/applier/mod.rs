@@ -37,16 +37,16 @@ pub(crate) use trust::check_words;
 pub enum Action {
     /// To make of the generated value the one that is stored.
     Prepare,
-    /// To make the world outside accept the new value.
+    /// To make external systems accept the new value.
     Apply,
     /// To find out whether a value is accepted.
     Verify,
-    /// To make the world outside accept an old value no more.
+    /// To make external systems refuse an old value.
     Retire,
 }
 
 impl Action {
-    /// Their names, in their order.
+    /// The names of the actions, in the order of the variants.
     const NAMES: [&str; 4] = ["prepare", "apply", "verify", "retire"];
 
     /// As the configuration and the log call it.
@@ -61,7 +61,6 @@ pub struct Told<'a> {
     /// Its kid; none before it is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kid: Option<&'a str>,
-    /// Its value.
     pub value: &'a str,
 }
 
@@ -76,30 +75,27 @@ struct Input<'a> {
     new: Option<Told<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<Told<'a>>,
-    /// What is to be verified.
+    /// The version that is to be verified.
     #[serde(flatten)]
     itself: Option<Told<'a>>,
 }
 
-/// Whether a value is accepted outside.
+/// Whether external systems accept a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It works.
     Works,
-    /// It does not.
     Refused,
-    /// It cannot be told: why.
+    /// It is not known, for this reason.
     Unknown(String),
 }
 
-/// What came of a program, for those who count.
+/// The result of a program's run, for the metrics.
 #[derive(Clone, Copy, PartialEq)]
 enum RunResult {
-    /// It has done it, or said yes.
+    /// The program has succeeded, or said yes.
     Success,
-    /// It has said no, which only verify may.
+    /// The program has said no, which only `verify` may.
     Refused,
-    /// Anything else.
     Failure,
 }
 
@@ -116,7 +112,6 @@ struct Applier {
     timeout: Duration,
 }
 
-/// A secret's programs, by action.
 fn programs(applier: &ApplierConfig) -> [Option<&Vec<String>>; 4] {
     [applier.prepare.as_ref(), Some(&applier.apply), Some(&applier.verify), applier.retire.as_ref()]
 }
@@ -162,12 +157,12 @@ impl Appliers {
         Ok(Some(Self { secrets, runner: Runner::start(binary, &table)?, counts: Default::default() }))
     }
 
-    /// The secrets that have any.
+    /// The secrets that have appliers.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.secrets.keys().map(String::as_str)
     }
 
-    /// Whether the secret has any.
+    /// Whether the secret has appliers.
     pub fn has(&self, name: &str) -> bool {
         self.secrets.contains_key(name)
     }
@@ -202,7 +197,7 @@ impl Appliers {
         self.run(Input { old: Some(old), new: Some(new), ..Input::of(Action::Apply, name) }, 0).map(drop)
     }
 
-    /// Finds out whether the world outside accepts this value.
+    /// Finds out whether external systems accept this value.
     pub fn verify(&self, name: &str, version: Told) -> Verdict {
         match self.run(Input { itself: Some(version), ..Input::of(Action::Verify, name) }, 1) {
             Ok(Outcome { end: End::Exited(0), .. }) => Verdict::Works,
@@ -232,17 +227,17 @@ impl Appliers {
         self.runner.cut_off();
     }
 
-    /// Does the same, and waits until nothing is left of it.
+    /// Kills what runs, and waits until nothing is left of it.
     pub fn end(&self) {
         self.runner.end();
     }
 
-    /// None when programs can be run, else why not. It waits for none that runs.
+    /// Why no programs can be run; none if they can. It does not wait for one that runs.
     pub fn trouble(&self) -> Option<&'static str> {
         self.runner.trouble()
     }
 
-    /// How many programs have been run: for what, with what result, how many. Only verify may say no.
+    /// How many programs were run, by action and result. Only `verify` may say no.
     pub fn counts(&self) -> Vec<(&'static str, &'static str, u64)> {
         let actions = Action::NAMES.into_iter().zip(&self.counts);
         let all = actions.flat_map(|(action, counts)| {

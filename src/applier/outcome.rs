@@ -12,9 +12,9 @@ pub const MOST_OUTPUT: usize = 1 << 20;
 /// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// By itself, with this exit status.
+    /// It exited with this status.
     Exited(u8),
-    /// By this signal.
+    /// A signal of this number ended it.
     Signalled(u8),
     /// It was killed when its time was over.
     TimedOut,
@@ -28,11 +28,8 @@ pub enum End {
 
 /// A program's end, and what it had printed until then.
 pub struct Outcome {
-    /// How it ended.
     pub end: End,
-    /// Its standard output.
     pub stdout: Wiped,
-    /// Its standard error.
     pub stderr: Wiped,
 }
 
@@ -59,7 +56,7 @@ impl From<WaitStatus> for End {
 }
 
 impl Outcome {
-    /// One of which no more is known.
+    /// An outcome of which no more is known than `why`.
     pub fn unknown(why: impl fmt::Display) -> Self {
         Self { end: End::Unknown(why.to_string()), stdout: Wiped::default(), stderr: Wiped::default() }
     }
@@ -83,7 +80,7 @@ impl Outcome {
         ([kind, number, a, b, c, d], [&self.stdout, rest])
     }
 
-    /// Reads that form; none if it is not of it.
+    /// Reads that form; none if the message has another.
     pub fn read(message: &[u8]) -> Option<Self> {
         let ([kind, number, length @ ..], output) = message.split_first_chunk::<6>()?;
         let (stdout, rest) = output.split_at_checked(u32::from_le_bytes(*length) as usize)?;

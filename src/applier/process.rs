@@ -31,7 +31,7 @@ pub const RUNNER: &str = "run-appliers";
 /// How long it waits for another runner to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// All that it will run.
+/// The programs that it may run.
 #[derive(Serialize, Deserialize)]
 pub struct Table {
     /// The file that is locked while anything may run.
@@ -45,7 +45,6 @@ pub struct Table {
 pub struct Program {
     /// Its path, and its arguments.
     pub words: Vec<String>,
-    /// How long it may run.
     pub timeout: Duration,
 }
 

@@ -29,9 +29,9 @@ pub struct Runner {
     stream: UnixStream,
     /// Held while a program runs.
     turn: Mutex<()>,
-    /// The runner does not do any more what it is asked.
+    /// The runner no longer does what it is asked.
     has_failed: AtomicBool,
-    /// That it was to end, or that it has ended, was said.
+    /// Its end, or that it was to end, has been logged.
     is_told: AtomicBool,
     process: Mutex<Child>,
 }

@@ -173,7 +173,6 @@ fn look(here: &Path, meta: &Metadata, uid: u32) -> Result<(), Why> {
     Ok(())
 }
 
-/// Why something is not to be run.
 enum Why {
     /// It is not there, or out of our reach.
     Missing(String),

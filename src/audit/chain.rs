@@ -20,9 +20,8 @@ pub struct Tip {
     pub seq: u64,
     /// Its SHA-256, without the newline; zeros if there is no line yet.
     pub hash: [u8; 32],
-    /// Where the vault stood, as it says.
+    /// Where the vault stood, as the line says.
     pub vault: VaultAt,
-    /// Its time.
     pub timestamp: Timestamp,
 }
 
@@ -78,12 +77,7 @@ pub enum Fault {
     /// It is not a line of this log, in the one form that such a line has.
     Form(String),
     /// Its number does not follow.
-    Number {
-        /// The number it has.
-        found: u64,
-        /// The number it ought to have.
-        expected: u64,
-    },
+    Number { found: u64, expected: u64 },
     /// It does not hold the hash of the line before it.
     Chain,
     /// Its signature does not hold.

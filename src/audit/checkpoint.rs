@@ -13,13 +13,11 @@ use crate::failure::{Failure, printable};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
-    /// The line's number.
     pub seq: u64,
     /// Its SHA-256, hex.
     pub hash: String,
     /// The vault's sequence number on it.
     pub vault_seq: u64,
-    /// The line's time.
     pub timestamp: Timestamp,
     /// Over this object without this field, like a line's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,7 +25,7 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// What names this line, not signed.
+    /// An unsigned checkpoint of this line.
     pub(super) fn of(tip: &Tip) -> Self {
         let Tip { seq, hash, vault, timestamp } = *tip;
         Self { seq, hash: chain::hex(&hash), vault_seq: vault.seq, timestamp, signature: None }

@@ -5,11 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::vault_at::{Head, VaultAt};
 use crate::clock::Timestamp;
 
-/// What happened.
+/// What an audit line tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// The daemon started.
     ServerStart,
     /// The daemon stopped as it was told to.
     ServerStop,
@@ -21,25 +20,21 @@ pub enum Event {
     ConfigureSecret,
     /// A secret was deleted with all its versions.
     DeleteSecret,
-    /// The secrets were listed.
     ListSecrets,
-    /// The versions of a secret were listed.
     ListVersions,
-    /// The clients were listed that have read a secret.
+    /// The clients that have read a secret were listed.
     ListConsumers,
-    /// It was listed when secrets are to be rotated.
     ListSchedule,
-    /// A version was stored that what lies outside is to accept before it is served.
+    /// A version was stored that external systems must accept before it is served.
     PrepareRotation,
     /// A secret got a version with a generated value.
     Rotate,
     /// A version whose grace was over was destroyed.
     DestroyVersion,
-    /// A version was destroyed whose grace an administrator has ended, or somebody tried.
+    /// An older version was destroyed before its grace was over, or somebody tried.
     Retire,
-    /// The policy was read again.
     PolicyReload,
-    /// Somebody could not prove to be a client.
+    /// A request's authentication failed.
     AuthFailure,
     /// A change that a crash left in the vault without its line.
     Recovered,
@@ -50,7 +45,7 @@ pub enum Event {
     Rekey,
     /// A backup was put in the place of the vault, which begins a branch of it.
     Restore,
-    /// The log goes on in a new file.
+    /// The log continues in a new file.
     LogReopen,
     /// A closed segment of the log is deleted, since only so many are kept.
     DeleteSegment,
@@ -60,15 +55,12 @@ pub enum Event {
     AuditCheckpoint,
 }
 
-/// How it ended.
+/// How an event ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// It was done.
     Success,
-    /// It was not allowed.
     Denied,
-    /// It failed.
     Error,
 }
 
@@ -77,21 +69,15 @@ pub enum Outcome {
 /// No value, token or key may stand in it.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// What happened.
     pub event: Event,
-    /// Who asked.
     pub client: Option<String>,
-    /// Which secret it was about.
     pub secret_name: Option<String>,
-    /// Which version.
     pub kid: Option<String>,
     /// The address it came from.
     pub remote: Option<String>,
     /// The request, as in its `X-Request-Id`.
     pub request_id: Option<String>,
-    /// How it ended.
     pub result: Outcome,
-    /// More, in a few words.
     pub detail: Option<String>,
     /// Where the vault stood after the event; none: as on the line before.
     pub vault: Option<VaultAt>,
@@ -124,21 +110,14 @@ impl Entry {
 #[serde(deny_unknown_fields)]
 pub struct Line {
     pub(super) seq: u64,
-    /// When it was written.
     pub timestamp: Timestamp,
-    /// What happened.
     pub event: Event,
-    /// Who asked.
     pub client: Option<String>,
-    /// Which secret it was about.
     pub secret_name: Option<String>,
-    /// Which version.
     pub kid: Option<String>,
     remote: Option<String>,
     request_id: Option<String>,
-    /// How it ended.
     pub result: Outcome,
-    /// More, in a few words.
     pub detail: Option<String>,
     vault_seq: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]

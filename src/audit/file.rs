@@ -47,12 +47,10 @@ impl LogFile {
         })
     }
 
-    /// Where the file stands.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the next batch goes.
     pub fn length(&self) -> u64 {
         self.length
     }
@@ -104,7 +102,6 @@ impl LogFile {
         })
     }
 
-    /// Writes `batch` behind what is there.
     pub fn append(&mut self, batch: &[u8]) -> io::Result<()> {
         #[cfg(test)]
         self.faults.write(&self.opened.file, batch, self.length)?;

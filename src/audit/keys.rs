@@ -20,12 +20,10 @@ const PUBLIC_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65,
 /// No PEM of such a key is longer, whatever its line ends.
 const LONGEST_PEM: u64 = 256;
 
-/// Where the signing key of the log at `log` lies.
 pub fn signing_key_path(log: &Path) -> PathBuf {
     files::parent(log).join("audit.sign.key")
 }
 
-/// Where its public half lies.
 pub fn public_key_path(log: &Path) -> PathBuf {
     files::parent(log).join("audit.sign.pub")
 }

@@ -45,13 +45,13 @@ use writer::Writer;
 /// From so many lines on, what is written in one go is written apart from what others write, who are served in between.
 const LONG: usize = 64;
 
-/// The log, open.
+/// An audit log that is open for appending.
 pub struct AuditLog {
     writer: Mutex<Writer>,
     writes: GroupCommit<Vec<Entry>, Result<Written, String>>,
     /// An item is whether the file is to be rotated as well.
     syncs: GroupCommit<bool, Result<(), String>>,
-    /// The newest line that is surely on the disk.
+    /// The number of the newest line that is surely on the disk.
     synced: AtomicU64,
     failing: AtomicBool,
     /// The disk has just become full.
@@ -66,10 +66,9 @@ pub struct AuditLog {
     stats: Stats,
 }
 
-/// What was written in one go.
+/// The lines that were written in one go.
 #[derive(Clone, Copy)]
 struct Written {
-    /// The number of its last line.
     seq: u64,
     /// The time on all its lines.
     at: Timestamp,
@@ -84,20 +83,17 @@ pub enum AuditFailure {
     NotSynced(String),
 }
 
-/// What the log did since the start.
+/// Counters since the start.
 #[derive(Default)]
 pub struct Stats {
-    /// Lines written.
     pub lines: AtomicU64,
     /// Writes, each with one signature.
     pub flushes: AtomicU64,
-    /// Syncs.
     pub syncs: AtomicU64,
     /// Writes and syncs that failed.
     pub failures: AtomicU64,
     /// Files that were closed as segments because they were full.
     pub rotations: AtomicU64,
-    /// Times that this failed.
     pub rotation_failures: AtomicU64,
 }
 
@@ -119,7 +115,7 @@ impl AuditLog {
         }
     }
 
-    /// The same log, whose file is closed and gone on from as `segmenting` says.
+    /// The same log, which closes its file and continues in a new one as `segmenting` says.
     pub fn segmented(self, segmenting: Segmenting) -> Self {
         lock(&self.writer).segment(segmenting);
         self
@@ -146,7 +142,7 @@ impl AuditLog {
         lock(&self.writer).is_out_of_room()
     }
 
-    /// Whether that has become so. It is said once.
+    /// Whether that has just begun. It says so once.
     pub fn has_run_out_of_room(&self) -> bool {
         self.ran_out_of_room.load(Ordering::Relaxed) && self.ran_out_of_room.swap(false, Ordering::SeqCst)
     }
@@ -292,7 +288,6 @@ impl AuditLog {
         self.synced.load(Ordering::SeqCst)
     }
 
-    /// The newest line.
     pub fn tip(&self) -> Tip {
         *lock(&self.writer).tip()
     }
@@ -304,7 +299,7 @@ impl AuditLog {
         Ok(lock(&self.writer).checkpoint(&tip))
     }
 
-    /// Goes on in a new file if the old one was renamed away (logrotate) or deleted: its first line follows the last one.
+    /// Continues in a new file if the old one was renamed away (logrotate) or deleted: its first line follows the last one.
     pub fn reopen(&self) -> Result<(), AuditFailure> {
         let mut writer = lock(&self.writer);
         let outcome = writer.reopen(self.clock.now());
@@ -321,7 +316,6 @@ impl AuditLog {
         self.submit(Vec::new()).err().map(|failure| failure.to_string())
     }
 
-    /// What the log did since the start.
     pub fn stats(&self) -> &Stats {
         &self.stats
     }

@@ -7,11 +7,8 @@ use super::chain::{self, Tip};
 /// The beginning of a log, up to a signed line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
-    /// How many bytes it has.
     pub length: u64,
-    /// The number of its first line.
     pub first_seq: u64,
-    /// Its last line.
     pub tip: Tip,
 }
 

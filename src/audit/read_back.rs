@@ -84,7 +84,6 @@ impl ReadBack {
 /// What is known of a file's lines.
 #[derive(Default)]
 struct Extent {
-    /// The number of its first line.
     first: Option<u64>,
     /// That of the one before.
     last: Option<u64>,

@@ -11,21 +11,20 @@ use crate::files;
 /// How many closed segments one rotation deletes at most, so that it takes no longer than a moment.
 const DELETED_AT_ONCE: usize = 16;
 
-/// When the log goes on in a new file by itself, and what becomes of the old ones.
+/// When the log continues in a new file by itself, and what becomes of the old ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Segmenting {
-    /// The size at which a file is closed. None: it goes on for ever.
+    /// The size at which a file is closed. None: never.
     pub bytes: Option<u64>,
     /// How many closed segments are kept. None: all.
     pub keep: Option<usize>,
 }
 
-/// A closed segment.
+/// A file of the log that was closed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Segment {
     /// The number of its last line, as its name has it.
     pub last: u64,
-    /// Where it is.
     pub path: PathBuf,
 }
 

@@ -60,12 +60,12 @@ impl<'scope, 'env> Checks<'scope, 'env> {
         }
     }
 
-    /// Whether there is one that does not hold.
+    /// Whether a signature was found that does not hold.
     pub fn have_failed(&self) -> bool {
         self.wrong.line() != FirstWrong::ALL_HOLD
     }
 
-    /// Checks what is left.
+    /// Checks the signatures that are left.
     pub fn finish(self) {
         self.batch.check(self.key, self.wrong);
     }

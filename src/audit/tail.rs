@@ -16,7 +16,6 @@ pub const MOST_UNSYNCED: u64 = 1 << 20;
 /// How much is read at first; twice as much as long as no signed line is found.
 const CHUNK: u64 = 16 * 1024;
 
-/// The end of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tail {
     /// The newest line that a signature covers.
@@ -25,16 +24,14 @@ pub struct Tail {
     pub length: u64,
 }
 
-/// Why the end of a log cannot be gone on from.
+/// Why the log cannot be continued.
 #[derive(Debug)]
 pub enum TailError {
-    /// It cannot be read.
     Io(io::Error),
     /// The line behind number `after` is not as it was written.
     Damaged {
         /// The last line that is good.
         after: u64,
-        /// What is wrong with the next.
         fault: Fault,
     },
 }

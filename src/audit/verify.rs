@@ -19,23 +19,18 @@ use crate::clock::Timestamp;
 use crate::failure::Failure;
 use crate::progress::{Counted, Progress};
 
-/// No line is longer.
+/// The longest line that is accepted, in bytes.
 const LONGEST_LINE: u64 = 1 << 20;
 
 /// What a good log says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// How many lines were checked.
     pub lines: u64,
-    /// How many files they are in.
     pub files: u64,
     /// The first line's number. If it is not 1, earlier files of the log were not given and not checked.
     pub first_seq: u64,
-    /// The last line's number.
     pub last_seq: u64,
-    /// The first line's time.
     pub from: Timestamp,
-    /// The last line's time.
     pub to: Timestamp,
     /// Bytes of an interrupted write behind the last line.
     pub torn_bytes: u64,
@@ -138,12 +133,10 @@ pub fn check(log: impl BufRead, key: &VerifyingKey, holds: Option<&Tip>) -> Resu
     verifier.finish().map(|report| (report, tip))
 }
 
-/// Something is wrong with a line.
 #[derive(Debug)]
 pub struct Wrong {
     /// The line's place in its file, from 1.
     pub line: u64,
-    /// What is wrong.
     pub why: String,
 }
 
@@ -281,7 +274,6 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// Ends the check.
     pub fn finish(self) -> Result<Report, String> {
         match self.checkpoint {
             Some(checkpoint) if checkpoint.seq < self.report.first_seq => {

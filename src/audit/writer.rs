@@ -34,7 +34,7 @@ pub struct Writer {
     segmenting: Segmenting,
     /// The length at which it is said that the file is full.
     full_at: u64,
-    /// The last rotation failed, which the log for people knows.
+    /// The last rotation failed, and the log for people says so.
     is_stuck: bool,
     buffer: Vec<u8>,
 }
@@ -100,17 +100,17 @@ impl Writer {
         self.failing.as_ref().map(|failing| failing.why.as_str())
     }
 
-    /// Whether that is for lack of room.
+    /// Whether the last attempt failed for lack of room.
     pub fn is_out_of_room(&self) -> bool {
         self.failing.as_ref().is_some_and(|failing| failing.is_out_of_room)
     }
 
-    /// These come before whatever is written next.
+    /// Puts these entries before whatever is written next.
     pub fn put_first(&mut self, entries: Vec<Entry>) {
         self.first = entries;
     }
 
-    /// Whether there are such that are not written.
+    /// Whether such entries are not written yet.
     pub fn is_behind(&self) -> bool {
         !self.first.is_empty()
     }
@@ -267,7 +267,7 @@ impl Writer {
         self.tip = tip;
     }
 
-    /// Goes on in a new file if the present one no longer stands at its path.
+    /// Continues in a new file if the present one no longer stands at its path.
     pub fn reopen(&mut self, now: Timestamp) -> Result<(), String> {
         let outcome = self.try_reopen(now);
         if let Err(why) = &outcome {
@@ -287,7 +287,7 @@ impl Writer {
         self.begin_anew("the log goes on from the file before this one", now)
     }
 
-    /// Goes on in a new file where there is none, or an empty one; `why` is what its first line says.
+    /// Continues in a new file where there is none, or an empty one; `why` is what its first line says.
     pub fn begin_anew(&mut self, why: &str, now: Timestamp) -> io::Result<()> {
         let mut first = Vec::new();
         let tip = self.compose(std::iter::once(reopened(why.to_owned())), now, &mut first);

@@ -18,7 +18,6 @@ pub struct Archive {
     path: PathBuf,
     file: File,
     sections: Vec<Section>,
-    /// What it says of itself.
     pub manifest: Manifest,
     pub(super) manifest_text: Vec<u8>,
 }
@@ -63,7 +62,6 @@ impl Archive {
         }
     }
 
-    /// A failure with this backup.
     pub(super) fn fail(&self, why: &dyn std::fmt::Display) -> Failure {
         Failure::new(self.path.display(), why)
     }
@@ -72,18 +70,16 @@ impl Archive {
         self.sections.iter().find(|section| section.name == name).expect("all entries are there")
     }
 
-    /// The size of an entry.
     pub(super) fn size(&self, name: &str) -> u64 {
         self.section(name).bytes
     }
 
-    /// The content of an entry.
     pub(super) fn reader(&self, name: &str) -> impl Read {
         let Section { start, bytes, .. } = *self.section(name);
         At { file: &self.file, position: start, left: bytes }
     }
 
-    /// The content of an entry that is a text, and so short.
+    /// The content of an entry that is a short text.
     pub(super) fn text(&self, name: &str) -> Result<Vec<u8>, Failure> {
         text(&self.file, self.section(name)).map_err(|why| self.fail(&why))
     }

@@ -20,9 +20,8 @@ pub struct Loss {
     pub revived: Vec<String>,
     /// Secrets in both that are configured otherwise.
     pub reconfigured: Vec<String>,
-    /// What would become of the policy.
     pub policy: PolicyFate,
-    /// Whether the live audit log goes on from the one in the backup, so that a restore keeps it.
+    /// Whether the live audit log continues the one in the backup, so that a restore keeps it.
     pub log_continues: bool,
 }
 

@@ -41,7 +41,6 @@ const AUDIT: &str = "audit.jsonl";
 pub struct Manifest {
     format: String,
     version: u32,
-    /// When it was made.
     pub created_at: Timestamp,
     /// The version of the program that made it.
     pub program: String,

@@ -25,7 +25,7 @@ use crate::files;
 use crate::progress::{Counted, Progress};
 use crate::vault::{Contents, KeyBytes, UsedKids};
 
-/// A file that had to make room, and where it is now.
+/// A file that was put aside, and where it is now.
 pub struct Kept {
     /// The name that it had.
     pub path: PathBuf,

@@ -11,13 +11,9 @@ use crate::vault::{Contents, KeyBytes, LoadError};
 
 /// A backup of which every version was decrypted and every audit line checked.
 pub struct Verified {
-    /// The backup.
     pub archive: Archive,
-    /// The vault in it.
     pub contents: Contents,
-    /// What its audit log says of itself.
     pub report: Report,
-    /// The last line of that.
     pub tip: Tip,
     /// The key that signs it, in PEM.
     pub(super) signing_key: Wiped,

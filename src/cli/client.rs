@@ -8,43 +8,34 @@ use crate::client::{Client, Metadata, Options, Place, Settings, read_name};
 use crate::failure::printable;
 use crate::name::{is_name, is_name_byte};
 
-/// Where the daemon is.
 const ADDR: Opt = Opt {
     name: "addr",
     value: Some("ADDR"),
     summary: "http://host:port, https://host:port or unix:/path (default: http://127.0.0.1:8081)",
 };
 
-/// Who asks.
 const CLIENT: Opt = Opt { name: "client", value: Some("NAME"), summary: "the client of the policy that asks" };
 
-/// The settings of both, and of the credential.
 const CLIENT_CONFIG: Opt = Opt {
     name: "client-config",
     value: Some("PATH"),
     summary: "settings (default: ~/.config/jarvis-secretsd/client.toml, then /etc/jarvis-secretsd/client.toml)",
 };
 
-/// What proves who asks.
 const TOKEN_FILE: Opt = Opt { name: "token-file", value: Some("FILE"), summary: "a file with the client's token" };
 
-/// Whom TLS trusts.
 const CA: Opt =
     Opt { name: "ca", value: Some("FILE"), summary: "the CAs of the daemon's certificate (default: the system's)" };
 
-/// What proves who asks, over TLS.
 const CERT: Opt = Opt { name: "cert", value: Some("FILE"), summary: "the client's certificate" };
 
-/// Its private half.
 const KEY: Opt = Opt { name: "key", value: Some("FILE"), summary: "the private key of the client's certificate" };
 
 /// The options of every command that asks a daemon.
 pub const OPTIONS: &[Opt] = &[ADDR, CLIENT, TOKEN_FILE, CA, CERT, KEY, CLIENT_CONFIG];
 
-/// An answer for programs.
 pub const JSON: Opt = Opt { name: "json", value: None, summary: "print the API's answer, which is JSON" };
 
-/// Which secrets.
 pub const PREFIX: Opt = Opt { name: "prefix", value: Some("PREFIX"), summary: "what the names begin with" };
 
 impl Client {
@@ -68,7 +59,6 @@ fn read<T>(arguments: &Arguments, option: &Opt, read: fn(&str) -> Result<T, Stri
     read(value).map(Some).map_err(|why| Exit::usage(format_args!("--{} {why}", option.name)))
 }
 
-/// The secrets' names that a command was given.
 pub fn names(arguments: &Arguments) -> Result<Vec<&str>, Exit> {
     fn checked(name: &OsString) -> Result<&str, Exit> {
         let wrong = || Exit::usage(format_args!("{name:?} is no secret's name: 1 to 128 of A-Z a-z 0-9 _ . -"));
@@ -77,7 +67,6 @@ pub fn names(arguments: &Arguments) -> Result<Vec<&str>, Exit> {
     arguments.operands().iter().map(checked).collect()
 }
 
-/// What [`PREFIX`] says, or nothing.
 pub fn prefix(arguments: &Arguments) -> Result<&str, Exit> {
     let prefix = arguments.text(&PREFIX)?.unwrap_or_default();
     match prefix.bytes().all(is_name_byte) {
@@ -86,7 +75,6 @@ pub fn prefix(arguments: &Arguments) -> Result<&str, Exit> {
     }
 }
 
-/// The one secret's name that a command was given.
 pub fn name(arguments: &Arguments) -> Result<&str, Exit> {
     Ok(names(arguments)?[0])
 }

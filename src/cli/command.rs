@@ -10,26 +10,21 @@ use super::Exit;
 pub struct Command {
     /// Its word or words, as `audit verify`.
     pub name: &'static str,
-    /// With which others the help tells it.
+    /// The group under which the help lists it.
     pub group: Group,
-    /// What it is given besides options.
     pub operands: Operands,
-    /// Its own options.
     pub options: &'static [Opt],
     /// Options that many commands have alike, which the help tells apart.
     pub shared: &'static [Opt],
-    /// What it does, in a few words.
     pub summary: &'static str,
     /// A line for a shell that calls it.
     pub example: &'static str,
-    /// Does it.
     pub run: fn(&Arguments) -> Result<(), Exit>,
 }
 
 /// What a command is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Group {
-    /// The daemon itself.
     Daemon,
     /// Its secrets, for those who ask it.
     Secrets,
@@ -49,19 +44,15 @@ pub struct Operands {
     pub option: Option<&'static Opt>,
     /// How the usage line calls them. Where that begins with `--`, so must they, and all behind it is theirs.
     pub usage: &'static str,
-    /// The fewest.
     pub least: usize,
-    /// The most.
     pub most: usize,
     /// What to do instead, for whoever gives more.
     pub instead: fn(&Arguments) -> Option<String>,
 }
 
 impl Operands {
-    /// None.
     pub const NONE: Self = Self { option: None, usage: "", least: 0, most: 0, instead: |_| None };
 
-    /// Exactly one.
     pub const fn one(usage: &'static str) -> Self {
         Self { usage, least: 1, most: 1, ..Self::NONE }
     }
@@ -76,12 +67,12 @@ impl Operands {
         Self { usage, least: 1, most: usize::MAX, ..Self::NONE }
     }
 
-    /// The same, and besides them this option.
+    /// These operands, and this option besides.
     pub const fn with(self, option: &'static Opt) -> Self {
         Self { option: Some(option), ..self }
     }
 
-    /// The same, with something to be said to whoever gives more.
+    /// These operands, with what to say to whoever gives more.
     pub const fn instead(self, instead: fn(&Arguments) -> Option<String>) -> Self {
         Self { instead, ..self }
     }
@@ -94,12 +85,11 @@ pub struct Opt {
     pub name: &'static str,
     /// What the usage line calls its value; none if it takes none. One in brackets may be left out.
     pub value: Option<&'static str>,
-    /// What it says, in one line.
     pub summary: &'static str,
 }
 
 impl Opt {
-    /// Whether it takes a list, of which each time that it is given brings a part.
+    /// Whether it may be given more than once, each time with a part of a list.
     pub fn is_list(&self) -> bool {
         self.value.is_some_and(|value| value.ends_with(",..."))
     }
@@ -115,32 +105,27 @@ impl Opt {
     }
 }
 
-/// The configuration that a command works by.
 pub const CONFIG: Opt = Opt {
     name: "config",
     value: Some("PATH"),
     summary: "the configuration (default: /etc/jarvis-secretsd/config.toml)",
 };
 
-/// The master key, where it is not the one that the configuration names.
 pub const MASTER_KEY: Opt = Opt {
     name: "master-key",
     value: Some("FILE"),
     summary: "the master key (default: the one that the configuration names)",
 };
 
-/// Where a command writes what it makes.
 pub const OUTPUT: Opt = Opt {
     name: "output",
     value: Some("FILE"),
     summary: "the file that is made; only render replaces one that is there",
 };
 
-/// To go on when it is done, and do it again when that is needed.
 pub const WATCH: Opt =
     Opt { name: "watch", value: None, summary: "go on, and do it again when one of the secrets changes" };
 
-/// To do what is asked about, or refused, otherwise.
 pub const FORCE: Opt = Opt { name: "force", value: None, summary: "do it without asking, whatever speaks against it" };
 
 /// What a command was given.
@@ -153,17 +138,14 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Whether this option was given.
     pub fn has(&self, option: &Opt) -> bool {
         self.value(option).is_some()
     }
 
-    /// The value that this option was given.
     pub fn value(&self, option: &Opt) -> Option<&OsStr> {
         self.options.iter().find(|(name, _)| *name == option.name).map(|(_, value)| value.as_os_str())
     }
 
-    /// The same, as text.
     pub fn text(&self, option: &Opt) -> Result<Option<&str>, Exit> {
         Ok(self.texts(option)?.first().copied())
     }
@@ -175,7 +157,6 @@ impl Arguments {
         texts.ok_or_else(|| Exit::usage(format_args!("--{} takes UTF-8", option.name)))
     }
 
-    /// The same, as a path.
     pub fn path(&self, option: &Opt) -> Option<&Path> {
         self.value(option).map(Path::new)
     }
@@ -192,7 +173,7 @@ impl Arguments {
         &self.operands
     }
 
-    /// The same, those before `--` and those behind it.
+    /// The operands before `--` and those behind it.
     pub fn operands_by_hyphens(&self) -> (&[OsString], &[OsString]) {
         self.operands.split_at(self.operands.len() - self.behind)
     }
@@ -204,12 +185,11 @@ impl Command {
         self.name.split(' ').next().unwrap_or(self.name)
     }
 
-    /// Its own options, and those that it shares with others.
     pub fn all_options(&self) -> impl Iterator<Item = &'static Opt> + use<> {
         self.options.iter().chain(self.shared)
     }
 
-    /// Refuses what it would pass over.
+    /// Refuses what it would ignore.
     pub(super) fn refuse_what_does_not_fit(&self, given: &Arguments) -> Result<(), Exit> {
         let mine = |name: &str| self.all_options().any(|option| option.name == name);
         if let Some((name, _)) = given.options.iter().find(|(name, _)| !mine(name)) {

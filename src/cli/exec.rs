@@ -50,7 +50,6 @@ const STOP_TIMEOUT: Opt = Opt {
     summary: "how long the command may take to end, to be started again, before it is killed (default: 10s)",
 };
 
-/// The longest of these.
 const MAX_STOP_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// The variables that hold our own token, or say where it is, which the program has no use for.

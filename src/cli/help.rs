@@ -8,7 +8,7 @@ const TITLE: &str = "jarvis-secretsd: a secrets daemon for one host or a small f
 /// How wide a terminal is at least.
 const WIDTH: usize = 80;
 
-/// All commands, on one screen.
+/// The help about all commands, on one screen.
 pub fn all() -> String {
     let mut text =
         format!("{TITLE}\nusage: jarvis-secretsd [COMMAND] [OPTION...] [OPERAND...]; without one: serve\n\n");
@@ -23,7 +23,7 @@ pub fn all() -> String {
     text
 }
 
-/// One of them, with its options.
+/// The help about one command, with its options.
 pub fn of(command: &Command) -> String {
     let Command { summary, example, options, shared, .. } = command;
     let usage = wrapped(&format!("usage: jarvis-secretsd {}", command.usage()), WIDTH - 2).join("\n  ");

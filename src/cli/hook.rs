@@ -20,7 +20,7 @@ pub struct Hook<'a> {
     is_due: bool,
 }
 
-/// The command at work.
+/// The command while it runs.
 struct Run {
     program: Tree,
     killed_at: Instant,
@@ -39,7 +39,6 @@ impl<'a> Hook<'a> {
         self.look();
     }
 
-    /// Whether it runs.
     pub fn is_running(&self) -> bool {
         self.run.is_some()
     }
@@ -89,7 +88,7 @@ impl<'a> Hook<'a> {
         }
     }
 
-    /// Tells that it has failed, which changes nothing.
+    /// Says that it has failed, which changes nothing.
     fn tell(&self, why: impl std::fmt::Display) {
         say(format_args!("{}: {why}; the file is written all the same", self.command[0].to_string_lossy()));
     }

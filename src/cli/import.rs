@@ -158,7 +158,7 @@ impl Plan {
         Ok(lines)
     }
 
-    /// Does it, and says so, a line each.
+    /// Imports the values; returns a line for each.
     fn import(&self, client: &Client, replace: bool) -> Result<Vec<String>, Failure> {
         #[derive(Deserialize)]
         struct Done {

@@ -26,7 +26,6 @@ pub const COMMAND: Command = Command {
 const LABEL: Opt =
     Opt { name: "label", value: Some("KEY=TEXT,..."), summary: "only secrets that have these labels, all of them" };
 
-/// More about each.
 pub const LONG: Opt = Opt { name: "long", value: None, summary: "tell owner and labels too" };
 
 #[derive(Deserialize)]
@@ -41,7 +40,7 @@ struct Item {
     settings: Option<Settings>,
 }
 
-/// What is told of a secret's settings.
+/// A secret's settings, in a list.
 #[derive(Deserialize)]
 pub struct Settings {
     pub description: Option<String>,

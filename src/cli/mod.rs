@@ -56,10 +56,10 @@ use crate::vault::{KeyBytes, KeyFile, KeyInForce};
 /// The daemon does not have what was asked for.
 const NOT_FOUND: u8 = 3;
 
-/// The daemon does not know who asks, or does not permit it.
+/// Authentication failed, or the policy denies it.
 const DENIED: u8 = 4;
 
-/// No answer of a daemon could be had.
+/// The daemon does not answer.
 const UNREACHABLE: u8 = 5;
 
 /// `sysexits.h`: something was found in a configuration file.
@@ -104,7 +104,7 @@ const COMMANDS: &[Command] = &[
 pub struct Exit {
     status: u8,
     why: String,
-    /// What a program is told besides.
+    /// More fields of the error, for a program that reads JSON.
     details: Option<Details>,
 }
 

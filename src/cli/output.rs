@@ -20,7 +20,7 @@ pub fn print(bytes: &[u8]) -> Result<(), Exit> {
     written.map_err(|why| Failure::new("standard output", why).into())
 }
 
-/// The same, and a newline behind them.
+/// Writes the bytes and a newline.
 pub fn print_line(bytes: &[u8]) -> Result<(), Exit> {
     print(bytes)?;
     print(b"\n")

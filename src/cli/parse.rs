@@ -9,13 +9,10 @@ use super::command::{Arguments, Command};
 use super::{COMMANDS, Exit};
 use crate::nearest::nearest;
 
-/// What was asked for.
 pub enum Asked {
-    /// To do this.
     Do(&'static Command, Arguments),
     /// How this command is used; none: all of them.
     Help(Option<&'static Command>),
-    /// Which version this is.
     Version,
 }
 
@@ -87,7 +84,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Exi
 /// Other names of commands.
 const ALIASES: [(&str, &str); 1] = [("backup create", "backup")];
 
-/// What others call what some commands do.
+/// What other programs call what some commands do.
 const ELSEWHERE: [(&str, &str); 13] = [
     ("add", "set"),
     ("cat", "get"),
@@ -109,7 +106,7 @@ fn named(name: &str) -> Option<&'static Command> {
     COMMANDS.iter().find(|command| command.name == name)
 }
 
-/// Of an option that there is not, for this command if one was named, it is told which was meant: one that begins so, or nearly so.
+/// The error about an unknown option. It says which one was meant, if an option begins so or nearly so.
 fn no_such_option(name: &str, command: Option<&'static Command>) -> Exit {
     let commands = command.map_or(COMMANDS, std::slice::from_ref);
     let known: Vec<_> = commands.iter().flat_map(Command::all_options).map(|option| option.name).collect();

@@ -52,7 +52,6 @@ const COMMAND_TIMEOUT: Opt = Opt {
     summary: "how long the command may run before it is killed (default: 60s)",
 };
 
-/// The longest of these.
 const MAX_COMMAND_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// How long after a failure the file is written again.
@@ -192,7 +191,7 @@ fn copy(secret: &Secret) -> Plaintext {
 struct Rendered<'a> {
     path: &'a Path,
     mode: u32,
-    /// Whose it is to be, if that was said.
+    /// The owner that was asked for, if one was.
     owner: Option<Owner>,
 }
 
@@ -235,7 +234,7 @@ impl Rendered<'_> {
         there.mode() & 0o7777 == self.mode && self.owner.is_none_or(is_owner)
     }
 
-    /// Writes it, unless it is like that already. Returns whether it was not.
+    /// Writes it, unless it is like that already. Returns whether it was written.
     fn update(&self, text: &str) -> Result<bool, Failure> {
         self.refuse_what_is_no_file()?;
         let fits = || self.path.metadata().is_ok_and(|there| self.fits(&there));

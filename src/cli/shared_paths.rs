@@ -10,7 +10,7 @@ use crate::config::{Config, TlsConfig};
 use crate::failure::Failure;
 use crate::files::{self, Lost};
 
-/// All may write to it.
+/// The mode bit by which anybody may write.
 const ANYBODY: u32 = 0o002;
 /// What is in such a directory can be renamed and removed by its owner only.
 const STICKY: u32 = 0o1000;

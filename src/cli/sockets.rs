@@ -9,11 +9,10 @@ use crate::files;
 use crate::http::{Endpoint, Listener, UnixSocket};
 use crate::systemd::{CredentialSocket, Passed};
 
-/// Sockets that listen.
+/// The sockets of a daemon.
 pub struct Sockets {
-    /// For the API.
     pub api: Listener,
-    /// For systemd.
+    /// The socket where systemd fetches credentials.
     pub credentials: Option<CredentialSocket>,
 }
 

@@ -43,11 +43,10 @@ impl Reaction {
     }
 }
 
-/// What is under way.
 #[derive(Clone, Copy)]
 enum Phase {
     Running,
-    /// A secret has changed: at this moment it is reacted to.
+    /// A secret has changed; the reaction follows at this moment.
     Changed(Instant),
     /// The program is to end, and is killed at this moment; none: whoever else has told it to end decides that.
     Ending {

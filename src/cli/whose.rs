@@ -14,14 +14,14 @@ use crate::failure::Failure;
 use crate::files;
 use crate::process::{Protection, User};
 
-/// Whose the daemon is.
+/// The user that the daemon runs as.
 pub enum Whose {
-    /// The user's that the configuration names.
+    /// The user that the configuration names.
     Named(User),
     /// Most likely the user's to whom the vault's directory belongs: a service manager starts it so. This process may be able to
     /// become that user, but what the daemon can use may show only within its service.
     Another(u32, Option<User>),
-    /// Whose this process is.
+    /// The user of this process.
     Own,
 }
 

@@ -8,15 +8,13 @@ use crate::secret::Plaintext;
 
 /// What came of asking for another version than one that is known.
 pub enum Conditional {
-    /// That one is still the current version.
+    /// The known version is still the current one.
     Same,
-    /// Another one is.
+    /// Another version is the current one.
     Other(Secret),
-    /// The daemon refuses.
     Refused {
-        /// The status of its answer.
         status: u16,
-        /// Its own words.
+        /// The daemon's own words.
         why: Failure,
     },
 }

@@ -12,15 +12,11 @@ const MAX_HEADERS: usize = 64;
 /// The largest body of an answer, in bytes: a list of a hundred thousand secrets with the longest names.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// What is asked.
 pub struct Request<'a> {
-    /// The method.
     pub method: &'a str,
     /// The path, and the query behind it, as they are sent.
     pub target: &'a str,
-    /// The `Host`.
     pub host: &'a str,
-    /// More header lines.
     pub headers: &'a [(&'a str, &'a str)],
     /// A body in JSON.
     pub body: Option<&'a [u8]>,
@@ -28,11 +24,9 @@ pub struct Request<'a> {
 
 /// What came back. Its body, which may hold a value, is wiped when it is dropped.
 pub struct Answer {
-    /// The status code.
     pub status: u16,
     /// The id by which the daemon's logs know the request, if it says one.
     pub request_id: Option<String>,
-    /// The body.
     pub body: Wiped,
 }
 

@@ -46,26 +46,21 @@ pub struct Client {
     certificate: Option<Said<PathBuf>>,
     /// What the settings file is called in a hint.
     file: String,
-    /// Somebody was warned that all goes in the clear.
+    /// The user was warned that everything goes in the clear.
     warned: AtomicBool,
 }
 
 /// A secret's value, as the daemon gave it out.
 pub struct Secret {
-    /// The value.
     pub value: Plaintext,
-    /// Its version.
     pub kid: String,
 }
 
 /// What the daemon says of a version that was made.
 #[derive(Deserialize)]
 pub struct Metadata {
-    /// The secret.
     pub name: String,
-    /// The version.
     pub kid: String,
-    /// When it was made.
     pub created_at: Timestamp,
     /// The day on which its rotation is due.
     pub expires_at: Timestamp,
@@ -75,7 +70,7 @@ pub struct Metadata {
     pub previous_kid: Option<String>,
     /// Until when that one can be read.
     pub previous_readable_until: Option<Timestamp>,
-    /// What whoever has stored it should know.
+    /// What whoever stored it should know.
     pub warning: Option<String>,
 }
 
@@ -109,12 +104,11 @@ impl Client {
         Self { transport, client, token, certificate, file, warned: AtomicBool::new(false) }
     }
 
-    /// Where the daemon is.
     pub fn place(&self) -> &Place {
         &self.transport.place
     }
 
-    /// The same client, which gives each call so much more time.
+    /// The same client, with this much more time for each call.
     pub fn patient(mut self, more: Duration) -> Self {
         self.transport.time_limit += more;
         self

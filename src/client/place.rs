@@ -9,16 +9,13 @@ use rustix::net::SocketAddrUnix;
 /// Where a daemon is. Prints as it is written in a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// At a TCP port.
     Tcp {
         /// A host's name or IP address; one of IPv6 without its brackets.
         host: String,
-        /// The port.
         port: u16,
         /// Whether TLS is spoken there.
         tls: bool,
     },
-    /// At a Unix socket.
     Unix(PathBuf),
 }
 
@@ -55,7 +52,6 @@ impl Place {
         Ok(Self::Tcp { host: host.ok_or(wrong)?.to_owned(), port, tls })
     }
 
-    /// The place of a socket address.
     pub fn of(address: SocketAddr, tls: bool) -> Self {
         Self::Tcp { host: address.ip().to_string(), port: address.port(), tls }
     }

@@ -17,28 +17,20 @@ use crate::name::is_name;
 /// The longest file that holds a token, in bytes.
 const LONGEST_TOKEN: u64 = 256;
 
-/// What is said by options.
+/// What the options say.
 #[derive(Default)]
 pub struct Options<'a> {
-    /// `--addr`.
     pub addr: Option<Place>,
-    /// `--client`.
     pub client: Option<String>,
-    /// `--token-file`.
     pub token_file: Option<&'a Path>,
-    /// `--ca`.
     pub ca: Option<&'a Path>,
-    /// `--cert`.
     pub cert: Option<&'a Path>,
-    /// `--key`.
     pub key: Option<&'a Path>,
-    /// `--client-config`.
     pub file: Option<&'a Path>,
 }
 
 /// A setting, and what has said it, for messages.
 pub struct Said<T> {
-    /// What was said.
     pub value: T,
     /// By what: `--client`, say.
     pub by: String,
@@ -46,9 +38,8 @@ pub struct Said<T> {
 
 /// All that a call needs to know.
 pub struct Settings {
-    /// Where the daemon is.
     pub place: Place,
-    /// Which client asks; none: its credential alone says so.
+    /// Which client asks; none: the credential alone says so.
     pub client: Option<Said<String>>,
     /// What proves it, unless a certificate or the user at the Unix socket does.
     pub token: Option<Said<Token>>,
@@ -177,13 +168,11 @@ fn variable<T>(name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Resu
     }
 }
 
-/// A client's name.
 pub fn read_name(text: &str) -> Result<String, String> {
     let why = "must be a client's name: 1 to 128 of A-Z a-z 0-9 _ . -";
     if is_name(text) { Ok(text.to_owned()) } else { Err(why.to_owned()) }
 }
 
-/// A token.
 pub fn read_token(text: &str) -> Result<Token, String> {
     Token::parse(text).map_err(|why| match why {
         NoToken::Form => "must be a token, as `jarvis-secretsd token CLIENT` prints it".to_owned(),

@@ -14,7 +14,6 @@ use super::socket::Socket;
 
 /// The way to a daemon.
 pub struct Transport {
-    /// Where it is.
     pub place: Place,
     /// What TLS is spoken with, where it is.
     pub tls: Option<Arc<ClientConfig>>,

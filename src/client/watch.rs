@@ -77,7 +77,7 @@ struct Watcher {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trouble {
     NoAnswer,
-    /// With this status.
+    /// It refuses, with this status.
     Refused(u16),
 }
 

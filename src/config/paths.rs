@@ -6,14 +6,12 @@ use crate::failure::Failure;
 use crate::files;
 use crate::strict_toml::{Document, Table, Value};
 
-/// The files; a relative path starts at the working directory.
+/// `[paths]`: the files; a relative path starts at the working directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathsConfig {
     /// The directory below which the files are that have no path of their own.
     pub state_dir: PathBuf,
-    /// The sealed secrets.
     pub vault_path: PathBuf,
-    /// The audit log.
     pub audit_path: PathBuf,
     /// The key that opens the vault.
     pub master_key_path: PathBuf,

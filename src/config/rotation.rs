@@ -8,27 +8,27 @@ use crate::name::is_name;
 use crate::rotation::{Schedule, Windows};
 use crate::vault::Rotation;
 
-/// The rotation of secrets.
+/// `[rotation]`: when secrets are rotated, and by which programs.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct RotationConfig {
     /// When the schedule replaces what is due: `window` and `jitter_hours`.
     pub schedule: Schedule,
-    /// What a generated value is whose request does not say it and whose secret has no appliers: `default`.
+    /// `default`: the rotation of a generated value whose request names none and whose secret has no appliers.
     pub default: Rotation,
     /// Of each secret that has any, its appliers: `[rotation.NAME]`.
     pub appliers: BTreeMap<String, ApplierConfig>,
 }
 
-/// A secret's appliers: the programs that tell the world outside of its new value.
+/// A secret's appliers: the programs that tell external systems its new value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApplierConfig {
     /// Makes of the generated value the one that is stored.
     pub prepare: Option<Vec<String>>,
-    /// Makes the world outside accept the new value.
+    /// Makes external systems accept the new value.
     pub apply: Vec<String>,
     /// Finds out whether a value is accepted.
     pub verify: Vec<String>,
-    /// Makes the world outside accept an old value no more.
+    /// Makes external systems refuse an old value.
     pub retire: Option<Vec<String>>,
     /// How long each of them may run.
     pub timeout: Duration,

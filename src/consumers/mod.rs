@@ -42,9 +42,9 @@ pub struct Standing {
 /// How many are behind: clients, counted once for each secret, that have read an older version and not the current one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stale {
-    /// Those that cannot read theirs any more in a day or less.
+    /// Clients that cannot read their version any more in a day or less.
     pub last_day: u64,
-    /// The others.
+    /// Clients that can read theirs for longer.
     pub longer: u64,
 }
 
@@ -135,7 +135,6 @@ impl Consumers {
 }
 
 impl Standing {
-    /// The current version.
     pub fn current(&self) -> Kid {
         self.readable[0].version.kid
     }

@@ -46,9 +46,7 @@ struct Page {
 /// What a client has read last of a secret, among the versions that are readable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Last {
-    /// The version.
     pub kid: Kid,
-    /// When.
     pub read_at: Timestamp,
     /// Whether it has ever read the current version.
     pub up_to_date: bool,
@@ -114,7 +112,6 @@ impl Reads {
         page
     }
 
-    /// The names of the clients with these numbers.
     pub fn names<'a>(&self, numbers: impl Iterator<Item = &'a u32>) -> Vec<Arc<str>> {
         numbers.map(|number| self.clients[*number as usize].clone()).collect()
     }

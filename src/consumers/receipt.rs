@@ -3,7 +3,6 @@
 /// What a successful `get_secret` has sent. The audit line's detail tells it, and that is what is known of it after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receipt {
-    /// The value.
     Value,
     /// That the version which the client has named is the one that it asked for.
     NamedVersion,
@@ -14,7 +13,6 @@ pub enum Receipt {
 }
 
 impl Receipt {
-    /// All there are.
     pub const ALL: [Self; 4] = [Self::Value, Self::NamedVersion, Self::AnyVersion, Self::Head];
 
     /// How the audit line tells it.

@@ -14,7 +14,7 @@ use crate::audit::{Event, Line, Outcome, ReadBack};
 use crate::sync::Breaks;
 use crate::vault::{Kid, Unaudited, Vault};
 
-/// The thread that reads the log.
+/// The thread that reads the audit log at the start.
 pub struct Recollection {
     stopping: Arc<AtomicBool>,
     thread: JoinHandle<()>,
@@ -72,7 +72,6 @@ impl Consumers {
     }
 }
 
-/// Looks at lines.
 struct Reader<'a> {
     consumers: &'a Consumers,
     versions: Versions,

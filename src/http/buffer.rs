@@ -44,7 +44,6 @@ impl Input {
         &self.bytes[self.start..self.end]
     }
 
-    /// Whether nothing more can be read before something is used.
     pub fn is_full(&self) -> bool {
         self.end - self.start >= self.max
     }

@@ -55,7 +55,6 @@ impl Endpoint {
         Ok(Self { kind: Kind::Tcp(socket, addr) })
     }
 
-    /// A Unix socket.
     pub fn unix(socket: UnixSocket) -> Self {
         Self { kind: Kind::Unix(socket) }
     }

@@ -13,7 +13,6 @@ use super::tls::{Heard, Session, Tls};
 
 /// Who sent a request, what they want of its answer, and whether they are still there.
 pub struct Exchange<'a> {
-    /// Who sent the request.
     pub peer: &'a Peer,
     /// Whether it is a `HEAD`, which comes as `GET`: the client is sent the answer without its body.
     pub is_head: bool,
@@ -23,12 +22,11 @@ pub struct Exchange<'a> {
 /// TLS on a connection, and what it is begun with now.
 type Secured<'a> = (&'a mut Session, &'a Arc<Tls>);
 
-/// How a wait has ended.
+/// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
     /// What was waited for is there.
     Ready,
-    /// The time is over.
     TimedOut,
     /// The client has closed the connection, or at least sends nothing more. It may still read an answer.
     Left,

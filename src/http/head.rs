@@ -13,7 +13,6 @@ pub struct Head {
     /// All header lines in the order in which they came, duplicates too. There is exactly one `Host`, or, in HTTP/1.0,
     /// at most one; it holds the authority of a target in absolute form.
     pub headers: Vec<(String, String)>,
-    /// How the end of the body is found.
     pub framing: Framing,
     /// Whether the client wants to send another request on this connection.
     pub keep_alive: bool,

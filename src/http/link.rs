@@ -21,9 +21,7 @@ const RECEIVING: u64 = 1;
 /// once. Only during it may the connection be closed from outside, so that no request is carried out whose answer could
 /// not be sent any more.
 pub struct Link {
-    /// The socket.
     pub stream: Socket,
-    /// Who is at the other end.
     pub peer: Peer,
     epoch: Instant,
     turn: AtomicU64,

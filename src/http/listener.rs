@@ -44,7 +44,6 @@ impl Listener {
         Self { endpoints, stats: Arc::default(), tls: None }
     }
 
-    /// The sockets.
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }
@@ -105,12 +104,10 @@ impl Server {
         self.local_addr
     }
 
-    /// Whether it still accepts connections.
     pub fn is_accepting(&self) -> bool {
         !self.thread.is_finished()
     }
 
-    /// The counters.
     pub fn stats(&self) -> &Arc<Stats> {
         &self.context.stats
     }

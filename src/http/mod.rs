@@ -136,7 +136,6 @@ pub fn refusal(status: u16, code: &str, message: &str) -> Response {
 /// A request that is not handed on, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The status that it is answered with.
     pub status: u16,
     /// What is wrong, for the person who sent it.
     pub message: &'static str,

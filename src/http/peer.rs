@@ -10,7 +10,6 @@ use super::standing::{Standing, StandingCell};
 /// The other end of a connection. Nothing in it is taken from what the client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Where the connection comes from.
     pub address: Address,
     /// Whether the address of ours that it connected to is a loopback address.
     pub to_loopback: bool,
@@ -27,7 +26,7 @@ pub enum Address {
     Tcp(SocketAddr),
     /// A process of this host, as the kernel saw it when it connected (`SO_PEERCRED`, unix(7)).
     Unix {
-        /// Its effective user.
+        /// The process's effective user.
         uid: u32,
         /// The process, which may have ended since; 0 if it is in a PID namespace that ours does not see.
         pid: i32,

@@ -61,7 +61,6 @@ impl Reply {
         Self::new(refusal.response()).expect("a refusal is made of constants")
     }
 
-    /// The status.
     pub fn status(&self) -> u16 {
         self.status
     }
@@ -168,7 +167,7 @@ pub struct Date {
 }
 
 impl Date {
-    /// The time now.
+    /// The current time in that form.
     pub fn now(&mut self) -> &str {
         let now = Clock::system().now();
         if self.text.is_empty() || now.seconds() != self.second {

@@ -26,22 +26,18 @@ macro_rules! either {
 }
 
 impl Socket {
-    /// As for [`TcpStream`].
     pub fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
         either!(self, socket => socket.set_read_timeout(Some(timeout)))
     }
 
-    /// As for [`TcpStream`].
     pub fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
         either!(self, socket => socket.set_write_timeout(Some(timeout)))
     }
 
-    /// As for [`TcpStream`].
     pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         either!(self, socket => socket.set_nonblocking(nonblocking))
     }
 
-    /// As for [`TcpStream`].
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         either!(self, socket => socket.shutdown(how))
     }

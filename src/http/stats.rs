@@ -13,7 +13,6 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Connections that are open now.
     pub fn open(&self) -> u64 {
         self.open.load(Ordering::Relaxed)
     }

@@ -14,7 +14,6 @@ use super::registry::Visit;
 
 /// The reading and the writing end of a connection, for the thread that serves it.
 pub struct Wire<'a> {
-    /// The connection's socket.
     pub link: &'a Link,
     visit: &'a Visit,
     /// As the socket has it; none: as it was accepted.

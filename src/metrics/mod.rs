@@ -29,12 +29,10 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// the values are multiples of this, which no value exceeds.
 const GRAIN: u64 = 64 * 1024;
 
-/// `bytes`, rounded up.
 fn rounded_up(bytes: u64) -> u64 {
     bytes.checked_next_multiple_of(GRAIN).unwrap_or(u64::MAX)
 }
 
-/// `bytes`, rounded down.
 fn rounded_down(bytes: u64) -> u64 {
     bytes - bytes % GRAIN
 }

@@ -8,7 +8,6 @@ use crate::consumers::Stale;
 /// What other parts count or know themselves, read when the metrics are asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Readings {
-    /// Secrets.
     pub secrets: u64,
     /// Versions of all secrets, also those in their grace period.
     pub versions: u64,
@@ -34,7 +33,6 @@ pub struct Readings {
     pub unseals: u64,
     /// How many of [`unseals`](Self::unseals) failed.
     pub unseal_errors: u64,
-    /// Lines written to the audit log.
     pub audit_lines: u64,
     /// Times that one or more lines were written to the audit log in one go.
     pub audit_flushes: u64,
@@ -44,9 +42,8 @@ pub struct Readings {
     pub audit_failures: u64,
     /// Files of the audit log that were closed as segments.
     pub audit_rotations: u64,
-    /// Times that this failed, and the file was gone on with.
+    /// Rotations of the audit log that failed, so that logging continued in the same file.
     pub audit_rotation_failures: u64,
-    /// Size of the vault file.
     pub vault_bytes: u64,
     /// Records of the vault file that are still needed.
     pub live_records: u64,
@@ -54,13 +51,10 @@ pub struct Readings {
     pub dead_records: u64,
     /// Times that changes were made durable in the vault file.
     pub vault_syncs: u64,
-    /// Compactions of the vault file.
     pub compactions: u64,
     /// Compactions that failed, and left the file as it was.
     pub compaction_failures: u64,
-    /// Connections that are open now.
     pub connections_open: u64,
-    /// Connections that were accepted.
     pub connections_accepted: u64,
     /// Connections that were turned away because there were too many.
     pub connections_refused: u64,
@@ -75,7 +69,6 @@ pub struct Readings {
 }
 
 impl Readings {
-    /// Writes all of it.
     pub(super) fn write(&self, page: &mut Page) {
         self.write_secrets(page);
         self.write_vault(page);

@@ -60,7 +60,6 @@ impl Requests {
         *self.counts.entry((route, method, status)).or_default() += 1;
     }
 
-    /// Writes both metrics.
     pub fn write(&self, page: &mut Page) {
         let mut family = page.counter("http_requests_total", "Requests that were answered.");
         for ((route, method, status), count) in &self.counts {

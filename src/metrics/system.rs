@@ -39,9 +39,7 @@ pub struct Vitals {
     pub disks: Vec<(&'static str, Disk)>,
 }
 
-/// A file system.
 pub struct Disk {
-    /// Its bytes.
     pub size: u64,
     /// How many of them a process without privileges may still fill.
     pub available: u64,
@@ -58,7 +56,6 @@ impl System {
         }
     }
 
-    /// Asks for all of it.
     pub fn vitals(&self) -> Vitals {
         Vitals {
             resident_memory: self.resident_memory(),

@@ -39,7 +39,6 @@ impl Page {
         Family { page: &mut self.0, name }
     }
 
-    /// The text.
     pub fn finish(self) -> String {
         self.0
     }

@@ -151,7 +151,6 @@ impl Tree {
 /// What there is of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// It runs.
     Running,
     /// It was stopped, as by `^Z`.
     Stopped,

@@ -21,14 +21,12 @@ pub(crate) use user::User;
 /// What became of a measure, in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Protection {
-    /// It is in force.
     InForce(String),
     /// It is not: why, and what to do about it.
     Missing(String),
 }
 
 impl Protection {
-    /// Tells the log.
     pub fn log(&self) {
         match self {
             Self::InForce(what) => log::info!("{what}"),

@@ -6,7 +6,6 @@ use crate::failure::Failure;
 /// A user and a group, by their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// The user.
     pub uid: u32,
     /// The group, if it is not to stay as it is.
     pub gid: Option<u32>,

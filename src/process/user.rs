@@ -72,7 +72,7 @@ impl User {
         Ok(Self { name: user.to_owned(), uid: Uid::from_raw(uid), gid: Gid::from_raw(gid), groups })
     }
 
-    /// How it was called.
+    /// The name by which the configuration calls the user.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -126,7 +126,6 @@ impl std::fmt::Display for User {
     }
 }
 
-/// Reads an account file.
 pub(super) fn read_accounts(path: &str) -> Result<String, Failure> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
@@ -163,7 +162,6 @@ mod tests {
         "root:x:0:0:root:/root:/bin/sh\n# a comment\n\njarvis:x:105:110::/:/usr/sbin/nologin\n";
     const GROUPS: &str = "root:x:0:\njarvis:x:110:\nssl-cert:x:111:www,jarvis\nwww:x:112:jarvisson\n";
 
-    /// uid and groups.
     fn found(user: &str, group: Option<&str>) -> (u32, Vec<u32>) {
         let user = User::find_in(PASSWD, GROUPS, user, group).unwrap();
         assert_eq!(user.groups[0], user.gid);

@@ -13,9 +13,8 @@ use crate::vault::{Condition, Done, Opened, Order, Previous, Refused, Rotation, 
 /// Why a secret was not rotated. It is audited and logged.
 #[derive(Debug)]
 pub enum NotRotated {
-    /// What lies outside could not be changed, or would not say what it accepts: why, without any value.
+    /// External systems could not be changed, or did not say what they accept, for this reason, which holds no value.
     Outside(String),
-    /// The vault has refused.
     Vault(Refused),
 }
 
@@ -110,7 +109,7 @@ impl Rotator {
         self.replace(old, Wish::Prepare { name: name.to_owned(), value }, Condition::default(), previous, entry)
     }
 
-    /// Nothing is begun that nobody can finish.
+    /// Refuses to begin what nobody can finish.
     pub(super) fn check_appliers(&self, name: &str, entry: &Entry) -> Result<(), NotRotated> {
         match self.appliers.as_ref().and_then(Appliers::trouble) {
             Some(why) => Err(self.failed(name, None, entry, why.to_owned())),
@@ -118,7 +117,7 @@ impl Rotator {
         }
     }
 
-    /// Has a version stored as `prepare` says, and made the current one in place of `old` once what lies outside accepts it.
+    /// Stores a version as `prepare` says, and makes it current in place of `old` once external systems accept it.
     pub(super) fn replace(
         &self,
         old: Known,

@@ -20,7 +20,6 @@ const SETTLING: Duration = Duration::from_secs(5);
 
 /// Rotates secrets with appliers, each by one thread at a time.
 pub struct Rotator {
-    /// The secrets.
     pub vault: Arc<Vault>,
     pub(super) audit: Arc<AuditLog>,
     pub(super) appliers: Option<Appliers>,
@@ -44,7 +43,6 @@ pub struct Claim<'a> {
 }
 
 impl Claim<'_> {
-    /// The secret.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -78,7 +76,6 @@ impl Rotator {
         described.filter(|described| described.current.rotation == Rotation::Auto).count() as u64
     }
 
-    /// The appliers, if there are any.
     pub fn appliers(&self) -> Option<&Appliers> {
         self.appliers.as_ref()
     }
@@ -195,7 +192,6 @@ impl Rotator {
         }
     }
 
-    /// Whether everything is to end.
     pub fn is_stopping(&self) -> bool {
         self.state().is_stopping
     }

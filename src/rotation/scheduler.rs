@@ -18,7 +18,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// What is planned for one moment and the next is done in one go.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The thread.
+/// The thread that rotates what is due by the schedule.
 pub struct Scheduler {
     rotator: Arc<Rotator>,
     thread: JoinHandle<()>,

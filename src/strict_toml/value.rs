@@ -34,7 +34,6 @@ impl<'d> Value<'d> {
         self.value.as_bool().ok_or_else(|| self.wrong_type("true or false"))
     }
 
-    /// Text.
     pub fn string(&self) -> Result<&str, Failure> {
         self.value.as_str().ok_or_else(|| self.wrong_type("a string"))
     }

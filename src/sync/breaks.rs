@@ -13,7 +13,6 @@ pub struct Breaks {
 }
 
 impl Breaks {
-    /// Work begins.
     pub fn begin() -> Self {
         Self { since: Instant::now() }
     }

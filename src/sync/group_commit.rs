@@ -25,7 +25,7 @@ struct Queue<T, R> {
     batch: Arc<Batch<R>>,
     /// Those who wait to flush by themselves.
     apart: VecDeque<Arc<OnceLock<()>>>,
-    /// Somebody leads.
+    /// Somebody leads a flush.
     flushing: bool,
     courtesy: Courtesy,
 }
@@ -160,11 +160,11 @@ impl<T, R> GroupCommit<T, R> {
     }
 }
 
-/// Whose flush has ended.
+/// Whose flush ended.
 enum Turn {
-    /// That of those who came together, which took so long.
+    /// The flush of those who came together, which took this long.
     Together(Duration),
-    /// That of one apart.
+    /// The flush of one that waits apart.
     Apart,
 }
 

@@ -15,12 +15,11 @@ use crate::http::{Endpoint, UnixSocket};
 /// The name (`FileDescriptorName=`) of a socket that serves credentials instead of the API.
 const CREDENTIALS: &str = "credentials";
 
-/// The sockets that were passed.
 #[derive(Default)]
 pub struct Passed {
     /// Those for the API. If there are any, they take the place of those of the configuration.
     pub api: Vec<Endpoint>,
-    /// The one for credentials, likewise.
+    /// The socket for credentials, likewise.
     pub credentials: Option<CredentialSocket>,
 }
 

@@ -39,7 +39,6 @@ pub struct CredentialSocket(UnixSocket);
 /// Who wants a credential, and which, as far as the kernel vouches for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requester {
-    /// The other end.
     pub peer: Peer,
     /// What the name of that end says. Anybody can bind such a name, so only root is believed.
     pub wanted: Option<Wanted>,
@@ -92,7 +91,6 @@ impl CredentialSocket {
         UnixSocket::bind(path, MODE).map(Self)
     }
 
-    /// Listens there.
     pub fn at(socket: UnixSocket) -> Self {
         Self(socket)
     }

@@ -39,24 +39,24 @@ impl ServiceManager {
         self.watchdog.map(|watchdog| watchdog / 2)
     }
 
-    /// The daemon serves.
+    /// Tells it that the daemon serves.
     pub fn ready(&self) {
         self.tell("READY=1\nSTATUS=Serving");
     }
 
-    /// The daemon is reading its files again; [`ready`](Self::ready) ends that.
+    /// Tells it that the daemon reads its files again; [`ready`](Self::ready) ends that.
     pub fn reloading(&self) {
         let now = clock_gettime(ClockId::Monotonic);
         let micros = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32).as_micros();
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}\nSTATUS=Reading policy and certificate again"));
     }
 
-    /// The daemon is ending.
+    /// Tells it that the daemon is ending.
     pub fn stopping(&self) {
         self.tell("STOPPING=1\nSTATUS=Finishing requests in flight");
     }
 
-    /// The daemon is well.
+    /// Tells it that the daemon is well.
     pub fn ping(&self) {
         self.tell("WATCHDOG=1");
     }

@@ -37,7 +37,6 @@ impl Beginning {
         Ok(Self { at: key.at(record.seq, &record.link()), change, record })
     }
 
-    /// Its line.
     pub fn line(&self) -> Vec<u8> {
         let mut line = Vec::new();
         self.record.write_line(&mut line);

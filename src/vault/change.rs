@@ -28,11 +28,9 @@ pub enum Rotation {
 pub struct Version {
     /// Its id among the secret's versions.
     pub kid: Kid,
-    /// When it was made.
     pub created_at: Timestamp,
     /// The day on which rotation is due.
     pub expires_at: Timestamp,
-    /// Who replaces it then.
     pub rotation: Rotation,
     /// How the next value is made; none: the default way.
     pub generator: Option<Box<Generator>>,
@@ -61,9 +59,7 @@ impl Version {
 pub enum Change {
     /// A new version of a secret becomes the current one.
     Put {
-        /// The secret.
         name: String,
-        /// The new version.
         version: Version,
         /// Until when the version that was current before stays readable.
         previous_until: Timestamp,
@@ -73,9 +69,7 @@ pub enum Change {
     },
     /// A secret has these settings from here on; they stand for all of them.
     Configure {
-        /// The secret.
         name: String,
-        /// Its settings.
         settings: Settings,
         /// Whether the schedule may replace its current version.
         rotation: Rotation,
@@ -86,32 +80,17 @@ pub enum Change {
     },
     /// A version is made that nobody can read yet: it becomes the current one by a [`Put`](Self::Put) of the same id, or is
     /// destroyed.
-    Prepare {
-        /// The secret.
-        name: String,
-        /// The version.
-        version: Version,
-    },
+    Prepare { name: String, version: Version },
     /// A secret is deleted, with all its versions.
-    Delete {
-        /// The secret.
-        name: String,
-    },
+    Delete { name: String },
     /// One version is destroyed: its grace is over, or it never became current.
-    Destroy {
-        /// The secret.
-        name: String,
-        /// The version.
-        kid: Kid,
-    },
+    Destroy { name: String, kid: Kid },
     /// Like [`Destroy`](Self::Destroy), of a version that an older one outlives. Until when that one is readable stood in the
     /// record of the destroyed one, and stands in this one from here on. So does what the older one is: when records behind
     /// it are missing, settings that came later would be taken for its own. A kind of its own, because whoever does not know
     /// it would lose that end: it refuses the vault instead.
     DestroyBetween {
-        /// The secret.
         name: String,
-        /// The version.
         kid: Kid,
         /// The next older version that is still there.
         before: Version,
@@ -121,17 +100,13 @@ pub enum Change {
     /// In a file that an earlier build compacted: ids that a secret once used and that must not come again. The next compaction
     /// makes [`UsedKids`](Self::UsedKids) of them.
     Spent {
-        /// The secret.
         name: String,
         /// Of each second the last id whose version is destroyed, which stands for all of that second before it.
         kids: Vec<Kid>,
     },
     /// In a compacted file: ids that no secret may get any more. A kind of its own, because whoever does not know it would
     /// give one of them out: it refuses the vault instead.
-    UsedKids {
-        /// The ids.
-        used: UsedKids,
-    },
+    UsedKids { used: UsedKids },
     /// Another branch begins here: a backup was put in place, or an older file was accepted. What was seen of the audit log
     /// before counts no more.
     Branch {
@@ -158,7 +133,6 @@ pub struct Metadata<C> {
     /// The next record carries out the same order. It says nothing in a snapshot, where another one may stand there.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
-    /// The change.
     #[serde(flatten)]
     pub change: C,
 }

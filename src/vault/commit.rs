@@ -217,7 +217,6 @@ impl Vault {
 
 /// A version that would take the place of another one.
 pub struct Foreseen {
-    /// The secret.
     pub name: String,
     /// The version that would be made.
     pub version: Version,

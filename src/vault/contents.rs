@@ -79,12 +79,10 @@ impl Contents {
         self.0.state.secret_count
     }
 
-    /// How many versions all secrets have.
     pub fn version_count(&self) -> u64 {
         self.0.state.version_count
     }
 
-    /// The kids of all versions.
     pub fn kids(&self) -> BTreeSet<String> {
         let mut kids = BTreeSet::new();
         self.each(|name, secret| kids.extend(secret.versions.iter().map(|kept| kept.version.kid.of(name))));

@@ -14,7 +14,7 @@ pub const FORMAT: &str = "jarvis-secretsd-vault";
 /// The version of the format that this program reads and writes.
 pub const VERSION: u32 = 1;
 
-/// The header line.
+/// The vault file's first line.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
@@ -30,7 +30,6 @@ pub struct VaultKey {
     pub vault_id: String,
     /// What the associated data of all its records begin with.
     pub records: String,
-    /// The data key.
     pub key: SealingKey,
 }
 
@@ -79,7 +78,6 @@ impl Header {
         Ok(header)
     }
 
-    /// The header's line.
     pub fn line(&self) -> Vec<u8> {
         let mut line = serde_json::to_vec(self).expect("a header is plain strings and a number");
         line.push(b'\n');

@@ -32,7 +32,6 @@ impl Portion {
         begins.zip(&self.ends).map(|(begin, end)| &self.bytes[begin..*end])
     }
 
-    /// How many they are.
     pub fn count(&self) -> u64 {
         self.ends.len() as u64
     }
@@ -64,7 +63,6 @@ impl Portion {
 pub struct Lines<R>(BufReader<R>);
 
 impl<R: Read> Lines<R> {
-    /// The lines of `vault`.
     pub fn of(vault: R) -> Self {
         Self(BufReader::with_capacity(1 << 16, vault))
     }
@@ -103,7 +101,6 @@ impl<R: Read> Lines<R> {
 
 /// A record that is authentic in its place.
 pub struct Record {
-    /// The record.
     pub sealed: Sealed,
     /// What it holds besides a value.
     pub metadata: Metadata<Change>,

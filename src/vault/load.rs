@@ -18,11 +18,9 @@ use crate::audit::{Head, VaultAt};
 
 /// What a vault file holds.
 pub struct Loaded {
-    /// Its first line.
     pub header: Header,
-    /// The key that opens its records.
     pub key: VaultKey,
-    /// All changes, made.
+    /// The state after all changes.
     pub state: State,
     /// Where the next record goes and what it is chained to.
     pub end: End,
@@ -43,9 +41,7 @@ pub struct End {
     pub seq: u64,
     /// What the next record is chained to.
     pub link: Link,
-    /// How many bytes the log has.
     pub length: u64,
-    /// How many records.
     pub records: u64,
     /// Bytes that are neither a version nor dead: the header, and what a compaction keeps besides the versions.
     pub overhead_bytes: u64,
@@ -58,7 +54,7 @@ pub struct End {
 pub enum History {
     /// It holds that change, and perhaps others behind it.
     Continues,
-    /// It ends before it.
+    /// The vault ends before that change.
     Older,
     /// It holds another change with that number.
     Another,
@@ -81,7 +77,6 @@ pub struct Unaudited {
 /// Why a vault cannot be used. Prints as a reason.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LoadError {
-    /// The file cannot be read.
     Io(String),
     /// The header is not one, or not of this version.
     Header(String),
@@ -91,7 +86,6 @@ pub enum LoadError {
     Damaged {
         /// The line, from 1.
         line: u64,
-        /// What is wrong with it.
         why: String,
     },
 }

@@ -22,7 +22,6 @@ pub trait MasterKeySource {
     /// Whether there is a key. A source that cannot tell says yes and lets [`load`](Self::load) explain.
     fn exists(&self) -> bool;
 
-    /// The key.
     fn load(&self) -> Result<KeyBytes, Failure>;
 
     /// The key that is to take its place, if one lies ready.
@@ -34,7 +33,6 @@ pub trait MasterKeySource {
 
 /// The one of a source's keys that a vault is under.
 pub struct KeyInForce {
-    /// The key.
     pub key: KeyBytes,
     /// It is the next one: a rekey was interrupted before the key took its place.
     pub is_next: bool,
@@ -73,12 +71,10 @@ pub struct KeyFile {
 }
 
 impl KeyFile {
-    /// The key file at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
-    /// Where the next key lies.
     pub fn next_path(&self) -> PathBuf {
         files::sibling(&self.path, ".next")
     }

@@ -76,7 +76,7 @@ pub struct Lifetimes {
     pub grace_days: u32,
 }
 
-/// The vault.
+/// All secrets: sealed in one file, and in memory.
 pub struct Vault {
     key: VaultKey,
     state: Mutex<State>,
@@ -132,7 +132,6 @@ struct Trouble {
 /// Figures of the vault's file, as of the last commit or compaction.
 #[derive(Default)]
 pub struct Stats {
-    /// Bytes of the file.
     pub bytes: AtomicU64,
     /// Records that hold a version which is still there, the end of one, or a secret's settings.
     pub live_records: AtomicU64,
@@ -144,9 +143,7 @@ pub struct Stats {
     pub expired_bytes: AtomicU64,
     /// Times that changes were appended and made durable.
     pub syncs: AtomicU64,
-    /// Compactions since the start.
     pub compactions: AtomicU64,
-    /// Those that failed.
     pub compaction_failures: AtomicU64,
 }
 
@@ -172,9 +169,8 @@ impl End {
 
 /// A version that was found, not yet opened.
 pub struct Sight {
-    /// Its kid.
     pub kid: String,
-    /// The same without the secret's name, which is so long.
+    /// Its id, without the secret's name.
     id: Kid,
     name_length: usize,
     /// Until when it is good: the day it is due, or, for a version that is no longer current, the end of its grace.
@@ -277,12 +273,10 @@ impl Vault {
         &self.watchers
     }
 
-    /// Figures of the vault's file.
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
 
-    /// What was sealed and opened with the data key.
     pub fn seal_stats(&self) -> &SealStats {
         &self.key.key.stats
     }

@@ -15,7 +15,6 @@ pub const AT_A_TIME: usize = 16;
 
 /// A change that somebody asks for.
 pub struct Order {
-    /// What is to be done.
     pub wish: Wish,
     /// What must hold for it.
     pub condition: Condition,
@@ -23,65 +22,39 @@ pub struct Order {
     pub entry: Entry,
 }
 
-/// What is to be done.
+/// What a change does.
 pub enum Wish {
     /// Make these new versions, of different secrets, and the secrets that are not there; or none if the condition does
     /// not hold for one.
-    Put {
-        /// The versions.
-        versions: Vec<New>,
-    },
+    Put { versions: Vec<New> },
     /// Change the settings of a secret, and leave its value as it is.
-    Configure {
-        /// The secret.
-        name: String,
-        /// What is to be changed.
-        patch: Patch,
-    },
+    Configure { name: String, patch: Patch },
     /// Store a version that nobody can read yet, beside the current one.
     Prepare {
         /// The secret, which must have no such version already.
         name: String,
-        /// The value.
         value: Plaintext,
     },
     /// Make a new version with the value of an older one that can still be read.
     RollBack {
         /// The secret, which must have no version that is prepared.
         name: String,
-        /// The older version's id.
         kid: String,
         /// Whether the new version is only stored, as one that is [prepared](Self::Prepare), or becomes the current one.
         is_prepared: bool,
     },
     /// Make the version that was [prepared](Self::Prepare) the current one.
-    Promote {
-        /// The secret.
-        name: String,
-        /// The version's id.
-        kid: String,
-        /// What becomes of the versions before it.
-        previous: Previous,
-    },
+    Promote { name: String, kid: String, previous: Previous },
     /// Destroy the version that was [prepared](Self::Prepare).
-    Discard {
-        /// The secret.
-        name: String,
-        /// The version's id.
-        kid: String,
-    },
+    Discard { name: String, kid: String },
     /// Destroy a secret with all its versions.
-    Delete {
-        /// The secret.
-        name: String,
-    },
+    Delete { name: String },
     /// Make a new version, with a generated value, of each of these secrets, or of none if one does not exist.
     Rotate {
         /// The secrets, each once.
         names: Vec<String>,
         /// For the schedule: pass over what is meanwhile no longer due, or no longer the schedule's to replace.
         only_due: bool,
-        /// What becomes of the versions before.
         previous: Previous,
     },
     /// Destroy these versions if their grace is over.
@@ -90,10 +63,7 @@ pub enum Wish {
         versions: Vec<(String, Version)>,
     },
     /// Destroy all versions of a secret but the current one, whether or not their grace is over.
-    Retire {
-        /// The secret.
-        name: String,
-    },
+    Retire { name: String },
 }
 
 impl Wish {
@@ -110,17 +80,13 @@ impl Wish {
 
 /// A version that is to be made.
 pub struct New {
-    /// The secret.
     pub name: String,
-    /// Its new value.
     pub value: Plaintext,
-    /// Who replaces that value when rotation is due.
     pub rotation: Rotation,
     /// How the next value is made; none: the default way.
     pub generator: Option<Generator>,
     /// What is to be changed of the secret's other settings.
     pub patch: Patch,
-    /// What becomes of the versions before it.
     pub previous: Previous,
 }
 
@@ -157,7 +123,6 @@ impl Condition {
 /// A change that was made.
 #[derive(Clone, Debug)]
 pub struct Done {
-    /// The secret.
     pub name: String,
     /// The version that the change is about; none if it is about all of a secret.
     pub kid: Option<Kid>,
@@ -165,7 +130,6 @@ pub struct Done {
     pub version: Option<Version>,
     /// The version that was current before that one, and until when it is readable; none if there was none.
     pub previous: Option<(Kid, Timestamp)>,
-    /// How many versions were destroyed.
     pub destroyed: usize,
 }
 
@@ -201,7 +165,6 @@ pub enum Refused {
     Audit {
         /// The change is in the vault and its audit line is written, but the disk would not confirm the line.
         applied: bool,
-        /// Why.
         why: String,
     },
 }

@@ -36,7 +36,6 @@ pub struct Plan {
 pub struct Planned {
     /// Which of the orders it carries out, from 0.
     pub order: usize,
-    /// The change.
     pub change: Change,
     /// The value that goes with it.
     pub value: Value,
@@ -56,9 +55,8 @@ impl Planned {
 
 /// Where a change's value comes from.
 pub enum Value {
-    /// It has none.
     None,
-    /// Who ordered it has supplied it.
+    /// The client supplied it.
     Given(Plaintext),
     /// It is to be made, outside of the lock.
     Generated(Generator),

@@ -40,14 +40,12 @@ pub fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
 /// A key that seals and opens, and counts both.
 pub struct SealingKey {
     cipher: Key,
-    /// Counts of what this key did.
     pub stats: SealStats,
 }
 
 /// How often something was sealed or opened, and how often that failed.
 #[derive(Default)]
 pub struct SealStats {
-    /// Plaintexts sealed.
     pub seals: AtomicU64,
     /// Sealed texts that were to be opened.
     pub unseals: AtomicU64,
@@ -56,7 +54,6 @@ pub struct SealStats {
 }
 
 impl SealingKey {
-    /// A key from its bytes.
     pub fn new(key: &KeyBytes) -> Self {
         Self { cipher: Key::new(key), stats: SealStats::default() }
     }

@@ -9,7 +9,6 @@ use super::Lifetimes;
 use super::change::{Rotation, Version};
 use crate::generator::Generator;
 
-/// How many labels a secret may have.
 pub const MAX_LABELS: usize = 32;
 
 /// The settings of a secret that outlive its versions. What is not set has its default.
@@ -21,13 +20,11 @@ pub struct Settings {
     /// Days that a version stays readable after a newer one took its place; none: as the configuration says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace_days: Option<u32>,
-    /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Who answers for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// Anything else.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
@@ -40,13 +37,9 @@ pub struct Patch {
     pub rotation: Option<Rotation>,
     /// How the next value is made.
     pub generator: Option<Option<Generator>>,
-    /// [`Settings::rotation_days`]
     pub rotation_days: Option<Option<u32>>,
-    /// [`Settings::grace_days`]
     pub grace_days: Option<Option<u32>>,
-    /// [`Settings::description`]
     pub description: Option<Option<String>>,
-    /// [`Settings::owner`]
     pub owner: Option<Option<String>>,
     /// Those that are named; none at all: take all away.
     pub labels: Option<Option<BTreeMap<String, Option<String>>>>,

@@ -15,7 +15,6 @@ use crate::clock::Timestamp;
 /// One version that is still there.
 #[derive(Clone)]
 pub struct Kept {
-    /// What it is.
     pub version: Version,
     /// Until when it stays readable; none: it is the current version.
     pub readable_until: Option<Timestamp>,
@@ -348,7 +347,6 @@ impl State {
 }
 
 impl Secret {
-    /// The current version.
     pub fn current(&self) -> &Kept {
         self.versions.back().expect("a secret is shown only if it has versions")
     }

@@ -12,9 +12,7 @@ use crate::sync::lock;
 
 /// A secret in a list.
 pub struct Listed {
-    /// The secret.
     pub name: String,
-    /// Its current version.
     pub version: Version,
     /// It has one that was prepared and is not decided on.
     pub is_pending: bool,
@@ -39,13 +37,11 @@ pub struct Place<'a> {
     pub prefix: &'a str,
     /// The name, whether or not there is such a secret, behind which they come.
     pub after: Option<&'a str>,
-    /// How many, at most.
     pub limit: usize,
 }
 
 /// A version that can be read.
 pub struct Readable {
-    /// What it is.
     pub version: Version,
     /// Until when, for one that is no longer current.
     pub until: Option<Timestamp>,
@@ -53,7 +49,6 @@ pub struct Readable {
 
 /// A secret, apart from its values.
 pub struct Description {
-    /// Its current version.
     pub current: Version,
     /// Those of its versions that can be read, the newest first.
     pub versions: Vec<Readable>,
@@ -65,7 +60,6 @@ pub struct Description {
 
 /// A secret of which older versions can be read besides the current one.
 pub struct Replaced {
-    /// The secret.
     pub name: String,
     /// Its versions that can be read, the current one first, each with the end of its grace if it has one.
     pub versions: Vec<(Kid, Option<Timestamp>)>,
@@ -74,9 +68,7 @@ pub struct Replaced {
 /// How many secrets there are, and in what state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
-    /// Secrets.
     pub secrets: u64,
-    /// Versions of all secrets.
     pub versions: u64,
     /// Secrets whose value the schedule replaces, some day or now.
     pub auto: u64,
@@ -177,12 +169,12 @@ impl Vault {
         );
     }
 
-    /// Counts secrets and versions by their state.
     pub fn census(&self) -> Census {
         self.census_with(&mut |_| {})
     }
 
-    /// The same, and shows `see` the secrets that have more than one version which can be read. No lock is held meanwhile.
+    /// Counts secrets and versions by their state. Shows `see` the secrets with more than one version that can be read, and
+    /// holds no lock meanwhile.
     pub fn census_with(&self, see: &mut dyn FnMut(Replaced)) -> Census {
         let now = self.clock.now();
         let mut census = Census::default();

@@ -64,7 +64,6 @@ impl Site {
         self.dir.join("audit.jsonl")
     }
 
-    /// The file's bytes.
     fn bytes(&self) -> Vec<u8> {
         std::fs::read(self.path()).unwrap()
     }
@@ -193,7 +192,6 @@ fn rotate(vault: &Arc<Vault>, name: &str) -> String {
     done[0].version.as_ref().unwrap().kid.of(name)
 }
 
-/// Changes settings.
 #[track_caller]
 fn configure(vault: &Arc<Vault>, name: &str, patch: Patch) {
     vault.commit(order(Wish::Configure { name: name.to_owned(), patch })).unwrap();
@@ -243,7 +241,6 @@ fn destroy_expired(vault: &Arc<Vault>) -> usize {
     vault.destroy_expired("test", || false).unwrap()
 }
 
-/// The current value.
 fn read(vault: &Vault, name: &str) -> Result<String, Missing> {
     read_version(vault, name, None)
 }

@@ -48,12 +48,10 @@ impl UsedKids {
         self.0[behind - 1].1 = last;
     }
 
-    /// Whether nothing is used up.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether `kid` is used up.
     pub fn contains(&self, kid: Kid) -> bool {
         self.0.iter().any(|(first, last)| *first <= kid.second() && kid <= *last)
     }

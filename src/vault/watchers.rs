@@ -92,7 +92,6 @@ impl Watchers {
         watched.bells.values().flatten().for_each(ring);
     }
 
-    /// How many there are.
     pub fn count(&self) -> usize {
         self.count.load(Ordering::SeqCst)
     }

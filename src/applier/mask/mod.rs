@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use forms::{forms, in_digits};
 use view::View;
 
-/// How much of it is shown, from its end.
+/// How many bytes of the output are shown, from its end.
 const SHOWN: usize = 4096;
 
 /// The shortest text that is looked for other than as a value in one piece: a form of a value, a line of one, or what was

@@ -9,7 +9,6 @@ pub struct View {
 }
 
 impl View {
-    /// All of them.
     pub fn whole(output: &[u8]) -> Self {
         Self::of(output, |_| true)
     }

@@ -2,7 +2,6 @@
 
 use super::place::{self, EVERYWHERE, Names, Place, Value, Word};
 
-/// The script.
 pub fn script() -> String {
     let (places, values) = (place::all(), place::values());
     TEMPLATE
@@ -27,7 +26,7 @@ fn joined(words: &[Word]) -> String {
     words.iter().map(|Word { word, .. }| *word).collect::<Vec<_>>().join(" ")
 }
 
-/// How `compgen` is told.
+/// The options of `compgen` for these names.
 fn files(names: Names) -> &'static str {
     match names {
         Names::Other => "''",

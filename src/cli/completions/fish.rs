@@ -3,7 +3,6 @@
 use super::place::{self, EVERYWHERE, Names, Place, Value, Word};
 use crate::cli::command::Opt;
 
-/// The script.
 pub fn script() -> String {
     let (places, values) = (place::all(), place::values());
     let everywhere = EVERYWHERE.iter().map(|option| rule("", &self::option(option)));

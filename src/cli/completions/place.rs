@@ -16,7 +16,6 @@ pub const END_OF_OPTIONS: &str = "--";
 
 /// A word that may follow.
 pub struct Word {
-    /// The word.
     pub word: &'static str,
     /// What it means, where that has to be told.
     pub summary: String,
@@ -26,7 +25,6 @@ pub struct Word {
 pub struct Place {
     /// These words: none at the beginning, and only the first one of a command that has two.
     pub behind: &'static str,
-    /// Words that may follow.
     pub words: Vec<Word>,
     /// Options that may follow, besides [`EVERYWHERE`].
     pub options: Vec<&'static Opt>,
@@ -39,9 +37,7 @@ pub struct Place {
 pub enum Names {
     /// Nothing that is found on the disk.
     Other,
-    /// A file.
     File,
-    /// A directory.
     Directory,
 }
 
@@ -57,7 +53,6 @@ impl Names {
     }
 }
 
-/// All places.
 pub fn all() -> Vec<Place> {
     let beginning =
         Place { behind: "", words: following(""), options: COMMANDS[0].all_options().collect(), names: Names::Other };
@@ -81,12 +76,11 @@ pub struct Value {
     pub option: &'static str,
     /// Words of which it is one, if they are known.
     pub words: Vec<Word>,
-    /// What it names.
     pub names: Names,
 }
 
 impl Value {
-    /// That of this option, if it must have one.
+    /// The value of this option, if it must have one.
     pub fn of(option: &Opt) -> Option<Self> {
         let needed = option.value.filter(|usage| !usage.starts_with("[="));
         needed.map(|usage| Self { option: option.name, words: choices(usage), names: Names::of(usage) })

@@ -2,7 +2,6 @@
 
 use super::place::{self, EVERYWHERE, Names, Place, Value, Word};
 
-/// The script.
 pub fn script() -> String {
     let (places, values) = (place::all(), place::values());
     TEMPLATE

@@ -15,11 +15,10 @@ const HARMLESS: [&str; 2] = ["EC PARAMETERS", "DH PARAMETERS"];
 /// Lines of base64 in a block are this long, or, by some writers, longer. Text in which a word is as long is not known.
 const LONG_LINE: usize = 60;
 
-/// One block, decoded.
+/// One PEM block, decoded.
 pub struct Block {
     /// The line on which it begins, from 1.
     pub line: usize,
-    /// What it is.
     pub kind: SectionKind,
     /// Its content, in DER.
     pub der: Vec<u8>,

@@ -24,7 +24,6 @@ pub struct Session {
 /// What a client has sent that was not read yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// Nothing.
     Nothing,
     /// A part of a request, or more.
     Request,
