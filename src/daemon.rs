@@ -170,7 +170,7 @@ impl Prepared {
         self
     }
 
-    /// What answers requests, for who asks it without a connection.
+    /// What answers requests, for a caller without a connection.
     pub fn api(&self) -> &Api {
         &self.api
     }

@@ -1,4 +1,4 @@
-//! One authenticated call: who asks, what they may, and the audit line that is written before they get their answer.
+//! One authenticated call: its client, what that may do, and the audit line that is written before it gets its answer.
 
 use std::sync::Arc;
 
@@ -27,8 +27,8 @@ pub struct Call<'a> {
 }
 
 impl Api {
-    /// Identifies the client, lets `work` do what it asks for, and audits that, whatever came of it. The answer is let go
-    /// only when its line is written.
+    /// Identifies the client, lets `work` do what it asks for, and audits the outcome. The answer is sent only when its line
+    /// is written.
     pub fn audited(
         &self,
         request: &Request,
@@ -105,8 +105,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Finds out anew who asks, by the policy and the client CAs that are in force now. If they are refused, that is audited
-    /// here.
+    /// Identifies the client anew, by the policy and the client CAs that are in force now. A refusal is audited here.
     pub fn renew(&mut self, request: &Request, exchange: &mut Exchange) -> Result<(), Problem> {
         let peer = exchange.peer;
         let renewed = match exchange.verify_client() {
@@ -272,8 +271,8 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Turns away whoever has failed too often. That is audited when it begins, and not with every request: otherwise
-/// the log would fill the disk.
+/// Refuses a source with too many failed authentication attempts. That is audited when it begins, and not with every request:
+/// otherwise the log would fill the disk.
 fn throttled(api: &Api, entry: Entry, throttled: Throttled) -> Problem {
     api.metrics.auth_throttled();
     if throttled.is_news {

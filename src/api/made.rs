@@ -78,8 +78,8 @@ pub fn begin<'a>(call: &mut Call<'a>, name: &str, is_wanted: bool) -> Result<(Pr
     Ok((rotator.revoking(name), claim))
 }
 
-/// Has what lies outside accept the versions before those of `all` no more, and destroys them, as far as that is still to be
-/// done for the secrets that are claimed. Returns what could not be.
+/// Makes external systems refuse the versions before those of `all`, and destroys these, as far as that is still to be done
+/// for the claimed secrets. Returns what failed.
 pub fn revoke(call: &mut Call, claims: &[Claim], all: &mut [Made]) -> Vec<NotApplied> {
     let mut failed = Vec::new();
     for claim in claims {

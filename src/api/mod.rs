@@ -1,6 +1,6 @@
 //! The HTTP API: routes, JSON in, JSON out.
 //!
-//! A handler finds out who asks, whether they may, asks the vault, and lets its answer go when the audit line is written.
+//! A handler identifies the client, checks the policy, asks the vault, and sends its answer once the audit line is written.
 
 mod call;
 mod checkpoint;
@@ -232,7 +232,7 @@ impl Metadata {
     }
 }
 
-/// The parameters behind the `?`, of which only known ones are allowed: a misspelt one must not be passed over.
+/// The parameters of the query. Unknown ones are refused: a misspelt one must not be ignored.
 struct Query(Vec<(String, String)>);
 
 impl Query {

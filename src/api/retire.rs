@@ -66,8 +66,8 @@ pub fn retire(call: &mut Call, request: &Request, body: &[u8], name: &str) -> Re
     }
 }
 
-/// Makes what lies outside accept the older versions no more, if there is a program for that. Nobody rotates the secret as long
-/// as what is returned lives.
+/// Makes external systems refuse the older versions, if there is a program for that. Nobody else rotates the secret as long as
+/// the returned claim lives.
 fn retired_outside<'a>(call: &mut Call<'a>, name: &str) -> Result<Option<Claim<'a>>, Problem> {
     let rotator = &call.api.rotator;
     rotator.retire_old(name, call.entry()).map_err(|why| match why {

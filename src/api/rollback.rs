@@ -16,8 +16,8 @@ struct Wanted {
     kid: String,
 }
 
-/// `POST /secret/{name}/rollback`: a new version with the value of an older one that can still be read. What lies outside is
-/// told first, as in a rotation.
+/// `POST /secret/{name}/rollback`: a new version with the value of an older one that can still be read. External systems get
+/// it first, as in a rotation.
 pub fn roll_back(call: &mut Call, request: &Request, body: &[u8], name: &str) -> Result<Response, Problem> {
     call.require_change(name)?;
     Query::of(request, &[])?;

@@ -138,7 +138,7 @@ fn checked(api: &Api, mut new: Form) -> Result<New, Problem> {
         (Some(value), None) => (value, rotation.unwrap_or(Rotation::Manual), generator),
         (None, Some(generate)) if generator.is_none() => {
             let value = generate.generate().map_err(|why| Problem::internal(why.to_string()))?;
-            // Without appliers, what lies outside would go on with the value that the schedule has replaced.
+            // Without appliers, external systems would go on with the value that the schedule has replaced.
             let default = || if api.rotator.has(&name) { Rotation::Auto } else { api.default_rotation };
             (value, rotation.unwrap_or_else(default), Some(generate))
         }

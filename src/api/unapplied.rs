@@ -1,9 +1,9 @@
-//! What is told of a secret whose value the schedule replaces, where no applier makes the world outside accept the new one.
+//! The warning about a secret whose value the schedule replaces and that has no applier to make external systems accept it.
 
 use super::Api;
 use crate::vault::{Rotation, Version};
 
-/// What whoever stores such a value has to know; none if the schedule leaves it alone or the secret has appliers.
+/// The warning for whoever stores such a value; none if the schedule leaves it alone or the secret has appliers.
 pub fn warning(api: &Api, name: &str, version: &Version) -> Option<String> {
     if version.rotation != Rotation::Auto || api.rotator.has(name) {
         return None;

@@ -1,8 +1,8 @@
-//! Appliers: the programs of a secret that make the world outside accept its new value.
+//! Appliers: the programs of a secret that make external systems accept its new value.
 //!
-//! Prepare makes of the generated value the one that is stored, apply makes it accepted outside, verify finds out whether a
-//! value is accepted, and retire ends that an old one is. They run one at a time, in a process beside the daemon: the
-//! [runner](process).
+//! Prepare makes of the generated value the one that is stored, apply makes external systems accept it, verify finds out
+//! whether they accept a value, and retire makes them refuse an old one. They run one at a time, in a process beside the
+//! daemon: the [runner](process).
 
 mod frame;
 pub(crate) mod mask;
@@ -189,7 +189,7 @@ impl Appliers {
         }
     }
 
-    /// Makes the world outside accept the new value.
+    /// Makes external systems accept the new value.
     ///
     /// # Errors
     /// In a few words, which hold no value: what went wrong.
@@ -206,7 +206,7 @@ impl Appliers {
         }
     }
 
-    /// Makes the world outside accept an old value no more, if there is a program for it.
+    /// Makes external systems refuse an old value, if there is a program for it.
     ///
     /// # Errors
     /// In a few words, which hold no value: what went wrong.

@@ -307,10 +307,10 @@ impl Writer {
         self.file.give_to_the_owner_of(other)
     }
 
-    /// Closes the file as a segment, goes on in a new one, and returns the segments that are now to be deleted, which that
-    /// one says. No sync may be under way.
+    /// Closes the file as a segment, continues in a new one, and returns the segments that are now to be deleted; the new file
+    /// says so. No sync may be under way.
     ///
-    /// None if it could not: the file is gone on with, and full again when it has grown by an eighth.
+    /// None if it could not: logging continues in the same file, which is full again when it has grown by an eighth.
     pub fn rotate(&mut self, now: Timestamp) -> Option<Vec<Segment>> {
         let rotated = self.try_rotate(now);
         if let Err(why) = &rotated {

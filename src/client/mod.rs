@@ -130,7 +130,7 @@ impl Client {
     }
 
     /// Calls the daemon, and returns its answer whatever the status. `json` is the body, `target` the path with the query
-    /// behind it; `headers` come besides those that say who asks.
+    /// behind it; `headers` come besides those that name the client.
     ///
     /// # Errors
     /// If there is no connection, or no whole answer within the time limit. A change may have been made all the same.

@@ -86,7 +86,7 @@ impl Client {
         }
     }
 
-    /// What was sent to say who asks, and what was not.
+    /// Which client and credential were sent, and which were not.
     fn who_asked(&self) -> String {
         let token = self.token.as_ref().map(|Said { by, .. }| format!("the token ({by})"));
         let certificate = self.certificate.as_ref().map(|Said { value, by }| {

@@ -1,4 +1,4 @@
-//! Where the daemon is and who asks, by the first that says it: an option, the environment, the settings file.
+//! Where the daemon is and which client asks, by the first that says it: an option, the environment, the settings file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -49,7 +49,7 @@ pub use unix_socket::UnixSocket;
 /// Files that the process may open besides connections, and what those wait for.
 const OTHER_FILES: u64 = 32;
 /// Which part of the connections may [wait](Exchange::wait), each with a thread that sleeps, and for a file of its own. The
-/// others serve who asks.
+/// others answer requests at once.
 const WAITING_PART: usize = 4;
 
 /// What a client may cost us.

@@ -50,7 +50,7 @@ impl Known {
 }
 
 impl Rotator {
-    /// Gives the secret a new version, which what lies outside accepts. `entry` is the audit line, but for the secret, the
+    /// Gives the secret a new version, which external systems accept. `entry` is the audit line, but for the secret, the
     /// version and how it ended. With `only_due`, it is passed over if it is not due, or not the schedule's to replace. With
     /// `revoke`, the versions before can be read no more, and are to be [destroyed](Self::revoke_old) if they are not yet.
     ///

@@ -1,4 +1,4 @@
-//! The end of a version whose secret has a program for it: what lies outside accepts it no more, and then it is destroyed.
+//! The end of a version whose secret has a program for it: external systems refuse it, and then it is destroyed.
 
 use std::collections::BTreeSet;
 
@@ -43,8 +43,8 @@ impl Rotator {
         }
     }
 
-    /// Makes what lies outside accept no version of the secret any more but the current one, if there is a program for that.
-    /// For [`Wish::Retire`], which destroys them; the claim, if there is one, is to be held until that is done. `entry` is the
+    /// Makes external systems refuse all versions of the secret but the current one, if there is a program for that. For
+    /// [`Wish::Retire`], which destroys them; the claim, if there is one, is to be held until that is done. `entry` is the
     /// audit line of a failure.
     ///
     /// # Errors
@@ -69,8 +69,8 @@ impl Rotator {
         }
     }
 
-    /// Destroys the versions before `kid`, which has just been made of the secret that is claimed, and before that makes what
-    /// lies outside accept them no more, if there is a program for that. `entry` says who wants it.
+    /// Destroys the versions before `kid`, which has just been made of the claimed secret. Before that, it makes external
+    /// systems refuse them, if there is a program for that. `entry` says who wants it.
     ///
     /// # Errors
     /// Says why not. The one that was replaced can be read no more, and is tried again later.

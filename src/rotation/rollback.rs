@@ -8,8 +8,8 @@ use crate::audit::Entry;
 use crate::vault::{Condition, Done, Previous, Wish};
 
 impl Rotator {
-    /// Gives the secret a new version with the value of the older one called `kid`, once what lies outside accepts that.
-    /// `entry` is the audit line, but for the version and how it ended.
+    /// Gives the secret a new version with the value of the older one called `kid`, once external systems accept it. `entry`
+    /// is the audit line, but for the version and how it ended.
     ///
     /// # Errors
     /// Says why not; the version before is then still the current one. What the vault refuses is not audited yet.
