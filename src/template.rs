@@ -24,7 +24,7 @@ enum Part<'a> {
 }
 
 impl<'a> Template<'a> {
-    /// Reads it. `{{ name }}` stands for a value, and `{{ "{{" }}` for two braces; blanks within may be left out.
+    /// Reads a template. `{{ name }}` stands for a value, and `{{ "{{" }}` for two braces; blanks within may be left out.
     ///
     /// # Errors
     /// Says with line and column which `{{` is not closed on its line, or holds something else.

@@ -55,7 +55,7 @@ impl Credentials {
         self.tokens.is_none() && self.certificate_names.is_none() && self.unix_uids.is_none() && self.units.is_none()
     }
 
-    /// Whether one of them matches; they are those of the client called `name`.
+    /// Whether one of these credentials, which are those of the client `name`, matches the evidence.
     ///
     /// # Errors
     /// The reason, for the audit log.

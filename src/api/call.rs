@@ -60,8 +60,8 @@ impl Api {
         self.refuse(Some(peer), entry, IdentityErrorKind::Unauthenticated, format!("client certificate: {why}"))
     }
 
-    /// Counts and writes down that somebody could not be identified, for `reason`; `entry` says what they claim to be.
-    /// `throttled_peer` is whose failure it is; none if that must keep nobody from trying again.
+    /// Counts and audits a failed authentication, for `reason`; `entry` says which client was claimed. `throttled_peer` is the
+    /// peer whose failure counts; none if the failure must keep nobody from trying again.
     pub fn refuse(
         &self,
         throttled_peer: Option<&Peer>,

@@ -10,7 +10,7 @@ use crate::secret::Wiped;
 use crate::systemd::Requester;
 
 impl Api {
-    /// The value that `requester` wants, once that is audited; none if it may not have it, which is audited as well.
+    /// The value that `requester` wants, once the read is audited; none if it must not have it, which is audited as well.
     pub fn credential(&self, requester: &Requester) -> Option<Wiped> {
         let read = self.read_credential(requester);
         match &read {

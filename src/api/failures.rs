@@ -6,7 +6,7 @@ use crate::access::{Access, LINES_PER_MINUTE, LeftOut};
 use crate::audit::{AuditFailure, Entry, Event, Outcome};
 use crate::failure::printable;
 
-/// Writes down that somebody was not identified, for `reason`; or counts it, if too many were in this minute.
+/// Audits a failed authentication, for `reason`; or counts it, if there were too many in this minute.
 pub fn write(api: &Api, entry: Entry, reason: impl Into<String>) -> Result<(), AuditFailure> {
     let reason = reason.into();
     tell(api, &entry, &reason);
@@ -18,7 +18,7 @@ pub fn write(api: &Api, entry: Entry, reason: impl Into<String>) -> Result<(), A
     api.audit.write(entry.ended(Outcome::Denied, reason)).map(drop)
 }
 
-/// Tells the log for people, once a second at most, so that whoever is asked about a request need not look for it in the audit
+/// Writes to the log for people, once a second at most, so that an operator need not look for a failed request in the audit
 /// log.
 fn tell(api: &Api, entry: &Entry, reason: &str) {
     let quota = api.access.log_quota();
@@ -32,7 +32,7 @@ fn tell(api: &Api, entry: &Entry, reason: &str) {
     log::warn!("Not authenticated: {request}from {remote}{claimed}: {reason}{more}");
 }
 
-/// Tells the log for people how many of them it was not told of, if any.
+/// Says in the log for people how many failures it has no line about, if any.
 pub fn tell_unlogged(access: &Access) {
     if let Some(left_out) = access.log_quota().take() {
         log::warn!("Not authenticated: {} more", left_out.lines);

@@ -60,8 +60,8 @@ impl Made {
     }
 }
 
-/// What is asked for of the versions before, where `is_wanted` says whether they are to be revoked. The claim, if there is one,
-/// is to be held until [`revoke`] is through.
+/// What becomes of the previous versions: `is_wanted` says whether they are revoked. A claim that is returned must be held
+/// until [`revoke`] is through.
 ///
 /// # Errors
 /// If the secret is just being rotated by its appliers.

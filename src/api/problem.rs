@@ -162,8 +162,8 @@ impl Problem {
         self.code
     }
 
-    /// Whether it says what has become of a change, or may have: the vault's file is what could not be written, or a part of
-    /// what was wanted was done.
+    /// Whether it says what has become of a change, or may have: the vault's file could not be written, or only a part of the
+    /// request was done.
     pub fn tells_what_was_changed(&self) -> bool {
         self.code == "vault_unavailable" || self.parts.is_some()
     }

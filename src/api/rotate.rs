@@ -206,8 +206,8 @@ fn rotate_inside(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>, claims
     }
 }
 
-/// What `take` has of each of these secrets, which have appliers: of all of them, or, where it is about what is due, of those
-/// that nobody rotates already. `take` has nothing of one that somebody rotates.
+/// What `take` returns for each of these secrets, which have appliers. It returns nothing for a secret that is being rotated:
+/// with `only_due` that secret is left out, otherwise it is an error.
 fn free<T>(call: &Call, names: &[String], only_due: bool, take: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Problem> {
     let mut all = Vec::new();
     for name in names {

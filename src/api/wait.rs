@@ -27,10 +27,10 @@ pub struct Wait<'a, 'e> {
 }
 
 impl Wait<'_, '_> {
-    /// Waits while the client has the current version of `name` already, for at most the time that `span` says. Who then
-    /// asks, and whether they may, is found out anew: `call`, of whom it is known before, goes by the policy of that moment.
+    /// Waits while the client has the current version of `name` already, for at most the time that `span` says. The client of
+    /// `call` is then identified and authorized anew, by the policy of that moment.
     ///
-    /// Returns the version that the client has, if the client has left meanwhile: it is given no other one.
+    /// Returns the version that the client has, if the client has left meanwhile: it gets no other one.
     pub fn while_known(&mut self, call: &mut Call, name: &str, span: &str) -> Result<Option<Sight>, Problem> {
         let Self { request, body, exchange, asleep } = self;
         let span = span::parse(span).filter(|span| SPANS.contains(span));

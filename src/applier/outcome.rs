@@ -61,8 +61,8 @@ impl Outcome {
         Self { end: End::Unknown(why.to_string()), stdout: Wiped::default(), stderr: Wiped::default() }
     }
 
-    /// The form in which the runner tells the daemon: what kind of end it is and its number, how long the standard output
-    /// is, then that, and what else there is.
+    /// The outcome as the runner sends it to the daemon: the kind of the end and its number, the length of the standard
+    /// output, the standard output, and then the standard error or the reason.
     pub fn parts(&self) -> ([u8; 6], [&[u8]; 2]) {
         let (kind, number) = match &self.end {
             End::Exited(status) => (0, *status),

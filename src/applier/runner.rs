@@ -37,7 +37,7 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Starts it. `binary` is this program; `table` is all that the runner will ever run.
+    /// Starts the runner. `binary` is this program; `table` is all that the runner will ever run.
     ///
     /// # Errors
     /// If it cannot be started, if one of the programs may not be run, or if a runner of an earlier daemon does not end.

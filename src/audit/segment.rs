@@ -87,8 +87,8 @@ pub fn before(file: &File, log: &Path) -> io::Result<Vec<Segment>> {
     Ok(segments)
 }
 
-/// Those of `segments` that are one too many when the file that ends with line `last` becomes one of them, and `keep` are
-/// kept. What ends with a later line belongs to another log.
+/// The segments to delete when the file that ends with line `last` becomes one of them, and `keep` are kept. A segment that
+/// ends with a later line belongs to another log, and stays.
 pub fn surplus(mut segments: Vec<Segment>, last: u64, keep: usize) -> Vec<Segment> {
     segments.retain(|segment| segment.last < last);
     let surplus = (segments.len() + 1).saturating_sub(keep).min(DELETED_AT_ONCE);

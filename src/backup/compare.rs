@@ -120,8 +120,8 @@ impl Loss {
     }
 }
 
-/// Whether the log at `path` is good and goes on from the backup's: the file that a start would go on from holds that one's
-/// last line, or is a later file of the same log, which only the key can tell if there were others in between.
+/// Whether the log at `path` is good and continues the backup's log: the file that a start would continue holds the last line
+/// of the backup's log, or is a later file of the same log, which only the key can tell if there were others in between.
 pub(super) fn log_continues(backup: &Verified, path: &Path) -> Result<bool, Failure> {
     let Ok(found) = audit::Found::look(path) else { return Ok(false) };
     let (Some(tip), Ok(log)) = (found.tip(), File::open(found.newest_file())) else { return Ok(false) };

@@ -62,8 +62,8 @@ fn make(config: &Config, master: &KeyBytes, place: &Path, now: Timestamp) -> Res
     Ok((fresh, verified))
 }
 
-/// How often it is tried. The log is closed and the vault compacted in the moment between opening the one and the other, or the
-/// log has no line yet: there is hardly a second time.
+/// How often a backup is tried. A try fails if the log is closed and the vault compacted between opening the one and the
+/// other, or if the log has no line yet: that hardly happens twice.
 const ATTEMPTS: usize = 10;
 
 /// The files of a daemon at work, which may be replaced from now on.
@@ -88,8 +88,8 @@ struct Parts {
 }
 
 impl Opened {
-    /// The log comes first. It knows no change then that the vault, which is opened behind it, has not, and it stays as good
-    /// when it is closed and gone on from in a new file, however long it takes to read the vault.
+    /// The log is opened first. It then knows no change that the vault, which is opened after it, lacks. It stays as good when
+    /// it is closed and a new file continues it, however long it takes to read the vault.
     fn open(config: &Config) -> Result<Self, Failure> {
         let (vault_path, audit_path) = (&config.paths.vault_path, &config.paths.audit_path);
         let fail = |path: &Path, why: io::Error| Failure::new(path.display(), why);

@@ -33,10 +33,10 @@ pub struct Kept {
     pub kept: PathBuf,
 }
 
-/// Puts `backup` at the places that `config` names, and says so in the audit log. An audit log that is there and goes on
-/// from the one in the backup stays: it never goes back. `keep_policy`: so does the policy, if there is one. `masters` are the
-/// keys that the vault which is replaced may be under. If that has what the backup has not, `agree` is asked, while no daemon
-/// can change anything: with what would be lost, or nothing if the vault cannot be read.
+/// Puts `backup` at the places that `config` names, and says so in the audit log. An audit log that is there and continues the
+/// one in the backup stays: it never goes back. With `keep_policy`, a policy that is there stays too. `masters` are the keys
+/// that the vault which is replaced may be under. If that has what the backup has not, `agree` is asked, while no daemon can
+/// change anything: with what would be lost, or nothing if the vault cannot be read.
 ///
 /// # Errors
 /// If a daemon is using these directories, the disk refuses, or `agree` fails; then nothing that was there was changed.

@@ -78,8 +78,8 @@ impl Operands {
     }
 }
 
-/// An option, which is a long one. Commands that have one of the same name share the constant, unless it says something else to
-/// them; it takes a value for all of them, or for none.
+/// A long option. Commands with an option of the same name share the constant, unless it means something else to them; it
+/// takes a value in all of them, or in none.
 pub struct Opt {
     /// Its name, without the two hyphens.
     pub name: &'static str,

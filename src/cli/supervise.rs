@@ -55,7 +55,7 @@ enum Phase {
     },
 }
 
-/// Keeps a program running until it ends by itself, and returns how it did; then nothing of it is left. `take` is given each
+/// Keeps a program running until it ends by itself, and returns how it ended; then nothing of it is left. `take` is given each
 /// new value, and says whether it is to be reacted to; `start` starts the program with those that it was given.
 ///
 /// # Errors

@@ -33,8 +33,8 @@ impl Client {
         Ok(secret)
     }
 
-    /// The current value of `name`, if it is not that of the version `kid`. The daemon is to put its answer off for the
-    /// time `wait`, such as `30s`, unless there is another one before; a client that [has the time](Self::patient) hears it.
+    /// The current value of `name`, if it is not that of the version `kid`. The daemon puts its answer off for the time
+    /// `wait`, such as `30s`, until there is another version; only a client that is [patient](Self::patient) enough gets it.
     ///
     /// # Errors
     /// If there is no answer, or it is about another secret.

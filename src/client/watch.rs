@@ -38,8 +38,8 @@ impl Changes {
     }
 }
 
-/// Watches each of these secrets, of which the version of this kid is known, for the rest of the process. Their numbers are
-/// those of their order. After each change [`CHANGED`] is sent. What hinders the watching is told on standard error when it
+/// Watches these secrets, of each of which the version with this kid is known, for the rest of the process. They are numbered
+/// in their order. After each change [`CHANGED`] is sent. What hinders the watching is reported on standard error when it
 /// begins, and when it is over.
 ///
 /// # Errors

@@ -21,7 +21,7 @@ pub struct Recollection {
 }
 
 impl Recollection {
-    /// Starts it, for the audit log at `log`.
+    /// Starts to read the audit log at `log`.
     ///
     /// # Errors
     /// If the thread cannot be started.

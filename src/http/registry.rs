@@ -174,7 +174,7 @@ impl Registry {
         Ok(Visit { link, seat, held: Cell::default(), answer: Cell::default() })
     }
 
-    /// Has somebody leave a place to a newcomer of `source`, if all are taken, and waits until that is free.
+    /// Makes a connection leave its place to a newcomer of `source`, if all are taken, and waits until the place is free.
     fn make_room<'a>(&'a self, mut seats: MutexGuard<'a, Seats>, source: Source) -> MutexGuard<'a, Seats> {
         let is_full = |seats: &Seats| seats.taken.len() >= self.capacity && !self.is_closing();
         let deadline = Instant::now() + self.leaving;

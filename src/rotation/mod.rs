@@ -66,8 +66,8 @@ pub fn agenda(vault: &Vault, schedule: &Schedule) -> Agenda {
 }
 
 /// One round: rotates what is scheduled, reports what a person has to replace, destroys versions whose grace is over, and
-/// takes what is dead out of the file. Returns when there is something to replace next. What fails outside is tried again by
-/// itself, see [`Rotator::tend`].
+/// takes what is dead out of the file. Returns when there is something to replace next. What fails in external systems is
+/// tried again by itself, see [`Rotator::tend`].
 ///
 /// It ends early when the rotator is stopping.
 ///

@@ -140,8 +140,8 @@ impl Rotator {
         self.decide(name, applied.map_err(Some), previous, entry)
     }
 
-    /// Makes the version that is pending the current one, or destroys it, by what is accepted outside. `applied` is what came
-    /// of applying it, or `Err(None)` if that is not known; `previous` is for where it becomes the current one.
+    /// Makes the version that is pending the current one, or destroys it, by what external systems accept. `applied` is what
+    /// came of applying it, or `Err(None)` if that is not known; `previous` is for where it becomes the current one.
     pub(super) fn decide(
         &self,
         name: &str,

@@ -25,7 +25,7 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Starts it. It goes on with what was not finished, and then its first round begins at once.
+    /// Starts the thread. It first continues what was not finished; then its first round begins at once.
     ///
     /// # Errors
     /// If the thread cannot be started.

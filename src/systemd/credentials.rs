@@ -83,7 +83,7 @@ impl fmt::Display for Requester {
 }
 
 impl CredentialSocket {
-    /// Makes it at `path`.
+    /// Makes the socket at `path`.
     ///
     /// # Errors
     /// As [`UnixSocket::bind`].
@@ -95,8 +95,8 @@ impl CredentialSocket {
         Self(socket)
     }
 
-    /// Begins to answer with what `find` finds, which is nothing for who may not have it. A thread of its own answers one
-    /// after another, as nobody is waited for.
+    /// Begins to answer with what `find` returns, which is nothing for a unit that must not have the credential. A thread of
+    /// its own answers one after another, as nobody is waited for.
     ///
     /// # Errors
     /// If the thread cannot be started.

@@ -18,8 +18,8 @@ pub struct ServiceManager {
 }
 
 impl ServiceManager {
-    /// Finds it by `NOTIFY_SOCKET`, and what it expects by `WATCHDOG_USEC` and `WATCHDOG_PID`. It is connected to at once,
-    /// for later the process may be confined.
+    /// Finds the service manager by `NOTIFY_SOCKET`, and what it expects by `WATCHDOG_USEC` and `WATCHDOG_PID`. It is
+    /// connected to at once, for later the process may be confined.
     pub fn from_env() -> Self {
         let socket = env::var_os("NOTIFY_SOCKET").and_then(|name| match connect(&name) {
             Ok(socket) => Some(socket),

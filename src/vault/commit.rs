@@ -1,7 +1,7 @@
 //! Changing the vault: planned under the lock, durable outside of it, audited, then visible and acknowledged.
 //!
-//! One append and one sync of the vault, and one of the audit log, serve all changes that wait ([`GroupCommit`]), but for an order
-//! of many, which has its own.
+//! One append and one sync of the vault, and one of the audit log, serve all changes that wait
+//! ([`GroupCommit`](crate::sync::GroupCommit)), but for an order of many, which has its own.
 //! A crash in between leaves records that the audit log does not know; the next start audits them as recovered, unless the
 //! last one of their order is missing.
 

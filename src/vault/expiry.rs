@@ -29,7 +29,7 @@ impl Vault {
         let _ = self.held.set(names);
     }
 
-    /// Destroys them. Each one's audit line gives `reason` as its detail.
+    /// Destroys the versions whose grace is over. Each one's audit line gives `reason` as its detail.
     ///
     /// Ends early when `stopping` says so. Returns how many were destroyed.
     ///
