@@ -207,7 +207,6 @@ impl ServerConfig {
     }
 }
 
-/// The path of a Unix socket.
 fn socket_path(value: &Value<'_>) -> Result<PathBuf, Failure> {
     let path = value.path()?;
     match path.as_os_str().len() {

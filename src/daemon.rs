@@ -163,7 +163,7 @@ impl Prepared {
         Ok(Self { listener, limits, api, policy_path, audit_path, tls, locks })
     }
 
-    /// The same, with appliers.
+    /// The same daemon, with these appliers.
     pub fn with(mut self, appliers: Option<Appliers>) -> Self {
         let Api { vault, audit, .. } = &self.api;
         self.api.rotator = Arc::new(Rotator::new(vault.clone(), audit.clone(), appliers));
@@ -312,7 +312,7 @@ struct Looked {
     audit: audit::Found,
     key: Option<KeyInForce>,
     vault: Option<vault::Found>,
-    /// What an accepted rollback is, in words.
+    /// The accepted rollback, in words.
     rollback: Option<String>,
 }
 
@@ -421,7 +421,7 @@ fn recovered(vault: &vault::Found) -> Vec<Entry> {
     vault.unaudited().iter().map(entry).collect()
 }
 
-/// What is audited of the start.
+/// The audit line of the start.
 fn start(vault: &vault::Found, audit: &audit::Found, policy_sha256: &str) -> Entry {
     let mut detail =
         format!("version {}, vault {}, policy sha256 {policy_sha256}", env!("CARGO_PKG_VERSION"), vault.vault_id());

@@ -85,7 +85,7 @@ pub struct Fresh {
 }
 
 impl Fresh {
-    /// Begins one that is to stand at `path`.
+    /// Begins a file that will stand at `path`.
     pub fn begin(path: &Path, mode: u32) -> io::Result<Self> {
         let fresh = sibling(path, &format!("{NEW}{:016x}", getrandom::u64().map_err(io::Error::other)?));
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&fresh)?;
@@ -95,7 +95,7 @@ impl Fresh {
         Ok(fresh)
     }
 
-    /// Where it is being written.
+    /// The path at which it is being written.
     pub fn temporary_path(&self) -> &Path {
         &self.fresh
     }

@@ -23,7 +23,6 @@ pub(super) enum Grounds<'a> {
     Administrator,
     /// A pattern in its `deny` matches, and wins over all others.
     Denied(&'a Pattern),
-    /// A pattern in its `allow` matches.
     Allowed(&'a Pattern),
     /// No pattern matches, and the policy denies by default, or the wish is to change something.
     Unmatched,

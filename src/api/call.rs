@@ -195,7 +195,6 @@ impl<'a> Call<'a> {
         move |name| policy.may_change(&who, name)
     }
 
-    /// The version that the audit line is about.
     pub fn about_version(&mut self, kid: &str) {
         self.entry.kid = Some(kid.to_owned());
     }

@@ -16,7 +16,6 @@ pub enum Event {
     GetSecret,
     /// A secret got a version with a value that was sent, or generated on request.
     CreateSecret,
-    /// The settings of a secret were changed.
     ConfigureSecret,
     /// A secret was deleted with all its versions.
     DeleteSecret,

@@ -28,11 +28,8 @@ pub struct Loss {
 /// What a restore does to the policy that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyFate {
-    /// It puts the same one there.
     Same,
-    /// It puts another one there.
     Replaced,
-    /// It leaves it as it is.
     Kept,
 }
 

@@ -7,7 +7,6 @@ use super::Client;
 use crate::failure::Failure;
 use crate::name::is_name;
 
-/// How many secrets are asked for at a time.
 const LIMIT: u32 = 1000;
 
 impl Client {

@@ -13,7 +13,6 @@ pub enum Place {
         /// A host's name or IP address; one of IPv6 without its brackets.
         host: String,
         port: u16,
-        /// Whether TLS is spoken there.
         tls: bool,
     },
     Unix(PathBuf),

@@ -12,7 +12,7 @@ use super::exchange::{Answer, Request, exchange};
 use super::place::Place;
 use super::socket::Socket;
 
-/// The way to a daemon.
+/// How to reach one daemon, and for how long to try.
 pub struct Transport {
     pub place: Place,
     /// What TLS is spoken with, where it is.

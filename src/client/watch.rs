@@ -31,7 +31,6 @@ pub const CHANGED: i32 = 0;
 pub struct Changes(Arc<Mutex<Vec<(usize, Secret)>>>);
 
 impl Changes {
-    /// Takes one, the oldest first.
     pub fn take(&self) -> Option<(usize, Secret)> {
         let mut changes = lock(&self.0);
         if changes.is_empty() { None } else { Some(changes.remove(0)) }

@@ -26,7 +26,7 @@ pub struct ApplierConfig {
     pub prepare: Option<Vec<String>>,
     /// Makes external systems accept the new value.
     pub apply: Vec<String>,
-    /// Finds out whether a value is accepted.
+    /// Finds out whether external systems accept a value.
     pub verify: Vec<String>,
     /// Makes external systems refuse an old value.
     pub retire: Option<Vec<String>>,

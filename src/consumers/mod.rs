@@ -20,7 +20,7 @@ use crate::sync::lock;
 use crate::vault::{Kid, Readable, Replaced, Vault};
 use reads::{Reads, Summary};
 
-/// The clients of all secrets.
+/// Which clients have read which versions, of all secrets.
 pub struct Consumers {
     vault: Arc<Vault>,
     /// Locked before the vault's state where both are; the vault never locks it.
@@ -29,7 +29,7 @@ pub struct Consumers {
     recollected: OnceLock<Option<Timestamp>>,
 }
 
-/// What is known of a secret.
+/// What is known of the clients of one secret.
 pub struct Standing {
     /// Its versions that can be read, the current one first.
     pub readable: Vec<Readable>,

@@ -34,7 +34,7 @@ impl Recollection {
         Ok(Self { stopping, thread })
     }
 
-    /// Ends it, finished or not.
+    /// Ends the thread, whether or not it has read everything.
     pub fn stop(self) {
         self.stopping.store(true, Ordering::Relaxed);
         if self.thread.join().is_err() {

@@ -16,7 +16,6 @@ const DEEPEST: usize = 8;
 /// Letters that are no ASCII ones, and that compose takes for such in a variable's name: a long s, and a kelvin sign.
 const ALMOST_ASCII: [char; 2] = ['\u{17f}', '\u{212a}'];
 
-/// A character of a value.
 #[derive(Clone, Copy)]
 pub struct Char {
     /// Where it stands in the file, in bytes.
@@ -57,7 +56,7 @@ impl Interpolation<'_> {
     }
 }
 
-/// One value, as far as it has been read.
+/// One value, as far as it was read.
 struct Expansion<'a> {
     interpolation: Interpolation<'a>,
     chars: &'a [Char],

@@ -29,7 +29,7 @@ pub struct Entry {
     pub offset: usize,
 }
 
-/// How a file is read.
+/// How the reader treats variables.
 #[derive(Clone, Copy)]
 pub struct Reading<'a> {
     /// Where a variable is looked up first; then among the entries before it.
@@ -38,7 +38,7 @@ pub struct Reading<'a> {
     pub variables: bool,
 }
 
-/// What a file says.
+/// The entries of a file, and its mistakes.
 pub struct Read {
     /// All entries, in their order. A key may come twice. Where a value is a mistake, another one stands for it.
     pub entries: Vec<Entry>,

@@ -22,7 +22,7 @@ pub struct Reader<'a> {
     next: usize,
 }
 
-/// White space within a line.
+/// Whether it is white space within a line.
 fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\u{b}' | '\u{c}' | '\r')
 }
@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// Takes what `belongs`, which may be nothing.
+    /// Takes characters as long as `belongs` says yes, which may be never.
     fn take(&mut self, belongs: impl Fn(char) -> bool) -> &'a str {
         let rest = self.rest();
         let taken = &rest[..rest.find(|c| !belongs(c)).unwrap_or(rest.len())];

@@ -18,7 +18,6 @@ pub(super) enum Class {
     Symbols,
 }
 
-/// Every class there is.
 pub(super) fn all_classes() -> BTreeSet<Class> {
     [Class::Lower, Class::Upper, Class::Digits, Class::Symbols].into()
 }

@@ -57,12 +57,11 @@ impl Body {
         Self { bytes: Wiped::default(), max, next, extensions: 0, trailers: 0 }
     }
 
-    /// Whether all of it has come.
     pub fn is_complete(&self) -> bool {
         self.next == Next::Nothing
     }
 
-    /// What has come of it, without its framing.
+    /// What has arrived of the body, without its framing.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -39,7 +39,7 @@ impl Input {
         Self { bytes: Wiped::new(vec![0; INITIAL.min(max)]), start: 0, end: 0, max }
     }
 
-    /// What came and was not used yet.
+    /// What arrived and was not used yet.
     pub fn unread(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }

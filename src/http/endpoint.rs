@@ -46,7 +46,7 @@ impl Endpoint {
         Ok(bind(&socket, &addr)?)
     }
 
-    /// A TCP socket that listens already.
+    /// Makes an endpoint of a TCP socket that listens already.
     pub fn tcp(socket: TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         // So that what is written is sent at once. The connections inherit it.

@@ -74,7 +74,6 @@ impl Link {
         }
     }
 
-    /// Whether it is our turn.
     pub fn is_at_work(&self) -> bool {
         self.turn.load(Ordering::SeqCst) == OURS
     }
@@ -94,7 +93,6 @@ impl Link {
         self.is_asked_for_place() && self.asked.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether it is asked for its place.
     pub fn is_asked_for_place(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
     }

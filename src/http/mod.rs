@@ -52,7 +52,7 @@ const OTHER_FILES: u64 = 32;
 /// others answer requests at once.
 const WAITING_PART: usize = 4;
 
-/// What a client may cost us.
+/// Limits to what clients may cost the daemon.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections at a time. Fewer are allowed if the process may not open that many files.

@@ -15,7 +15,7 @@ pub struct Peer {
     pub to_loopback: bool,
     /// The names in the certificate that the client has proved to have; none if it presented none.
     pub certificate_names: Vec<CertificateName>,
-    /// What its clones know of it too.
+    /// What its clones also know of it.
     pub(crate) standing: StandingCell,
 }
 

@@ -56,7 +56,7 @@ impl Reply {
         Ok(Self { status, headers, body })
     }
 
-    /// The answer that `refusal` is given.
+    /// The answer to a request that was refused.
     pub fn refusing(refusal: Refusal) -> Self {
         Self::new(refusal.response()).expect("a refusal is made of constants")
     }

@@ -22,7 +22,7 @@ pub struct Wire<'a> {
 }
 
 impl<'a> Wire<'a> {
-    /// Both ends of a new connection.
+    /// The ends of a new connection.
     pub fn new(visit: &'a Visit) -> Self {
         Self { link: &visit.link, visit, read_timeout: None, write_timeout: None }
     }
@@ -40,7 +40,7 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Whether all that has come in was read.
+    /// Whether everything that has arrived was read.
     pub fn is_read(&self) -> bool {
         match self.link.stream.peek(&mut [0], RecvFlags::DONTWAIT) {
             Ok(count) => count == 0,

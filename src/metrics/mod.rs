@@ -78,7 +78,6 @@ impl Metrics {
         lock(&self.requests).refused(status);
     }
 
-    /// Counts a decision of the policy.
     pub fn policy(&self, allowed: bool) {
         let counter = if allowed { &self.policy_allowed } else { &self.policy_denied };
         counter.fetch_add(1, Ordering::Relaxed);

@@ -45,7 +45,6 @@ struct Histogram {
 }
 
 impl Requests {
-    /// Counts a request that a handler answered.
     pub fn answered(&mut self, route: &'static str, method: &str, status: u16, took: Duration) {
         self.count(route, known(method), status);
         self.durations.entry(route).or_default().observe(took);

@@ -26,7 +26,6 @@ pub enum Rotation {
 /// What a version is, apart from its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
-    /// Its id among the secret's versions.
     pub kid: Kid,
     pub created_at: Timestamp,
     /// The day on which rotation is due.

@@ -218,7 +218,6 @@ impl Vault {
 /// A version that would take the place of another one.
 pub struct Foreseen {
     pub name: String,
-    /// The version that would be made.
     pub version: Version,
     /// The one that it would replace.
     pub previous: Version,

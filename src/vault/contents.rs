@@ -15,7 +15,6 @@ use crate::failure::Failure;
 use crate::generator::Generator;
 use crate::secret::Wiped;
 
-/// How a secret is configured.
 #[derive(PartialEq, Eq)]
 pub struct Configured {
     rotation: Rotation,

@@ -95,7 +95,6 @@ impl Header {
         Ok(Some(Self { format, version: self.version, vault_id, wrapped_key }))
     }
 
-    /// Unwraps the data key with the master key.
     pub fn unwrap_key(&self, master: &SealingKey) -> Result<VaultKey, NotAuthentic> {
         Ok(VaultKey::new(&self.vault_id, &self.data_key(master)?))
     }

@@ -39,7 +39,6 @@ pub struct Planned {
     pub change: Change,
     /// The value that goes with it.
     pub value: Value,
-    /// How many versions it destroys.
     pub destroys: usize,
     /// The version whose place is taken by the one that it makes, if there is one.
     pub replaces: Option<Version>,

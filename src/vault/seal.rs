@@ -93,7 +93,6 @@ impl SealingKey {
     }
 }
 
-/// The tag at the end of a sealed text.
 pub fn tag(sealed: &[u8]) -> Tag {
     *sealed.last_chunk().expect("a sealed text ends with its tag")
 }

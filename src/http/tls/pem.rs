@@ -120,7 +120,6 @@ fn is_base64(line: &[u8]) -> bool {
 }
 
 impl Open {
-    /// Checks a line of its content.
     fn check(&self, line: &[u8]) -> Result<(), String> {
         if line.starts_with(b"Proc-Type:") || line.starts_with(b"DEK-Info:") {
             return Err(

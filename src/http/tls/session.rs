@@ -14,7 +14,6 @@ use super::{CertificateName, Tls};
 /// The first byte of a TLS connection: the record type `handshake` (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
 
-/// A connection that speaks TLS.
 pub struct Session {
     tls: Box<ServerConnection>,
     /// By what the client's certificate was last verified, if it has one, and in which second of the Unix epoch.
@@ -204,7 +203,7 @@ impl Read for Incoming<'_, '_> {
     }
 }
 
-/// What has come, without waiting for more.
+/// What has arrived, without waiting for more.
 struct Arrived<'a>(&'a Socket);
 
 impl Read for Arrived<'_> {
