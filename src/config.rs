@@ -211,7 +211,7 @@ fn socket_path(value: &Value<'_>) -> Result<PathBuf, Failure> {
     let path = value.path()?;
     match path.as_os_str().len() {
         length if length > MAX_PATH => {
-            Err(value.refuse(format_args!("has {length} bytes, a socket's path has at most {MAX_PATH}")))
+            Err(value.refuse(format_args!("has {length} bytes; a socket's path has at most {MAX_PATH}")))
         }
         _ => Ok(path),
     }
@@ -264,7 +264,7 @@ impl AuditConfig {
             table.set("keep_segments", &mut self.keep_segments, |value| value.integer(1..=1_000_000).map(Some))?;
         match keep {
             Some(keep) if self.segment_bytes.is_none() => {
-                Err(keep.refuse("is how many segments are kept, and without `segment_bytes` there are none"))
+                Err(keep.refuse("needs `segment_bytes`: without it there are no segments to keep"))
             }
             _ => table.finish(),
         }

@@ -88,8 +88,8 @@ impl Prepared {
                 log::info!("Loaded master key from {}", master_key_path.display());
                 if is_next {
                     log::warn!(
-                        "The vault is under the next master key already, {}: run `jarvis-secretsd rekey` again, which puts \
-                         that in its place",
+                        "The vault is already under the next master key, {}: run `jarvis-secretsd rekey` again, which \
+                         puts that key in its place",
                         source.next_path().display()
                     );
                 }
@@ -354,8 +354,8 @@ impl Looked {
             History::Continues => None,
             History::Another | History::Beyond => {
                 let what = format!(
-                    "the vault is at change {seq}, but does not go on from change {known} as the audit log knows it: \
-                     the file is another branch of the vault, or another vault"
+                    "the vault is at change {seq}, but does not continue from change {known} as the audit log knows \
+                     it: the file is another branch of the vault, or another vault"
                 );
                 Some((vault_path, what, "perhaps a restore was undone; put back the file that was there"))
             }
@@ -378,7 +378,7 @@ fn renamed(audit: &audit::Found) -> Option<String> {
     let files = audit.renamed();
     let (_, newest) = files.last()?;
     let told: Vec<_> = files.iter().map(|(last, path)| format!("{} up to line {last}", path.display())).collect();
-    Some(format!("renamed files go on, {}; move {} back to its place", told.join(", "), newest.display()))
+    Some(format!("renamed files continue it, {}; move {} back to its place", told.join(", "), newest.display()))
 }
 
 /// Writes what is audited first. Where there is no room for it, it comes before whatever is written as soon as there is: a daemon
@@ -386,7 +386,7 @@ fn renamed(audit: &audit::Found) -> Option<String> {
 fn begin_audit(audit: &AuditLog, first_lines: Vec<Entry>) -> Result<(), AuditFailure> {
     match audit.begin(first_lines) {
         Err(why) if audit.is_out_of_room() => {
-            log::warn!("Starting all the same: {why}; it goes on by itself as soon as there is room");
+            log::warn!("Starting anyway: {why}; it recovers by itself as soon as there is room");
             Ok(())
         }
         begun => begun,

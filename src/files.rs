@@ -108,7 +108,7 @@ impl Fresh {
         self.file.sync_all()?;
         // Unlike a rename, a link never replaces what is there.
         std::fs::hard_link(&self.fresh, &self.path).map_err(|why| match why.kind() {
-            io::ErrorKind::AlreadyExists => io::Error::new(why.kind(), "is there already, and was left as it is"),
+            io::ErrorKind::AlreadyExists => io::Error::new(why.kind(), "exists already, and was left unchanged"),
             _ => why,
         })?;
         std::fs::remove_file(&self.fresh)?;
@@ -143,7 +143,7 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
 fn explain_mount(why: io::Error) -> io::Error {
     match why.kind() {
         io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices => {
-            let what = "is mounted by itself, so no other file can take its place; mount its directory instead";
+            let what = "is a mount point, so it cannot be replaced; mount its directory instead";
             io::Error::new(why.kind(), format!("{what} ({why})"))
         }
         _ => why,

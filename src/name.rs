@@ -7,7 +7,7 @@ pub fn is_name(text: &str) -> bool {
 
 /// Why a secret that is not there yet is not given such a name. Earlier ones may have it.
 pub const NOT_FOR_NEW: &str =
-    ". and .. would be taken for directories, and what begins with - for an option: a new secret gets no such name";
+    "a new secret may not be named . or .., which are directories, and its name may not begin with -, like an option";
 
 /// Whether a secret that is not there yet may get the name `name`.
 pub fn is_for_new(name: &str) -> bool {

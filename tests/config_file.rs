@@ -299,7 +299,7 @@ fn segments_are_kept_only_where_there_are_any() {
         assert_eq!(error(&segments(keep)), expected);
     }
     let alone = error("[audit]\nkeep_segments = 3");
-    let why = "is how many segments are kept, and without `segment_bytes` there are none";
+    let why = "needs `segment_bytes`: without it there are no segments to keep";
     assert_eq!(alone, format!("c.toml:2:17: `keep_segments` in [audit] {why}"));
 }
 

@@ -27,7 +27,7 @@ pub const COMMAND: Command = Command {
     operands: Operands::NONE,
     options: &[CONFIG, ACCEPT_ROLLBACK],
     shared: &[],
-    summary: "serve secrets in the foreground, until a signal ends it",
+    summary: "run the daemon in the foreground, until a signal ends it",
     example: "jarvis-secretsd serve --config /etc/jarvis-secretsd/config.toml",
     run,
 };
@@ -35,7 +35,7 @@ pub const COMMAND: Command = Command {
 const ACCEPT_ROLLBACK: Opt = Opt {
     name: "accept-rollback",
     value: None,
-    summary: "start although the vault or the audit log is older than the other one says, or the vault is another branch",
+    summary: "start despite a rollback: the vault or the audit log is an older copy, or the vault is another branch",
 };
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
@@ -75,7 +75,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let (_sender, received) = forwarded(signals)?;
     let ping = || match daemon.is_well() {
         true => manager.ping(),
-        false => log::error!("Connections are no longer accepted; waiting to be ended"),
+        false => log::error!("Connections are no longer accepted; waiting to be stopped"),
     };
     loop {
         match next(&received, manager.ping_interval()) {

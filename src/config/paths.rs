@@ -48,8 +48,8 @@ impl PathsConfig {
             return Ok(());
         }
         let why = format!(
-            "is a vault, but this configuration names {}, where none is; go on with it by vault_path = {vault:?} and \
-             audit_path = {audit:?} in [paths]",
+            "is a vault, but this configuration names {}, where there is none; to use it, set vault_path = {vault:?} \
+             and audit_path = {audit:?} in [paths]",
             self.vault_path.display()
         );
         Err(Failure::configuration(vault.display(), why))

@@ -24,7 +24,7 @@ impl ServiceManager {
         let socket = env::var_os("NOTIFY_SOCKET").and_then(|name| match connect(&name) {
             Ok(socket) => Some(socket),
             Err(why) => {
-                log::warn!("The service manager cannot be told anything, NOTIFY_SOCKET {}: {why}", name.display());
+                log::warn!("The service manager cannot be notified, NOTIFY_SOCKET {}: {why}", name.display());
                 None
             }
         });
@@ -63,7 +63,7 @@ impl ServiceManager {
 
     fn tell(&self, what: &str) {
         if let Some(Err(why)) = self.socket.as_ref().map(|socket| socket.send(what.as_bytes())) {
-            log::warn!("The service manager could not be told: {why}");
+            log::warn!("The service manager could not be notified: {why}");
         }
     }
 }

@@ -177,7 +177,7 @@ fn a_file_that_is_mounted_by_itself_is_not_replaced_and_it_is_said_what_to_mount
         };
     }
     let told = failure(&mounted.output().unwrap(), 1);
-    let why = "is mounted by itself, so no other file can take its place; mount its directory instead";
+    let why = "is a mount point, so it cannot be replaced; mount its directory instead";
     assert!(told.starts_with(&format!("{}: {why}", output.display())), "{told}");
     assert_eq!(site.read("out"), "old");
     let names = fs::read_dir(site.path("")).unwrap().map(|entry| entry.unwrap().file_name());

@@ -19,7 +19,7 @@ const OLD: &str = include_str!("old-names.json");
 const NAMES: [&str; 3] = ["-old", ".", ".."];
 
 const WHY: &str =
-    ". and .. would be taken for directories, and what begins with - for an option: a new secret gets no such name";
+    "a new secret may not be named . or .., which are directories, and its name may not begin with -, like an option";
 
 /// A daemon with that vault.
 fn with_old_names() -> Daemon {

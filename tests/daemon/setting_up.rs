@@ -208,7 +208,7 @@ fn a_vault_that_the_directory_of_the_state_once_had_is_not_passed_over() {
         assert_eq!(output.status.code(), Some(78), "{}", said(&output));
         let (vault, audit) = (state.join("vault.json"), state.join("audit.jsonl"));
         let told = format!("{}: is a vault, but this configuration names", vault.display());
-        let remedy = format!("go on with it by vault_path = {vault:?} and audit_path = {audit:?} in [paths]");
+        let remedy = format!("to use it, set vault_path = {vault:?} and audit_path = {audit:?} in [paths]");
         assert!(said(&output).contains(&told) && said(&output).contains(&remedy), "{}", said(&output));
     }
     assert!(!site.path(VAULT).exists());

@@ -194,7 +194,7 @@ fn a_token_can_be_written_to_a_file_while_its_entry_for_the_policy_is_printed() 
 
     let again = run(&[&"token", &"web", &"--output", &path]);
     assert_eq!(again.status.code(), Some(1));
-    assert!(again.stdout.is_empty() && said(&again).contains("web.token: is there already, and was left as it is"));
+    assert!(again.stdout.is_empty() && said(&again).contains("web.token: exists already, and was left unchanged"));
     assert_eq!(site.read("web.token"), text);
 
     // Nobody would have its line for the policy.
@@ -262,7 +262,7 @@ fn init_writes_each_token_to_a_file_and_prints_none() {
     let before = site.read("deep/tokens/db");
     let output = init();
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("tokens/db: is there already, and was left as it is"), "{}", said(&output));
+    assert!(said(&output).contains("tokens/db: exists already, and was left unchanged"), "{}", said(&output));
     assert_eq!(site.read("deep/tokens/db"), before);
     assert!(!site.path("deep/tokens/backend").exists() && !site.path("etc/policy.toml").exists());
 }
