@@ -190,7 +190,7 @@ fn a_client_is_named_like_a_secret() {
     let error = error("\n[clients.\"web 1\"]\nallow = []");
     assert_eq!(
         error,
-        "p.toml:2:10: [clients.\"web 1\"] is no client: a name is 1 to 128 of the characters A-Z a-z 0-9 _ . -"
+        "p.toml:2:10: [clients.\"web 1\"] is not a client's name, which is 1 to 128 of the characters A-Z a-z 0-9 _ . -"
     );
     assert_eq!(parse("[clients.\"web.1\"]\n").header_only_clients(), ["web.1"]);
 }
@@ -220,8 +220,8 @@ fn what_is_dangerous_is_warned_about_by_name() {
         parse("default_deny = false\n[clients.web]\n[clients.db]").warnings(NOW),
         [
             "default_deny = false: every client may read the secrets that no rule mentions",
-            "believed on their X-Jarvis-Client header alone, so that whoever can reach the address can pose as them: \
-             db, web"
+            "clients authenticated only by the X-Jarvis-Client header; anyone who can reach the address can pose as \
+             them: db, web"
         ]
     );
 }
@@ -265,10 +265,10 @@ fn beyond_loopback_a_client_believed_on_its_header_alone_stops_the_start() {
         assert_eq!(
             check_bind(address.parse().unwrap(), &policy, false).unwrap_err().to_string(),
             format!(
-                "{address}: refusing to listen on an address that other hosts may reach, for these clients are \
-                 believed on their X-Jarvis-Client header alone: db, web; give each a \
-                 credential (`jarvis-secretsd token CLIENT` prints one), or bind to 127.0.0.1, or, if every host that \
-                 can reach the address is trusted, set `trust_client_header = true` in [security]"
+                "{address}: refusing to listen on an address that other hosts may reach, because these clients are \
+                 authenticated only by the X-Jarvis-Client header: db, web; give each a credential (`jarvis-secretsd \
+                 token CLIENT` prints one), or bind to 127.0.0.1, or, if every host that can reach the address is \
+                 trusted, set `trust_client_header = true` in [security]"
             )
         );
         check_bind(address.parse().unwrap(), &policy, true).unwrap();
@@ -304,7 +304,7 @@ fn rules_that_open_the_door_are_warned_about() {
     assert_eq!(
         access.warnings(NOW),
         [
-            "trust_client_header = true: whoever can connect to 0.0.0.0:8081 can pose as any client",
+            "trust_client_header = true: anyone who can connect to 0.0.0.0:8081 can pose as any client",
             "require_client_id_header = false: a request without X-Jarvis-Client and without a credential comes from the client `anonymous`"
         ]
     );
@@ -337,7 +337,8 @@ fn a_unit_is_named_whole_and_belongs_to_one_client() {
     }
     assert_eq!(
         error(&(units("db", "\"a.service\"") + &units("web", "\"b.service\", \"a.service\""))),
-        "p.toml:3:10: [clients.web] has the systemd_unit \"a.service\", which `db` has too: it can be one client's only"
+        "p.toml:3:10: [clients.web] has the systemd_unit \"a.service\", which `db` has too; a unit can belong to one \
+         client only"
     );
 }
 
@@ -349,7 +350,7 @@ fn an_expired_hash_is_warned_about() {
         parse(&format!("[clients.a]\ntoken_sha256 = [{entry}, \"{hash}\", {entry}]\n"))
     };
     assert_eq!(policy("2026-11-24").warnings(NOW), Vec::<String>::new());
-    assert_eq!(policy("2026-11-23").warnings(NOW), ["client a has 2 expired in token_sha256, to be taken out"]);
+    assert_eq!(policy("2026-11-23").warnings(NOW), ["client a has expired entries in token_sha256 (2); remove them"]);
 }
 
 #[test]

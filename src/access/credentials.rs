@@ -131,7 +131,7 @@ fn uid(value: &Value<'_>) -> Result<u32, Failure> {
     const OVERFLOW: u32 = 65_534;
     match value.integer(0..=u32::MAX - 1)? {
         OVERFLOW => {
-            Err(value.refuse("is nobody's: the kernel shows it for every user of a container that has no other"))
+            Err(value.refuse("stands for no user: the kernel shows it for every user that a container does not map"))
         }
         uid => Ok(uid),
     }

@@ -174,9 +174,9 @@ fn owners<'a>(policy: &'a Policy, evidence: &Evidence<'a>) -> Owners<'a> {
 /// The reason, for the audit log.
 pub fn identify_unit<'r>(requester: &'r Requester, policy: &Policy) -> Result<(Principal, &'r Wanted), &'static str> {
     if !requester.is_root() {
-        return Err("a credential is wanted by another user than root");
+        return Err("credential requested by a user other than root");
     }
-    let wanted = requester.wanted.as_ref().ok_or("a credential is wanted by something else than systemd")?;
+    let wanted = requester.wanted.as_ref().ok_or("credential requested by a program other than systemd")?;
     let client = policy.client_of_unit(&wanted.unit).ok_or("no client has this systemd_unit")?;
     Ok((Principal { name: client.to_owned() }, wanted))
 }

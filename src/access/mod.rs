@@ -117,14 +117,14 @@ impl Access {
         let certified = policy.certificate_clients();
         if !self.rules.certificates && !certified.is_empty() {
             warnings.push(format!(
-                "tls_subject without client_ca_path in [server.tls]: no certificate is asked for, so that these clients \
-                 cannot show one: {}",
+                "tls_subject without client_ca_path in [server.tls]: no client certificate is requested, so these \
+                 clients cannot authenticate with one: {}",
                 certified.join(", ")
             ));
         }
         if self.rules.trust_client_header {
             warnings.push(format!(
-                "trust_client_header = true: whoever can connect to {} can pose as any client",
+                "trust_client_header = true: anyone who can connect to {} can pose as any client",
                 if self.addresses.is_empty() { "the Unix socket".to_owned() } else { list(&self.addresses) }
             ));
         }
@@ -155,9 +155,10 @@ pub fn check_bind(bind_addr: SocketAddr, policy: &Policy, trust_client_header: b
     Err(Failure::new(
         bind_addr,
         format_args!(
-            "refusing to listen on an address that other hosts may reach, for these clients are believed on their \
-             {CLIENT_HEADER} header alone: {}; give each a credential (`jarvis-secretsd token CLIENT` prints one), or \
-             bind to 127.0.0.1, or, if every host that can reach the address is trusted, set `trust_client_header = true` in [security]",
+            "refusing to listen on an address that other hosts may reach, because these clients are authenticated \
+             only by the {CLIENT_HEADER} header: {}; give each a credential (`jarvis-secretsd token CLIENT` prints \
+             one), or bind to 127.0.0.1, or, if every host that can reach the address is trusted, set \
+             `trust_client_header = true` in [security]",
             header_only.join(", ")
         ),
     ))

@@ -69,7 +69,9 @@ impl Policy {
         let mut holders = Holders::default();
         for (name, mut table) in root.table("clients")?.tables()? {
             if !is_name(&name) {
-                return Err(table.refuse("is no client: a name is 1 to 128 of the characters A-Z a-z 0-9 _ . -"));
+                return Err(
+                    table.refuse("is not a client's name, which is 1 to 128 of the characters A-Z a-z 0-9 _ . -")
+                );
             }
             let client = Client::read(&name, &mut table)?;
             for unit in client.credentials.units() {
@@ -77,7 +79,7 @@ impl Policy {
                     && other != name
                 {
                     return Err(table.refuse(format_args!(
-                        "has the systemd_unit {unit:?}, which `{other}` has too: it can be one client's only"
+                        "has the systemd_unit {unit:?}, which `{other}` has too; a unit can belong to one client only"
                     )));
                 }
             }
@@ -199,21 +201,23 @@ impl Policy {
         let header_only = self.header_only_clients();
         if !header_only.is_empty() {
             warnings.push(format!(
-                "believed on their {CLIENT_HEADER} header alone, so that whoever can reach the address can pose as \
-                 them: {}",
+                "clients authenticated only by the {CLIENT_HEADER} header; anyone who can reach the address can pose \
+                 as them: {}",
                 header_only.join(", ")
             ));
         }
         for clients in self.holders.shared() {
             warnings.push(format!(
-                "a token of several clients, so that a request with it must say which one it is ({CLIENT_HEADER}): {}",
+                "clients that share a token, so a request with it must name its client ({CLIENT_HEADER}): {}",
                 Vec::from_iter(clients).join(", ")
             ));
         }
         for (name, client) in &self.clients {
             match client.credentials.expired(now) {
                 0 => {}
-                count => warnings.push(format!("client {name} has {count} expired in token_sha256, to be taken out")),
+                count => {
+                    warnings.push(format!("client {name} has expired entries in token_sha256 ({count}); remove them"))
+                }
             }
         }
         warnings

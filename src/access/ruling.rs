@@ -44,13 +44,13 @@ impl fmt::Display for Ruling<'_> {
         let client = entry(self.client);
         match self.grounds {
             Grounds::Unknown => write!(f, "there is no {client}"),
-            Grounds::NoAdministrator => write!(f, "{client} is no administrator"),
+            Grounds::NoAdministrator => write!(f, "{client} is not an administrator"),
             Grounds::Administrator => write!(f, "{client} is an administrator"),
             Grounds::Denied(pattern) => write!(f, "{client} denies {pattern}"),
             Grounds::Allowed(pattern) => write!(f, "{client} allows {pattern}"),
-            Grounds::Unmatched => write!(f, "{client} allows no such name"),
+            Grounds::Unmatched => write!(f, "{client} does not allow the name"),
             Grounds::MentionedBy(other, pattern) => {
-                write!(f, "{client} allows no such name, and {} mentions it as {pattern}", entry(other))
+                write!(f, "{client} does not allow the name, and {} mentions it as {pattern}", entry(other))
             }
             Grounds::Unmentioned => f.write_str("default_deny = false, and no rule mentions it"),
         }

@@ -221,7 +221,7 @@ fn check_says_what_is_missing_or_dangerous() {
     let config = site.configure("127.0.0.1:0", POLICY);
     let good = run(&[&"check", &"--config", &config]);
     assert_eq!(status(&good), Some(0));
-    assert!(out(&good).contains("warning: believed on their X-Jarvis-Client header alone"), "{}", out(&good));
+    assert!(out(&good).contains("warning: clients authenticated only by the X-Jarvis-Client header"), "{}", out(&good));
     assert!(!site.path("state").exists(), "check makes nothing");
 
     let config = site.configure("0.0.0.0:0", POLICY);

@@ -107,7 +107,7 @@ fn a_unit_that_may_not_have_a_secret_gets_more_than_systemd_takes_so_that_it_doe
         let (event, client, name, result, detail) = expected;
         assert_eq!(told(&line), [Some(event), client, name, Some(result), Some(detail)], "{line}");
     }
-    let nameless = "a credential is wanted by something else than systemd";
+    let nameless = "credential requested by a program other than systemd";
     for name in [None, Some("web.service/web_key".to_owned()), Some("12ab/unit/web.service/web_key/".to_owned())] {
         assert!(fetched(&path, name.as_deref()).len() > TAKEN, "{name:?}");
         let line = last_audited(&daemon);
@@ -130,7 +130,7 @@ fn another_user_than_root_gets_nothing_whatever_name_its_end_has() {
     });
     assert_eq!(asked.join().unwrap(), b"");
     let line = last_audited(&daemon);
-    let why = "a credential is wanted by another user than root";
+    let why = "credential requested by a user other than root";
     assert_eq!(told(&line), [Some("auth_failure"), None, None, Some("denied"), Some(why)], "{line}");
 }
 

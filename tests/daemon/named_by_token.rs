@@ -119,8 +119,7 @@ fn a_token_of_several_clients_needs_the_header_and_is_warned_about() {
     let unnamed = disbelieved(&daemon, &[("Authorization", &bearer(&shared))]);
     assert_eq!(unnamed, told(None, "no client header, and several clients with this credential"));
     assert_eq!(believed(&daemon, &[("Authorization", &bearer(&web))]), "web");
-    let warning =
-        "a token of several clients, so that a request with it must say which one it is (X-Jarvis-Client): db, web";
+    let warning = "clients that share a token, so a request with it must name its client (X-Jarvis-Client): db, web";
     assert!(daemon.log().contains(warning), "{}", daemon.log());
     let checked = daemon.site.command("check").output().unwrap();
     assert!(said(&checked).contains(warning), "{checked:?}");

@@ -57,7 +57,7 @@ fn a_policy_is_checked_without_a_daemon_and_what_is_wrong_is_told_with_its_place
     let checked = printed(run(&[&"policy", &"check", &policy]));
     let (first, warnings) = checked.split_once('\n').unwrap();
     assert_eq!(first, format!("policy {}: good, 4 client rules, warnings: 1", policy.display()));
-    assert!(warnings.starts_with("warning: believed on their X-Jarvis-Client header alone"), "{warnings}");
+    assert!(warnings.starts_with("warning: clients authenticated only by the X-Jarvis-Client header"), "{warnings}");
     let configured = printed(run(&[&"policy", &"check", &"--config", &site.path("config.toml")]));
     assert!(configured.starts_with(&format!("policy {}: good", site.path("policy.toml").display())), "{configured}");
     for (text, why) in [
@@ -76,8 +76,8 @@ fn explain_names_the_rule_that_decides() {
     let site = Site::new();
     site.write("policy.toml", RULES);
     for (client, name, read, change) in [
-        ("backend", "jwt_key", "may read jwt_key: [clients.backend] allows jwt_*", "no administrator"),
-        ("backend", "db", "may not read db: [clients.backend] allows no such name", "no administrator"),
+        ("backend", "jwt_key", "may read jwt_key: [clients.backend] allows jwt_*", "not an administrator"),
+        ("backend", "db", "may not read db: [clients.backend] does not allow the name", "not an administrator"),
         ("deploy", "staging_db", "may read staging_db: [clients.deploy] allows staging_*", "allows staging_*"),
         (
             "deploy",
@@ -87,7 +87,7 @@ fn explain_names_the_rule_that_decides() {
         ),
         ("admin", "ceo_pin", "may not read ceo_pin: [clients.admin] denies ceo_*", "denies ceo_*"),
         ("admin", "db", "may read db: [clients.admin] allows *", "allows *"),
-        ("web.1", "db", "may not read db: [clients.\"web.1\"] allows no such name", "no administrator"),
+        ("web.1", "db", "may not read db: [clients.\"web.1\"] does not allow the name", "not an administrator"),
         ("nobody", "db", "may not read db: there is no [clients.nobody]", "there is no [clients.nobody]"),
     ] {
         let [first, second] = &explain(&site, client, name)[..] else { panic!("two lines for {client} and {name}") };
@@ -105,10 +105,11 @@ fn explain_names_who_else_mentions_a_secret_where_the_policy_allows_by_default()
     assert_eq!(read("backend", "db"), "backend may read db: default_deny = false, and no rule mentions it");
     assert_eq!(
         read("backend", "staging_db"),
-        "backend may not read staging_db: [clients.backend] allows no such name, and [clients.deploy] mentions it as staging_*"
+        "backend may not read staging_db: [clients.backend] does not allow the name, and [clients.deploy] mentions it \
+         as staging_*"
     );
     assert_eq!(read("nobody", "db"), "nobody may not read db: there is no [clients.nobody]");
-    assert!(explain(&site, "deploy", "db")[1].ends_with("may not change db: [clients.deploy] allows no such name"));
+    assert!(explain(&site, "deploy", "db")[1].ends_with("may not change db: [clients.deploy] does not allow the name"));
 }
 
 #[test]
@@ -186,7 +187,7 @@ fn a_replay_tells_who_loses_what_and_why_and_fails() {
     assert_eq!(
         rows,
         [
-            "loses backend read jwt_old 1 [clients.backend] allows no such name",
+            "loses backend read jwt_old 1 [clients.backend] does not allow the name",
             "loses deploy change staging_db 1 there is no [clients.deploy]",
         ]
     );
@@ -221,7 +222,7 @@ fn what_was_taken_away_before_is_not_lost_again() {
     assert_eq!(daemon.client("backend").get("/secret/jwt_key").status, 403);
     let site = daemon.stop();
     let (rows, _) = changes(&replay(&site, &without_backend));
-    assert_eq!(rows, ["loses backend read jwt_old 1 [clients.backend] allows no such name"]);
+    assert_eq!(rows, ["loses backend read jwt_old 1 [clients.backend] does not allow the name"]);
     let (rows, _) = changes(&replay(&site, RULES));
     assert_eq!(rows, ["gains backend read jwt_key 1 [clients.backend] allows jwt_*"]);
 }
@@ -256,7 +257,7 @@ fn a_replay_goes_over_several_files_with_the_key_that_is_named() {
     let replayed = run(&[&"policy", &"replay", &policy, &"--public-key", &key, &"--audit", &old, &log]);
     let (rows, _) = changes(&replayed);
     assert!(
-        rows.contains(&"loses backend read jwt_key 4 [clients.backend] allows no such name".to_owned()),
+        rows.contains(&"loses backend read jwt_key 4 [clients.backend] does not allow the name".to_owned()),
         "{rows:?}"
     );
 }

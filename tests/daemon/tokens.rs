@@ -279,7 +279,7 @@ fn clients_with_tokens_may_be_served_on_an_address_that_others_reach() {
     let refused = everywhere(&policy);
     assert_eq!(refused.status.code(), Some(78));
     let why = String::from_utf8(refused.stderr).unwrap();
-    assert!(why.contains("header alone: open;") && why.contains("jarvis-secretsd token"), "{why}");
+    assert!(why.contains("X-Jarvis-Client header: open;") && why.contains("jarvis-secretsd token"), "{why}");
     let (guarded, _) = policy.split_once("[clients.open]").unwrap();
     assert!(everywhere(guarded).status.success());
 }

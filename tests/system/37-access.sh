@@ -52,7 +52,7 @@ ends 0 '"value":"value of jwt_signing_key"'
 
 paste access.md '### Before a policy takes effect'
 ends 0 'backend may read brave_api_key: [clients.backend] allows brave_*'
-ends 0 'backend may not change brave_api_key: [clients.backend] is no administrator'
+ends 0 'backend may not change brave_api_key: [clients.backend] is not an administrator'
 sed '/^allow = \["jwt_signing_key", "brave_\*"\]$/d' "$DIR/policy.toml" >"$DIR/new.toml"
 paste access.md '### Before a policy takes effect' 2
 ends 1 'of 4 accesses 1 would have been lost and 0 gained'

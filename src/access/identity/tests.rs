@@ -75,7 +75,7 @@ fn a_unit_is_known_by_its_name_if_root_says_it() {
     for unit in ["b@2.service", "a", "open", ""] {
         assert_eq!(identify(0, unit), Err("no client has this systemd_unit"), "{unit}");
     }
-    assert_eq!(identify(1000, "a.service"), Err("a credential is wanted by another user than root"));
+    assert_eq!(identify(1000, "a.service"), Err("credential requested by a user other than root"));
     let nameless = Requester { peer: Peer::at(Address::Unix { uid: 0, pid: 1 }), wanted: None };
     assert!(identify_unit(&nameless, &policy).is_err());
 }
