@@ -277,7 +277,7 @@ fn throttled(api: &Api, entry: Entry, throttled: Throttled) -> Problem {
     if throttled.is_news {
         // It is about the address, whatever name is claimed from there.
         let entry = Entry { client: None, ..entry };
-        let reason = "too many failures; more from this address are not written down";
+        let reason = "too many failed authentication attempts; more from this address are not recorded";
         if let Err(failure) = failures::write(api, entry, reason) {
             return failure.into();
         }

@@ -26,7 +26,7 @@ fn tell(api: &Api, entry: &Entry, reason: &str) {
         return;
     }
     let request = entry.request_id.as_ref().map(|id| format!("request {id} ")).unwrap_or_default();
-    let claimed = entry.client.as_ref().map(|client| format!(", says it is {client}")).unwrap_or_default();
+    let claimed = entry.client.as_ref().map(|client| format!(", claims to be {client}")).unwrap_or_default();
     let more = quota.take().map(|left_out| format!("; {} more before it", left_out.lines)).unwrap_or_default();
     let (remote, reason) = (entry.remote.as_deref().unwrap_or("nobody"), printable(reason));
     log::warn!("Not authenticated: {request}from {remote}{claimed}: {reason}{more}");
@@ -53,6 +53,6 @@ pub fn tell_left_out(api: &Api) {
 pub fn line(left_out: LeftOut) -> Entry {
     let LeftOut { lines, since } = left_out;
     let told =
-        format!("{lines} more failures since {since} were not written down: at most {LINES_PER_MINUTE} a minute are");
+        format!("{lines} more failures since {since} were not recorded: at most {LINES_PER_MINUTE} a minute are");
     Entry::new(Event::AuthFailure).ended(Outcome::Denied, told)
 }

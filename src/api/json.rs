@@ -20,10 +20,11 @@ use crate::sync::Breaks;
 pub fn read<T: DeserializeOwned>(body: &[u8], form: &str) -> Result<T, Problem> {
     // A list of the values alone, in the order of the fields, would pass for an object.
     if body.trim_ascii_start().starts_with(b"[") {
-        return Err(Problem::bad_request(format!("the body is a list and not of the form {form}")));
+        return Err(Problem::bad_request(format!("the body is a list; it must have the form {form}")));
     }
     serde_json::from_slice(body).map_err(|why| {
-        let what = if why.is_data() { "the body's JSON has not the form" } else { "the body is not JSON of the form" };
+        let what =
+            if why.is_data() { "the body's JSON does not have the form" } else { "the body is not JSON of the form" };
         Problem::bad_request(format!("{what} {form}: see line {}, column {}", why.line(), why.column()))
     })
 }

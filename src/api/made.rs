@@ -14,8 +14,8 @@ use crate::vault::{Done, Previous, Refused};
 pub const REVOKED: &str = "revoke_previous";
 
 /// What a failure says, where the new value is in place.
-pub const NOT_RETIRED: &str = "the value was replaced, and the one before it can be read no more; but a program that makes it \
-                               useless outside has failed, and is run again";
+pub const NOT_RETIRED: &str = "the value was replaced, and the old version can no longer be read; but the applier that \
+                               revokes it in the external system failed, and will run again";
 
 /// A version that was made, in an answer.
 #[derive(Serialize)]

@@ -190,7 +190,7 @@ impl Api {
             (GET) ["/openapi.json"] => self.told_to_anyone(request, peer, || openapi::openapi(request)),
             _ => match route {
                 Some(route) => Problem::method_not_allowed(route.allow).into(),
-                None => Problem::not_found("there is no such path; GET /openapi.json says which there are").into(),
+                None => Problem::not_found("there is no such path; GET /openapi.json lists the paths").into(),
             }
         )
     }
@@ -248,12 +248,12 @@ impl Query {
             let is_twice = query.iter().any(|(seen, _)| seen == name);
             if !repeated.contains(&name) && (!known.contains(&name) || is_twice) {
                 return Err(Problem::bad_request(match (known, repeated) {
-                    ([], _) => "this call has no parameters behind its path".to_owned(),
+                    ([], _) => "this call takes no query parameters".to_owned(),
                     (known, []) => {
-                        format!("the parameters behind the path are, each at most once: {}", known.join(", "))
+                        format!("the query parameters are, each at most once: {}", known.join(", "))
                     }
                     (known, repeated) => format!(
-                        "the parameters behind the path are, each at most once: {}; and any number of: {}",
+                        "the query parameters are, each at most once: {}; and any number of: {}",
                         known.join(", "),
                         repeated.join(", ")
                     ),

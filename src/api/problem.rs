@@ -57,8 +57,8 @@ impl Problem {
             }
             IdentityErrorKind::Unauthenticated => {
                 let message = format!(
-                    "say who you are with a token (Authorization: Bearer <token>), or, if the client has no credential, \
-                     with the header {CLIENT_HEADER}"
+                    "authentication failed; send a valid token (Authorization: Bearer <token>), or, if the client has \
+                     no credential, the header {CLIENT_HEADER}"
                 );
                 // RFC 9110, section 11.6.1: a 401 names a scheme. Not Basic, at which a browser would ask its user for a
                 // password, and send that for whatever page.
@@ -76,7 +76,7 @@ impl Problem {
 
     /// A browser sends it for a page of another site.
     pub fn cross_site() -> Self {
-        let message = "this API is for programs: what a web page makes a browser send is refused \
+        let message = "this API is for programs: requests that a web page makes a browser send are refused \
                        (Origin, or Sec-Fetch-Site other than none and same-origin)";
         Self::new(403, "cross_site", message)
     }
@@ -84,7 +84,7 @@ impl Problem {
     /// `retry_after`: the seconds after which it is worth trying again.
     pub fn too_many_failures(retry_after: u64) -> Self {
         let seconds = if retry_after == 1 { "second" } else { "seconds" };
-        let message = format!("too many failed attempts to say who you are; try again in {retry_after} {seconds}");
+        let message = format!("too many failed authentication attempts; try again in {retry_after} {seconds}");
         Self { header: Some(("Retry-After", retry_after.to_string())), ..Self::new(429, "too_many_requests", message) }
     }
 
@@ -103,20 +103,20 @@ impl Problem {
     }
 
     pub fn method_not_allowed(allow: &'static str) -> Self {
-        let message = format!("this resource has the methods {allow}");
+        let message = format!("this resource allows the methods {allow}");
         Self { header: Some(("Allow", allow.to_owned())), ..Self::new(405, "method_not_allowed", message) }
     }
 
     /// The clients for whose sake nothing was changed are in the answer; none if it is for those who are not known.
     pub fn consumers_behind(message: String, consumers: Vec<Item>) -> Self {
         let message =
-            format!("{message}; nothing was changed; with {{\"force\":true}} (retire --force) it is done all the same");
+            format!("{message}; nothing was changed; to do it anyway, send {{\"force\":true}} (retire --force)");
         Self { consumers: Some(consumers), ..Self::new(409, "consumers_behind", message) }
     }
 
     /// The audit log has not been read to its end yet.
     pub fn still_reading() -> Self {
-        Self::new(503, "busy", "the audit log is still being read to know who has read what; try again in a moment")
+        Self::new(503, "busy", "the read history is still being loaded from the audit log; try again in a moment")
     }
 
     pub fn gone(message: impl Into<String>) -> Self {
@@ -187,7 +187,7 @@ impl From<Refused> for Problem {
             }
             Refused::PreconditionFailed(names) => {
                 let names = names.join(", ");
-                let message = format!("the current version is not as If-Match or If-None-Match says: {names}");
+                let message = format!("the current version does not satisfy If-Match or If-None-Match: {names}");
                 Self::new(412, "precondition_failed", message)
             }
             Refused::TooManyLabels(name) => settings::too_many_labels(&name),
@@ -203,8 +203,8 @@ impl From<Refused> for Problem {
             }
             Refused::Unsettled(why) => {
                 let message = format!(
-                    "{why}; the change was not made, but what was written of it could not be cut off: it may be there after \
-                     a restart"
+                    "{why}; the change was not made, but the partial write could not be removed: it may be there \
+                     after a restart"
                 );
                 Self::new(503, "vault_unavailable", message)
             }

@@ -19,7 +19,7 @@ pub fn rekey(call: &mut Call, request: &Request, body: &[u8]) -> Result<Response
     let source = &call.api.master_key;
     let next = source.next().map_err(|why| Problem::internal(why.to_string()))?;
     let next = next.ok_or_else(|| {
-        Problem::not_found("no next master key lies ready; `jarvis-secretsd rekey` makes one and then asks for this")
+        Problem::not_found("there is no next master key; `jarvis-secretsd rekey` makes one and then makes this call")
     })?;
     let old = source.load().map_err(|why| Problem::internal(why.to_string()))?;
     call.rekey(&old, &next)?;

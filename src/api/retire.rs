@@ -94,8 +94,8 @@ fn nobody_needs_an_older_one(name: &str, kid: &str, standing: &Standing) -> Resu
     }
     if !standing.is_complete() {
         let message = format!(
-            "the audit log does not tell who read an older version of {name} before {since}; whoever did, and has not read \
-             {kid} since, would be cut off by this"
+            "read history is incomplete: the audit log does not show who read an older version of {name} before \
+             {since}; clients that did, and have not read {kid} since, would lose access"
         );
         return Err(Problem::consumers_behind(message, behind));
     }

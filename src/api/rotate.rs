@@ -48,7 +48,7 @@ pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
     };
     let Names { names, revoke_previous } = json::read(body, FORM)?;
     if names.is_empty() && revoke_previous {
-        return Err(Problem::bad_request(format!("revoke_previous is for secrets that are named: {FORM}")));
+        return Err(Problem::bad_request(format!("revoke_previous needs named secrets: {FORM}")));
     }
     if names.is_empty() {
         call.require_admin("rotation")?;
@@ -141,9 +141,11 @@ fn carry_out(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<
     versions.sort_unstable_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
     let what = match (failed.is_empty(), not_retired.is_empty()) {
         (true, true) => None,
-        (false, true) => Some("not rotated, the value before stays"),
+        (false, true) => Some("not rotated, the current value stays"),
         (true, false) => Some(made::NOT_RETIRED),
-        (false, false) => Some("some were not rotated, and of others the version before is not yet retired outside"),
+        (false, false) => {
+            Some("some secrets were not rotated, and external systems still accept the old versions of others")
+        }
     };
     if let Some(what) = what {
         failed.extend(not_retired);

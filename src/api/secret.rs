@@ -59,7 +59,7 @@ pub fn create_all(call: &mut Call, request: &Request, body: &[u8]) -> Result<Res
         let name = named(new)?;
         if !names.insert(name) {
             call.require_change(name)?;
-            return Err(Problem::bad_request(format!("{name} stands there more than once")));
+            return Err(Problem::bad_request(format!("{name} is given more than once")));
         }
     }
     let several = secrets.len() > 1;
@@ -124,7 +124,7 @@ fn make(call: &mut Call, request: &Request, wanted: impl IntoIterator<Item = For
 fn named(new: &Form) -> Result<&str, Problem> {
     new.name
         .as_deref()
-        .ok_or_else(|| Problem::bad_request(format!("a name is missing; what is sent has the form {FORM}")))
+        .ok_or_else(|| Problem::bad_request(format!("the name is missing; the body must have the form {FORM}")))
 }
 
 /// Generates the value if that is wanted, and checks that it can be stored.
@@ -143,7 +143,7 @@ fn checked(api: &Api, mut new: Form) -> Result<New, Problem> {
             (value, rotation.unwrap_or_else(default), Some(generate))
         }
         (None, Some(_)) => {
-            let why = format!("{name}: generate says how the next value is made too, so generator is left out");
+            let why = format!("{name}: generate also says how the next value is made; leave out generator");
             return Err(Problem::bad_request(why));
         }
         _ => {
@@ -169,7 +169,7 @@ pub fn read(call: &mut Call, mut wait: Wait, name: &str) -> Result<Response, Pro
     let kid = query.get("kid");
     let left = match query.get("wait") {
         Some(_) if kid.is_some() => {
-            return Err(Problem::bad_request("wait is for the current version, and does not go with kid"));
+            return Err(Problem::bad_request("wait is for the current version, and cannot be combined with kid"));
         }
         Some(span) => wait.while_known(call, name, span)?,
         None => None,

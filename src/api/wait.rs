@@ -36,8 +36,8 @@ impl Wait<'_, '_> {
         let span = span::parse(span).filter(|span| SPANS.contains(span));
         let span = span.ok_or_else(|| Problem::bad_request("wait is a time from 1s to 60s, such as 30s or 1m"))?;
         if request.header("If-None-Match").is_none() {
-            let why =
-                "wait needs If-None-Match with the kid that the client has, and is over when it is no longer current";
+            let why = "wait needs If-None-Match with the kid that the client has, and ends when that version is no longer \
+                 current";
             return Err(Problem::bad_request(why));
         }
         // It would take room that others wait for.
@@ -81,8 +81,9 @@ fn busy(client: &str, most: usize, why: NoPlace) -> Problem {
     let why = match why {
         NoPlace::ForAnybody => "too many requests wait for a change".to_owned(),
         NoPlace::ForClient(has) => format!(
-            "client {client} has {has} of {most} requests that may wait for a change, and no more than that are left for others"
+            "client {client} has {has} of the {most} requests that may wait for a change; the others are kept for \
+             other clients"
         ),
     };
-    Problem::busy(format!("{why}; ask without wait, or again later"))
+    Problem::busy(format!("{why}; send it without wait, or try again later"))
 }

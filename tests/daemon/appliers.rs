@@ -23,7 +23,7 @@ fn not_rotated(answer: &Answer) -> String {
     let body = answer.json();
     assert_eq!(body["failed"][0]["name"], "db_main", "{body}");
     let why = body["failed"][0]["message"].as_str().unwrap().to_owned();
-    assert_eq!(body["message"], format!("not rotated, the value before stays: db_main ({why})"));
+    assert_eq!(body["message"], format!("not rotated, the current value stays: db_main ({why})"));
     why
 }
 
@@ -255,7 +255,7 @@ fn secrets_without_appliers_are_rotated_first_and_what_failed_is_told_beside_wha
     let failed = admin.post("/rotate", r#"{"names":["z","db_main","a"]}"#);
     let expected = json!({
         "error": "apply_failed",
-        "message": "not rotated, the value before stays: db_main (apply: exit status 3)",
+        "message": "not rotated, the current value stays: db_main (apply: exit status 3)",
         "rotated": ["a", "z"],
         "failed": [{ "name": "db_main", "message": "apply: exit status 3" }],
     });

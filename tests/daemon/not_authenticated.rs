@@ -42,9 +42,9 @@ fn the_log_says_by_the_requests_id_why_it_was_not_authenticated() {
     let (rest, last) = bearer.split_at(bearer.len() - 1);
     let mistyped = format!("{rest}{}", if last == "0" { "1" } else { "0" });
     for (headers, said, why) in [
-        (&[("X-Jarvis-Client", "admin")][..], ", says it is admin", "no credential"),
-        (&[("X-Jarvis-Client", "nobody")], ", says it is nobody", "unknown client"),
-        (&[("X-Jarvis-Client", "admin"), (TOKEN, &bearer)], ", says it is admin", "wrong token"),
+        (&[("X-Jarvis-Client", "admin")][..], ", claims to be admin", "no credential"),
+        (&[("X-Jarvis-Client", "nobody")], ", claims to be nobody", "unknown client"),
+        (&[("X-Jarvis-Client", "admin"), (TOKEN, &bearer)], ", claims to be admin", "wrong token"),
         (&[(TOKEN, &mistyped)], "", "mistyped token: its checksum does not fit"),
         (&[("X-Jarvis-Client", stranger.expose())], "", "unknown client"),
         (&[], "", "no client header"),

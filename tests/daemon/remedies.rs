@@ -82,7 +82,7 @@ fn who_cannot_retire_a_version_for_its_readers_is_told_how_to_do_it_all_the_same
     Client::unix(&[], &asked.daemon.site.path("sock")).value("db_main");
     asked.store("db_main", "two");
     let retire = asked.local(&["retire", "db_main"]).output().unwrap();
-    refused(&retire, "nothing was changed; with {\"force\":true} (retire --force) it is done all the same");
+    refused(&retire, "nothing was changed; to do it anyway, send {\"force\":true} (retire --force)");
 }
 
 #[test]
@@ -99,10 +99,7 @@ fn who_has_failed_too_often_is_told_when_to_try_again() {
         "1" => "1 second".to_owned(),
         seconds => format!("{seconds} seconds"),
     };
-    assert_eq!(
-        throttled.text("message"),
-        format!("too many failed attempts to say who you are; try again in {seconds}")
-    );
+    assert_eq!(throttled.text("message"), format!("too many failed authentication attempts; try again in {seconds}"));
 }
 
 #[test]
@@ -112,8 +109,8 @@ fn an_unknown_path_points_to_the_description_of_all_calls() {
     for path in ["/", "/secret", "/v1/secret/data/db_main"] {
         let message = admin.get(path).text("message");
         let expected = match path {
-            "/secret" => "this resource has the methods POST",
-            _ => "there is no such path; GET /openapi.json says which there are",
+            "/secret" => "this resource allows the methods POST",
+            _ => "there is no such path; GET /openapi.json lists the paths",
         };
         assert_eq!(message, expected);
     }

@@ -146,7 +146,7 @@ fn what_lies_outside_and_does_not_accept_it_keeps_the_value_that_is_there() {
     world.on("apply", "exit 3");
     let answer = roll_back(&mut admin, &old);
     assert_eq!(answer.refusal(), (502, "apply_failed".to_owned()), "{}", answer.body);
-    assert_eq!(answer.text("message"), "not rolled back, the value before stays: db_main (apply: exit status 3)");
+    assert_eq!(answer.text("message"), "not rolled back, the current value stays: db_main (apply: exit status 3)");
     let current = admin.get("/secret/db_main");
     assert_eq!((current.text("value"), current.text("kid")), (world.read("world"), new.clone()));
     assert_eq!(pending(&mut admin), None);

@@ -45,7 +45,7 @@ fn failures_beyond_ten_a_minute_are_answered_429_and_written_down_once() {
     let details: Vec<_> =
         failures(&daemon.site).iter().map(|line| line["detail"].as_str().unwrap().to_owned()).collect();
     assert_eq!(details.len(), 11, "{details:?}");
-    assert!(details[10].starts_with("too many failures"), "{details:?}");
+    assert!(details[10].starts_with("too many failed authentication attempts"), "{details:?}");
     assert_eq!(metric(&daemon, "jarvis_secretsd_authentication_failures_total"), 10);
     assert_eq!(metric(&daemon, "jarvis_secretsd_authentications_throttled_total"), 30);
     assert_eq!(stranger.get("/healthz").status, 200, "which needs no client");
@@ -97,7 +97,7 @@ fn at_most_600_failures_a_minute_are_written_down_and_a_line_says_how_many_more_
     let left_out = |line: &Value| -> u64 {
         assert_eq!((&line["remote"], &line["result"]), (&Value::Null, &Value::from("denied")));
         let (count, rest) = line["detail"].as_str().unwrap().split_once(' ').unwrap();
-        assert!(rest.contains("were not written down"), "{line}");
+        assert!(rest.contains("were not recorded"), "{line}");
         count.parse().unwrap()
     };
     assert_eq!(told.iter().map(left_out).sum::<u64>(), unwritten);

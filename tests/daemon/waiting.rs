@@ -197,7 +197,7 @@ fn whatever_one_client_does_there_are_places_for_others_who_wait() {
         await_asleep(&daemon, waiters.len());
         let answer = ask(&mut daemon.client(client), "?wait=1s", &kid);
         assert_eq!(answer.refusal(), (503, "busy".to_owned()), "{client} has its share");
-        assert!(answer.text("message").contains(&format!("client {client} has {share} of 8")), "{}", answer.body);
+        assert!(answer.text("message").contains(&format!("client {client} has {share} of the 8")), "{}", answer.body);
         assert!(answer.header("Retry-After").is_some());
         assert_eq!(audited(&daemon, &answer), line(["get_secret", client, "error", "busy"]));
     }
