@@ -85,7 +85,9 @@ impl LogFile {
         if ours.len() == 0 || !self.is_in_place()? {
             return Ok(Some("cut"));
         }
-        Err(io::Error::other("somebody has cut it while the daemon was using it; move it away, and a new one goes on"))
+        Err(io::Error::other(
+            "it was truncated while the daemon was using it; move it away, and the daemon continues in a new file",
+        ))
     }
 
     /// Whether it is this file that stands at its path.
@@ -126,7 +128,7 @@ impl LogFile {
             self.opened = Opened::new(open(&self.path)?);
         }
         if self.opened.file.metadata()?.len() < from {
-            return Err(io::Error::other("somebody has cut it while the daemon was using it"));
+            return Err(io::Error::other("it was truncated while the daemon was using it"));
         }
         self.opened.file.write_all_at(bytes, from)?;
         *lock(&self.opened.has_failed) = false;

@@ -40,7 +40,8 @@ impl Found {
         if let (Some(key), Some(public)) = (&key, &public)
             && key.verifying_key() != *public
         {
-            let why = format!("is not the public half of {}; remove it, and it is made anew", key_path.display());
+            let why =
+                format!("is not the public half of {}; remove it, and the daemon makes it again", key_path.display());
             return Err(Failure::new(public_path.display(), why));
         }
         let mut found = Self {
@@ -125,8 +126,10 @@ impl Found {
         file.cut_rest().and_then(|()| file.handle().sync()).and_then(|()| file.forget_other_names()).map_err(fail)?;
         let mut writer = Writer::new(file, key, tail);
         if let Some(closed) = closed {
-            log::warn!("The audit log had no file but closed segments; a new file goes on from the newest of them");
-            writer.begin_anew("the log goes on from its newest closed segment", clock.now()).map_err(fail)?;
+            log::warn!(
+                "The newest file of the audit log is missing; a new file continues from the newest closed segment"
+            );
+            writer.begin_anew("the log continues from its newest closed segment", clock.now()).map_err(fail)?;
             // Without a daemon, root may be writing for it. What stands at the path may be another file by now.
             if geteuid().is_root() {
                 writer.give_to_the_owner_of(&closed).map_err(fail)?;

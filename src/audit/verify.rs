@@ -53,8 +53,8 @@ impl fmt::Display for Report {
             write!(f, "\nlines 1 to {} {note}", first_seq - 1)?;
         }
         if *torn_bytes > 0 {
-            let note = "of an interrupted write (a crash), no forgery; the daemon cuts them off at its next start";
-            write!(f, "\nbehind the last line stand {torn_bytes} bytes {note}")?;
+            let note = "of an interrupted write (a crash), not a forgery; the daemon removes them at its next start";
+            write!(f, "\nthe last line is followed by {torn_bytes} bytes {note}")?;
         }
         Ok(())
     }
@@ -205,7 +205,7 @@ impl<'a> Verifier<'a> {
             Some((seq, line)) => {
                 let why = format!(
                     "line number {seq} and those behind it are covered by no signature: forged, or left by an \
-                     interrupted write; the daemon cuts such lines off at its next start"
+                     interrupted write; the daemon removes such lines at its next start"
                 );
                 Err(Wrong { line, why })
             }
@@ -233,9 +233,7 @@ impl<'a> Verifier<'a> {
             && checkpoint.seq == line.seq
         {
             if checkpoint.hash != chain::hex(&tip.hash) {
-                return Err(wrong(
-                    "this is not the line that the checkpoint names: the log was written anew".to_owned(),
-                ));
+                return Err(wrong("this is not the line that the checkpoint names: the log was rewritten".to_owned()));
             }
             self.checkpoint = None;
         }

@@ -131,14 +131,14 @@ impl Writer {
 
     fn try_write(&mut self, entries: impl Iterator<Item = Entry>, now: Timestamp) -> io::Result<u64> {
         if let Some(what) = self.file.loss()? {
-            self.begin_anew(&format!("the file before this one was {what}"), now).map_err(|why| {
+            self.begin_anew(&format!("the previous file was {what}"), now).map_err(|why| {
                 io::Error::new(
                     why.kind(),
                     format!("it was {what} while the daemon was using it, and a new one cannot be made: {why}"),
                 )
             })?;
             log::error!(
-                "The audit log was {what} while the daemon was using it; a new file goes on from its last line"
+                "The audit log was {what} while the daemon was using it; a new file continues from its last line"
             );
         }
         if self.suspect {
@@ -197,8 +197,7 @@ impl Writer {
     /// The line that ends a time in which nothing could be written.
     fn resumed(&self) -> Option<Entry> {
         let Failing { why, since, batches, .. } = self.failing.as_ref()?;
-        let detail =
-            format!("since {since} {batches} attempts to write failed ({why}); what they were for was refused");
+        let detail = format!("since {since} {batches} attempts to write failed ({why}); those requests were refused");
         Some(Entry { detail: Some(detail), ..Entry::new(Event::AuditResumed) })
     }
 
@@ -207,7 +206,7 @@ impl Writer {
         match (error, &mut self.failing) {
             (Some(_), Some(failing)) => failing.batches += 1,
             (Some(why), failing @ None) => {
-                log::error!("Audit log cannot be written: {why}; nothing is served or changed until it can");
+                log::error!("Audit log cannot be written: {why}; nothing is served or changed until it can be");
                 let is_out_of_room = files::is_out_of_room(why);
                 *failing = Some(Failing { why: why.to_string(), is_out_of_room, since: now, batches: 1 });
             }
@@ -239,7 +238,7 @@ impl Writer {
         log::warn!("Audit log could not be synced: {why}; writing its last lines again");
         self.suspect = true;
         self.repair().map_err(|repair| {
-            log::error!("Audit log cannot be synced: {repair}; nothing is served or changed until it can");
+            log::error!("Audit log cannot be synced: {repair}; nothing is served or changed until it can be");
             let since = self.tip.timestamp;
             let is_out_of_room = files::is_out_of_room(why);
             self.failing = Some(Failing { why: why.to_string(), is_out_of_room, since, batches: 1 });
@@ -271,7 +270,7 @@ impl Writer {
     pub fn reopen(&mut self, now: Timestamp) -> Result<(), String> {
         let outcome = self.try_reopen(now);
         if let Err(why) = &outcome {
-            log::error!("Audit log could not be re-opened: {why}; it goes on in the file that it has");
+            log::error!("Audit log could not be reopened: {why}; logging continues in the same file");
         }
         outcome.map_err(|why| why.to_string())
     }
@@ -284,7 +283,7 @@ impl Writer {
             self.repair()?;
         }
         self.sync()?;
-        self.begin_anew("the log goes on from the file before this one", now)
+        self.begin_anew("the log continues from the previous file", now)
     }
 
     /// Continues in a new file where there is none, or an empty one; `why` is what its first line says.
@@ -317,7 +316,8 @@ impl Writer {
             self.full_at = self.segmenting.bytes.map_or(u64::MAX, |bytes| self.file.length() + bytes / 8);
             if !self.is_stuck {
                 log::error!(
-                    "Audit log could not be rotated: {why}; it goes on in the file that it has, and tries again"
+                    "Audit log could not be rotated: {why}; logging continues in the same file, and rotation is tried \
+                     again"
                 );
             }
         } else if self.is_stuck {
@@ -337,7 +337,7 @@ impl Writer {
             self.repair()?;
         }
         if !self.file.is_in_place()? {
-            return Err(io::Error::other("it does not stand in its place any more; SIGHUP begins a new one there"));
+            return Err(io::Error::other("the file is no longer in its place; SIGHUP begins a new one"));
         }
         self.sync()?;
         // Or one of them would be counted as a segment.
@@ -348,7 +348,7 @@ impl Writer {
             Some(keep) => segment::surplus(segment::list(log)?, last, keep),
             None => Vec::new(),
         };
-        let entry = reopened(format!("the log goes on from {}", file_name(&closed)));
+        let entry = reopened(format!("the log continues from {}", file_name(&closed)));
         let entries = std::iter::once(entry).chain(surplus.iter().map(deleted));
         let mut first = Vec::new();
         let tip = self.compose(entries, now, &mut first);

@@ -57,7 +57,7 @@ impl Consumers {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(why) => {
-                    log::info!("Who has read what is not known from the beginning: {why}");
+                    log::info!("Read history is incomplete: {why}");
                     break;
                 }
             }

@@ -140,7 +140,7 @@ impl Readings {
             .value(self.audit_rotations);
         page.counter(
             "audit_rotation_failures_total",
-            "Times that the audit log could not be rotated, and its file was gone on with.",
+            "Times that the audit log could not be rotated, and logging continued in the same file.",
         )
         .value(self.audit_rotation_failures);
     }

@@ -120,7 +120,7 @@ fn a_start_without_the_newest_file_goes_on_from_the_newest_segment() {
     let mut command = site.command("serve");
     command.arg("--accept-rollback");
     let mut daemon = site.started(command);
-    daemon.await_log("a new file goes on from the newest of them");
+    daemon.await_log("a new file continues from the newest closed segment");
     daemon.stop();
     site.verify_audit();
     let first = site.audit_lines().len() - fs::read_to_string(site.path(AUDIT)).unwrap().lines().count();

@@ -61,7 +61,7 @@ events() { jq -r .event "$audit/audit.jsonl" | xargs; }
 begin true
 rm -r "$audit"
 serves first
-logged 'ERROR The audit log was deleted while the daemon was using it; a new file goes on'
+logged 'ERROR The audit log was deleted while the daemon was using it; a new file continues'
 [ "$(stat -c %a "$audit" "$audit/audit.sign.key" | xargs)" = '700 600' ] || fail "others may read the key"
 cmp "$audit/audit.sign.key" "$DIR/copy/audit/audit.sign.key"
 [ "$(events)" = 'log_reopen get_secret' ] || fail "it goes on with $(events)"
@@ -139,7 +139,7 @@ serves first
 truncate -s -1 "$audit/audit.jsonl"
 refuses second
 guide 'The audit log was cut under the daemon' "$DIR/answer"
-degraded 'somebody has cut it'
+degraded 'it was truncated'
 expect 503 admin GET /secret/a
 mv "$audit/audit.jsonl" "$audit/cut"
 serves first

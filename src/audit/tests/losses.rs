@@ -30,7 +30,7 @@ fn a_log_that_was_cut_is_written_to_only_when_the_rest_is_out_of_the_way() {
     let AuditFailure::NotWritten(why) = log.write(entry("refused")).unwrap_err() else {
         panic!("it is not in the log")
     };
-    assert!(why.contains("somebody has cut it"), "{why}");
+    assert!(why.contains("it was truncated"), "{why}");
     assert_eq!(std::fs::read(scratch.path()).unwrap(), whole[..whole.len() - 1], "nothing is put behind it");
     std::fs::rename(scratch.path(), files::sibling(&scratch.path(), ".cut")).unwrap();
     log.write(entry("five")).unwrap();

@@ -66,7 +66,7 @@ fn a_full_file_is_closed_and_named_for_its_last_line() {
     let report = scratch.verify_all();
     assert_eq!((report.first_seq, report.last_seq), (1, log.tip().seq));
     let goes_on: Vec<_> =
-        closed.iter().map(|Segment { last, .. }| format!("goes on from audit.{last:012}.jsonl")).collect();
+        closed.iter().map(|Segment { last, .. }| format!("continues from audit.{last:012}.jsonl")).collect();
     let told = scratch.told("log_reopen");
     assert!(told.len() == 3 && told.iter().zip(&goes_on).all(|(line, why)| line.contains(why)), "{told:?}");
 }
