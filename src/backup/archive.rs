@@ -33,8 +33,7 @@ impl Archive {
         if !file.metadata().is_ok_and(|meta| meta.is_file()) {
             return Err(fail(&"is not a regular file"));
         }
-        let sections =
-            sections(&file).map_err(|why| fail(&format_args!("is not a backup, or not a whole one: {why}")))?;
+        let sections = sections(&file).map_err(|why| fail(&format_args!("is not a complete backup: {why}")))?;
         let manifest_text = text(&file, &sections[0]).map_err(|why| fail(&why))?;
         let manifest: Manifest = serde_json::from_slice(&manifest_text)
             .map_err(|why| fail(&format_args!("{MANIFEST}: {}", printable(&why.to_string()))))?;
@@ -103,7 +102,7 @@ impl Read for At<'_> {
         let wanted = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         let read = self.file.read_at(&mut buffer[..wanted], self.position)?;
         if read == 0 && wanted > 0 {
-            return Err(io::Error::other("the file ends before it should"));
+            return Err(io::Error::other("the file is incomplete"));
         }
         self.position += read as u64;
         self.left -= read as u64;

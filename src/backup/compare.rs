@@ -46,7 +46,7 @@ pub fn loss(backup: &Verified, config: &Config, master: &KeyBytes) -> Result<Opt
         opened => opened.map_err(|why| fail(&why))?,
     };
     let size = vault.metadata().map_err(|why| fail(&why))?.len();
-    let progress = Progress::begin("opening the vault that is there", size);
+    let progress = Progress::begin("opening the existing vault", size);
     let live = Contents::read(Counted(vault), size, master).map_err(|why| fail(&why))?;
     drop(progress);
     Loss::of(backup, config, &live, false).map(Some)
@@ -111,8 +111,8 @@ impl Loss {
             }
         )?;
         f.write_str(match self.log_continues {
-            true => "a restore would keep the audit log, which goes on from the one in the backup",
-            false => "a restore would put the audit log aside, which does not go on from the one in the backup",
+            true => "a restore would keep the audit log, which continues the one in the backup",
+            false => "a restore would put the audit log aside, which does not continue the one in the backup",
         })
     }
 }

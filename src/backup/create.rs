@@ -27,7 +27,7 @@ use crate::vault::{self, Contents, History, KeyBytes};
 /// If anything cannot be read, does not verify, or the disk refuses; then nothing is left at `output`.
 pub fn create(config: &Config, master: &KeyBytes, output: &Path, now: Timestamp) -> Result<Verified, Failure> {
     if output.symlink_metadata().is_ok() {
-        return Err(Failure::new(output.display(), "is there already; nothing was written"));
+        return Err(Failure::new(output.display(), "exists already; nothing was written"));
     }
     let (fresh, verified) = make(config, master, output, now)?;
     fresh.create().map_err(|why| Failure::new(output.display(), why))?;
@@ -158,11 +158,11 @@ impl Parts {
         }
         let known = audit::Found::look(audit_path)?.end().vault;
         if matches!(vault::Found::look(vault_path, master, known)?.history(), History::Another | History::Beyond) {
-            let why = "does not go on from what the audit log knows: another branch, or another vault, was put there";
+            let why = "does not continue what the audit log knows: another branch, or another vault, was put there";
             return Err(Failure::new(vault_path.display(), why));
         }
         let why = match has_lines {
-            true => "went on in a new file whenever it was read; try again when the daemon has less to do",
+            true => "was rotated each time it was read; try again when the daemon is less busy",
             false => "has no line yet; start the daemon once",
         };
         Err(Failure::new(audit_path.display(), why))

@@ -119,7 +119,7 @@ fn replaced(path: &Path, masters: &[KeyBytes]) -> Option<Contents> {
     masters.iter().find_map(|master| {
         let vault = File::open(path).ok()?;
         let size = vault.metadata().ok()?.len();
-        let _progress = Progress::begin("opening the vault that is there", size);
+        let _progress = Progress::begin("opening the existing vault", size);
         Contents::read(Counted(vault), size, master).ok()
     })
 }
@@ -142,7 +142,7 @@ fn put_segments_aside(backup: &Verified, log: &Path, now: Timestamp) -> Result<V
 
 fn detail(backup: &Verified, log_stays: bool) -> String {
     let manifest = &backup.archive.manifest;
-    let log = if log_stays { "this log went on from it" } else { "the log in it is gone on with" };
+    let log = if log_stays { "this log continues it" } else { "the log in the backup is continued" };
     format!(
         "backup of {}, vault {} at change {}, audit line {}; {log}",
         manifest.created_at, manifest.vault_id, manifest.vault_seq, manifest.audit_seq

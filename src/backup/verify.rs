@@ -54,7 +54,7 @@ impl Verified {
             || !tip.vault.is_same(contents.at())
             || contents.audited() > tip.seq
         {
-            return Err(archive.fail(&"vault, audit log and manifest are not of the same moment"));
+            return Err(archive.fail(&"vault, audit log and manifest are not from the same moment"));
         }
         Ok(Self { archive, contents, report, tip, signing_key })
     }

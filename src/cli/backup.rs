@@ -29,7 +29,7 @@ pub const VERIFY: Command = Command {
     operands: Operands::one("FILE"),
     options: &[CONFIG, MASTER_KEY],
     shared: &[],
-    summary: "open all of a backup, and say what a restore would lose",
+    summary: "open all of a backup, and list what a restore would lose",
     example: "jarvis-secretsd backup verify /backup/secrets.tar",
     run: verify,
 };
@@ -45,10 +45,10 @@ pub const RESTORE: Command = Command {
     run: restore,
 };
 
-const KEEP_POLICY: Opt = Opt { name: "keep-policy", value: None, summary: "leave the policy that is there as it is" };
+const KEEP_POLICY: Opt = Opt { name: "keep-policy", value: None, summary: "keep the existing policy" };
 
 /// What is said where the vault that is there does not open.
-const NOT_TOLD: &str = "what a restore would lose cannot be told: the vault that is there cannot be read";
+const NOT_TOLD: &str = "what a restore would lose is unknown: the existing vault cannot be read";
 
 fn create(arguments: &Arguments) -> Result<(), Exit> {
     let config = load_config_to_maintain(arguments)?;
@@ -90,7 +90,7 @@ fn verify(arguments: &Arguments) -> Result<(), Exit> {
         Ok(Some(loss)) => output::tell(loss),
         Ok(None) => output::tell(format_args!("there is no vault at {vault}: a restore would lose nothing")),
         // The backup is good all the same.
-        Err(why) => output::tell(format_args!("what a restore would lose cannot be told: {why}")),
+        Err(why) => output::tell(format_args!("what a restore would lose is unknown: {why}")),
     }
 }
 
@@ -120,7 +120,7 @@ fn restore(arguments: &Arguments) -> Result<(), Exit> {
             output::tell_done(format_args!("next: {check}, and start the daemon"));
         }
         _ => output::tell_done(format_args!(
-            "next: put the master key of this backup in its place, {key_path}; the vault opens with no other"
+            "next: put the master key of this backup at {key_path}; no other key opens the vault"
         )),
     }
     Ok(())

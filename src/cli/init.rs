@@ -40,7 +40,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let (config_path, policy_path) = (directory.join("config.toml"), directory.join("policy.toml"));
     for path in [&config_path, &policy_path] {
         if !files::is_missing(path) {
-            return Err(Failure::new(path.display(), "is there already; nothing was written").into());
+            return Err(Failure::new(path.display(), "exists already; nothing was written").into());
         }
     }
     // Where root sets it up, the daemon becomes that user if there is one, who then has to read both.

@@ -107,7 +107,9 @@ fn a_restored_log_goes_on_with_a_line_that_tells_it_under_the_same_key() {
     let lines = other.audit(1);
     assert_eq!(lines.len(), 3, "start, creation, restore");
     assert_eq!((&lines[2]["event"], &lines[2]["vault_seq"]), (&"restore".into(), &2.into()), "a branch begins");
-    assert!(lines[2]["detail"].as_str().unwrap().ends_with("at change 1, audit line 2; the log in it is gone on with"));
+    assert!(
+        lines[2]["detail"].as_str().unwrap().ends_with("at change 1, audit line 2; the log in the backup is continued")
+    );
     let daemon = other.start();
     assert_eq!(value(&daemon, "db_main").as_deref(), Some("v"));
     daemon.stop();
@@ -216,7 +218,7 @@ fn a_backup_from_before_a_rekey_is_compared_restored_and_served_with_the_key_fro
     let with_the_old_key =
         |command: &str| site.command(command).arg("--master-key").arg(&old).arg(&backup).output().unwrap();
     done(&with_the_old_key("backup verify"), "would lose 1 version\n  later-");
-    done(&with_the_old_key("restore --force"), "put the master key of this backup in its place");
+    done(&with_the_old_key("restore --force"), "put the master key of this backup at ");
     done(&site.command("check").output().unwrap(), "master.key: does not open the vault");
     fs::copy(&old, site.path(MASTER_KEY)).unwrap();
     assert!(!said(&site.command("check").output().unwrap()).contains("does not open the vault"));
@@ -250,7 +252,7 @@ fn what_cannot_be_compared_does_not_make_a_backup_bad() {
     let backup = backup(&daemon.site, "b.tar");
     let site = daemon.stop();
     fs::write(site.path(VAULT), "damaged").unwrap();
-    done(&verify(&site, &backup), "what a restore would lose cannot be told: ");
+    done(&verify(&site, &backup), "what a restore would lose is unknown: ");
 }
 
 #[test]
@@ -342,7 +344,7 @@ fn a_changed_byte_anywhere_is_noticed() {
     }
     for length in [0, 100, bytes.len() / 2, bytes.len() - 1024 - 512] {
         fs::write(&backup, &bytes[..length]).unwrap();
-        refused(&verify(&site, &backup), "is not a backup");
+        refused(&verify(&site, &backup), "is not a complete backup");
     }
 }
 
@@ -378,7 +380,7 @@ fn an_entry_that_no_backup_has_is_refused_unread_however_much_it_announces() {
         File::options().write(true).open(&tar).unwrap().set_len(announced + 4096).unwrap();
         for command in ["backup verify", "restore"] {
             let refusal = in_little_memory(&site, command, &tar);
-            refused(&refusal, "prepared.tar: is not a backup, or not a whole one: ");
+            refused(&refusal, "prepared.tar: is not a complete backup: ");
             refused(
                 &refusal,
                 "it has `manifest.json` with another header than ours where manifest.json begins (byte 0)",
@@ -421,7 +423,7 @@ fn an_archive_that_is_not_to_the_byte_as_a_backup_is_laid_out_is_refused() {
         fs::write(&backup, bytes).unwrap();
         for output in [verify(&site, &backup), restore(&site, &backup)] {
             assert!(said(&output).contains(why), "{what}: {}", said(&output));
-            refused(&output, "is not a backup, or not a whole one: ");
+            refused(&output, "is not a complete backup: ");
         }
     }
 }
@@ -454,7 +456,7 @@ fn a_backup_replaces_no_file_and_a_vault_that_was_put_back_is_not_backed_up() {
     daemon.client("admin").store("db_main", "v");
     let site = daemon.stop();
     let mine = site.write("mine.tar", "mine");
-    refused(&site.command("backup").arg("--output").arg(&mine).output().unwrap(), "is there already");
+    refused(&site.command("backup").arg("--output").arg(&mine).output().unwrap(), "exists already");
     assert_eq!(site.read("mine.tar"), "mine");
     fs::write(site.path(VAULT), old).unwrap();
     let output = site.path("b.tar");

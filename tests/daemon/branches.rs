@@ -58,7 +58,7 @@ fn is_refused(site: &Site, words: &[&str]) {
 #[track_caller]
 fn no_backup_is_made(site: &Site) {
     let refusal = site.command("backup").arg("--output").arg(site.path("none.tar")).output().unwrap();
-    refused(&refusal, "vault.json: does not go on from what the audit log knows: another branch");
+    refused(&refusal, "vault.json: does not continue what the audit log knows: another branch");
     assert!(!site.path("none.tar").exists());
 }
 

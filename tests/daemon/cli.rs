@@ -180,7 +180,7 @@ fn init_replaces_nothing_and_writes_nothing_where_one_of_its_files_is() {
         site.write(existing, "mine");
         let output = run(&[&"init", &site.path("")]);
         assert_eq!(status(&output), Some(1));
-        assert!(message(&output).contains("is there already; nothing was written"));
+        assert!(message(&output).contains("exists already; nothing was written"));
         assert_eq!(fs::read_to_string(site.path(existing)).unwrap(), "mine");
         assert_eq!(fs::read_dir(site.path("")).unwrap().count(), 1);
     }

@@ -60,7 +60,7 @@ fn the_wrapped_form_holds_no_key_in_the_clear_and_goes_to_no_file_that_is_there(
     assert!(export().status.success());
     assert_eq!(mode(&path), 0o600);
     let before = fs::read(&path).unwrap();
-    refused(&export(), "is there already");
+    refused(&export(), "exists already");
     assert_eq!(fs::read(&path).unwrap(), before);
     refused(&fed(site.command("key export"), b"too short\n"), "at least 12 characters");
 }

@@ -39,7 +39,7 @@ fn without_a_terminal_what_would_be_lost_is_told_and_kept_unless_that_is_forced(
     let told = [
         "jarvis-secretsd: the backup was made at 2".to_owned(),
         format!("jarvis-secretsd: a restore would lose 1 version\njarvis-secretsd:   {kid}\n"),
-        "jarvis-secretsd: a restore would keep the audit log, which goes on from the one in the backup\n".to_owned(),
+        "jarvis-secretsd: a restore would keep the audit log, which continues the one in the backup\n".to_owned(),
     ];
     let refused = restore(&site, &[], &backup);
     assert_eq!(refused.status.code(), Some(1));
@@ -90,7 +90,7 @@ fn a_vault_that_cannot_be_read_may_hold_anything() {
     vault[middle] ^= 1;
     fs::write(site.path(VAULT), &vault).unwrap();
     let refused = restore(&site, &[], &backup);
-    let why = "what a restore would lose cannot be told: the vault that is there cannot be read";
+    let why = "what a restore would lose is unknown: the existing vault cannot be read";
     assert!([why, HOW].iter().all(|words| said(&refused).contains(words)), "{}", said(&refused));
     assert_eq!(fs::read(site.path(VAULT)).unwrap(), vault);
     assert!(restore(&site, &["--force"], &backup).status.success());
