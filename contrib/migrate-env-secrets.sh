@@ -304,11 +304,11 @@ else
         fi
     done
 fi
-[ "${#empty[@]}" = 0 ] || printf 'skipped, for its value is empty: %s\n' "${empty[@]}"
+[ "${#empty[@]}" = 0 ] || printf 'skipped because its value is empty: %s\n' "${empty[@]}"
 if [ "$dry_run" = yes ]; then
     case $replace${#existing[@]} in
         yes0 | no0) then='' ;;
-        yes*) then='; those with the same value would stay as they are' ;;
+        yes*) then='; those with the same value would not change' ;;
         *) then='; without --replace, nothing would be imported unless these have the same values' ;;
     esac
     echo "to import: ${#names[@]}, of which exist: ${#existing[@]}$then"

@@ -402,7 +402,7 @@ fn appliers_that_make_no_sense_are_refused() {
         assert_eq!(error(&appliers(&lines)), format!("c.toml:{why}"), "{lines}");
     }
     let no_name = error("[rotation.'no name']\napply = ['/a']\nverify = ['/v']");
-    let why = "[rotation.\"no name\"] is no secret's name: 1 to 128 of A-Z a-z 0-9 _ . -";
+    let why = "[rotation.\"no name\"] is not a secret's name, which is 1 to 128 of A-Z a-z 0-9 _ . -";
     assert_eq!(no_name, format!("c.toml:1:11: {why}"));
     assert_eq!(
         error("[rotation]\nverify = ['/v']"),

@@ -118,7 +118,7 @@ fn is_within_reach(path: &Path, uid: u32) -> Result<bool, Exit> {
     let (own, readable) = (geteuid(), rustix::fs::access(path, rustix::fs::Access::READ_OK));
     match readable {
         Err(why @ Errno::ACCESS) if !own.is_root() && own.as_raw() != uid => {
-            warn(format_args!("{}: {why}, so it was not looked at", path.display()))?;
+            warn(format_args!("{}: {why}, so it was not checked", path.display()))?;
             Ok(false)
         }
         _ => Ok(true),

@@ -14,7 +14,7 @@ const ADDR: Opt = Opt {
     summary: "http://host:port, https://host:port or unix:/path (default: http://127.0.0.1:8081)",
 };
 
-const CLIENT: Opt = Opt { name: "client", value: Some("NAME"), summary: "the client of the policy that asks" };
+const CLIENT: Opt = Opt { name: "client", value: Some("NAME"), summary: "the client's name in the policy" };
 
 const CLIENT_CONFIG: Opt = Opt {
     name: "client-config",
@@ -61,7 +61,8 @@ fn read<T>(arguments: &Arguments, option: &Opt, read: fn(&str) -> Result<T, Stri
 
 pub fn names(arguments: &Arguments) -> Result<Vec<&str>, Exit> {
     fn checked(name: &OsString) -> Result<&str, Exit> {
-        let wrong = || Exit::usage(format_args!("{name:?} is no secret's name: 1 to 128 of A-Z a-z 0-9 _ . -"));
+        let wrong =
+            || Exit::usage(format_args!("{name:?} is not a secret's name, which is 1 to 128 of A-Z a-z 0-9 _ . -"));
         name.to_str().filter(|name| is_name(name)).ok_or_else(wrong)
     }
     arguments.operands().iter().map(checked).collect()

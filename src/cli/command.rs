@@ -35,7 +35,7 @@ pub enum Group {
 impl Group {
     /// All of them, in the order in which the help tells them, with their headings.
     pub const ALL: [(Self, &'static str); 3] =
-        [(Self::Daemon, "The daemon:"), (Self::Secrets, "Its secrets, over HTTP:"), (Self::Upkeep, "Upkeep:")];
+        [(Self::Daemon, "The daemon:"), (Self::Secrets, "Client commands, over HTTP:"), (Self::Upkeep, "Upkeep:")];
 }
 
 /// What a command is given besides options, and which of these it cannot do without.
@@ -117,16 +117,12 @@ pub const MASTER_KEY: Opt = Opt {
     summary: "the master key (default: the one that the configuration names)",
 };
 
-pub const OUTPUT: Opt = Opt {
-    name: "output",
-    value: Some("FILE"),
-    summary: "the file that is made; only render replaces one that is there",
-};
+pub const OUTPUT: Opt = Opt { name: "output", value: Some("FILE"), summary: "output file; only render overwrites" };
 
 pub const WATCH: Opt =
-    Opt { name: "watch", value: None, summary: "go on, and do it again when one of the secrets changes" };
+    Opt { name: "watch", value: None, summary: "keep running, and repeat it when one of the secrets changes" };
 
-pub const FORCE: Opt = Opt { name: "force", value: None, summary: "do it without asking, whatever speaks against it" };
+pub const FORCE: Opt = Opt { name: "force", value: None, summary: "do it without confirmation, despite warnings" };
 
 /// What a command was given.
 #[derive(Default)]

@@ -15,7 +15,7 @@ pub const COMMAND: Command = Command {
     operands: Operands::one("NAME"),
     options: &[JSON],
     shared: client::OPTIONS,
-    summary: "list who reads a secret, and who is behind",
+    summary: "list the clients of a secret, and which are behind",
     example: "jarvis-secretsd consumers postgres_password",
     run,
 };
@@ -50,7 +50,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     output::print_table(["CLIENT", "LAST READ", "AT", "STATE"], rows)?;
     if !is_complete {
         let since = complete_since.to_the_second();
-        say(format_args!("{name}: the audit log does not tell who read it before {since}"));
+        say(format_args!("{name}: read history is incomplete: it begins at {since}"));
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let name = client::name(arguments)?;
     let client = Client::from_arguments(arguments)?;
     if !arguments.has(&FORCE) {
-        let told = format!("{name} would be destroyed with all its versions, and nothing brings a deleted secret back");
+        let told = format!("{name} would be destroyed with all its versions; this cannot be undone");
         prompt::agree("delete", &told)?;
     }
     let body = client.ask(name, "DELETE", &secret_path(name, None)?, None, &[])?;

@@ -41,13 +41,13 @@ const SECRETS: Opt = Opt {
 const SIGNAL: Opt = Opt {
     name: "signal",
     value: Some("SIGNAL"),
-    summary: "what the command is sent when a secret changes, instead of being started again",
+    summary: "the signal that the command gets when a secret changes, instead of a restart",
 };
 
 const STOP_TIMEOUT: Opt = Opt {
     name: "stop-timeout",
     value: Some("TIME"),
-    summary: "how long the command may take to end, to be started again, before it is killed (default: 10s)",
+    summary: "how long the command may take to stop for a restart, before it is killed (default: 10s)",
 };
 
 const MAX_STOP_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -85,7 +85,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         match fit(&held.name, value) {
             Ok(value) => held.value = value,
             Err(why) => {
-                say(format_args!("{why}; the value before stays in use"));
+                say(format_args!("{why}; the old value stays in use"));
                 return false;
             }
         }
@@ -154,10 +154,14 @@ fn reaction(arguments: &Arguments) -> Result<Option<Reaction>, Exit> {
     }
     match (signal, patience) {
         (Some(_), Some(_)) => {
-            Err(Exit::usage("--stop-timeout is for a command that is started again, not sent a --signal"))
+            Err(Exit::usage("--stop-timeout is for a command that is restarted, not sent a --signal"))
         }
         (Some(signal), None) => {
-            let wrong = || Exit::usage(format_args!("--signal: {signal:?} is no signal; HUP is one, or 1"));
+            let wrong = || {
+                Exit::usage(format_args!(
+                    "--signal: {signal:?} is not a signal; use a name or number, such as HUP or 1"
+                ))
+            };
             read_signal(signal).map(Reaction::Signal).map(Some).ok_or_else(wrong)
         }
         (None, patience) => {

@@ -19,7 +19,7 @@ pub const COMMAND: Command = Command {
 };
 
 const KID: Opt =
-    Opt { name: "kid", value: Some("KID"), summary: "that version, while it is readable, and not the current one" };
+    Opt { name: "kid", value: Some("KID"), summary: "this version instead of the current one, while it can be read" };
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let name = client::name(arguments)?;

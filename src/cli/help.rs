@@ -19,7 +19,7 @@ pub fn all() -> String {
             text.push_str(&entry(command.name, command.summary, column));
         }
     }
-    text.push_str("\nCOMMAND --help tells its options, with an example; --version prints the version.\n");
+    text.push_str("\nCOMMAND --help shows its options, with an example; --version prints the version.\n");
     text
 }
 

@@ -90,6 +90,6 @@ impl<'a> Hook<'a> {
 
     /// Says that it has failed, which changes nothing.
     fn tell(&self, why: impl std::fmt::Display) {
-        say(format_args!("{}: {why}; the file is written all the same", self.command[0].to_string_lossy()));
+        say(format_args!("{}: {why}; the file was written anyway", self.command[0].to_string_lossy()));
     }
 }

@@ -34,9 +34,10 @@ const REPLACE: Opt =
     Opt { name: "replace", value: None, summary: "give a secret that exists already a new version with the value" };
 
 const ONLY: Opt =
-    Opt { name: "only", value: Some("KEY,..."), summary: "only the values of these keys, as they stand in the file" };
+    Opt { name: "only", value: Some("KEY,..."), summary: "only the values of these keys, as written in the file" };
 
-const RAW: Opt = Opt { name: "raw", value: None, summary: "a $ in the file stands for itself, and begins no variable" };
+const RAW: Opt =
+    Opt { name: "raw", value: None, summary: "do not expand variables: a $ in the file is an ordinary character" };
 
 /// What a failure is about that concerns no line of the file.
 const IMPORT: &str = "import";
@@ -151,7 +152,7 @@ impl Plan {
         let mut lines: Vec<String> = self.values.keys().map(line).chain(self.skipped()).collect();
         let then = match (existing.is_empty(), replace) {
             (true, _) => "",
-            (false, true) => "; those with the same value would stay as they are",
+            (false, true) => "; those with the same value would not change",
             (false, false) => "; without --replace, nothing would be imported unless these have the same values",
         };
         lines.push(format!("to import: {}, of which exist: {}{then}", self.values.len(), existing.len()));
@@ -187,7 +188,7 @@ impl Plan {
     }
 
     fn skipped(&self) -> impl Iterator<Item = String> {
-        self.empty.iter().map(|name| format!("skipped, for its value is empty: {name}"))
+        self.empty.iter().map(|name| format!("skipped because its value is empty: {name}"))
     }
 
     fn body(&self) -> Wiped {

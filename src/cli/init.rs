@@ -29,7 +29,7 @@ pub const COMMAND: Command = Command {
 const TOKENS: Opt = Opt {
     name: "tokens",
     value: Some("DIR"),
-    summary: "write each client's token to a file of its own there, and print none",
+    summary: "write each client's token to a file in this directory, and print none",
 };
 
 /// The daemon's user as the commented configuration proposes it.
@@ -59,7 +59,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         }
         None => {
             for (client, token) in tokens {
-                let line = ["token of ", &client, ", shown this once: ", token.expose(), "\n"].concat();
+                let line = ["token of ", &client, ", shown only once: ", token.expose(), "\n"].concat();
                 output::print(Zeroizing::new(line).as_bytes())?;
             }
         }

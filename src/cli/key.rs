@@ -16,7 +16,7 @@ pub const EXPORT: Command = Command {
     operands: Operands::NONE.instead(|_| Some(NO_ARGUMENT.to_owned())),
     options: &[CONFIG, MASTER_KEY, OUTPUT],
     shared: &[],
-    summary: "wrap the master key by a passphrase, for a safe place",
+    summary: "wrap the master key with a passphrase, for safekeeping",
     example: "jarvis-secretsd key export --output master.key.txt",
     run: export,
 };
@@ -27,13 +27,13 @@ pub const IMPORT: Command = Command {
     operands: Operands::one("FILE").instead(|_| Some(NO_ARGUMENT.to_owned())),
     options: &[CONFIG, MASTER_KEY],
     shared: &[],
-    summary: "put a master key from a safe place back",
+    summary: "put a master key back that key export has wrapped",
     example: "jarvis-secretsd key import master.key.txt",
     run: import,
 };
 
-const NO_ARGUMENT: &str =
-    "the passphrase is no argument, which others see in ps: it is asked for, or read from standard input";
+const NO_ARGUMENT: &str = "the passphrase is never an argument, which others see in ps: type it when it is asked for, or give it on \
+     standard input";
 
 fn export(arguments: &Arguments) -> Result<(), Exit> {
     let config = load_config_to_maintain(arguments)?;

@@ -23,10 +23,9 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-const LABEL: Opt =
-    Opt { name: "label", value: Some("KEY=TEXT,..."), summary: "only secrets that have these labels, all of them" };
+const LABEL: Opt = Opt { name: "label", value: Some("KEY=TEXT,..."), summary: "only secrets with all of these labels" };
 
-pub const LONG: Opt = Opt { name: "long", value: None, summary: "tell owner and labels too" };
+pub const LONG: Opt = Opt { name: "long", value: None, summary: "show owner and labels too" };
 
 #[derive(Deserialize)]
 struct Item {

@@ -37,7 +37,7 @@ pub fn tell(line: impl Display) -> Result<(), Exit> {
 /// Writes a line about something that is done. It stays done where nobody can be told, which is no failure of the command.
 pub fn tell_done(line: impl Display) {
     if let Err(Exit { why, .. }) = tell(&line) {
-        say(format_args!("{why}; this is done all the same: {line}"));
+        say(format_args!("{why}; this was done anyway: {line}"));
     }
 }
 

@@ -111,7 +111,7 @@ fn no_such_option(name: &str, command: Option<&'static Command>) -> Exit {
     let commands = command.map_or(COMMANDS, std::slice::from_ref);
     let known: Vec<_> = commands.iter().flat_map(Command::all_options).map(|option| option.name).collect();
     let longer = known.iter().copied().find(|longer| name.len() > 2 && longer.starts_with(name));
-    let hint = longer.or_else(|| nearest(name, &known)).map(|meant| format!(", perhaps --{meant} is meant"));
+    let hint = longer.or_else(|| nearest(name, &known)).map(|meant| format!("; did you mean --{meant}?"));
     Exit::usage(format_args!("there is no option {:?}{}", format!("--{name}"), hint.unwrap_or_default()))
 }
 

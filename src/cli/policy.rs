@@ -42,7 +42,7 @@ pub const REPLAY: Command = Command {
     operands: Operands::some("POLICY [FILE...]").with(&AUDIT),
     options: &[AUDIT, PUBLIC_KEY],
     shared: &[],
-    summary: "say whom another policy would have stopped",
+    summary: "list what each client would gain or lose",
     example: "jarvis-secretsd policy replay --audit /opt/jarvis/audit/audit.jsonl new.toml",
     run: replay,
 };
@@ -51,7 +51,7 @@ const POLICY: Opt =
     Opt { name: "policy", value: Some("FILE"), summary: "the policy (default: the one that the configuration names)" };
 
 const CHANGE: Opt =
-    Opt { name: "change", value: None, summary: "fail if it may not change the secret, and not if it may not read it" };
+    Opt { name: "change", value: None, summary: "ask for the permission to change the secret, not to read it" };
 
 const AUDIT: Opt = Opt {
     name: "audit",
@@ -120,7 +120,7 @@ fn replay(arguments: &Arguments) -> Result<(), Exit> {
     output::tell(report)?;
     match lost {
         0 => Ok(()),
-        _ => Err(Exit::new(1, format_args!("this policy takes away what was in use: {lost} of {all} accesses"))),
+        _ => Err(Exit::new(1, format_args!("this policy would deny {lost} of {all} accesses that were permitted"))),
     }
 }
 

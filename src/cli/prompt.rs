@@ -31,7 +31,7 @@ pub fn once(question: &str, what: &str) -> Result<Plaintext, Exit> {
 pub fn twice(question: &str, what: &str) -> Result<Plaintext, Exit> {
     let _quiet = Quiet::begin().map_err(|why| Failure::new("the terminal", why))?;
     let first = line(&format!("{question} (not shown): "))?;
-    let second = line("The same again: ")?;
+    let second = line("Repeat it: ")?;
     if *first != *second {
         return Err(Failure::new(what, "was not the same both times; nothing was stored").into());
     }
@@ -47,7 +47,7 @@ pub fn agree(what: &str, told: &str) -> Result<(), Failure> {
         let why = format!("{told}; nothing was changed: there is no terminal to confirm this at, so it needs --force");
         return Err(Failure::new(what, why));
     }
-    let _ = write!(io::stderr(), "{told}. Go on? [y/N] ");
+    let _ = write!(io::stderr(), "{told}. Continue? [y/N] ");
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).map_err(|why| Failure::new("the terminal", why))?;
     match answer.trim().to_ascii_lowercase().as_str() {
@@ -72,7 +72,7 @@ fn line(prompt: &str) -> Result<Wiped, Failure> {
     }
     if length == LONGEST_LINE {
         return Err(fail(
-            &"passes on no line as long as that; give the value on standard input, from a file or a pipe",
+            &"does not pass on a line as long as that; give the value on standard input, from a file or a pipe",
         ));
     }
     line.truncate(length - 1);

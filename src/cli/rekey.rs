@@ -29,7 +29,7 @@ pub const COMMAND: Command = Command {
 const NEW_KEY: Opt = Opt {
     name: "new-key",
     value: Some("FILE"),
-    summary: "the new master key, if --master-key names the old one: no key file is then moved, and no daemon may be at work",
+    summary: "the new master key, if --master-key names the old one: no key file is then moved, and the daemon must be stopped",
 };
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
@@ -56,7 +56,7 @@ fn with_the_key_file(config: &Config, arguments: &Arguments) -> Result<(), Exit>
                 client.ask("rekey", "POST", "/rekey", Some(b"{}"), &[])?;
                 if !is_under(vault_path, &next) {
                     let why = format!(
-                        "the daemon at {} has another vault; say with --addr where this one's is",
+                        "the daemon at {} has another vault; name the daemon of this vault with --addr",
                         client.place()
                     );
                     return Err(Failure::new(vault_path.display(), why).into());
@@ -66,7 +66,7 @@ fn with_the_key_file(config: &Config, arguments: &Arguments) -> Result<(), Exit>
     }
     let kept = source.adopt_next(Clock::system().now())?;
     output::tell_done(format_args!("{} is under a new master key, {}", vault_path.display(), key_path.display()));
-    output::tell_done(format_args!("the old one was kept as {}: backups from before need it", kept.display()));
+    output::tell_done(format_args!("the old key was kept as {}: backups made before this need it", kept.display()));
     Ok(())
 }
 
@@ -77,7 +77,7 @@ fn between_files(config: &Config, old: &Path, new: &Path) -> Result<(), Exit> {
         return output::tell(format_args!("{} is under the key in {} already", vault_path.display(), new.display()));
     }
     let locks =
-        locked(config)?.ok_or_else(|| Failure::new(vault_path.display(), "a daemon is at work; stop it first"))?;
+        locked(config)?.ok_or_else(|| Failure::new(vault_path.display(), "a daemon is running; stop it first"))?;
     rewrap(config, &old, &next, &locks)?;
     let (vault, key) = (vault_path.display(), new.display());
     output::tell_done(format_args!("{vault} is under the key in {key}; the old one opens it no longer"));
@@ -103,7 +103,7 @@ fn rewrap(config: &Config, old: &KeyBytes, next: &KeyBytes, _alone: &DirectoryLo
     if found.history() != History::Continues || found.seq() != known.seq || found.audited() > audited || unfinished > 0
     {
         return Err(fail(
-            &"vault and audit log do not end at the same moment; start the daemon, which says more, and stop it",
+            &"vault and audit log do not end at the same moment; start the daemon, whose log says more, and stop it",
         ));
     }
     let clock = Clock::system();

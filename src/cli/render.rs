@@ -38,12 +38,13 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-const MODE: Opt = Opt { name: "mode", value: Some("MODE"), summary: "its mode, in octal (default: 0600)" };
+const MODE: Opt =
+    Opt { name: "mode", value: Some("MODE"), summary: "mode of the output file, in octal (default: 0600)" };
 
 const OWNER: Opt = Opt {
     name: "owner",
     value: Some("USER[:GROUP]"),
-    summary: "whose it is to be, by name or number (default: whose this process is)",
+    summary: "owner of the output file, by name or number (default: the user of this process)",
 };
 
 const COMMAND_TIMEOUT: Opt = Opt {
@@ -61,26 +62,26 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let output = arguments.path(&OUTPUT);
     let mode = match arguments.text(&MODE)? {
         None => 0o600,
-        Some(_) if output.is_none() => return Err(Exit::usage("--mode is that of the --output")),
+        Some(_) if output.is_none() => return Err(Exit::usage("--mode needs --output")),
         Some(text) => {
             files::parse_mode(text).ok_or_else(|| Exit::usage("--mode takes a mode in octal, such as 0640"))?
         }
     };
     let owner = match arguments.text(&OWNER)? {
         None => None,
-        Some(_) if output.is_none() => return Err(Exit::usage("--owner is that of the --output")),
+        Some(_) if output.is_none() => return Err(Exit::usage("--owner needs --output")),
         Some(text) => Some(Owner::find(text)?),
     };
     let (template, command) = operands(arguments)?;
     let is_watching = arguments.has(&WATCH);
     if !is_watching && !command.is_empty() {
-        return Err(Exit::usage("render runs a COMMAND when it writes the file anew, which needs --watch"));
+        return Err(Exit::usage("render runs COMMAND each time it rewrites the file, which needs --watch"));
     }
     if is_watching && output.is_none() {
-        return Err(Exit::usage("render --watch needs --output FILE, which it writes anew"));
+        return Err(Exit::usage("render --watch needs --output FILE, which it rewrites"));
     }
     let timeout = match arguments.text(&COMMAND_TIMEOUT)? {
-        Some(_) if command.is_empty() => return Err(Exit::usage("--command-timeout is for a COMMAND")),
+        Some(_) if command.is_empty() => return Err(Exit::usage("--command-timeout needs a COMMAND")),
         text => span::parse(text.unwrap_or("60s")).filter(|timeout| *timeout <= MAX_COMMAND_TIMEOUT),
     };
     let timeout =
@@ -176,7 +177,7 @@ fn follow(
                 None
             }
             Err(why) => {
-                say(format_args!("{why}; it is tried again in {} seconds", PAUSE.as_secs()));
+                say(format_args!("{why}; trying again in {} seconds", PAUSE.as_secs()));
                 Some(Instant::now() + PAUSE)
             }
         };

@@ -21,7 +21,7 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-const TO: Opt = Opt { name: "to", value: Some("KID"), summary: "that of this version, of those that versions lists" };
+const TO: Opt = Opt { name: "to", value: Some("KID"), summary: "the value of this version (see the command versions)" };
 
 #[derive(Deserialize)]
 struct List {
@@ -42,7 +42,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let current = versions.iter().find(|item| item.is_current).ok_or_else(|| client.strange(name))?;
     let before = versions.iter().find(|item| !item.is_current).map(|item| item.kid.as_str());
     let Some(kid) = arguments.text(&TO)?.or(before) else {
-        let why = "there is no older version that can still be read; a value that you have is stored with set";
+        let why = "there is no older version that can still be read; to store a value that you have, use set";
         return Err(Failure::new(name, why).of(Kind::NotFound).into());
     };
     let wanted = wiped_json(&serde_json::json!({ "kid": kid }));
@@ -51,7 +51,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let answer =
         client.call("POST", &format!("/secret/{name}/rollback"), Some(&wanted), &[("If-Match", unchanged.as_str())])?;
     if answer.status == 412 {
-        let why = "somebody has changed it at this moment; nothing was rolled back";
+        let why = "it was changed at the same time; nothing was rolled back";
         return Err(client.retell(name, &answer, why).into());
     }
     let body = client.accepted(name, answer)?;

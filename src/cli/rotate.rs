@@ -20,7 +20,7 @@ pub const COMMAND: Command = Command {
     operands: Operands::any("[NAME...]"),
     options: &[DUE, DRY_RUN, REVOKE_PREVIOUS, FORCE, JSON],
     shared: client::OPTIONS,
-    summary: "have new values made at once",
+    summary: "replace values now, with generated ones",
     example: "jarvis-secretsd rotate postgres_password",
     run,
 };
@@ -31,7 +31,7 @@ pub const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 const DUE: Opt = Opt {
     name: "due",
     value: None,
-    summary: "for all whose rotation is due and left to the schedule, instead of those that are named",
+    summary: "all secrets whose rotation is due and left to the schedule, instead of named ones",
 };
 
 /// What an answer says was done, by name or by kid.
@@ -62,7 +62,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let mut wanted = json!({ "names": names });
     if arguments.has(&REVOKE_PREVIOUS) {
         if names.is_empty() {
-            return Err(Exit::usage("--revoke-previous is for secrets that are named"));
+            return Err(Exit::usage("--revoke-previous needs named secrets"));
         }
         wanted["revoke_previous"] = true.into();
     }

@@ -15,7 +15,7 @@ pub const COMMAND: Command = Command {
     operands: Operands::NONE,
     options: &[JSON],
     shared: client::OPTIONS,
-    summary: "list when rotation of which secret is due",
+    summary: "list when rotation of each secret is due",
     example: "jarvis-secretsd schedule",
     run,
 };

@@ -41,22 +41,25 @@ pub const COMMAND: Command = Command {
 const GENERATE: Opt = Opt {
     name: "generate",
     value: Some("[=WHAT]"),
-    summary: "let the daemon make it: 32 random bytes, or a base64, hex, urlsafe, password or uuid, or what JSON says",
+    summary: "let the daemon generate it: 32 random bytes, or a base64, hex, urlsafe, password or uuid, or what JSON says",
 };
 
-const EXACT: Opt =
-    Opt { name: "exact", value: None, summary: "take all of standard input, also a newline behind a single line" };
+const EXACT: Opt = Opt {
+    name: "exact",
+    value: None,
+    summary: "store standard input exactly, with the final newline of a single line",
+};
 
 const CREATE: Opt = Opt { name: "create", value: None, summary: "only if there is no secret of that name" };
 
 pub const REVOKE_PREVIOUS: Opt = Opt {
     name: "revoke-previous",
     value: None,
-    summary: "destroy all versions before the new one at once, whoever still needs them: for a value that has leaked",
+    summary: "destroy all older versions at once, even if clients still need them: for a value that has leaked",
 };
 
 /// Where a value goes that was given as an argument. It is not told again: it may be one.
-const HOW: &str = "the value is no argument, which others see in ps: give it on standard input (jarvis-secretsd set NAME <FILE), \
+const HOW: &str = "the value is never an argument, which others see in ps: give it on standard input (jarvis-secretsd set NAME <FILE), \
                    or type it when it is asked for";
 
 /// What to do instead of giving something behind the name.
@@ -66,10 +69,7 @@ fn instead(given: &Arguments) -> String {
     }
     let kind = generator::TYPES.into_iter().find(|kind| given.operands().iter().any(|operand| operand == kind));
     let kinds = format!("--generate=WHAT, which is one of {}", generator::TYPES.join(", "));
-    format!(
-        "what is generated stands behind an equals sign: {}",
-        kind.map_or(kinds, |kind| format!("--generate={kind}"))
-    )
+    format!("write the form after an equals sign: {}", kind.map_or(kinds, |kind| format!("--generate={kind}")))
 }
 
 #[derive(Serialize)]
@@ -97,7 +97,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     };
     let is_exact = arguments.has(&EXACT);
     if is_exact && generate.is_some() {
-        return Err(Exit::usage("--exact is for a value that is given, not for one that the daemon makes"));
+        return Err(Exit::usage("--exact is for a value that you give, not for one that the daemon makes"));
     }
     let settings = settings::given(arguments)?;
     let client = Client::from_arguments(arguments)?;

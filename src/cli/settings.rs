@@ -29,13 +29,13 @@ pub const ROTATION: Opt = Opt {
 pub const ROTATION_DAYS: Opt = Opt {
     name: "rotation-days",
     value: Some("DAYS"),
-    summary: "days until rotation of a version is due, or an empty one: as the daemon is configured",
+    summary: "days until rotation of a version is due; empty: as the daemon is configured",
 };
 
 pub const GRACE_DAYS: Opt = Opt {
     name: "grace-days",
     value: Some("DAYS"),
-    summary: "days that a replaced version stays readable, or an empty one: as the daemon is configured",
+    summary: "days that a replaced version stays readable; empty: as the daemon is configured",
 };
 
 pub const GENERATOR: Opt = Opt {
@@ -45,21 +45,21 @@ pub const GENERATOR: Opt = Opt {
 };
 
 pub const DESCRIPTION: Opt =
-    Opt { name: "description", value: Some("TEXT"), summary: "what the secret is for; empty: nothing" };
+    Opt { name: "description", value: Some("TEXT"), summary: "description of the secret; empty: none" };
 
-pub const OWNER: Opt = Opt { name: "owner", value: Some("TEXT"), summary: "who answers for it; empty: nobody" };
+pub const OWNER: Opt = Opt { name: "owner", value: Some("TEXT"), summary: "owner of the secret; empty: none" };
 
 pub const LABELS: Opt = Opt {
     name: "labels",
     value: Some("KEY=TEXT,..."),
-    summary: "labels besides those it has already; one without a text is taken away, by an empty list all are",
+    summary: "labels to add or change; a label without a text is removed, an empty list removes all",
 };
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let name = client::name(arguments)?;
     let settings = given(arguments)?;
     if settings.is_empty() {
-        return Err(Exit::usage("configure needs an option that says what is to be changed"));
+        return Err(Exit::usage("configure needs an option that names a setting"));
     }
     let client = Client::from_arguments(arguments)?;
     let body = serde_json::to_vec(&settings).expect("it is JSON");
@@ -104,7 +104,7 @@ pub fn given(arguments: &Arguments) -> Result<Map<String, Value>, Exit> {
     let lists = arguments.texts(&LABELS)?;
     if lists.contains(&"") {
         if lists.len() > 1 {
-            return Err(Exit::usage("--labels: an empty one takes all labels away, and stands alone"));
+            return Err(Exit::usage("--labels: an empty list removes all labels, and must be given alone"));
         }
         fields.insert("labels".to_owned(), Value::Null);
     } else if !lists.is_empty() {

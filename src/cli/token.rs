@@ -36,8 +36,9 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         output::print_line(token.expose().as_bytes())?;
         output::tell(token.policy_line())?;
         say(format_args!(
-            "The first line is the token, shown this once: give it to {client} and to nobody else. The second line goes into \
-             [clients.{table}] of the policy; with several hashes in its list, old and new tokens are valid side by side."
+            "The first line is the token, shown only once: give it to {client} and to nobody else. The second line \
+             goes into [clients.{table}] of the policy; with several hashes in its list, old and new tokens are valid \
+             side by side."
         ));
         return Ok(());
     };
@@ -48,7 +49,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         return Err(why);
     }
     say(format_args!(
-        "{}: the token, for {client} and nobody else; printed is what the policy holds of it",
+        "{}: the token, for {client} and nobody else; the line printed is for the policy",
         path.display()
     ));
     Ok(())

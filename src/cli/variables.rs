@@ -20,7 +20,8 @@ impl Wanted {
                 None => (item, default_variable(item)),
             };
             if !is_name(name) {
-                let why = format_args!("--secrets: {name:?} is no secret's name: 1 to 128 of A-Z a-z 0-9 _ . -");
+                let why =
+                    format_args!("--secrets: {name:?} is not a secret's name, which is 1 to 128 of A-Z a-z 0-9 _ . -");
                 return Err(Exit::usage(why));
             }
             if !is_variable(&variable) {
@@ -45,7 +46,7 @@ impl Wanted {
         let mut found = Vec::new();
         client.list(prefix, &format!("prefix={prefix}"), |Item { name }| found.push(name))?;
         if found.is_empty() {
-            let why = "there is no secret that this client may read and whose name begins so";
+            let why = "this client may read no secret whose name begins with that";
             return Err(Failure::new(format_args!("--prefix {prefix}"), why).of(Kind::NotFound));
         }
         for name in found {

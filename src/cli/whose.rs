@@ -47,7 +47,7 @@ impl Whose {
         let owner = match directory.metadata() {
             Ok(owner) => owner,
             Err(why) if why.kind() == ErrorKind::PermissionDenied && !own.is_root() => {
-                warn(format_args!("{}: {why}, so it was not looked at", directory.display()))?;
+                warn(format_args!("{}: {why}, so it was not checked", directory.display()))?;
                 return Ok(Self::Another(0, None));
             }
             Err(_) => return Ok(Self::Own),

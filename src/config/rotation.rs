@@ -44,7 +44,7 @@ impl RotationConfig {
         table.set("default", &mut self.default, |value| value.one_of(&offered))?;
         for (name, table) in table.tables()? {
             if !is_name(&name) {
-                return Err(table.refuse("is no secret's name: 1 to 128 of A-Z a-z 0-9 _ . -"));
+                return Err(table.refuse("is not a secret's name, which is 1 to 128 of A-Z a-z 0-9 _ . -"));
             }
             self.appliers.insert(name, ApplierConfig::read(table)?);
         }

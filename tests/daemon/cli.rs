@@ -124,8 +124,8 @@ fn of_a_word_that_is_no_command_the_one_that_was_meant_is_named() {
         ("--conf c", "--conf", "--config"),
     ] {
         let why = message(&run_words(words));
-        let told = format!("there is no option {wrong:?}, perhaps {meant} is meant");
-        assert_eq!(why, format!("usage: {told}; see jarvis-secretsd --help"));
+        let told = format!("there is no option {wrong:?}; did you mean {meant}?");
+        assert_eq!(why, format!("usage: {told} see jarvis-secretsd --help"));
     }
 }
 

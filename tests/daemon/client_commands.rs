@@ -254,7 +254,7 @@ fn what_was_done_is_no_failure_where_nobody_can_be_told() {
         let output = asked.local(arguments).stdout(closed()).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
-        let told = "jarvis-secretsd: standard output: Broken pipe (os error 32); this is done all the same: ";
+        let told = "jarvis-secretsd: standard output: Broken pipe (os error 32); this was done anyway: ";
         assert!(said.starts_with(told), "{arguments:?}: {said}");
     }
     let list = printed(asked.local(&["list"]).output().unwrap());
@@ -272,7 +272,7 @@ fn tokens_that_nobody_was_shown_are_in_no_policy() {
         assert_eq!(directory.read_dir().unwrap().count(), 0);
     }
     let output = init().output().unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap().matches("shown this once: ").count(), 3);
+    assert_eq!(String::from_utf8(output.stdout).unwrap().matches("shown only once: ").count(), 3);
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn wrong_usage_of_the_client_commands_exits_with_2_before_anything_is_sent() {
         // Nobody listens there: who asked would exit with 1.
         let output = program(&site, arguments).env("JARVIS_SECRETSD_ADDR", "http://127.0.0.1:1").output().unwrap();
         let why = failure(&output, 2);
-        assert!(why.starts_with("usage: ") && why.ends_with("; see jarvis-secretsd --help"), "{arguments:?}: {why}");
+        assert!(why.starts_with("usage: ") && why.ends_with(" see jarvis-secretsd --help"), "{arguments:?}: {why}");
     }
 }
 

@@ -131,7 +131,7 @@ fn a_secret_under_a_prefix_that_makes_no_variable_or_one_twice_lets_nothing_run(
         let arguments = [&["exec"], arguments, &["--", "touch", ran.to_str().unwrap()]].concat();
         failure(&asked.local(&arguments).output().unwrap(), status)
     };
-    let none = "there is no secret that this client may read and whose name begins so";
+    let none = "this client may read no secret whose name begins with that";
     assert_eq!(run(&["--prefix", "shop_"], 3), format!("--prefix shop_: {none}"));
     for (name, prefix, why) in [
         ("a_", "a_", "a_: \"\" cannot be a variable's name; add --secrets a_=VARIABLE"),

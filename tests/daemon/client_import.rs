@@ -35,8 +35,8 @@ fn keys_in_lower_case_become_secrets_and_empty_values_are_passed_over_with_a_wor
     let file = asked.daemon.site.write(".env", FILE);
     let told = printed(import(&asked, &[]));
     let expected = format!(
-        "imported: api.key\nimported: postgres_password\nskipped, for its value is empty: empty\nimported in all: 2\n\
-         {} still holds them in the clear: delete it once nothing reads it any more\n",
+        "imported: api.key\nimported: postgres_password\nskipped because its value is empty: empty\nimported in all: \
+         2\n{} still holds them in the clear: delete it once nothing reads it any more\n",
         file.display()
     );
     assert_eq!(told, expected);
@@ -87,12 +87,12 @@ fn a_dry_run_shows_names_and_which_exist_and_changes_nothing() {
     let file = asked.daemon.site.write(".env", "A=hunter1\nB=hunter2\nC=\n");
     asked.store("a", "old");
     let told = printed(import(&asked, &["--dry-run"]));
-    let names_told = "exists: a\nnew: b\nskipped, for its value is empty: c\n";
+    let names_told = "exists: a\nnew: b\nskipped because its value is empty: c\n";
     let outcome = "to import: 2, of which exist: 1; without --replace, nothing would be imported unless these have the same \
                    values\n";
     assert_eq!(told, format!("{names_told}{outcome}"));
     let told = printed(import(&asked, &["--dry-run", "--replace"]));
-    assert!(told.ends_with("of which exist: 1; those with the same value would stay as they are\n"), "{told}");
+    assert!(told.ends_with("of which exist: 1; those with the same value would not change\n"), "{told}");
     assert_eq!((names(&asked), client(&asked).value("a")), (vec!["a".into()], "old".into()));
     assert!(file.exists());
 }

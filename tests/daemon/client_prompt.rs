@@ -5,7 +5,7 @@ use crate::needs;
 use crate::terminal::Terminal;
 
 const FIRST: &str = "Value of db_main (not shown): ";
-const SECOND: &str = "The same again: ";
+const SECOND: &str = "Repeat it: ";
 
 #[test]
 fn a_value_is_asked_for_twice_and_not_shown() {
@@ -36,7 +36,7 @@ fn what_is_not_the_same_or_too_long_for_a_terminal_is_not_stored() {
     let mut long = Terminal::open(&asked.local(&[]), "set db_main");
     long.answer(FIRST, &format!("{}\n", "x".repeat(4096)));
     let shown = long.ended();
-    assert!(shown.contains("passes on no line as long as that") && shown.contains("\r\necho\r\n"), "{shown}");
+    assert!(shown.contains("does not pass on a line as long as that") && shown.contains("\r\necho\r\n"), "{shown}");
     failure(&asked.local(&["get", "db_main"]).output().unwrap(), 3);
 }
 

@@ -154,7 +154,7 @@ fn the_file_can_be_given_to_a_user_and_a_group() {
     let told = failure(&render("no-such-user"), 1);
     assert!(told.starts_with("user \"no-such-user\": is not in /etc/passwd"), "{told}");
     let without = asked.local(&["render", template, "--owner", "0"]).output().unwrap();
-    assert!(failure(&without, 2).contains("--owner is that of the --output"));
+    assert!(failure(&without, 2).contains("--owner needs --output"));
 }
 
 #[test]

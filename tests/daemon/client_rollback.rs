@@ -57,7 +57,7 @@ fn where_there_is_no_way_back_that_is_said() {
     asked.store("db_main", "v");
     let refused = |arguments: &[&str]| failure(&asked.local(arguments).output().unwrap(), 1);
     let unknown = |arguments: &[&str]| failure(&asked.local(arguments).output().unwrap(), 3);
-    let none = "db_main: there is no older version that can still be read; a value that you have is stored with set";
+    let none = "db_main: there is no older version that can still be read; to store a value that you have, use set";
     assert_eq!(unknown(&["rollback", "db_main"]), none);
     let kid = asked.kid("db_main");
     let same = refused(&["rollback", "db_main", "--to", &kid]);
@@ -93,7 +93,7 @@ fn without_a_terminal_what_a_person_supplied_is_neither_replaced_nor_destroyed_u
         "{several}"
     );
     let told = refused(&["delete", "db_main"]);
-    let why = "delete: db_main would be destroyed with all its versions, and nothing brings a deleted secret back";
+    let why = "delete: db_main would be destroyed with all its versions; this cannot be undone";
     assert_eq!(told, format!("{why}; {how}"));
     assert_eq!(value(&asked), "v");
 
@@ -113,7 +113,7 @@ fn at_a_terminal_only_a_yes_goes_on() {
     }
     let asked = Asked::plain();
     asked.store("db_main", "v");
-    let question = "Go on? [y/N] ";
+    let question = "Continue? [y/N] ";
     let ended = |command: &str, typed: &str| {
         let mut terminal = Terminal::open(&asked.local(&[]), command);
         terminal.answer(question, typed);
@@ -137,6 +137,6 @@ fn at_a_terminal_only_a_yes_goes_on() {
     );
     assert_ne!(value(&asked), "v");
     let shown = ended("delete db_main", "YES\n");
-    assert!(shown.contains("nothing brings a deleted secret back") && shown.contains("status=0\r\n"), "{shown}");
+    assert!(shown.contains("this cannot be undone") && shown.contains("status=0\r\n"), "{shown}");
     failure(&asked.local(&["get", "db_main"]).output().unwrap(), 3);
 }

@@ -452,7 +452,7 @@ fn a_command_or_a_write_that_fails_is_told_and_the_watching_goes_on() {
     let site = &asked.daemon.site;
     let watching = render(&asked, &[], "{{ a }}", &format!("{COPIES}; exit 9"));
     watching.await_file("ran", "1|");
-    watching.await_words("jarvis-secretsd: sh: exit status: 9; the file is written all the same");
+    watching.await_words("jarvis-secretsd: sh: exit status: 9; the file was written anyway");
     fs::remove_file(site.path("out")).unwrap();
     fs::create_dir(site.path("out")).unwrap();
     asked.store("a", "2");
@@ -482,7 +482,7 @@ fn a_command_that_takes_too_long_is_killed_with_all_that_it_waits_for() {
     let script =
         format!("[ -e \"hung\" ] && {{ {COPIES}; exit; }}; trap '' TERM; touch hung; (flock lock sleep 1000); true");
     let watching = render(&asked, &["--command-timeout", "100ms"], "{{ a }}", &script);
-    watching.await_words("sh: has taken longer than 100ms and was killed; the file is written all the same");
+    watching.await_words("sh: has taken longer than 100ms and was killed; the file was written anyway");
     let lock = Command::new("flock").arg(asked.daemon.site.path("lock")).arg("true").status().unwrap();
     assert!(lock.success());
     asked.store("a", "2");

@@ -220,7 +220,7 @@ fn check_does_not_blame_a_key_that_only_the_daemon_can_read() {
     let output = used.check(STRANGER);
     assert!(output.status.success(), "{output:?}");
     for key in &used.keys {
-        let warning = format!("warning: {}: Permission denied (os error 13), so it was not looked at", key.display());
+        let warning = format!("warning: {}: Permission denied (os error 13), so it was not checked", key.display());
         assert!(said(&output).contains(&warning), "{}", said(&output));
     }
 }

@@ -193,7 +193,7 @@ fn a_replay_tells_who_loses_what_and_why_and_fails() {
     );
     assert_eq!(sum, "of 9 accesses 2 would have been lost and 0 gained");
     assert_eq!(replayed.status.code(), Some(1));
-    let why = "this policy takes away what was in use: 2 of 9 accesses";
+    let why = "this policy would deny 2 of 9 accesses that were permitted";
     assert_eq!(String::from_utf8_lossy(&replayed.stderr), format!("jarvis-secretsd: {why}\n"));
 }
 

@@ -156,7 +156,7 @@ fn between_two_given_keys_no_key_file_is_moved_and_no_daemon_may_be_at_work() {
     let between = |site: &Site| {
         site.command("rekey").arg("--master-key").arg(&old_path).arg("--new-key").arg(&new_path).output().unwrap()
     };
-    refused(&between(&daemon.site), "a daemon is at work; stop it first");
+    refused(&between(&daemon.site), "a daemon is running; stop it first");
     let site = daemon.stop();
     done(&between(&site));
     assert_eq!(key(&site, MASTER_KEY), old);

@@ -13,7 +13,7 @@ fn usage(arguments: &[&str]) -> String {
     failure(&output, 2).strip_prefix("usage: ").unwrap().replace("; see jarvis-secretsd --help", "")
 }
 
-const HOW: &str = "the value is no argument, which others see in ps: give it on standard input (jarvis-secretsd set NAME \
+const HOW: &str = "the value is never an argument, which others see in ps: give it on standard input (jarvis-secretsd set NAME \
                    <FILE), or type it when it is asked for";
 
 #[test]
@@ -23,8 +23,8 @@ fn who_gives_a_value_as_an_argument_is_told_where_it_goes_and_it_is_not_repeated
         assert_eq!(usage(arguments), format!("set takes NAME; {HOW}"), "{arguments:?}");
     }
     assert_eq!(usage(&["set", "x=hunter2"]), format!("a secret's name has no equals sign; {HOW}"));
-    let passphrase =
-        "the passphrase is no argument, which others see in ps: it is asked for, or read from standard input";
+    let passphrase = "the passphrase is never an argument, which others see in ps: type it when it is asked for, or give it on \
+         standard input";
     assert_eq!(usage(&["key", "export", "hunter2"]), format!("key export takes options only; {passphrase}"));
     assert_eq!(usage(&["key", "import", "file", "hunter2"]), format!("key import takes FILE; {passphrase}"));
 }
@@ -32,7 +32,7 @@ fn who_gives_a_value_as_an_argument_is_told_where_it_goes_and_it_is_not_repeated
 #[test]
 fn who_gives_a_generator_wrongly_is_told_how_and_which_there_are() {
     let types = "base64, hex, password, urlsafe, uuid";
-    let how = "set takes NAME; what is generated stands behind an equals sign: --generate=";
+    let how = "set takes NAME; write the form after an equals sign: --generate=";
     for arguments in [["set", "x", "--generate", "password"], ["set", "--generate", "password", "x"]] {
         assert_eq!(usage(&arguments), format!("{how}password"));
     }

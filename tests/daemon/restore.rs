@@ -123,7 +123,7 @@ fn at_a_terminal_only_a_yes_restores() {
     let words = format!("restore --config {} {}", site.path("config.toml").display(), backup.display());
     let restored = |typed: &str| {
         let mut terminal = Terminal::open(&Command::new("true"), &words);
-        terminal.answer("Go on? [y/N] ", typed);
+        terminal.answer("Continue? [y/N] ", typed);
         terminal.ended()
     };
     let (vault, audit) = (site.read(VAULT), site.read(AUDIT));

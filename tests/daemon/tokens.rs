@@ -156,7 +156,7 @@ fn init_gives_every_client_a_token_and_shows_it_once() {
     let text = String::from_utf8(output.stdout).unwrap();
     let tokens: Vec<_> = text
         .lines()
-        .filter_map(|line| line.strip_prefix("token of ")?.split_once(", shown this once: "))
+        .filter_map(|line| line.strip_prefix("token of ")?.split_once(", shown only once: "))
         .map(|(client, token)| (client.to_owned(), Token::parse(token).unwrap()))
         .collect();
     let clients: Vec<_> = tokens.iter().map(|(client, _)| client.as_str()).collect();

@@ -14,7 +14,7 @@ pub const COMMAND: Command = Command {
     operands: Operands::one("bash|zsh|fish"),
     options: &[],
     shared: &[],
-    summary: "print what completes this program's arguments in a shell",
+    summary: "print a shell script that completes arguments",
     example: "source <(jarvis-secretsd completions bash)",
     run,
 };

@@ -7,7 +7,7 @@ use crate::cli::command::{Command, Opt};
 
 /// Options that every command has.
 pub const EVERYWHERE: [Opt; 2] = [
-    Opt { name: "help", value: None, summary: "tell how it is used" },
+    Opt { name: "help", value: None, summary: "show its usage" },
     Opt { name: "version", value: None, summary: "print the version" },
 ];
 
