@@ -261,14 +261,14 @@ elif [[ ! "$url" =~ ^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$ ]
     fail "JARVIS_SECRETSD_ADDR: must be http://host:port, https://host:port or unix:/path, such as http://127.0.0.1:8081" 78
 elif [[ "$url" == http:* && ! "$url" =~ ^http://(localhost|127(\.$octet){3}|\[::1\]): ]]; then
     # A name that begins with 127. is a name, and leads where its owner likes.
-    echo "migrate-env-secrets.sh: warning: all goes to ${url#http://} in the clear; use https://" >&2
+    echo "migrate-env-secrets.sh: warning: everything is sent to ${url#http://} unencrypted; use https://" >&2
 fi
 [ -z "${JARVIS_SECRETSD_CA:-}" ] || options+=(--cacert "$JARVIS_SECRETSD_CA")
 [ -z "${JARVIS_SECRETSD_CERT:-}" ] || options+=(--cert "$JARVIS_SECRETSD_CERT")
 [ -z "${JARVIS_SECRETSD_KEY:-}" ] || options+=(--key "$JARVIS_SECRETSD_KEY")
 token=${JARVIS_SECRETSD_TOKEN:-}
 if [ -n "${JARVIS_SECRETSD_TOKEN_FILE:-}" ]; then
-    [ -z "$token" ] || fail "JARVIS_SECRETSD_TOKEN: must not stand beside JARVIS_SECRETSD_TOKEN_FILE" 78
+    [ -z "$token" ] || fail "JARVIS_SECRETSD_TOKEN: must not be set together with JARVIS_SECRETSD_TOKEN_FILE" 78
     token=$(token_in "$JARVIS_SECRETSD_TOKEN_FILE")
     # As `jarvis-secretsd token` prints it, the line for the policy stands behind it.
     token=${token%%$'\n'token_sha256 = *}

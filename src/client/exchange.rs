@@ -58,7 +58,7 @@ impl Request<'_> {
         let given = [self.method, self.target, self.host].into_iter();
         let given = given.chain(self.headers.iter().flat_map(|(name, value)| [*name, *value]));
         if !given.clone().all(|part| fits(&part)) || self.target.contains(' ') {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "a character cannot stand in a request"));
+            return Err(io::Error::new(ErrorKind::InvalidInput, "a character is not allowed in a request"));
         }
         let body = self.body.unwrap_or_default();
         // Sized at first, so that it never moves and leaves a copy of a token or a value behind.
@@ -92,7 +92,7 @@ fn read_answer(stream: &mut impl Read) -> io::Result<Answer> {
     };
     let begun = &received[head.size..];
     if begun.len() > head.body_size {
-        return Err(malformed("more came than it announced"));
+        return Err(malformed("it is longer than it announced"));
     }
     let mut body = Wiped::new(vec![0; head.body_size]);
     let (there, rest) = body.split_at_mut(begun.len());
@@ -123,7 +123,7 @@ impl Head {
             Err(why) => return Err(malformed(&why.to_string())),
         };
         let status = response.code.filter(|code| (200..600).contains(code));
-        let status = status.ok_or_else(|| malformed("its status is none of a final answer"))?;
+        let status = status.ok_or_else(|| malformed("its status is not that of a final answer"))?;
         let named = |name: &'static str| {
             let lines = response.headers.iter();
             lines.filter(move |line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value)
@@ -143,14 +143,14 @@ impl Head {
                 let length = std::str::from_utf8(length).ok().and_then(|length| length.parse().ok());
                 length.filter(|length| *length <= MAX_BODY).ok_or_else(|| malformed("its body is too long"))?
             }
-            _ => return Err(malformed("it has not one Content-Length of digits")),
+            _ => return Err(malformed("it does not have exactly one numeric Content-Length")),
         };
         Ok(Some(Self { size, status, request_id, body_size: if matches!(status, 204 | 304) { 0 } else { body_size } }))
     }
 }
 
 fn malformed(why: &str) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, format!("the answer is not of the daemon's HTTP: {why}"))
+    io::Error::new(ErrorKind::InvalidData, format!("the answer is not what the daemon sends: {why}"))
 }
 
 fn cut(why: &str) -> io::Error {

@@ -85,7 +85,7 @@ impl SettingsFile {
         root.set("key_path", &mut file.key_path, path_in)?;
         root.finish()?;
         if let (Some(_), Some(token_file)) = (&token, &token_file) {
-            return Err(token_file.refuse("must not stand beside `token`"));
+            return Err(token_file.refuse("must not be set together with `token`"));
         }
         if token.is_some() {
             // Now that there turns out to be a token in it, who else may read it matters.

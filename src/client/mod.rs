@@ -85,12 +85,12 @@ impl Metadata {
 
     /// What became of the version before, in words that go behind others; none if there was none.
     pub fn told_of_previous(&self) -> String {
-        let before = self.previous_kid.as_deref().map_or("the version before".to_owned(), printable);
+        let before = self.previous_kid.as_deref().map_or("the old version".to_owned(), printable);
         match self.previous_readable_until {
             Some(until) if until > self.created_at => {
                 format!("; {before} can be read until {}", until.to_the_second())
             }
-            Some(_) => format!("; {before} can be read no more"),
+            Some(_) => format!("; {before} can no longer be read"),
             None => String::new(),
         }
     }
@@ -147,7 +147,7 @@ impl Client {
         all.extend(bearer.as_ref().map(|bearer| ("Authorization", bearer.as_str())));
         let warn = |remote| {
             if self.token.is_some() && !self.warned.swap(true, Ordering::Relaxed) {
-                say(format_args!("warning: the token and what is read go to {remote} in the clear; use https://"));
+                say(format_args!("warning: the token and the values are sent to {remote} unencrypted; use https://"));
             }
         };
         let answer = self.transport.call(method, target, &all, json, warn);
@@ -172,7 +172,7 @@ impl Client {
 
     /// The failure of a call about `what` whose answer has another form than the API promises.
     pub fn strange(&self, what: impl fmt::Display) -> Failure {
-        Failure::new(what, format_args!("{} answers, but not as this daemon does", self.place()))
+        Failure::new(what, format_args!("{} answers, but not as jarvis-secretsd does", self.place()))
     }
 }
 

@@ -31,7 +31,8 @@ fn reason(place: &Place, method: &str, why: &Error) -> String {
     let told = one_line(&why.to_string());
     let remedy = match (why.kind(), place, tls_error(why)) {
         (ErrorKind::ConnectionRefused | ErrorKind::NotFound, ..) => {
-            "no daemon listens there; start it, or say where it is with --addr, JARVIS_SECRETSD_ADDR or `addr` in client.toml"
+            "no daemon listens there; start it, or name its address with --addr, JARVIS_SECRETSD_ADDR or `addr` in \
+             client.toml"
         }
         (ErrorKind::PermissionDenied, Place::Unix(_), _) => {
             "this user may not connect; see unix_socket_mode and group of the daemon's configuration"
@@ -39,11 +40,13 @@ fn reason(place: &Place, method: &str, why: &Error) -> String {
         (.., Some(rustls::Error::InvalidCertificate(_))) => {
             "--ca, JARVIS_SECRETSD_CA or `ca_path` in client.toml names the CAs that are trusted, by default the system's"
         }
-        (.., Some(rustls::Error::InvalidMessage(_))) => "if no TLS is spoken there, the address begins with http://",
+        (.., Some(rustls::Error::InvalidMessage(_))) => {
+            "if the daemon does not use TLS, the address must begin with http://"
+        }
         (ErrorKind::TimedOut | ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::InvalidData, ..)
             if method != "GET" =>
         {
-            "it may have been done all the same; look before you repeat it"
+            "it may have been done anyway; check before you repeat it"
         }
         _ => return told,
     };
@@ -57,7 +60,7 @@ impl Client {
             let (status, place) = (answer.status, self.place());
             return Failure::new(
                 what,
-                format_args!("status {status} from {place}, which does not answer as this daemon does"),
+                format_args!("status {status} from {place}, which does not answer as jarvis-secretsd does"),
             );
         };
         let message = match (answer.status, &answer.request_id) {
@@ -105,8 +108,8 @@ impl Client {
         let sent: Vec<_> = [token, certificate, user, name].into_iter().flatten().collect();
         match sent.is_empty() {
             true => format!(
-                "nothing was sent that says who asks{no_token} and no client's name (--client, JARVIS_SECRETSD_CLIENT or \
-                 `client` in {})",
+                "nothing was sent to authenticate with{no_token} and no client's name (--client, \
+                 JARVIS_SECRETSD_CLIENT or `client` in {})",
                 self.file
             ),
             false => format!("this was sent and is not accepted: {}{no_token}", sent.join(", ")),

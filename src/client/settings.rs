@@ -65,7 +65,7 @@ impl Settings {
             None => variable("ADDR", Place::parse)?.map(|said| said.value).or(file.addr.clone()),
         };
         if addr.is_none() {
-            missing(&file, "where the daemon is, which --addr or JARVIS_SECRETSD_ADDR does too")?;
+            missing(&file, "where the daemon is, as --addr or JARVIS_SECRETSD_ADDR does too")?;
         }
         let place = addr.unwrap_or(Place::Tcp { host: "127.0.0.1".into(), port: 8081, tls: false });
         let client = match options.client {
@@ -89,8 +89,8 @@ impl Settings {
             let identity = match (&cert, &key) {
                 (None, None) => None,
                 (Some(cert), Some(key)) => Some((cert.value.as_path(), key.value.as_path())),
-                (Some(Said { by, .. }), None) => return Err(Failure::new(by, "a certificate needs its key besides")),
-                (None, Some(Said { by, .. })) => return Err(Failure::new(by, "a key needs its certificate besides")),
+                (Some(Said { by, .. }), None) => return Err(Failure::new(by, "a certificate needs its key as well")),
+                (None, Some(Said { by, .. })) => return Err(Failure::new(by, "a key needs its certificate as well")),
             };
             let tls = tls::client_trusting(ca.as_ref().map(|ca| ca.value.as_path()), identity)?;
             certificate = cert;
@@ -109,7 +109,7 @@ impl Settings {
             None if !is_known => {
                 missing(
                     &file,
-                    "who asks, which --client, JARVIS_SECRETSD_CLIENT or JARVIS_SECRETSD_TOKEN_FILE does too",
+                    "who the client is, as --client, JARVIS_SECRETSD_CLIENT or JARVIS_SECRETSD_TOKEN_FILE does too",
                 )?;
                 token_by_file(file)?
             }

@@ -21,7 +21,7 @@ const LEAST: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// What is told of a failure besides.
-const REMEDY: &str = "what was had before stays in use, and this is tried again";
+const REMEDY: &str = "the old value stays in use; trying again";
 
 /// What is sent when a secret has changed. It is no signal's number, so that signals can be sent the same way.
 pub const CHANGED: i32 = 0;

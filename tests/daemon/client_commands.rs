@@ -169,14 +169,14 @@ fn a_value_that_has_leaked_is_replaced_and_no_version_before_it_can_be_read() {
         asked.kid("db_main")
     });
     let set = printed(fed(asked.local(&["set", "db_main", "--revoke-previous"]), b"three"));
-    assert!(set.ends_with(&format!("; {} can be read no more\n", old[1])), "{set}");
+    assert!(set.ends_with(&format!("; {} can no longer be read\n", old[1])), "{set}");
     for kid in &old {
         let gone = asked.local(&["get", "db_main", "--kid", kid]).output().unwrap();
         assert_eq!(failure(&gone, 1), "db_main: the grace period of this version of db_main is over");
     }
     let third = asked.kid("db_main");
     let rotated = run(&["rotate", "db_main", "--revoke-previous", "--force"]);
-    assert_eq!(rotated, format!("db_main  rotated; {third} can be read no more\n"));
+    assert_eq!(rotated, format!("db_main  rotated; {third} can no longer be read\n"));
     assert_eq!(run(&["versions", "db_main"]).lines().filter(|line| line.contains("db_main-")).count(), 1);
     let due = asked.local(&["rotate", "--due", "--revoke-previous"]).output().unwrap();
     assert_eq!(due.status.code(), Some(2));

@@ -86,7 +86,7 @@ fn nobody_at_the_address_is_told_with_what_to_do() {
     let _site = asked.daemon.stop();
     for program in [&mut tcp, &mut unix] {
         let why = failure(&program.output().unwrap(), 5);
-        assert!(why.contains("no daemon listens there; start it, or say where it is with --addr"), "{why}");
+        assert!(why.contains("no daemon listens there; start it, or name its address with --addr"), "{why}");
     }
     assert!(failure(&tcp.output().unwrap(), 5).starts_with(&format!("{addr}: ")));
 }
@@ -94,7 +94,7 @@ fn nobody_at_the_address_is_told_with_what_to_do() {
 #[test]
 fn whoever_mistakes_tls_for_plain_http_or_the_other_way_round_is_told_so() {
     for (asked, wrong, status, told) in [
-        (Asked::plain(), "https", 5, "if no TLS is spoken there, the address begins with http://"),
+        (Asked::plain(), "https", 5, "if the daemon does not use TLS, the address must begin with http://"),
         (Asked::secured(), "http", 1, "db_main: this port speaks TLS; use https://"),
     ] {
         let addr = format!("{wrong}://localhost:{}", asked.daemon.addr().port());

@@ -66,7 +66,7 @@ fn where_there_is_no_way_back_that_is_said() {
     assert_eq!(absent, "db_main: there is no such version of db_main");
     assert!(unknown(&["rollback", "db_none"]).ends_with("there is no secret db_none"));
     let revoked = run(&asked, &["rotate", "db_main", "--force", "--revoke-previous"]);
-    assert_eq!(revoked, format!("db_main  rotated; {kid} can be read no more\n"), "nothing leads back");
+    assert_eq!(revoked, format!("db_main  rotated; {kid} can no longer be read\n"), "nothing leads back");
     assert_eq!(unknown(&["rollback", "db_main"]), none);
     assert_eq!(
         refused(&["rollback", "db_main", "--to", &kid]),

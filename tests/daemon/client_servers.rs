@@ -46,7 +46,7 @@ fn http(status: &str, body: &str) -> String {
 fn garbage_is_no_answer() {
     for (status, answer, why) in [
         (5, "", "ADDR: the connection was closed without an answer"),
-        (1, "SSH-2.0-OpenSSH_9.2\r\n", "ADDR: the answer is not of the daemon's HTTP: "),
+        (1, "SSH-2.0-OpenSSH_9.2\r\n", "ADDR: the answer is not what the daemon sends: "),
         (
             5,
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}",
@@ -54,7 +54,7 @@ fn garbage_is_no_answer() {
         ),
         (1, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "it has a Transfer-Encoding"),
         (1, "HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n{}", "its body is too long"),
-        (1, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{}", "more came than it announced"),
+        (1, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{}", "it is longer than it announced"),
     ] {
         let told = told_with(status, answer);
         assert!(told.contains(why), "{answer:?}: {told}");
@@ -74,7 +74,7 @@ fn an_answer_of_another_form_or_about_another_secret_is_not_taken_and_its_value_
         valid.replace("\"k\"", "1"),
         valid[..valid.len() - 1].to_owned(),
     ] {
-        assert_eq!(told(http("200 OK", &body)), "db_main: ADDR answers, but not as this daemon does", "{body}");
+        assert_eq!(told(http("200 OK", &body)), "db_main: ADDR answers, but not as jarvis-secretsd does", "{body}");
     }
 }
 
@@ -82,7 +82,7 @@ fn an_answer_of_another_form_or_about_another_secret_is_not_taken_and_its_value_
 fn a_refusal_in_words_of_somebody_else_steers_no_terminal() {
     assert_eq!(
         told(http("502 Bad Gateway", "<html>\u{1b}[2J")),
-        "db_main: status 502 from ADDR, which does not answer as this daemon does"
+        "db_main: status 502 from ADDR, which does not answer as jarvis-secretsd does"
     );
     let body = r#"{"error":"x","message":"a\n\u001b[2J\"b\""}"#;
     assert_eq!(told(http("400 Bad Request", body)), r#"db_main: a\n\u{1b}[2J"b""#);
@@ -93,7 +93,7 @@ fn of_a_change_that_was_not_answered_it_is_told_that_it_may_have_been_made() {
     let addr = serve(|_| ());
     let arguments = ["set", "db_main", "--generate", "--addr", &format!("http://{addr}")];
     let why = failure(&program(&Site::empty(), &arguments).output().unwrap(), 5);
-    assert!(why.ends_with("without an answer: it may have been done all the same; look before you repeat it"), "{why}");
+    assert!(why.ends_with("without an answer: it may have been done anyway; check before you repeat it"), "{why}");
 }
 
 #[test]

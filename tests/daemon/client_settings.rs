@@ -90,7 +90,7 @@ fn a_token_comes_from_the_environment_or_from_a_file() {
     private(site, "client.toml", &format!("{ways}token_file = {token_file:?}\ntoken = {token:?}\n"));
     assert!(
         failure(&list().output().unwrap(), 78)
-            .contains("client.toml:3:14: `token_file` at the top level must not stand beside `token`")
+            .contains("client.toml:3:14: `token_file` at the top level must not be set together with `token`")
     );
     private(site, "client.toml", &format!("{ways}token_file = \"/nowhere\"\n"));
     failure(&list().output().unwrap(), 78);
@@ -124,11 +124,11 @@ fn a_settings_file_that_this_user_may_not_read_is_passed_over_where_all_is_said_
 
     let closed = path.display();
     let nowhere = failure(&list(&["--client", "admin"], &[("TOKEN", &asked.token)]), 78);
-    let told = format!("{closed}: could not be read by this user; it may say where the daemon is, which --addr or ");
+    let told = format!("{closed}: could not be read by this user; it may say where the daemon is, as --addr or ");
     assert!(nowhere.starts_with(&told), "{nowhere}");
     let nobody = failure(&list(&["--addr", &addr], &[]), 78);
     assert!(
-        nobody.starts_with(&format!("{closed}: could not be read by this user; it may say who asks, ")),
+        nobody.starts_with(&format!("{closed}: could not be read by this user; it may say who the client is, ")),
         "{nobody}"
     );
     // Whether a client needs a credential, only the daemon knows.
@@ -232,7 +232,7 @@ fn a_mistake_in_the_settings_is_told_with_its_place_and_exits_with_78() {
         ("addr =", ":1:7: "),
         ("token_file = \"/nowhere\"", "/nowhere: "),
         ("addr = \"https://localhost:1\"\nca_path = \"/nowhere\"", "/nowhere: "),
-        ("addr = \"https://localhost:1\"\ncert_path = \"/nowhere\"", "a certificate needs its key besides"),
+        ("addr = \"https://localhost:1\"\ncert_path = \"/nowhere\"", "a certificate needs its key as well"),
     ] {
         site.write("client.toml", text);
         let told = failure(&program(&site, &["list"]).output().unwrap(), 78);
@@ -256,7 +256,7 @@ fn a_token_that_goes_to_another_machine_in_the_clear_is_warned_about() {
     // Not a loopback address, though this machine answers there.
     let addr = format!("http://0.0.0.0:{}", asked.daemon.addr().port());
     let output = asked.admin(&["list", "--addr", &addr]).output().unwrap();
-    let warning = "jarvis-secretsd: warning: the token and what is read go to 0.0.0.0 in the clear; use https://\n";
+    let warning = "jarvis-secretsd: warning: the token and the values are sent to 0.0.0.0 unencrypted; use https://\n";
     assert_eq!(String::from_utf8(output.stderr.clone()).unwrap(), warning);
     printed(output);
 }

@@ -295,7 +295,7 @@ fn a_secret_that_is_deleted_is_told_and_watched_on_and_what_cannot_be_used_is_le
     let mut watching = exec(&asked, &[], "a", TELLS);
     watching.await_written("1  \n");
     assert_eq!(local(&asked).delete("/secret/a").status, 200);
-    watching.await_words("jarvis-secretsd: a: there is no secret a; what was had before stays in use");
+    watching.await_words("jarvis-secretsd: a: there is no secret a; the old value stays in use");
     asked.store("a", "x\0");
     watching.await_words("jarvis-secretsd: a: has a NUL byte");
     assert!(watching.is_running());
@@ -313,7 +313,7 @@ fn a_daemon_that_is_started_again_is_asked_again() {
     watching.await_written("1 1 \n");
     let site = asked.daemon.site.clone();
     asked.daemon.stop();
-    watching.await_words("what was had before stays in use");
+    watching.await_words("the old value stays in use");
     assert!(watching.is_running());
     let daemon = site.start();
     watching.await_words("answers again");

@@ -151,7 +151,7 @@ fn a_command_says_what_it_has_sent_and_where_that_came_from() {
         "; there is no token (--token-file, JARVIS_SECRETSD_TOKEN_FILE, JARVIS_SECRETSD_TOKEN, `token_file` or `token` in {by})"
     );
     let no_name = format!(" and no client's name (--client, JARVIS_SECRETSD_CLIENT or `client` in {by})");
-    assert_eq!(sent(get()), format!("nothing was sent that says who asks{no_token}{no_name}"));
+    assert_eq!(sent(get()), format!("nothing was sent to authenticate with{no_token}{no_name}"));
     let mut by_name = get();
     by_name.args(["--client", "admin"]);
     assert_eq!(sent(by_name), not_accepted("the client's name admin (--client)") + &no_token);

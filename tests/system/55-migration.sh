@@ -227,7 +227,7 @@ for host in 127.0.0.1 127.9.255.1 localhost; do
 done
 for host in 127.evil.example 127.0.0.1.evil.example localhost.evil.example 127.0.0.256; do
     run 1 env RES_OPTIONS='timeout:1 attempts:1' JARVIS_SECRETSD_ADDR="http://$host:1" "$script" --dry-run "$DIR/files/some"
-    grep -qF "warning: all goes to $host:1 in the clear" "$DIR/err" || fail "$host: no warning: $(cat "$DIR/err")"
+    grep -qF "warning: everything is sent to $host:1 unencrypted" "$DIR/err" || fail "$host: no warning: $(cat "$DIR/err")"
 done
 for address in http://127.0.0.1 http://user@127.0.0.1:1 http://127.0.0.1:1/path ftp://127.0.0.1:1 unix:sock; do
     for program in 'jarvis-secretsd import' "$script"; do
