@@ -116,7 +116,7 @@ impl Body {
             (Next::Size { value, digits }, _) if byte.is_ascii_hexdigit() => self.size(value, digits, byte),
             (Next::Size { value, digits: 1.. }, b';') => Ok(Next::Extension { value }),
             (Next::Size { value, digits: 1.. } | Next::Extension { value }, b'\r') => Ok(Next::SizeEnd { value }),
-            (Next::Size { .. }, _) => Err(Refusal::bad_request("the size of a chunk is no hexadecimal number")),
+            (Next::Size { .. }, _) => Err(Refusal::bad_request("the size of a chunk is not a hexadecimal number")),
             (Next::Extension { value }, _) if is_text => {
                 self.extensions += 1;
                 match self.extensions <= MAX_EXTENSIONS {

@@ -97,7 +97,7 @@ fn check_host(headers: &[(String, String)], is_http_10: bool) -> Result<(), Refu
         None if is_http_10 => Ok(()),
         None => Err(Refusal::bad_request("no Host header")),
         Some(host) if host.bytes().all(may_stand_in_host) => Ok(()),
-        Some(_) => Err(Refusal::bad_request("the Host header is no host name or address")),
+        Some(_) => Err(Refusal::bad_request("the Host header is not a host name or address")),
     }
 }
 

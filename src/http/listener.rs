@@ -197,7 +197,7 @@ impl Acceptor {
         match self.context.registry.enter(link) {
             Err(link) => {
                 let capacity = self.context.registry.capacity;
-                self.warn(&format!("refusing a connection: all {capacity} that are allowed are at work"));
+                self.warn(&format!("refusing a connection: all {capacity} allowed connections are busy"));
                 self.turn_away(&link);
             }
             Ok(visit) => {

@@ -152,7 +152,7 @@ impl Refusal {
 
     const fn distrusted() -> Self {
         let message = "the client certificate of this connection is not accepted any more: it has expired, or its CA was \
-                       replaced; connect again, with a certificate that is";
+                       replaced; connect again with a valid one";
         Self::new(401, message)
     }
 

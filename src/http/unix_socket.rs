@@ -132,7 +132,7 @@ impl Drop for SocketFile {
             fs::symlink_metadata(&self.path).is_ok_and(|meta| (meta.dev(), meta.ino()) == (self.device, self.inode));
         if is_ours && let Err(why) = fs::remove_file(&self.path) {
             log::warn!(
-                "{}: the socket's file stays behind, and is replaced at the next start: {why}",
+                "{}: the socket's file could not be removed, and is replaced at the next start: {why}",
                 self.path.display()
             );
         }
@@ -146,13 +146,13 @@ fn refuse_used(path: &Path) -> io::Result<()> {
         meta => meta?,
     };
     if !meta.file_type().is_socket() {
-        return Err(io::Error::other("is there already and is no socket; it was left as it is"));
+        return Err(io::Error::other("exists already and is not a socket; it was left unchanged"));
     }
     match UnixStream::connect(path) {
         Err(why) if why.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
         Ok(_) => Err(io::Error::new(
             ErrorKind::AddrInUse,
-            "somebody listens at this socket; end that program, or name another path",
+            "another program listens at this socket; end it, or name another path",
         )),
         Err(why) => Err(io::Error::new(why.kind(), format!("a socket is there that cannot be connected to: {why}"))),
     }

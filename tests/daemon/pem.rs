@@ -67,8 +67,7 @@ fn what_is_not_understood_is_refused_with_its_line() {
     let lines = ca.lines().count();
     let with = |from: &str, to: &str| format!("{ca}{}", ca.replace(from, to));
     let (begin, end) = ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----");
-    let no_begin =
-        "this is no line with which a block begins: -----BEGIN CERTIFICATE----- or the like, and nothing else";
+    let no_begin = "this is not the first line of a block: -----BEGIN CERTIFICATE----- or the like, and nothing else";
     let first_line = format!("{begin}\nMI");
     for (name, text, line, why) in [
         // One CA would be missing.
@@ -85,47 +84,57 @@ fn what_is_not_understood_is_refused_with_its_line() {
             "client-ca.pem",
             format!("{}{ca}", ca.replace(end, "")),
             lines + 1,
-            "what begins on line 1 has no -----END CERTIFICATE----- before this",
+            "the block that begins on line 1 has no -----END CERTIFICATE----- before this",
         ),
         (
             "client-ca.pem",
             with(end, ""),
             lines + 1,
-            "what begins here has no -----END CERTIFICATE-----; the file was cut off",
+            "the block that begins here has no -----END CERTIFICATE-----; the file was cut off",
         ),
         (
             "client-ca.pem",
             with(end, "-----END TRUSTED CERTIFICATE-----"),
             2 * lines,
-            &format!("what begins on line {} has no -----END CERTIFICATE----- before this", lines + 1),
+            &format!("the block that begins on line {} has no -----END CERTIFICATE----- before this", lines + 1),
         ),
         (
             "client-ca.pem",
             with("CERTIFICATE", "TRUSTED CERTIFICATE"),
             lines + 1,
-            "a TRUSTED CERTIFICATE is not read; make a plain one of it with: openssl x509 -in FILE -out NEW",
+            "a TRUSTED CERTIFICATE is not supported; convert it with: openssl x509 -in FILE -out NEW",
         ),
         (
             "client-ca.pem",
             with("CERTIFICATE", "X509 CRL"),
             lines + 1,
-            "a list of revoked certificates is not heeded; take it out of the file",
+            "certificate revocation lists are not supported; remove it from the file",
         ),
         (
             "client-ca.pem",
             with("CERTIFICATE", "GREETING"),
             lines + 1,
-            "a block of this kind is not read here; take it out of the file",
+            "a block of this kind is not supported; remove it from the file",
         ),
         ("client-ca.pem", with(&first_line, &format!("{begin}\n*I")), lines + 2, "this line of a block is not base64"),
         (
             "client-ca.pem",
             format!("{ca}{begin}\nAAAAA\n{end}\n"),
             lines + 1,
-            "the content of what begins here is not base64",
+            "the content of the block that begins here is not base64",
         ),
-        ("client-ca.pem", format!("{ca}{begin}\n{end}\n"), lines + 1, "the content of what begins here is not base64"),
-        ("client-ca.pem", format!("{ca}\0"), lines + 1, "is no text in ASCII or UTF-8; PEM is, DER and UTF-16 are not"),
+        (
+            "client-ca.pem",
+            format!("{ca}{begin}\n{end}\n"),
+            lines + 1,
+            "the content of the block that begins here is not base64",
+        ),
+        (
+            "client-ca.pem",
+            format!("{ca}\0"),
+            lines + 1,
+            "is not text in ASCII or UTF-8, as PEM is; it may be DER or UTF-16",
+        ),
         (
             "tls.key",
             text("encrypted.key"),
@@ -150,7 +159,7 @@ fn what_is_not_understood_is_refused_with_its_line() {
     // What is no certificate, in a whole block.
     let unusable = verdict(&site, "client-ca.pem", format!("{ca}{begin}\nAAAA\n{end}\n").as_bytes());
     let place = format!(":{}: this certificate cannot be that of a CA: ", lines + 1);
-    assert!(unusable.starts_with(&place) && unusable.ends_with("; take it out of the file"), "{unusable}");
+    assert!(unusable.starts_with(&place) && unusable.ends_with("; remove it from the file"), "{unusable}");
 }
 
 #[test]

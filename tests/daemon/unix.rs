@@ -61,7 +61,7 @@ fn a_socket_that_is_in_use_stops_the_start_and_one_of_a_crash_does_not() {
     let other = UnixListener::bind(site.path("sock")).unwrap();
     let refused = site.command("serve").output().unwrap();
     let why = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(1) && why.contains("somebody listens at this socket"), "{why}");
+    assert!(refused.status.code() == Some(1) && why.contains("another program listens at this socket"), "{why}");
     drop(other);
     // Killed, it leaves its file behind.
     drop(site.start());

@@ -103,7 +103,7 @@ fn a_socket_that_a_crash_left_behind_is_replaced_and_one_in_use_is_not() {
     drop(UnixListener::bind(path.with_extension("new")).unwrap());
     let _live = endpoint(&path);
     let refused = UnixSocket::bind(&path, 0o600).unwrap_err().to_string();
-    assert!(refused.contains("somebody listens at this socket"), "{refused}");
+    assert!(refused.contains("another program listens at this socket"), "{refused}");
     UnixStream::connect(&path).unwrap();
 }
 
@@ -114,7 +114,7 @@ fn what_is_no_socket_is_never_replaced() {
     std::os::unix::fs::symlink(directory.join("secret"), directory.join("link")).unwrap();
     for name in ["secret", "link"] {
         let refused = UnixSocket::bind(&directory.join(name), 0o600).unwrap_err().to_string();
-        assert!(refused.contains("is there already and is no socket"), "{refused}");
+        assert!(refused.contains("exists already and is not a socket"), "{refused}");
     }
     assert_eq!(fs::read(directory.join("link")).unwrap(), b"kept");
     let refused = UnixSocket::bind(&directory.join("none/sock"), 0o600).unwrap_err().to_string();

@@ -125,7 +125,7 @@ pub fn roots(path: &Path) -> Result<RootCertStore, Failure> {
     for (line, certificate) in certificates(path)? {
         let unusable = |why| {
             let place = format!("{}:{line}", path.display());
-            Failure::new(place, format_args!("this certificate cannot be that of a CA: {why}; take it out of the file"))
+            Failure::new(place, format_args!("this certificate cannot be that of a CA: {why}; remove it from the file"))
         };
         roots.add(certificate).map_err(unusable)?;
     }
@@ -154,7 +154,7 @@ fn private_key(path: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, Failu
     let key = PrivateKeyDer::from_pem(kind, der).ok_or_else(|| fail("there is no private key in it"))?;
     match ring::sign::any_supported_type(&key) {
         Ok(_) => Ok(key),
-        Err(_) => Err(fail(&unusable.unwrap_or_else(|| "is no private key that can be used here".to_owned()))),
+        Err(_) => Err(fail(&unusable.unwrap_or_else(|| "is not a private key that can be used here".to_owned()))),
     }
 }
 

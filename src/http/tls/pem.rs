@@ -36,7 +36,7 @@ pub fn blocks(path: &Path, text: &[u8]) -> Result<Vec<Block>, Failure> {
     };
     if let Some(nul) = text.iter().position(|byte| *byte == 0) {
         let line = 1 + text[..nul].iter().filter(|byte| **byte == b'\n').count();
-        return Err(fail(line, &"is no text in ASCII or UTF-8; PEM is, DER and UTF-16 are not"));
+        return Err(fail(line, &"is not text in ASCII or UTF-8, as PEM is; it may be DER or UTF-16"));
     }
     let mut blocks = Vec::new();
     let mut open: Option<Open> = None;
@@ -58,9 +58,10 @@ pub fn blocks(path: &Path, text: &[u8]) -> Result<Vec<Block>, Failure> {
         }
     }
     match open {
-        Some(block) => {
-            Err(fail(block.line, &format_args!("what begins here has no {}; the file was cut off", block.end)))
-        }
+        Some(block) => Err(fail(
+            block.line,
+            &format_args!("the block that begins here has no {}; the file was cut off", block.end),
+        )),
         None => Ok(blocks),
     }
 }
@@ -81,16 +82,16 @@ fn known(label: &str) -> Result<&'static str, String> {
     Err(match label {
         "ENCRYPTED PRIVATE KEY" => "the key is encrypted; decrypt it with: openssl pkey -in FILE -out NEW".to_owned(),
         "TRUSTED CERTIFICATE" | "X509 CERTIFICATE" => {
-            format!("a {label} is not read; make a plain one of it with: openssl x509 -in FILE -out NEW")
+            format!("a {label} is not supported; convert it with: openssl x509 -in FILE -out NEW")
         }
-        "X509 CRL" => "a list of revoked certificates is not heeded; take it out of the file".to_owned(),
+        "X509 CRL" => "certificate revocation lists are not supported; remove it from the file".to_owned(),
         "OPENSSH PRIVATE KEY" => {
             "this is a key of OpenSSH's own form; convert it with: ssh-keygen -p -m PKCS8 -f FILE".to_owned()
         }
         "PKCS7" | "CMS" => {
             "take the certificates out of it with: openssl pkcs7 -print_certs -in FILE -out NEW".to_owned()
         }
-        _ => "a block of this kind is not read here; take it out of the file".to_owned(),
+        _ => "a block of this kind is not supported; remove it from the file".to_owned(),
     })
 }
 
@@ -103,10 +104,8 @@ fn outside(line: &[u8], number: usize) -> Result<Option<Open>, String> {
     let has_dashes = line.windows(3).any(|window| window == b"---");
     let names_a_block = line.windows(5).any(|window| window == b"BEGIN") || line.starts_with(b"-----END");
     if has_dashes && names_a_block {
-        return Err(
-            "this is no line with which a block begins: -----BEGIN CERTIFICATE----- or the like, and nothing else"
-                .to_owned(),
-        );
+        return Err("this is not the first line of a block: -----BEGIN CERTIFICATE----- or the like, and nothing else"
+            .to_owned());
     }
     if line.len() >= LONG_LINE && is_base64(line) {
         return Err("this is the content of a block, without its beginning".to_owned());
@@ -127,7 +126,7 @@ impl Open {
             );
         }
         if line.starts_with(b"-----") {
-            return Err(format!("what begins on line {} has no {} before this", self.line, self.end));
+            return Err(format!("the block that begins on line {} has no {} before this", self.line, self.end));
         }
         if !line.is_empty() && !is_base64(line) {
             return Err("this line of a block is not base64".to_owned());
@@ -142,7 +141,7 @@ impl Open {
         }
         match <(SectionKind, Vec<u8>)>::from_pem_slice(text) {
             Ok((kind, der)) if !der.is_empty() => Ok(Some(Block { line: self.line, kind, der })),
-            _ => Err("the content of what begins here is not base64".to_owned()),
+            _ => Err("the content of the block that begins here is not base64".to_owned()),
         }
     }
 }
