@@ -116,7 +116,7 @@ impl Metrics {
 
     fn page(&self, now: &Readings, vitals: &Vitals) -> String {
         let mut page = Page::default();
-        page.gauge("build_info", "The version that runs; the value is always 1.")
+        page.gauge("build_info", "Version of the daemon; the value is always 1.")
             .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
         page.gauge("process_start_time_seconds", "When the daemon started, in seconds since the Unix epoch.")
             .value(unix_seconds(self.started));
@@ -137,15 +137,18 @@ impl Metrics {
         page.counter("policy_decisions_total", "Decisions of the policy.")
             .sample(&[("decision", "allowed")], read(&self.policy_allowed))
             .sample(&[("decision", "denied")], read(&self.policy_denied));
-        page.counter("authentication_failures_total", "Requests whose client did not prove or say who it is.")
+        page.counter("authentication_failures_total", "Requests that failed authentication.")
             .value(read(&self.authentication_failures));
-        page.counter("authentications_throttled_total", "Requests that were turned away after too many failures.")
-            .value(read(&self.authentications_throttled));
-        page.counter("cross_site_requests_total", "Requests of web pages of other sites, all of which were refused.")
+        page.counter(
+            "authentications_throttled_total",
+            "Requests refused after too many failed authentication attempts.",
+        )
+        .value(read(&self.authentications_throttled));
+        page.counter("cross_site_requests_total", "Cross-site requests of web pages, all of which were refused.")
             .value(read(&self.cross_site));
         page.counter(
             "authentication_failures_unwritten_total",
-            "Failures beyond what the audit log takes in a minute, which it only counts.",
+            "Failed authentication attempts that the audit log only counts, beyond those that it records in a minute.",
         )
         .value(read(&self.authentication_failures_left_out));
     }

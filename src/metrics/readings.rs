@@ -84,14 +84,14 @@ impl Readings {
             .sample(&[("rotation", "manual")], self.due_manual);
         page.gauge(
             "secrets_auto_without_applier",
-            "Secrets whose value the schedule replaces, where no applier tells whoever uses it.",
+            "Secrets that the schedule rotates although no applier tells the programs that use them.",
         )
         .value(self.auto_without_applier);
         page.gauge("expired_versions", "Versions whose grace period is over and that are not destroyed yet.")
             .value(self.expired_versions);
-        page.gauge("pending_versions", "Versions that are being made, which what lies outside is to accept first.")
+        page.gauge("pending_versions", "New versions that external systems have not accepted yet.")
             .value(self.pending_versions);
-        let mut runs = page.counter("applier_runs_total", "Appliers that were run, by what for and with what result.");
+        let mut runs = page.counter("applier_runs_total", "Runs of appliers, by action and result.");
         for (action, result, count) in &self.applier_runs {
             runs = runs.sample(&[("action", action), ("result", result)], *count);
         }
@@ -105,7 +105,8 @@ impl Readings {
         if let Some(stale) = self.stale_consumers {
             page.gauge(
                 "stale_consumers",
-                "Clients, once for each secret, that have read an older version and not the current one, by how long it lasts.",
+                "Clients, once for each secret, that have read an older version and not the current one, by how long \
+                 it can be read.",
             )
             .sample(&[("grace", "last_day")], stale.last_day)
             .sample(&[("grace", "longer")], stale.longer);
@@ -113,10 +114,9 @@ impl Readings {
     }
 
     fn write_vault(&self, page: &mut Page) {
-        page.counter("seal_operations_total", "Times that something was sealed.").value(self.seals);
-        page.counter("unseal_operations_total", "Times that something sealed was to be opened.").value(self.unseals);
-        page.counter("unseal_errors_total", "Times that something sealed could not be opened.")
-            .value(self.unseal_errors);
+        page.counter("seal_operations_total", "Seal operations.").value(self.seals);
+        page.counter("unseal_operations_total", "Unseal operations, failed ones included.").value(self.unseals);
+        page.counter("unseal_errors_total", "Unseal operations that failed.").value(self.unseal_errors);
         page.gauge("vault_size_bytes", "Size of the vault file, rounded up to 64 KiB.")
             .value(rounded_up(self.vault_bytes));
         page.gauge("vault_records", "Records in the vault file: needed (live) or waiting for compaction (dead).")

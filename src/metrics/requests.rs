@@ -66,7 +66,7 @@ impl Requests {
             family = family.sample(&[("route", route), ("method", method), ("status", &status)], count);
         }
 
-        let mut family = page.histogram("http_request_duration_seconds", "Time that an answer took to make.");
+        let mut family = page.histogram("http_request_duration_seconds", "Time to answer a request.");
         for (route, histogram) in &self.durations {
             let mut within = 0;
             for (bound, bucket) in BOUNDS.iter().zip(histogram.buckets) {
