@@ -282,7 +282,7 @@ impl Appliers {
             .iter()
             .map(|(place, output)| (place, mask::shown(output, &values)))
             .filter(|(_, shown)| !shown.is_empty())
-            .map(|(place, shown)| format!("; its last words{place}: {shown}"))
+            .map(|(place, shown)| format!("; it last printed{place}: {shown}"))
             .collect();
         let is_answer = result == RunResult::Refused;
         let level = if is_answer { log::Level::Warn } else { log::Level::Error };

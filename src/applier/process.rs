@@ -62,7 +62,7 @@ pub fn serve() -> Result<(), Failure> {
     let fail = |why: io::Error| Failure::new(RUNNER, why);
     let stdin = io::stdin();
     if socket_type(&stdin).is_err() {
-        return Err(Failure::new(RUNNER, "is for the daemon itself; there is nothing to be done with it by hand"));
+        return Err(Failure::new(RUNNER, "is run by the daemon itself, never by hand"));
     }
     let daemon = UnixStream::from(stdin.as_fd().try_clone_to_owned().map_err(fail)?);
     // The daemon has told its log already what of this cannot be had.
@@ -121,8 +121,7 @@ fn take_lock(path: &Path) -> Result<File, Failure> {
             Ok(()) => return Ok(file),
             Err(Errno::WOULDBLOCK) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
             Err(Errno::WOULDBLOCK) => {
-                let why = "an applier that an earlier daemon has started is still there and cannot be ended; find it with \
-                           lsof and see to it that it ends";
+                let why = "an applier that an earlier daemon started still runs and cannot be ended; find it with lsof and stop it";
                 return Err(Failure::new(path.display(), why));
             }
             Err(why) => return Err(fail(why.into())),

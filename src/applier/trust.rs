@@ -37,7 +37,7 @@ pub fn check_words(words: &[String], uid: u32) -> Result<(), Failure> {
     let mut is_interpreter = beginning_of_script(program).is_none();
     for argument in words[1..].iter().map(Path::new).filter(|argument| argument.is_absolute()) {
         check_argument(argument, &mut is_interpreter, uid).map_err(|why| {
-            let remedy = "what is data, and no code, may stand behind an equals sign, as in path=/srv/data";
+            let remedy = "for data that is not code, write the path after an equals sign, as in path=/srv/data";
             Failure::new(argument.display(), format_args!("{why}; {remedy}"))
         })?;
     }

@@ -66,7 +66,7 @@ impl Rotator {
             Ok(done) if done.is_empty() => Ok(done),
             Ok(done) => {
                 let begun = super::told::done_by(entry.client.as_deref());
-                log::info!("{begun}: {name}, whose new value is accepted outside");
+                log::info!("{begun}: {name}, whose new value the external system accepts");
                 Ok(done)
             }
             Err(why) => {

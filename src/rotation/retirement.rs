@@ -33,7 +33,7 @@ impl Rotator {
             let done = retired.and_then(|()| self.commit(wish, entry));
             self.note(Work::Retirement, &name, done.is_ok());
             match done {
-                Ok(_) => log::info!("Destroyed {kid}, which is accepted outside no more"),
+                Ok(_) => log::info!("Destroyed {kid}, which the external system no longer accepts"),
                 Err(why) => {
                     log::error!("{kid} was not destroyed: {why}");
                     failed.insert(name);

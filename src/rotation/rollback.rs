@@ -28,7 +28,7 @@ impl Rotator {
         match &done {
             Ok(_) => {
                 self.note(Work::Rotation, name, true);
-                log::info!("Rolled {name} back to the value of {kid}, which is accepted outside");
+                log::info!("Rolled {name} back to the value of {kid}, which the external system accepts");
             }
             Err(why) => {
                 // Nobody rolls back once more by himself; what stays pending is decided on as after a rotation.

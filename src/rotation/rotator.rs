@@ -98,8 +98,9 @@ impl Rotator {
         let Some(claim) = self.claim(name) else { return };
         if !self.has(name) {
             log::error!(
-                "The rotation of {name} is not finished, and nothing tells which of its two values works, for \
-                 [rotation.{name}] is no longer configured: put it back, or store the value that works with POST /secret"
+                "The rotation of {name} is not finished, and it is unknown which of its two values works, because \
+                 [rotation.{name}] is no longer configured: put it back, or store the value that works with POST \
+                 /secret"
             );
             return self.note(Work::Rotation, name, false);
         }
@@ -109,7 +110,7 @@ impl Rotator {
         let is_decided = self.vault.find_pending(name).is_none();
         self.note(Work::Rotation, name, is_decided);
         match decided {
-            Ok(_) => log::info!("Finished the rotation of {name}: the new value is accepted outside"),
+            Ok(_) => log::info!("Finished the rotation of {name}: the external system accepts the new value"),
             Err(why) if is_decided => log::warn!("The rotation of {name} was not finished, the old value stays: {why}"),
             Err(why) => log::error!("The rotation of {name} is not finished: {why}"),
         }
@@ -203,7 +204,7 @@ impl Rotator {
         self.changed.notify_all();
         let Some(appliers) = &self.appliers else { return };
         if !self.is_idle_within(grace) {
-            log::warn!("A rotation was cut off, it is gone on with at the next start");
+            log::warn!("Rotation interrupted; it resumes at the next start");
             appliers.cut_off();
             self.is_idle_within(SETTLING);
         }

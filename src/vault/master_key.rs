@@ -88,12 +88,14 @@ impl KeyFile {
         let file = File::open(&self.path).map_err(|why| fail(&why))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(fail(&"another process is just changing this key")),
+            Err(Errno::WOULDBLOCK) => return Err(fail(&"another process is changing this key")),
             Err(why) => return Err(fail(&why)),
         }
         match file.metadata().and_then(|locked| files::stands_at(&locked, &self.path)) {
             Ok(true) => Ok(file),
-            _ => Err(fail(&"was just changed by another process; do it again if that was not what you wanted")),
+            _ => Err(fail(
+                &"was changed by another process at the same time; repeat the command if its result is not what you wanted",
+            )),
         }
     }
 

@@ -180,7 +180,7 @@ fn exchanged() -> io::Error {
 }
 
 fn changed() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the file was changed by somebody while the daemon was using it")
+    io::Error::new(io::ErrorKind::UnexpectedEof, "another program changed the file while the daemon was using it")
 }
 
 fn open(path: &Path) -> io::Result<File> {

@@ -54,9 +54,9 @@ impl fmt::Display for WrapError {
             Self::Short => {
                 write!(f, "the passphrase must have at least {SHORTEST} characters; a few random words are best")
             }
-            Self::Form => f.write_str("this is no wrapped master key, as `jarvis-secretsd key export` writes it"),
+            Self::Form => f.write_str("this is not a wrapped master key, as `jarvis-secretsd key export` writes it"),
             Self::Cost => f.write_str("its key derivation costs more memory or time than this program spends"),
-            Self::NotAuthentic => f.write_str("the passphrase is another one, or the text was changed"),
+            Self::NotAuthentic => f.write_str("the passphrase is wrong, or the text was changed"),
             Self::System(why) => f.write_str(why),
         }
     }

@@ -62,8 +62,5 @@ fn the_runner_is_not_for_people() {
     let output = command.arg("run-appliers").stdin(Stdio::null()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(
-        text,
-        "jarvis-secretsd: run-appliers: is for the daemon itself; there is nothing to be done with it by hand\n"
-    );
+    assert_eq!(text, "jarvis-secretsd: run-appliers: is run by the daemon itself, never by hand\n");
 }

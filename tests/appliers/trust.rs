@@ -247,7 +247,7 @@ fn every_absolute_path_among_the_arguments_is_looked_at() {
         let said = refused(&stage, &words).unwrap();
         assert!(said.contains(&format!("{} can be written by others", path.display())), "{said}");
         assert!(
-            said.ends_with("; what is data, and no code, may stand behind an equals sign, as in path=/srv/data"),
+            said.ends_with("; for data that is not code, write the path after an equals sign, as in path=/srv/data"),
             "{said}"
         );
         chmod(path, 0o755);

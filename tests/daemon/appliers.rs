@@ -331,7 +331,7 @@ fn a_value_is_neither_in_the_log_nor_in_the_audit_log_nor_where_ps_shows_it() {
     let answer = rotating.join().unwrap();
     assert_eq!(not_rotated(&answer), "apply: exit status 5");
     let line = daemon.await_log("Applier of db_main: apply: exit status 5");
-    assert!(line.contains("its last words on standard output: said ***\\n***=;"), "{line}");
+    assert!(line.contains("it last printed on standard output: said ***\\n***=;"), "{line}");
     assert!(line.contains(r#""old":{"kid":"db_main-"#) && line.contains(r#","value":"***"},"new":{"#), "{line}");
     let page = daemon.client("admin").metrics();
     let in_base64 = base64::encode(&new);
@@ -356,7 +356,7 @@ fn what_prepare_printed_is_in_no_log_also_where_it_repeats_it_among_its_last_wor
     let answer = rotate(&mut daemon.client("admin"));
     assert_eq!(not_rotated(&answer), "prepare: exit status 4");
     let line = daemon.await_log("Applier of db_main: prepare: exit status 4");
-    assert!(line.trim_end().ends_with("; its last words on standard error: no login as ***, ***\\n***="), "{line}");
+    assert!(line.trim_end().ends_with("; it last printed on standard error: no login as ***, ***\\n***="), "{line}");
     for text in [daemon.log(), world.site.read(AUDIT), answer.body] {
         for part in ["by-prepare", "second-line", "standard output"] {
             assert!(!text.contains(part), "{part} is in {text}");
@@ -375,7 +375,7 @@ fn a_value_is_not_in_the_log_in_base64_of_several_lines_or_in_hexadecimal() {
     );
     assert_eq!(not_rotated(&rotate(&mut daemon.client("admin"))), "apply: exit status 5");
     let line = daemon.await_log("Applier of db_main: apply: exit status 5");
-    let said = "; its last words on standard output: ***=; its last words on standard error: ***";
+    let said = "; it last printed on standard output: ***=; it last printed on standard error: ***";
     assert!(line.trim_end().ends_with(said), "{line}");
     assert_eq!(world.read("seen").len(), 44, "it has the value");
 }
@@ -417,7 +417,7 @@ fn a_rotation_that_does_not_is_cut_off_and_finished_at_the_next_start() {
     daemon.signal(rustix::process::Signal::TERM);
     assert_eq!(daemon.ended().code(), Some(0));
     assert!(rotating.join().unwrap());
-    assert!(daemon.log().contains("A rotation was cut off, it is gone on with at the next start"), "{}", daemon.log());
+    assert!(daemon.log().contains("Rotation interrupted; it resumes at the next start"), "{}", daemon.log());
     world.site.verify_audit();
     world.remove("on-apply");
     let daemon = world.site.start();

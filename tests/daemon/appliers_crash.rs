@@ -151,7 +151,7 @@ fn without_its_appliers_a_rotation_that_is_not_finished_waits_for_a_person() {
     site.write("config.toml", config.split("[rotation.db_main]").next().unwrap());
     let mut daemon = site.start();
     let told =
-        daemon.await_log("The rotation of db_main is not finished, and nothing tells which of its two values works");
+        daemon.await_log("The rotation of db_main is not finished, and it is unknown which of its two values works");
     assert!(told.contains("[rotation.db_main] is no longer configured: put it back, or store the value that works"));
     let mut admin = daemon.client("admin");
     for target in ["/rotate", "/rotate?dry_run=true"] {

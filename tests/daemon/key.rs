@@ -69,9 +69,9 @@ fn the_wrapped_form_holds_no_key_in_the_clear_and_goes_to_no_file_that_is_there(
 fn a_wrong_passphrase_or_a_foreign_key_puts_nothing_in_place() {
     let (site, text) = exported();
     fs::remove_file(site.path(MASTER_KEY)).unwrap();
-    refused(&import(&site, b"correct horse batter\n"), "the passphrase is another one, or the text was changed");
+    refused(&import(&site, b"correct horse batter\n"), "the passphrase is wrong, or the text was changed");
     site.write("wrapped.txt", &text[..text.len() - 20]);
-    refused(&import(&site, PASSPHRASE), "this is no wrapped master key");
+    refused(&import(&site, PASSPHRASE), "this is not a wrapped master key");
     let (stranger, foreign) = exported();
     site.write("wrapped.txt", &foreign);
     refused(&import(&site, PASSPHRASE), "holds another key than that of the vault");

@@ -174,7 +174,7 @@ fn two_at_once_are_refused_and_one_that_is_repeated_finds_it_done() {
     let held = fs::File::open(site.path(MASTER_KEY)).unwrap();
     flock(&held, FlockOperation::LockExclusive).unwrap();
     let before = site.read(VAULT);
-    refused(&rekey(&site, "admin", &addr), "another process is just changing this key");
+    refused(&rekey(&site, "admin", &addr), "another process is changing this key");
     assert_eq!(site.read(VAULT), before);
     assert!(!site.path(NEXT_KEY).exists());
     drop(held);

@@ -124,7 +124,7 @@ for damage in 'truncate -s -1' 'truncate -s +1' 'truncate -s 0'; do
     change second
     $damage "$secrets/vault.json"
     expect 503 admin POST /secret '{"name":"a","value":"third"}'
-    grep -q 'the file was changed by somebody' "$DIR/answer" || fail "another reason: $(cat "$DIR/answer")"
+    grep -q 'another program changed the file' "$DIR/answer" || fail "another reason: $(cat "$DIR/answer")"
     serves second
     await 'the daemon is well by itself' curl -fs -o "$DIR/answer" "$URL/healthz"
     change third
