@@ -4,11 +4,10 @@
 #     migrate-env-secrets.sh [--prefix PREFIX] [--dry-run] [--replace] FILE
 #
 # It needs bash, awk and curl, and does what `jarvis-secretsd import` does, under the same names: the keys in lower case,
-# with PREFIX before them. It reads FILE, or standard input if that is -, alike, but does not put in variables: a value
+# with PREFIX before them. It reads FILE, or standard input if that is -, alike, but does not expand variables: a value
 # with an unescaped $NAME or ${...}, or a name without a value, is refused. Nothing of it ends up in another file or on a
 # command line.
-#
-# The same variables say where the daemon is and who asks: JARVIS_SECRETSD_ADDR (http://host:port, https://host:port or
+# The same variables name the daemon and the client: JARVIS_SECRETSD_ADDR (http://host:port, https://host:port or
 # unix:/path; default http://127.0.0.1:8081), _CLIENT, _TOKEN or _TOKEN_FILE, _CA, _CERT, _KEY. A settings file,
 # client.toml, is not read; where _CLIENT_CONFIG names one, nothing is done.
 set -euo pipefail
@@ -55,7 +54,7 @@ parse() {
         function dollar(place,    next_) {
             next_ = substr(text, place + 1, 3)
             if (next_ ~ "^([A-Za-z_{]|\305\277|\342\204\252)")
-                die(place, "a variable, which only jarvis-secretsd import puts in; write $$ for a dollar sign")
+                die(place, "a variable, which only jarvis-secretsd import expands; write $$ for a dollar sign")
             width = next_ ~ /^\$/ ? 2 : 1
             return "$"
         }
@@ -251,7 +250,7 @@ mapfile -t empty < <(sed -n 's/^-//p' <<<"$told")
 [ "${#names[@]}" -gt 0 ] || fail "$file: holds no value that could be imported"
 
 [ -z "${JARVIS_SECRETSD_CLIENT_CONFIG:-}" ] ||
-    fail "JARVIS_SECRETSD_CLIENT_CONFIG: no settings file is read here; set JARVIS_SECRETSD_ADDR and what else is needed" 78
+    fail "JARVIS_SECRETSD_CLIENT_CONFIG: this script reads no settings file; set JARVIS_SECRETSD_ADDR and the other variables" 78
 address=${JARVIS_SECRETSD_ADDR:-http://127.0.0.1:8081}
 url=${address%/} options=()
 octet='(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])'

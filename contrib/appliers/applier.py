@@ -116,7 +116,7 @@ def names(value, count):
 
 
 def wrong_value():
-    """A password that nobody has. Who is let in with it too, says nothing about any other."""
+    """A password that nobody has. If the server accepts it too, it says nothing about any other password."""
     return os.urandom(16).hex()
 
 

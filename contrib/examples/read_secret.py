@@ -3,7 +3,8 @@
 
     read_secret.py NAME [SECONDS]     SECONDS pass between two looks, 60 by default
 
-JARVIS_SECRETSD_ADDR (http://127.0.0.1:8081), JARVIS_SECRETSD_CLIENT and JARVIS_SECRETSD_TOKEN say where it is and who asks.
+JARVIS_SECRETSD_ADDR (http://127.0.0.1:8081), JARVIS_SECRETSD_CLIENT and JARVIS_SECRETSD_TOKEN name the
+daemon and the client.
 """
 
 import os

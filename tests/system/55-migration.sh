@@ -93,7 +93,7 @@ echo "command and script store the same of $stored files, and nothing of $refuse
 # What only the command does, the script refuses, and says where.
 file variable 'A=1\nB=x$A\n'
 run 1 "$script" "$DIR/files/variable"
-grep -q "files/variable:2: a variable, which only jarvis-secretsd import puts in" "$DIR/err" || fail "$(cat "$DIR/err")"
+grep -q "files/variable:2: a variable, which only jarvis-secretsd import expands" "$DIR/err" || fail "$(cat "$DIR/err")"
 file bare 'A=1\nHOME\n'
 run 1 "$script" "$DIR/files/bare"
 grep -q "files/bare:2: a name without a value" "$DIR/err" || fail "$(cat "$DIR/err")"
@@ -238,7 +238,7 @@ for address in http://127.0.0.1 http://user@127.0.0.1:1 http://127.0.0.1:1/path 
 done
 echo "an address that may be another machine's is warned about, and one of another form refused"
 run 78 env JARVIS_SECRETSD_CLIENT_CONFIG="$DIR/client.toml" "$script" --dry-run "$DIR/files/some"
-grep -q 'CLIENT_CONFIG: no settings file is read here' "$DIR/err" || fail "$(cat "$DIR/err")"
+grep -q 'CLIENT_CONFIG: this script reads no settings file' "$DIR/err" || fail "$(cat "$DIR/err")"
 
 # What the handbook says, as it is pasted from there, at the address of this daemon.
 cd "$DIR/work"
