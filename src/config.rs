@@ -184,7 +184,7 @@ impl ServerConfig {
         table.set("credential_socket", &mut self.credential_socket, |value| socket_path(value).map(Some))?;
         match (bind_addr, mode) {
             (Some(bind_addr), _) if self.bind_addr.is_none() && self.unix_socket.is_none() => {
-                return Err(bind_addr.refuse("is empty and there is no `unix_socket`: nobody could connect"));
+                return Err(bind_addr.refuse("is empty, and `unix_socket` is not set: no client could connect"));
             }
             (_, Some(mode)) if self.unix_socket.is_none() => {
                 return Err(mode.refuse("is the mode of `unix_socket`, which is missing"));

@@ -189,7 +189,7 @@ fn the_unix_socket_is_beside_tcp_or_instead_of_it() {
 fn sockets_that_make_no_sense_are_refused() {
     assert_eq!(
         error("[server]\nbind_addr = \"\""),
-        "c.toml:2:13: `bind_addr` in [server] is empty and there is no `unix_socket`: nobody could connect"
+        "c.toml:2:13: `bind_addr` in [server] is empty, and `unix_socket` is not set: no client could connect"
     );
     assert_eq!(
         error("[server]\nunix_socket_mode = \"0660\""),
@@ -202,7 +202,7 @@ fn sockets_that_make_no_sense_are_refused() {
     let long = "s".repeat(104);
     for key in ["unix_socket", "credential_socket"] {
         let refused = error(&format!("[server]\n{key} = \"{long}\""));
-        assert!(refused.ends_with("has 104 bytes, a socket's path has at most 103"), "{refused}");
+        assert!(refused.ends_with("has 104 bytes; a socket's path has at most 103"), "{refused}");
     }
 }
 

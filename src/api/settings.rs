@@ -165,7 +165,7 @@ pub fn change(call: &mut Call, request: &Request, name: &str, body: &[u8]) -> Re
     if call.commit(wish, conditions::condition(request)?)?.is_empty() {
         call.remark("no change");
     }
-    let gone = || Problem::not_found(format!("{name} was changed, and deleted meanwhile"));
+    let gone = || Problem::not_found(format!("{name} was changed, but has been deleted since"));
     let described = call.api.vault.describe(name).ok_or_else(gone)?;
     #[derive(Serialize)]
     struct Answer {
@@ -182,5 +182,5 @@ pub fn change(call: &mut Call, request: &Request, name: &str, body: &[u8]) -> Re
 }
 
 pub fn too_many_labels(name: &str) -> Problem {
-    Problem::bad_request(format!("{name} would have more than {MAX_LABELS} labels; null takes one away"))
+    Problem::bad_request(format!("{name} would have more than {MAX_LABELS} labels; null removes one"))
 }

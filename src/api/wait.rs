@@ -42,7 +42,7 @@ impl Wait<'_, '_> {
         }
         // It would take room that others wait for.
         if !body.is_empty() {
-            return Err(Problem::bad_request("a request with wait has no body"));
+            return Err(Problem::bad_request("a request with wait must not have a body"));
         }
         let vault = call.api.vault.clone();
         let known = || -> Result<Option<Sight>, Problem> {

@@ -163,7 +163,7 @@ fn look(here: &Path, meta: &Metadata, uid: u32) -> Result<(), Why> {
         return Ok(());
     }
     if owner != 0 && owner != uid {
-        let why = format!("{here} belongs to user {owner}, who could change what is run; chown root {here}");
+        let why = format!("{here} belongs to user {owner}, who could change the program; chown root {here}");
         return Err(Why::Untrusted(why));
     }
     if mode & 0o022 != 0 {

@@ -177,7 +177,7 @@ fn explain(path: &Path, why: &TailError) -> Failure {
         TailError::Damaged { after, fault } => {
             let place = match after {
                 0 => "near its end".to_owned(),
-                seq => format!("behind line number {seq}"),
+                seq => format!("after line number {seq}"),
             };
             let what_to_do = format!(
                 "nothing was changed; look with `jarvis-secretsd audit verify {}`, and move the log away only if you \

@@ -204,7 +204,7 @@ impl<'a> Verifier<'a> {
         match self.unsigned {
             Some((seq, line)) => {
                 let why = format!(
-                    "line number {seq} and those behind it are covered by no signature: forged, or left by an \
+                    "line number {seq} and the lines after it are covered by no signature: forged, or left by an \
                      interrupted write; the daemon removes such lines at its next start"
                 );
                 Err(Wrong { line, why })
@@ -265,7 +265,7 @@ impl<'a> Verifier<'a> {
     fn blame(&self, fault: Fault, number: u64) -> Wrong {
         match (fault, self.unsigned) {
             (Fault::Chain, Some(_)) => {
-                let why = "the line was changed, or the line behind it was: the next one does not hold its hash";
+                let why = "the line was changed, or the line after it was: the next one does not hold its hash";
                 Wrong { line: number - 1, why: why.to_owned() }
             }
             (fault, _) => Wrong { line: number, why: fault.to_string() },

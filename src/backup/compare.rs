@@ -106,7 +106,7 @@ impl Loss {
             "a restore {}",
             match self.policy {
                 PolicyFate::Same => "has the same policy",
-                PolicyFate::Replaced => "would replace the policy by another one",
+                PolicyFate::Replaced => "would replace the policy with another one",
                 PolicyFate::Kept => "would keep the policy",
             }
         )?;

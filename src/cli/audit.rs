@@ -26,7 +26,7 @@ pub const TAKE_CHECKPOINT: Command = Command {
     operands: Operands::NONE,
     options: &[],
     shared: client::OPTIONS,
-    summary: "print where the audit log stands, signed",
+    summary: "print a signed checkpoint of the audit log",
     example: "jarvis-secretsd audit checkpoint >checkpoint.json",
     run: checkpoint,
 };

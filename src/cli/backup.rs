@@ -18,7 +18,7 @@ pub const BACKUP: Command = Command {
     operands: Operands::NONE,
     options: &[CONFIG, MASTER_KEY, OUTPUT],
     shared: &[],
-    summary: "make one file of vault, audit log and policy",
+    summary: "back up vault, audit log and policy to one file",
     example: "jarvis-secretsd backup --output /backup/secrets.tar",
     run: create,
 };

@@ -36,7 +36,7 @@ pub const OPTIONS: &[Opt] = &[ADDR, CLIENT, TOKEN_FILE, CA, CERT, KEY, CLIENT_CO
 
 pub const JSON: Opt = Opt { name: "json", value: None, summary: "print the API's answer, which is JSON" };
 
-pub const PREFIX: Opt = Opt { name: "prefix", value: Some("PREFIX"), summary: "what the names begin with" };
+pub const PREFIX: Opt = Opt { name: "prefix", value: Some("PREFIX"), summary: "the beginning of the names" };
 
 impl Client {
     /// The client that the [`OPTIONS`], the environment and the settings file describe. It connects when it is asked something.

@@ -129,7 +129,7 @@ fn config_text(policy_path: &Path, has_user: bool) -> Result<String, Failure> {
     let path = std::path::absolute(policy_path).map_err(|why| Failure::new(policy_path.display(), why))?;
     let path = path.to_str().filter(|path| !path.contains(['"', '\\']) && !path.contains(char::is_control));
     let path =
-        path.ok_or_else(|| Failure::new(policy_path.display(), "this path cannot stand in a TOML string as it is"))?;
+        path.ok_or_else(|| Failure::new(policy_path.display(), "this path cannot be written in a TOML string"))?;
     let default = Config::default().security.rbac_policy_path;
     let default = default.to_str().expect("the default path is plain text");
     let text = config::COMMENTED.replace(&format!("\"{default}\""), &format!("\"{path}\""));

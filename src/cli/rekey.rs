@@ -80,7 +80,7 @@ fn between_files(config: &Config, old: &Path, new: &Path) -> Result<(), Exit> {
         locked(config)?.ok_or_else(|| Failure::new(vault_path.display(), "a daemon is running; stop it first"))?;
     rewrap(config, &old, &next, &locks)?;
     let (vault, key) = (vault_path.display(), new.display());
-    output::tell_done(format_args!("{vault} is under the key in {key}; the old one opens it no longer"));
+    output::tell_done(format_args!("{vault} is under the key in {key}; the old key no longer opens it"));
     Ok(())
 }
 

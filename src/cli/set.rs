@@ -41,7 +41,7 @@ pub const COMMAND: Command = Command {
 const GENERATE: Opt = Opt {
     name: "generate",
     value: Some("[=WHAT]"),
-    summary: "let the daemon generate it: 32 random bytes, or a base64, hex, urlsafe, password or uuid, or what JSON says",
+    summary: "let the daemon generate it: 32 random bytes, or a base64, hex, urlsafe, password or uuid, or as JSON describes it",
 };
 
 const EXACT: Opt = Opt {

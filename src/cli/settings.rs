@@ -41,7 +41,7 @@ pub const GRACE_DAYS: Opt = Opt {
 pub const GENERATOR: Opt = Opt {
     name: "generator",
     value: Some("WHAT"),
-    summary: "how the next value is made: base64, hex, urlsafe, password, uuid, or what JSON says; empty: base64",
+    summary: "how the next value is made: base64, hex, urlsafe, password, uuid, or as JSON describes it; empty: base64",
 };
 
 pub const DESCRIPTION: Opt =

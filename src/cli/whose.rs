@@ -58,7 +58,7 @@ impl Whose {
             return Ok(Self::Own);
         }
         output::tell(format_args!(
-            "the vault's directory belongs to user {uid}: what follows is for a daemon of that user"
+            "the vault's directory belongs to user {uid}: the checks that follow are for a daemon of that user"
         ))?;
         // Without an entry in the account files it is one of systemd's, that exists while the service runs.
         let user = |group: Option<&str>| User::find(&uid.to_string(), group).ok();

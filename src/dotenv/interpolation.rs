@@ -155,7 +155,7 @@ impl Expansion<'_> {
                 'A'..='Z' | 'a'..='z' | '_' => name.push(c),
                 '0'..='9' if !name.is_empty() => name.push(c),
                 c if ALMOST_ASCII.contains(&c) => {
-                    return self.fail(at, "a letter in this variable's name is no ASCII one");
+                    return self.fail(at, "a letter in this variable's name is not ASCII");
                 }
                 _ => break,
             }

@@ -168,8 +168,8 @@ fn a_variable_comes_from_the_environment_or_else_from_a_line_before() {
     refuses(&[
         ("KEY=$A\nA=1", "1:5", "this variable is not set"),
         ("KEY=\"a\n  ${A}\"", "2:3", "this variable is not set"),
-        ("KEY=$\u{212a}", "1:5", "no ASCII"),
-        ("A=1\nKEY=$A\u{17f}", "2:5", "no ASCII"),
+        ("KEY=$\u{212a}", "1:5", "not ASCII"),
+        ("A=1\nKEY=$A\u{17f}", "2:5", "not ASCII"),
     ]);
 }
 

@@ -77,8 +77,8 @@ fn foreign(path: &Path, meta: &Metadata, taken: KeyOwner) -> Option<String> {
     let (owner, path) = (meta.uid(), path.display());
     match taken {
         KeyOwner::User(user) if ![0, user].contains(&owner) => Some(format!(
-            "belongs to user {owner}, who may use this key; it must be root's or of user {user}, who runs the daemon; if it was \
-             not exposed: chown {user} {path}"
+            "belongs to user {owner}, who may use this key; it must belong to root or to user {user}, who runs the \
+             daemon; if it was not exposed: chown {user} {path}"
         )),
         _ => None,
     }

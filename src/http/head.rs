@@ -67,7 +67,7 @@ fn malformed(why: httparse::Error, bytes: &[u8]) -> Refusal {
     match why {
         Error::TooManyHeaders => Refusal::new(431, "too many header lines"),
         Error::HeaderName => {
-            Refusal::bad_request("a header line does not begin with a name and a colon directly behind it")
+            Refusal::bad_request("a header line does not begin with a name and a colon directly after it")
         }
         Error::HeaderValue => Refusal::bad_request("a header value holds a byte that is not allowed"),
         Error::Version if names_another_version(bytes) => {

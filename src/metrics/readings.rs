@@ -122,8 +122,7 @@ impl Readings {
         page.gauge("vault_records", "Records in the vault file: needed (live) or waiting for compaction (dead).")
             .sample(&[("state", "live")], self.live_records)
             .sample(&[("state", "dead")], self.dead_records);
-        page.counter("vault_syncs_total", "Times that changes were made durable in the vault file.")
-            .value(self.vault_syncs);
+        page.counter("vault_syncs_total", "Syncs of the vault file to the disk.").value(self.vault_syncs);
         page.counter("vault_compactions_total", "Compactions of the vault file.").value(self.compactions);
         page.counter("vault_compaction_failures_total", "Compactions that failed, and left the vault file as it was.")
             .value(self.compaction_failures);
@@ -131,9 +130,8 @@ impl Readings {
 
     fn write_audit(&self, page: &mut Page) {
         page.counter("audit_lines_total", "Lines written to the audit log.").value(self.audit_lines);
-        page.counter("audit_flushes_total", "Times that lines were written to the audit log in one go.")
-            .value(self.audit_flushes);
-        page.counter("audit_syncs_total", "Times that the audit log was made durable.").value(self.audit_syncs);
+        page.counter("audit_flushes_total", "Writes to the audit log, of one or more lines.").value(self.audit_flushes);
+        page.counter("audit_syncs_total", "Syncs of the audit log to the disk.").value(self.audit_syncs);
         page.counter("audit_failures_total", "Times that the audit log could not be written.")
             .value(self.audit_failures);
         page.counter("audit_rotations_total", "Files of the audit log that were closed as segments.")

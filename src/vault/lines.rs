@@ -111,7 +111,7 @@ impl Record {
         let whole = line.strip_suffix(b"\n").ok_or("the last line is not whole")?;
         let sealed = Sealed::parse(whole, after).ok_or("this is not a record")?;
         let opened = sealed.open(key).map_err(|NotAuthentic| {
-            format!("record {} was changed, or does not belong behind the record before it", sealed.seq)
+            format!("record {} was changed, or does not follow the record before it", sealed.seq)
         })?;
         let metadata = opened.metadata().map_err(|why| {
             format!("record {} is authentic but unknown to this version of the program ({why})", sealed.seq)

@@ -77,7 +77,7 @@ fn what_belongs_to_somebody_else_is_refused() {
     let directory = Trusted::new();
     let program = directory.program("program", "#!/bin/sh\n");
     chown(&program, Some(65_533), None).unwrap();
-    assert!(refusal(&program).contains("belongs to user 65533, who could change what is run; chown root "));
+    assert!(refusal(&program).contains("belongs to user 65533, who could change the program; chown root "));
     check_program(&program, 65_533).unwrap();
 }
 
@@ -132,7 +132,7 @@ fn a_file_beside_a_program_that_belongs_to_somebody_else_is_refused() {
     let program = directory.program("program", "#!/bin/sh\n");
     let beside = directory.program("library", "true\n");
     chown(&beside, Some(65_533), None).unwrap();
-    assert!(refusal(&program).contains("library belongs to user 65533, who could change what is run; chown root "));
+    assert!(refusal(&program).contains("library belongs to user 65533, who could change the program; chown root "));
     check_program(&program, 65_533).unwrap();
     // As the program `at` of some systems, which is there to be run and not to be loaded.
     chmod(&beside, 0o4755);

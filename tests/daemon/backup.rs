@@ -131,7 +131,7 @@ fn verify_says_what_a_restore_would_lose_and_the_restore_loses_that_and_keeps_th
     for what in [
         "lose 1 version\n  made-",
         "bring back 1 destroyed version\n  deleted-",
-        "replace the policy by another one",
+        "replace the policy with another one",
         "would keep the audit log",
     ] {
         done(&verified, what);

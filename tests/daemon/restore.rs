@@ -76,7 +76,7 @@ fn another_policy_is_something_to_lose_unless_it_is_kept() {
     assert!(restore(&site, &["--force"], &backup).status.success());
     site.edit("policy.toml", "\"db_*\"", "\"dbx_*\"");
     let refused = restore(&site, &[], &backup);
-    let words = ["a restore would lose 0 versions\n", "a restore would replace the policy by another one\n", HOW];
+    let words = ["a restore would lose 0 versions\n", "a restore would replace the policy with another one\n", HOW];
     assert!(words.iter().all(|words| said(&refused).contains(words)), "{}", said(&refused));
     let kept = restore(&site, &["--keep-policy"], &backup);
     assert!(kept.status.success(), "{}", said(&kept));

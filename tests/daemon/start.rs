@@ -353,7 +353,7 @@ fn an_audit_directory_that_was_removed_is_refused() {
 fn a_damaged_audit_log_is_refused() {
     let site = used(3);
     edit_lines(&site.path(AUDIT), |lines| _ = lines.remove(2));
-    is_refused(&site, FAILED, &["audit.jsonl: damaged behind line number 2", "jarvis-secretsd audit verify"]);
+    is_refused(&site, FAILED, &["audit.jsonl: damaged after line number 2", "jarvis-secretsd audit verify"]);
     let site = used(3);
     site.edit(AUDIT, "server_stop", "server_star");
     is_refused(&site, FAILED, &["audit.jsonl: damaged", "jarvis-secretsd audit verify"]);

@@ -150,7 +150,7 @@ fn a_wait_is_a_time_of_a_second_to_a_minute_for_a_client_that_says_what_it_has()
     let answer = admin.get("/secret/db_main?wait=1s");
     assert!(answer.status == 400 && answer.text("message").contains("If-None-Match"), "{}", answer.body);
     let answer = admin.ask("GET", "/secret/db_main?wait=1s", &[("If-None-Match", &kid)], "{}");
-    assert!(answer.status == 400 && answer.text("message").contains("has no body"), "{}", answer.body);
+    assert!(answer.status == 400 && answer.text("message").contains("must not have a body"), "{}", answer.body);
     for spans in ["1s", "1000ms"] {
         assert_eq!(ask(&mut admin, &format!("?wait={spans}"), &kid).status, 304);
     }
