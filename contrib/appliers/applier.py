@@ -23,7 +23,7 @@ MAX_REQUEST = 1024 * 1024
 
 
 class Failed(Exception):
-    """It could not be done, or not be found out."""
+    """The action failed, or its result is unknown."""
 
 
 class Refused(Exception):
@@ -99,7 +99,7 @@ def options(arguments, required=(), optional=()):
         if not equals or key not in (*required, *optional):
             raise Failed(f"unknown argument: {argument}")
         if not value or key in found:
-            raise Failed(f"{key}: is empty, or there twice")
+            raise Failed(f"{key}: is empty, or given twice")
         found[key] = value
     missing = [key for key in required if key not in found]
     if missing:
@@ -127,7 +127,7 @@ def read_password(path):
     with open(path, encoding="utf-8") as file:
         found = os.fstat(file.fileno())
         if found.st_uid not in (0, os.geteuid()):
-            raise Failed(f"{path}: belongs to user {found.st_uid}; chown it to root, or to who runs this")
+            raise Failed(f"{path}: belongs to user {found.st_uid}; chown it to root, or to the user who runs this")
         is_handed_over = found.st_uid == 0 and os.geteuid() != 0
         if stat.S_IMODE(found.st_mode) & (0o037 if is_handed_over else 0o077):
             raise Failed(f"{path}: others may read it; chmod 600")

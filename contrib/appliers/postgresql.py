@@ -51,7 +51,7 @@ class Server:
         self.authorities = parameters.get("sslrootcert")
         self.tls = parameters.get("sslmode", "disable" if is_local(self.host) else "")
         if self.tls not in ("disable", "require", "verify-full"):
-            raise Failed(f"{what}: sslmode must be verify-full, require or disable, and there to another host")
+            raise Failed(f"{what}: sslmode must be verify-full, require or disable, and is needed for another host")
 
     def uri_for(self, user, password):
         """The URI with which that user logs in."""
@@ -96,7 +96,7 @@ class Session:
             length = struct.unpack("!i", head[1:])[0] - 4 if len(head) == 5 else -1
             self.body = self.file.read(length) if 0 <= length <= 1 << 20 else b""
             if len(self.body) != length:
-                raise Failed("the server has ended the session, or is no PostgreSQL")
+                raise Failed("the server has ended the session, or is not PostgreSQL")
             kind = head[:1]
             if kind == b"E":
                 fields = {field[:1]: field[1:].decode(errors="replace") for field in self.body.split(b"\0") if field}
@@ -118,16 +118,16 @@ class Session:
         if asked == 0:
             return
         if asked != 10 or b"SCRAM-SHA-256" not in offered.split(b"\0"):
-            raise Failed("the server wants something else than SCRAM-SHA-256 (see password_encryption, pg_hba.conf)")
+            raise Failed("the server requires a method other than SCRAM-SHA-256 (see password_encryption, pg_hba.conf)")
         if password is None:
-            raise Failed("the server wants a password")
+            raise Failed("the server requires a password")
         first = b"n=,r=" + base64.b64encode(os.urandom(18))
         self.send(b"p", b"SCRAM-SHA-256\0" + struct.pack("!i", len(first) + 3) + b"n,," + first)
         number, challenge = self.authentication()
         said = dict(part.split(b"=", 1) for part in challenge.split(b",") if b"=" in part)
         nonce, salt, rounds = said.get(b"r", b""), said.get(b"s", b""), said.get(b"i", b"")
         if number != 11 or not nonce.startswith(first[5:]) or not rounds.isdigit() or int(rounds) > 1000000:
-            raise Failed("the server does not speak SCRAM-SHA-256 as it should")
+            raise Failed("the server does not follow SCRAM-SHA-256")
         if int(rounds) < ITERATIONS:
             raise Failed(f"the server keeps the password with {int(rounds)} iterations, fewer than the {ITERATIONS} of RFC 7677; "
                          "set it anew (see scram_iterations)")
@@ -138,10 +138,10 @@ class Session:
         self.send(b"p", last + b",p=" + base64.b64encode(proof))
         number, answer = self.authentication()
         if number != 12 or not hmac.compare_digest(answer, b"v=" + base64.b64encode(sha256(server_key, signed))):
-            raise Failed("the server does not know the password itself, and is another than it should be")
+            raise Failed("the server does not know the password, so it is the wrong server")
         self.was_asked = True
         if self.authentication()[0] != 0:
-            raise Failed("the server wants more than a password")
+            raise Failed("the server requires more than a password")
 
     def execute(self, statement):
         """How many rows that is."""

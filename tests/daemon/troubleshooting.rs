@@ -61,8 +61,8 @@ const CASES: &[Case] = &[
     ("A command fails authentication", command_of_a_stranger),
     ("An import finds names that exist", import_of_what_exists),
     ("A backup needs another master key", backup_of_another_vault),
-    ("A restore while a daemon is at work", restore_beside_a_daemon),
-    ("A rekey between two files while a daemon is at work", rekey_beside_a_daemon),
+    ("A restore while a daemon is running", restore_beside_a_daemon),
+    ("A rekey between two files while a daemon is running", rekey_beside_a_daemon),
     ("The wrapped master key is that of another vault", wrapped_key_of_another_vault),
     ("Another master key is in the place of the wrapped one", another_key_in_the_place),
 ];

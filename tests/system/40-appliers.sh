@@ -256,7 +256,7 @@ tcp_by password
 kill -HUP "$POSTGRES"
 await "PostgreSQL lets nobody in without a password" lets_nobody_in
 verify 2 postgres "$first" "${one[@]}"
-said 'something else than SCRAM-SHA-256'
+said 'a method other than SCRAM-SHA-256'
 # One whose password is kept so that it is guessed more easily than RFC 7677 wants it.
 tcp_by scram-sha-256
 kill -HUP "$POSTGRES"
@@ -275,7 +275,7 @@ verify 0 postgres "$first" "${one[@]}"
 # One that is content with any proof, though it knows the password.
 start_fake postgres <<<"$first"
 verify 2 postgres "$first" "server=postgresql://127.0.0.1:$FAKE_PORT/app" role=own
-said 'does not know the password itself'
+said 'does not know the password'
 stop "$POSTGRES"
 verify 2 postgres "$first" "${one[@]}"
 said 'no connection'
