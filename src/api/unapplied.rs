@@ -9,5 +9,5 @@ pub fn warning(api: &Api, name: &str, version: &Version) -> Option<String> {
         return None;
     }
     let at = api.schedule.scheduled_at(name, version, api.vault.now()).to_the_second();
-    Some(format!("will be replaced on {at}; programs that use it must read it again"))
+    Some(format!("will be replaced on {at}; whoever uses it must read it again"))
 }

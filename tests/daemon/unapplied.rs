@@ -20,7 +20,7 @@ fn warns(answer: &Value) {
     let told = warning(answer).unwrap_or_else(|| panic!("no warning: {answer}"));
     let when = told.strip_prefix("will be replaced on ").and_then(|rest| rest.split_once("; ")).expect(told);
     assert!(when.0 >= &answer["expires_at"].as_str().unwrap()[..19], "not before the day on which it is due: {answer}");
-    assert_eq!(when.1, "programs that use it must read it again");
+    assert_eq!(when.1, "whoever uses it must read it again");
 }
 
 /// What `field` says of each secret of a list.
@@ -109,7 +109,7 @@ fn the_commands_say_so_too_and_what_is_never_due() {
     let set = run(&["set", "db_key", "--generate", "--rotation", "auto"]);
     assert_eq!(told(&set), ["db_key: made db_key-", "db_key: will be replaced on "]);
     assert!(
-        set.contains(", rotation is due on 20") && set.ends_with("; programs that use it must read it again\n"),
+        set.contains(", rotation is due on 20") && set.ends_with("; whoever uses it must read it again\n"),
         "{set}"
     );
     assert_eq!(told(&run(&["set", "db_main", "--generate"])), ["db_main: made db_main-"]);

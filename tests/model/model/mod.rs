@@ -437,7 +437,7 @@ impl Version {
         let mut told = self.metadata(name);
         if self.rotation == "auto" {
             let at = &time(self.due.max(now))[..19];
-            told["warning"] = format!("will be replaced on {at}Z; programs that use it must read it again").into();
+            told["warning"] = format!("will be replaced on {at}Z; whoever uses it must read it again").into();
         }
         told
     }
