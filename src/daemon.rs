@@ -15,7 +15,7 @@ use crate::applier::Appliers;
 use crate::audit::{self, AuditFailure, AuditLog, Entry, Event, Outcome, Segmenting, Tip};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, PathsConfig};
-use crate::consumers::{Consumers, Recollection};
+use crate::consumers::{Consumers, ReadHistory};
 use crate::directory_locks::DirectoryLocks;
 use crate::failure::Failure;
 use crate::files;
@@ -33,7 +33,7 @@ pub struct Daemon {
     server: Server,
     credentials: Option<CredentialServer>,
     scheduler: Scheduler,
-    recollection: Recollection,
+    read_history: ReadHistory,
     rotator: Arc<Rotator>,
     vault: Arc<Vault>,
     audit: Arc<AuditLog>,
@@ -200,13 +200,13 @@ impl Prepared {
         log::info!("Server started successfully");
         let scheduler =
             Scheduler::start(rotator.clone(), schedule).map_err(|why| Failure::new("rotation thread", why))?;
-        let recollection = Recollection::start(consumers, audit_path);
-        let recollection = recollection.map_err(|why| Failure::new("thread that reads the audit log back", why))?;
+        let read_history = ReadHistory::start(consumers, audit_path);
+        let read_history = read_history.map_err(|why| Failure::new("thread that reads the audit log back", why))?;
         Ok(Daemon {
             server,
             credentials,
             scheduler,
-            recollection,
+            read_history,
             rotator,
             vault,
             audit,
@@ -270,7 +270,7 @@ impl Daemon {
         if cut_off > 0 {
             log::warn!("{cut_off} requests were cut off, they took longer than {} seconds", GRACE.as_secs());
         }
-        self.recollection.stop();
+        self.read_history.stop();
         self.scheduler.stop(GRACE.saturating_sub(began.elapsed()));
         failures::tell_unlogged(&self.access);
         let left_out = self.access.quota().take().map(failures::line);

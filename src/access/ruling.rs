@@ -1,4 +1,4 @@
-//! What the policy says to one wish, and by which rule.
+//! What the policy says to one request, and by which rule.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub(super) enum Grounds<'a> {
     /// A pattern in its `deny` matches, and wins over all others.
     Denied(&'a Pattern),
     Allowed(&'a Pattern),
-    /// No pattern matches, and the policy denies by default, or the wish is to change something.
+    /// No pattern matches, and the policy denies by default, or the request is to change something.
     Unmatched,
     /// None of its own patterns matches, the policy allows by default, and a pattern of this other client mentions the name.
     MentionedBy(&'a str, &'a Pattern),

@@ -11,7 +11,7 @@ use crate::audit::{Entry, Event};
 use crate::consumers::Receipt;
 use crate::http::{Exchange, Peer};
 use crate::name::is_name;
-use crate::vault::{Answer, Condition, Done, KeyBytes, Order, Refused, Sight, Wish};
+use crate::vault::{Answer, Condition, Done, KeyBytes, Operation, Order, Refused, VersionRef};
 
 /// A call of a client that was identified.
 pub struct Call<'a> {
@@ -23,7 +23,7 @@ pub struct Call<'a> {
     /// The vault has written it, together with the change.
     is_written: bool,
     /// The version that the client has then read.
-    read: Option<Sight>,
+    read: Option<VersionRef>,
 }
 
 impl Api {
@@ -143,8 +143,8 @@ impl<'a> Call<'a> {
                     return Err(failure.into());
                 }
             };
-            if let (Ok(_), Some(sight)) = (&worked, &self.read) {
-                let (name, kid) = sight.subject();
+            if let (Ok(_), Some(version)) = (&worked, &self.read) {
+                let (name, kid) = version.subject();
                 self.api.consumers.note(name, self.who.name(), kid, at);
             }
         }
@@ -204,9 +204,9 @@ impl<'a> Call<'a> {
     }
 
     /// Notes what the client is sent of a version, if the call succeeds.
-    pub fn sends(&mut self, receipt: Receipt, sight: Sight) {
+    pub fn sends(&mut self, receipt: Receipt, version: VersionRef) {
         self.entry.detail = receipt.detail().map(str::to_owned);
-        self.read = receipt.is_read().then_some(sight);
+        self.read = receipt.is_read().then_some(version);
     }
 
     /// The audit line is about several secrets, unless the change that it comes with says which.
@@ -220,14 +220,14 @@ impl<'a> Call<'a> {
     }
 
     /// Makes a change; its audit line is then written, if there was anything to change.
-    pub fn commit(&mut self, wish: Wish, condition: Condition) -> Result<Vec<Done>, Problem> {
-        Ok(self.commit_part(wish, condition)?)
+    pub fn commit(&mut self, operation: Operation, condition: Condition) -> Result<Vec<Done>, Problem> {
+        Ok(self.commit_part(operation, condition)?)
     }
 
     /// The same for one of several changes, each of which has its own audit lines.
-    pub fn commit_part(&mut self, wish: Wish, condition: Condition) -> Answer {
+    pub fn commit_part(&mut self, operation: Operation, condition: Condition) -> Answer {
         let entry = self.entry.clone();
-        let answer = self.api.vault.commit(Order { wish, condition, entry });
+        let answer = self.api.vault.commit(Order { operation, condition, entry });
         self.is_written = match &answer {
             Ok(done) => self.is_written || !done.is_empty(),
             Err(refused) => refused.was_applied(),

@@ -9,7 +9,7 @@ use super::problem::{NotApplied, Problem};
 use super::{Query, conditions, json};
 use crate::consumers::Standing;
 use crate::rotation::{Claim, NotRotated};
-use crate::vault::{Condition, Refused, Wish};
+use crate::vault::{Condition, Operation, Refused};
 
 /// How many clients a message or an audit line names.
 const NAMED: usize = 20;
@@ -48,7 +48,7 @@ pub fn retire(call: &mut Call, request: &Request, body: &[u8], name: &str) -> Re
         let _claim = retired_outside(call, name)?;
         // A newer version, which nobody has read, must not come in between.
         let unchanged = Condition { if_match: Some(vec![kid.clone()]), if_none_match: None };
-        let done = match call.commit(Wish::Retire { name: name.to_owned() }, unchanged) {
+        let done = match call.commit(Operation::Retire { name: name.to_owned() }, unchanged) {
             Err(problem) if problem.code() == "precondition_failed" => continue,
             done => done?,
         };

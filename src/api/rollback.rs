@@ -8,7 +8,7 @@ use super::made::Made;
 use super::problem::{NotApplied, Problem};
 use super::{Query, conditions, json};
 use crate::rotation::NotRotated;
-use crate::vault::{Condition, Done, Kid, Refused, Wish};
+use crate::vault::{Condition, Done, Kid, Operation, Refused};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,7 +31,7 @@ pub fn roll_back(call: &mut Call, request: &Request, body: &[u8], name: &str) ->
     call.remark(format!("rollback to {kid}"));
     let done = match call.api.rotator.has(name) {
         true => outside(call, name, &kid, condition)?,
-        false => call.commit(Wish::RollBack { name: name.to_owned(), kid, is_prepared: false }, condition)?,
+        false => call.commit(Operation::RollBack { name: name.to_owned(), kid, is_prepared: false }, condition)?,
     };
     let all = Made::of(call.api, &done);
     Ok(all.first().expect("a rollback makes one version").response())
@@ -41,8 +41,8 @@ pub fn roll_back(call: &mut Call, request: &Request, body: &[u8], name: &str) ->
 fn outside(call: &mut Call, name: &str, kid: &str, condition: Condition) -> Result<Vec<Done>, Problem> {
     let rotator = &call.api.rotator;
     let Some(claim) = rotator.claim(name) else {
-        let wish = Wish::RollBack { name: name.to_owned(), kid: kid.to_owned(), is_prepared: true };
-        call.api.vault.foresee(wish, condition)?;
+        let operation = Operation::RollBack { name: name.to_owned(), kid: kid.to_owned(), is_prepared: true };
+        call.api.vault.foresee(operation, condition)?;
         return Err(Refused::Pending(name.to_owned()).into());
     };
     let done = rotator.roll_back(&claim, kid, condition, call.entry());

@@ -15,7 +15,7 @@ use super::{Api, Metadata, Query};
 use crate::clock::Timestamp;
 use crate::generator::Generator;
 use crate::rotation::{self, Claim, NotRotated, Rotator};
-use crate::vault::{AT_A_TIME, Condition, Done, Foreseen, Previous, Refused, Rotation, Wish};
+use crate::vault::{AT_A_TIME, Condition, Done, Foreseen, Operation, Previous, Refused, Rotation};
 
 /// How many names are rotated in one change: all of them or none, whatever fails.
 const ONE_CHANGE: usize = 1000;
@@ -193,8 +193,8 @@ fn rotate_inside(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>, claims
             rotation::told::rotated(&told.rotated, Some(call.client()));
             return Ok(told);
         }
-        let wish = Wish::Rotate { names: names.clone(), only_due, previous };
-        match call.commit_part(wish, Condition::default()) {
+        let operation = Operation::Rotate { names: names.clone(), only_due, previous };
+        match call.commit_part(operation, Condition::default()) {
             Ok(done) => told.add(call.api, wanted, &done),
             Err(refused) => {
                 let (mut rotated, mut left) = (told.rotated, Vec::new());
@@ -256,7 +256,7 @@ fn foresee(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<Re
     let parts =
         iter::from_fn(|| Some(names.by_ref().take(AT_A_TIME).collect()).filter(|names: &Vec<_>| !names.is_empty()));
     let foreseen = parts.map_while(|names| {
-        let foreseen = rotator.vault.foresee(Wish::Rotate { names, only_due, previous }, Condition::default());
+        let foreseen = rotator.vault.foresee(Operation::Rotate { names, only_due, previous }, Condition::default());
         foreseen.map_err(|why| refused.set(Some(why))).ok()
     });
     let would_rotate = foreseen.flatten().map(|Foreseen { name, version, previous, previous_until }| {

@@ -16,7 +16,7 @@ use super::{Api, Query};
 use crate::clock::Timestamp;
 use crate::consumers::Receipt;
 use crate::secret::Wiped;
-use crate::vault::{MAX_VALUE, Missing, New, Opened, Previous, Refused, Rotation, Sight, Wish};
+use crate::vault::{MAX_VALUE, Missing, New, Opened, Operation, Previous, Refused, Rotation, VersionRef};
 
 const FORM: &str =
     r#"{"name":"…","value":"…"} or {"name":"…","generate":true}, optionally with settings such as "rotation":"auto""#;
@@ -90,7 +90,7 @@ fn has_its_value(call: &mut Call, new: &Form) -> Result<bool, Problem> {
         return Ok(false);
     }
     match call.api.vault.find(name, None) {
-        Ok(sight) => Ok(open(call, &sight)?.value() == value.expose()),
+        Ok(version) => Ok(open(call, &version)?.value() == value.expose()),
         Err(_) => Ok(false),
     }
 }
@@ -111,7 +111,7 @@ fn make(call: &mut Call, request: &Request, wanted: impl IntoIterator<Item = For
     if versions.len() > 1 {
         call.about_several();
     }
-    let done = call.commit(Wish::Put { versions }, conditions::condition(request)?)?;
+    let done = call.commit(Operation::Put { versions }, conditions::condition(request)?)?;
     let mut all = Made::of(call.api, &done);
     let failed = made::revoke(call, &claims, &mut all);
     if !failed.is_empty() {
@@ -174,20 +174,20 @@ pub fn read(call: &mut Call, mut wait: Wait, name: &str) -> Result<Response, Pro
         Some(span) => wait.while_known(call, name, span)?,
         None => None,
     };
-    let sight = match left {
-        Some(sight) => about(call, sight),
+    let version = match left {
+        Some(version) => about(call, version),
         None => find(call, name, kid)?,
     };
-    let etag = conditions::etag(&sight.kid);
-    if let Some(known) = conditions::known(request, &sight.kid)? {
+    let etag = conditions::etag(&version.kid);
+    if let Some(known) = conditions::known(request, &version.kid)? {
         let receipt = match known {
             Known::Named => Receipt::NamedVersion,
             Known::Any => Receipt::AnyVersion,
         };
-        call.sends(receipt, sight);
+        call.sends(receipt, version);
         return Ok(Response::text("").with_status_code(304).with_unique_header("ETag", etag));
     }
-    let opened = open(call, &sight)?;
+    let opened = open(call, &version)?;
     #[derive(Serialize)]
     struct Answer<'a> {
         name: &'a str,
@@ -195,38 +195,38 @@ pub fn read(call: &mut Call, mut wait: Wait, name: &str) -> Result<Response, Pro
         kid: &'a str,
         expires_at: Timestamp,
     }
-    let answer = Answer { name, value: opened.value(), kid: &sight.kid, expires_at: sight.expires_at };
+    let answer = Answer { name, value: opened.value(), kid: &version.kid, expires_at: version.expires_at };
     let response = json::answer_wiped(&answer).with_unique_header("ETag", etag);
-    call.sends(if wait.exchange.is_head { Receipt::Head } else { Receipt::Value }, sight);
+    call.sends(if wait.exchange.is_head { Receipt::Head } else { Receipt::Value }, version);
     Ok(response)
 }
 
 /// The current value of `name` as bytes, for a client that does not speak JSON.
 pub fn current(call: &mut Call, name: &str) -> Result<Wiped, Problem> {
     call.require_read(name)?;
-    let sight = find(call, name, None)?;
-    let value = Wiped::new(open(call, &sight)?.value().as_bytes().to_vec());
-    call.sends(Receipt::Value, sight);
+    let version = find(call, name, None)?;
+    let value = Wiped::new(open(call, &version)?.value().as_bytes().to_vec());
+    call.sends(Receipt::Value, version);
     Ok(value)
 }
 
-fn find(call: &mut Call, name: &str, kid: Option<&str>) -> Result<Sight, Problem> {
-    let sight = call.api.vault.find(name, kid).map_err(|missing| match (missing, kid) {
+fn find(call: &mut Call, name: &str, kid: Option<&str>) -> Result<VersionRef, Problem> {
+    let version = call.api.vault.find(name, kid).map_err(|missing| match (missing, kid) {
         (Missing::NotFound, Some(_)) => Refused::NoSuchVersion(name.to_owned()),
         (Missing::NotFound, None) => Refused::NotFound(name.to_owned()),
         (Missing::Gone, _) => Refused::Gone(name.to_owned()),
     })?;
-    Ok(about(call, sight))
+    Ok(about(call, version))
 }
 
 /// The version that the audit line is about.
-fn about(call: &mut Call, sight: Sight) -> Sight {
-    call.about_version(&sight.kid);
-    sight
+fn about(call: &mut Call, version: VersionRef) -> VersionRef {
+    call.about_version(&version.kid);
+    version
 }
 
-fn open(call: &Call, sight: &Sight) -> Result<Opened, Problem> {
-    call.api.vault.open(sight).map_err(|why| Problem::internal(why.to_string()))
+fn open(call: &Call, version: &VersionRef) -> Result<Opened, Problem> {
+    call.api.vault.open(version).map_err(|why| Problem::internal(why.to_string()))
 }
 
 /// `DELETE /secret/{name}`: all versions are destroyed.
@@ -234,7 +234,7 @@ pub fn delete(call: &mut Call, request: &Request, name: &str) -> Result<Response
     call.require_change(name)?;
     Query::of(request, &[])?;
     let condition = conditions::condition(request)?;
-    let done = call.commit(Wish::Delete { name: name.to_owned() }, condition);
+    let done = call.commit(Operation::Delete { name: name.to_owned() }, condition);
     // Where it was applied and could not be confirmed, too.
     call.api.consumers.forget_deleted(name);
     let done = done?;

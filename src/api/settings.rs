@@ -12,7 +12,7 @@ use super::{Metadata, Query, conditions, unapplied};
 use crate::generator::Generator;
 use crate::name::is_name;
 use crate::secret::Plaintext;
-use crate::vault::{Lifetimes, MAX_LABELS, Patch, Rotation, Settings, Version, Wish};
+use crate::vault::{Lifetimes, MAX_LABELS, Operation, Patch, Rotation, Settings, Version};
 
 const MAX_DAYS: u32 = 36_500;
 
@@ -161,8 +161,8 @@ pub fn change(call: &mut Call, request: &Request, name: &str, body: &[u8]) -> Re
     }
     let patch = form.patch()?;
     call.remark(patch.to_string());
-    let wish = Wish::Configure { name: name.to_owned(), patch };
-    if call.commit(wish, conditions::condition(request)?)?.is_empty() {
+    let operation = Operation::Configure { name: name.to_owned(), patch };
+    if call.commit(operation, conditions::condition(request)?)?.is_empty() {
         call.remark("no change");
     }
     let gone = || Problem::not_found(format!("{name} was changed, but has been deleted since"));

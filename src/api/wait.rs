@@ -12,7 +12,7 @@ use super::conditions;
 use super::problem::Problem;
 use crate::http::{Exchange, Waited};
 use crate::span;
-use crate::vault::{NoPlace, Sight};
+use crate::vault::{NoPlace, VersionRef};
 
 /// How long a client may ask to wait.
 const SPANS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
@@ -31,7 +31,7 @@ impl Wait<'_, '_> {
     /// `call` is then identified and authorized anew, by the policy of that moment.
     ///
     /// Returns the version that the client has, if the client has left meanwhile: it gets no other one.
-    pub fn while_known(&mut self, call: &mut Call, name: &str, span: &str) -> Result<Option<Sight>, Problem> {
+    pub fn while_known(&mut self, call: &mut Call, name: &str, span: &str) -> Result<Option<VersionRef>, Problem> {
         let Self { request, body, exchange, asleep } = self;
         let span = span::parse(span).filter(|span| SPANS.contains(span));
         let span = span.ok_or_else(|| Problem::bad_request("wait is a time from 1s to 60s, such as 30s or 1m"))?;
@@ -45,9 +45,9 @@ impl Wait<'_, '_> {
             return Err(Problem::bad_request("a request with wait must not have a body"));
         }
         let vault = call.api.vault.clone();
-        let known = || -> Result<Option<Sight>, Problem> {
-            let Ok(sight) = vault.find(name, None) else { return Ok(None) };
-            Ok(conditions::known(request, &sight.kid)?.map(|_| sight))
+        let known = || -> Result<Option<VersionRef>, Problem> {
+            let Ok(version) = vault.find(name, None) else { return Ok(None) };
+            Ok(conditions::known(request, &version.kid)?.map(|_| version))
         };
         if known()?.is_none() {
             return Ok(None);
@@ -58,13 +58,13 @@ impl Wait<'_, '_> {
         let watch = vault.watchers().watch(name, &client, most).map_err(|why| busy(&client, most, why))?;
         let mut left = None;
         while watch.rearm()
-            && let Some(sight) = known()?
+            && let Some(version) = known()?
         {
             match exchange.wait(watch.as_fd(), begun + span) {
                 Waited::Ready => {}
                 Waited::TimedOut => break,
                 Waited::Left => {
-                    left = Some(sight);
+                    left = Some(version);
                     break;
                 }
             }

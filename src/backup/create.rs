@@ -243,7 +243,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::secret::Plaintext;
     use crate::vault::{
-        Condition, Found, KeyFile, Lifetimes, MasterKeySource, New, Order, Patch, Previous, Rotation, Vault, Wish,
+        Condition, Found, KeyFile, Lifetimes, MasterKeySource, New, Operation, Order, Patch, Previous, Rotation, Vault,
     };
 
     /// A vault, and a log that is closed behind every change.
@@ -284,16 +284,16 @@ mod tests {
             Self { dir, config, master, vault }
         }
 
-        fn change(&self, wish: Wish) {
+        fn change(&self, operation: Operation) {
             let entry = Entry::new(Event::CreateSecret);
-            self.vault.commit(Order { wish, condition: Condition::default(), entry }).unwrap();
+            self.vault.commit(Order { operation, condition: Condition::default(), entry }).unwrap();
         }
 
         fn put(&self, name: &str) {
             let value = Plaintext::new("v".to_owned());
             let (name, rotation) = (name.to_owned(), Rotation::Manual);
             let new = New { name, value, rotation, generator: None, patch: Patch::default(), previous: Previous::Kept };
-            self.change(Wish::Put { versions: vec![new] });
+            self.change(Operation::Put { versions: vec![new] });
         }
 
         fn segments(&self) -> usize {
@@ -321,7 +321,7 @@ mod tests {
         ["a", "b"].iter().for_each(|name| site.put(name));
         let audit = Opened::open(&site.config).unwrap().audit;
         site.put("c");
-        site.change(Wish::Delete { name: "a".to_owned() });
+        site.change(Operation::Delete { name: "a".to_owned() });
         assert!(site.vault.compact_dead().unwrap());
         let opened = Opened { audit, ..Opened::open(&site.config).unwrap() };
         assert_eq!(opened.seq, 4);

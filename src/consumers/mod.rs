@@ -1,19 +1,19 @@
 //! Who still uses an older version: which clients have fetched the current version of a secret, and which have not.
 //!
 //! What is known is what the audit log says of the versions that can be read. It is noted as it is served, and after a
-//! start read from the log once more ([`Recollection`]), so that a restart changes nothing.
+//! start read from the log once more ([`ReadHistory`]), so that a restart changes nothing.
 
+mod read_history;
 mod reads;
 mod receipt;
-mod recollection;
 
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
+pub(crate) use read_history::ReadHistory;
 pub(crate) use reads::Last;
 pub use receipt::Receipt;
-pub(crate) use recollection::Recollection;
 
 use crate::clock::Timestamp;
 use crate::sync::lock;

@@ -8,7 +8,7 @@ use super::rotator::{Claim, Rotator};
 use crate::applier::{Appliers, Told, Verdict};
 use crate::audit::{Entry, Event, Outcome};
 use crate::failure::Failure;
-use crate::vault::{Condition, Done, Opened, Order, Previous, Refused, Rotation, Sight, Wish};
+use crate::vault::{Condition, Done, Opened, Operation, Order, Previous, Refused, Rotation, VersionRef};
 
 /// Why a secret was not rotated. It is audited and logged.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Rotator {
         let prepared = prepared.and_then(|generated| appliers.prepare(name, old.told(), generated));
         let value = prepared.map_err(|why| self.failed(name, None, entry, why))?;
         let previous = if revoke { self.revoking(name) } else { Previous::Kept };
-        self.replace(old, Wish::Prepare { name: name.to_owned(), value }, Condition::default(), previous, entry)
+        self.replace(old, Operation::Prepare { name: name.to_owned(), value }, Condition::default(), previous, entry)
     }
 
     /// Refuses to begin what nobody can finish.
@@ -121,14 +121,14 @@ impl Rotator {
     pub(super) fn replace(
         &self,
         old: Known,
-        prepare: Wish,
+        prepare: Operation,
         condition: Condition,
         previous: Previous,
         entry: &Entry,
     ) -> Result<Vec<Done>, NotRotated> {
         let Some(appliers) = &self.appliers else { return Ok(Vec::new()) };
         let prepared = Entry { event: Event::PrepareRotation, ..entry.clone() };
-        let done = self.vault.commit(Order { wish: prepare, condition, entry: prepared })?;
+        let done = self.vault.commit(Order { operation: prepare, condition, entry: prepared })?;
         let name = &done[0].name;
         let new = self.pending(name)?;
         if self.current(name)?.kid != old.kid {
@@ -177,18 +177,18 @@ impl Rotator {
         }
     }
 
-    pub(super) fn commit(&self, wish: Wish, entry: Entry) -> Result<Vec<Done>, NotRotated> {
-        Ok(self.vault.commit(Order { wish, condition: Condition::default(), entry })?)
+    pub(super) fn commit(&self, operation: Operation, entry: Entry) -> Result<Vec<Done>, NotRotated> {
+        Ok(self.vault.commit(Order { operation, condition: Condition::default(), entry })?)
     }
 
     fn promote(&self, name: &str, kid: &str, previous: Previous, entry: Entry) -> Result<Vec<Done>, NotRotated> {
-        self.commit(Wish::Promote { name: name.to_owned(), kid: kid.to_owned(), previous }, entry)
+        self.commit(Operation::Promote { name: name.to_owned(), kid: kid.to_owned(), previous }, entry)
     }
 
     fn discard(&self, name: &str, kid: &str, entry: &Entry, why: String) -> NotRotated {
-        let wish = Wish::Discard { name: name.to_owned(), kid: kid.to_owned() };
+        let operation = Operation::Discard { name: name.to_owned(), kid: kid.to_owned() };
         let entry = Entry { result: Outcome::Error, ..with(entry, &why) };
-        self.commit(wish, entry).err().unwrap_or(NotRotated::Outside(why))
+        self.commit(operation, entry).err().unwrap_or(NotRotated::Outside(why))
     }
 
     /// Audits that it failed, where the vault has nothing to change.
@@ -208,9 +208,9 @@ impl Rotator {
         self.known(self.vault.find_pending(name).ok_or_else(|| Refused::NotPending(name.to_owned()))?)
     }
 
-    pub(super) fn known(&self, sight: Sight) -> Result<Known, NotRotated> {
-        let opened = self.vault.open(&sight).map_err(damaged)?;
-        Ok(Known { kid: sight.kid, opened })
+    pub(super) fn known(&self, version: VersionRef) -> Result<Known, NotRotated> {
+        let opened = self.vault.open(&version).map_err(damaged)?;
+        Ok(Known { kid: version.kid, opened })
     }
 }
 

@@ -8,7 +8,7 @@ use super::retries::Work;
 use super::rotator::{Claim, Rotator};
 use crate::applier::{Action, Appliers};
 use crate::audit::{Entry, Event};
-use crate::vault::{Condition, Done, Order, Previous, Refused, Sight, Wish};
+use crate::vault::{Condition, Done, Operation, Order, Previous, Refused, VersionRef};
 
 impl Rotator {
     /// Destroys those versions whose grace is over and which are to be retired before, as far as that succeeds. What does not
@@ -29,8 +29,8 @@ impl Rotator {
             let entry = Entry { detail: Some(REASON.to_owned()), ..Entry::new(Event::DestroyVersion) };
             let kid = version.kid.of(&name);
             let retired = self.retire(appliers, &name, Some(&kid), &entry);
-            let wish = Wish::Destroy { versions: vec![(name.clone(), version)] };
-            let done = retired.and_then(|()| self.commit(wish, entry));
+            let operation = Operation::Destroy { versions: vec![(name.clone(), version)] };
+            let done = retired.and_then(|()| self.commit(operation, entry));
             self.note(Work::Retirement, &name, done.is_ok());
             match done {
                 Ok(_) => log::info!("Destroyed {kid}, which the external system no longer accepts"),
@@ -44,7 +44,7 @@ impl Rotator {
     }
 
     /// Makes external systems refuse all versions of the secret but the current one, if there is a program for that. For
-    /// [`Wish::Retire`], which destroys them; the claim, if there is one, is to be held until that is done. `entry` is the
+    /// [`Operation::Retire`], which destroys them; the claim, if there is one, is to be held until that is done. `entry` is the
     /// audit line of a failure.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl Rotator {
         let done = retired.and_then(|()| {
             // A newer version must not have come in between: its grace is for those who have read this one.
             let condition = Condition { if_match: Some(vec![kid.to_owned()]), if_none_match: None };
-            Ok(self.vault.commit(Order { wish: Wish::Retire { name: name.to_owned() }, condition, entry })?)
+            Ok(self.vault.commit(Order { operation: Operation::Retire { name: name.to_owned() }, condition, entry })?)
         });
         self.note(Work::Retirement, name, done.is_ok());
         if let Err(why) = &done {
@@ -96,18 +96,18 @@ impl Rotator {
     /// Retires the version `kid`, or all that are not current, the oldest first.
     fn retire(&self, appliers: &Appliers, name: &str, kid: Option<&str>, entry: &Entry) -> Result<(), NotRotated> {
         let now = self.vault.now();
-        let is_retired = |sight: &Sight| kid.is_none_or(|kid| kid == sight.kid);
+        let is_retired = |version: &VersionRef| kid.is_none_or(|kid| kid == version.kid);
         let (retired, others): (Vec<_>, Vec<_>) = self.vault.find_replaced(name).into_iter().partition(is_retired);
         // Those whose grace is over are retired themselves.
-        let readable: Vec<Sight> = others.into_iter().filter(|sight| sight.expires_at > now).collect();
-        for sight in retired {
-            let old = self.known(sight)?;
+        let readable: Vec<VersionRef> = others.into_iter().filter(|version| version.expires_at > now).collect();
+        for version in retired {
+            let old = self.known(version)?;
             let current = self.current(name)?;
             if old.has_value_of(&current) || self.is_among(&old, &readable)? {
                 // It is retired with the last version that has this value.
                 continue;
             }
-            let pending = self.vault.find_pending(name).map(|sight| self.known(sight)).transpose()?;
+            let pending = self.vault.find_pending(name).map(|version| self.known(version)).transpose()?;
             if pending.is_some_and(|pending| old.has_value_of(&pending)) {
                 // It may become the current one, or be discarded, and then nobody else would retire the value.
                 return Err(Refused::Pending(name.to_owned()).into());
@@ -119,9 +119,9 @@ impl Rotator {
     }
 
     /// Whether one of `versions` has the same value.
-    fn is_among(&self, old: &Known, versions: &[Sight]) -> Result<bool, NotRotated> {
-        for sight in versions {
-            if old.opened.value() == self.vault.open(sight).map_err(damaged)?.value() {
+    fn is_among(&self, old: &Known, versions: &[VersionRef]) -> Result<bool, NotRotated> {
+        for version in versions {
+            if old.opened.value() == self.vault.open(version).map_err(damaged)?.value() {
                 return Ok(true);
             }
         }

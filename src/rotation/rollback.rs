@@ -5,7 +5,7 @@ use super::phases::NotRotated;
 use super::retries::Work;
 use super::rotator::{Claim, Rotator};
 use crate::audit::Entry;
-use crate::vault::{Condition, Done, Previous, Wish};
+use crate::vault::{Condition, Done, Operation, Previous};
 
 impl Rotator {
     /// Gives the secret a new version with the value of the older one called `kid`, once external systems accept it. `entry`
@@ -23,7 +23,7 @@ impl Rotator {
         let name = claim.name();
         // What cannot be done is told as that, and not as what an applier says of it. Nothing that was sent is logged before:
         // from here on, `kid` is that of a version.
-        self.vault.foresee(wish(name, kid), condition.clone())?;
+        self.vault.foresee(operation(name, kid), condition.clone())?;
         let done = self.try_roll_back(name, kid, condition, entry);
         match &done {
             Ok(_) => {
@@ -49,10 +49,10 @@ impl Rotator {
         entry: &Entry,
     ) -> Result<Vec<Done>, NotRotated> {
         self.check_appliers(name, entry)?;
-        self.replace(self.current(name)?, wish(name, kid), condition, Previous::Kept, entry)
+        self.replace(self.current(name)?, operation(name, kid), condition, Previous::Kept, entry)
     }
 }
 
-fn wish(name: &str, kid: &str) -> Wish {
-    Wish::RollBack { name: name.to_owned(), kid: kid.to_owned(), is_prepared: true }
+fn operation(name: &str, kid: &str) -> Operation {
+    Operation::RollBack { name: name.to_owned(), kid: kid.to_owned(), is_prepared: true }
 }

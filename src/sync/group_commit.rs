@@ -1,7 +1,7 @@
 //! One flush serves all who wait for it.
 //!
 //! Whoever comes while a flush is under way queues up; when it ends, the first one in the queue takes the whole
-//! queue and flushes it in one go. Those who are ready to come are let in first (see [`Courtesy`]). Alone, nobody waits: the
+//! queue and flushes it in one go. Those who are ready to come are let in first (see [`YieldBeforeFlush`]). Alone, nobody waits: the
 //! flush starts at once.
 //!
 //! What takes long to flush has a flush of its own, in turn with those of all others: they wait for one such flush, not for two.
@@ -11,8 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::courtesy::Courtesy;
 use super::lock;
+use super::yield_before_flush::YieldBeforeFlush;
 
 /// A queue of `T` that is flushed batch by batch, each item getting an `R` back.
 pub struct GroupCommit<T, R> {
@@ -27,7 +27,7 @@ struct Queue<T, R> {
     apart: VecDeque<Arc<OnceLock<()>>>,
     /// Somebody leads a flush.
     flushing: bool,
-    courtesy: Courtesy,
+    yield_before_flush: YieldBeforeFlush,
 }
 
 /// What those wait for whose items are flushed together. All are woken by one call of the system.
@@ -51,7 +51,7 @@ impl<T, R> Default for GroupCommit<T, R> {
             batch: Arc::default(),
             apart: VecDeque::new(),
             flushing: false,
-            courtesy: Courtesy::default(),
+            yield_before_flush: YieldBeforeFlush::default(),
         };
         Self { queue: Mutex::new(queue) }
     }
@@ -125,13 +125,13 @@ impl<T, R> GroupCommit<T, R> {
     fn gather(&self) -> Vec<T> {
         let mut queue = lock(&self.queue);
         let now = Instant::now();
-        if queue.courtesy.is_due(now) {
+        if queue.yield_before_flush.is_due(now) {
             let before = queue.waiting.len();
             drop(queue);
-            let took = Courtesy::pause(now);
+            let took = YieldBeforeFlush::pause(now);
             queue = lock(&self.queue);
             let came = queue.waiting.len() - before;
-            queue.courtesy.paused(now, took, came);
+            queue.yield_before_flush.paused(now, took, came);
         }
         queue.batch = Arc::default();
         std::mem::take(&mut queue.waiting)
@@ -143,7 +143,7 @@ impl<T, R> GroupCommit<T, R> {
         let is_anybody_together = !queue.waiting.is_empty();
         let apart = match turn {
             Turn::Together(took) => {
-                queue.courtesy.flushed(took);
+                queue.yield_before_flush.flushed(took);
                 queue.apart.pop_front()
             }
             Turn::Apart if is_anybody_together => None,

@@ -1,8 +1,8 @@
 //! Locks that outlive a panic, the group commit that the vault and the audit log share, and breaks in long work.
 
 mod breaks;
-mod courtesy;
 mod group_commit;
+mod yield_before_flush;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::change::{Change, Metadata, Version};
-use super::order::{AT_A_TIME, Answer, Condition, Done, Order, Refused, Wish};
+use super::order::{AT_A_TIME, Answer, Condition, Done, Operation, Order, Refused};
 use super::plan::{Plan, Planned, Value};
 use super::record::{Link, Sealed};
 use super::seal::MAX_SEALS;
@@ -33,7 +33,7 @@ impl Vault {
     /// may be after a restart.
     pub fn commit(self: &Arc<Self>, order: Order) -> Answer {
         let flush = |orders| self.commit_batch(orders);
-        let answer = match order.wish.count() < AT_A_TIME {
+        let answer = match order.operation.count() < AT_A_TIME {
             true => self.commits.submit(order, flush),
             false => self.commits.submit_apart(order, flush),
         };
@@ -41,13 +41,13 @@ impl Vault {
         answer
     }
 
-    /// What would be done for a wish if it came now: the versions that would take the place of others.
+    /// What would be done for a operation if it came now: the versions that would take the place of others.
     ///
     /// # Errors
     /// If it would be refused.
-    pub fn foresee(&self, wish: Wish, condition: Condition) -> Result<Vec<Foreseen>, Refused> {
+    pub fn foresee(&self, operation: Operation, condition: Condition) -> Result<Vec<Foreseen>, Refused> {
         // The entry is for nobody: nothing is written.
-        let order = Order { wish, condition, entry: Entry::new(Event::Rotate) };
+        let order = Order { operation, condition, entry: Entry::new(Event::Rotate) };
         let Plan { mut answers, changes, .. } = Plan::make(&self.state, self.clock.now(), self.lifetimes, vec![order]);
         answers.pop().expect("an order has an answer")?;
         let made = changes.into_iter().filter_map(|planned| match (planned.change, planned.replaces) {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::Vault;
 use super::change::Version;
-use super::order::{AT_A_TIME, Condition, Order, Refused, Wish};
+use super::order::{AT_A_TIME, Condition, Operation, Order, Refused};
 use crate::audit::{Entry, Event};
 
 impl Vault {
-    /// The versions that [`Wish::Destroy`] may destroy, each with its secret, the oldest of a secret first.
+    /// The versions that [`Operation::Destroy`] may destroy, each with its secret, the oldest of a secret first.
     pub fn expired_versions(&self) -> Vec<(String, Version)> {
         let now = self.clock.now();
         let mut expired = Vec::new();
@@ -41,8 +41,8 @@ impl Vault {
         let expired: Vec<_> = self.expired_versions().into_iter().filter(|(name, _)| !is_held(name)).collect();
         for versions in expired.chunks(AT_A_TIME).take_while(|_| !stopping()) {
             let entry = Entry { detail: Some(reason.to_owned()), ..Entry::new(Event::DestroyVersion) };
-            let wish = Wish::Destroy { versions: versions.to_vec() };
-            destroyed += self.commit(Order { wish, condition: Condition::default(), entry })?.len();
+            let operation = Operation::Destroy { versions: versions.to_vec() };
+            destroyed += self.commit(Order { operation, condition: Condition::default(), entry })?.len();
         }
         if destroyed > 0 {
             log::info!("Destroyed {destroyed} versions whose grace period is over");

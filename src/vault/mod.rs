@@ -43,7 +43,7 @@ pub(crate) use kid::Kid;
 pub(crate) use load::{History, LoadError, Unaudited};
 pub use master_key::{KeyFile, MasterKeySource};
 pub(crate) use master_key::{KeyInForce, is_under};
-pub(crate) use order::{AT_A_TIME, Answer, Condition, Done, New, Order, Previous, Refused, Wish};
+pub(crate) use order::{AT_A_TIME, Answer, Condition, Done, New, Operation, Order, Previous, Refused};
 pub use seal::KeyBytes;
 pub(crate) use seal::SealStats;
 pub(crate) use settings::{MAX_LABELS, Patch, Settings};
@@ -168,7 +168,7 @@ impl End {
 }
 
 /// A version that was found, not yet opened.
-pub struct Sight {
+pub struct VersionRef {
     pub kid: String,
     /// Its id, without the secret's name.
     id: Kid,
@@ -178,7 +178,7 @@ pub struct Sight {
     record: Arc<Sealed>,
 }
 
-impl Sight {
+impl VersionRef {
     /// Which secret and which version of it that is.
     pub fn subject(&self) -> (&str, Kid) {
         (&self.kid[..self.name_length], self.id)
@@ -187,33 +187,33 @@ impl Sight {
 
 impl Vault {
     /// Finds the version of `name` called `kid`, or the current one.
-    pub fn find(&self, name: &str, kid: Option<&str>) -> Result<Sight, Missing> {
+    pub fn find(&self, name: &str, kid: Option<&str>) -> Result<VersionRef, Missing> {
         let now = self.clock.now();
         let state = lock(&self.state);
         let kept = state.find(name, kid, now)?;
         let (id, expires_at) = (kept.version.kid, kept.readable_until.unwrap_or(kept.version.expires_at));
         let record = kept.record.clone();
         drop(state);
-        Ok(Sight { kid: id.of(name), id, name_length: name.len(), expires_at, record })
+        Ok(VersionRef { kid: id.of(name), id, name_length: name.len(), expires_at, record })
     }
 
     /// Finds the version of `name` that was prepared, which no client gets.
-    pub fn find_pending(&self, name: &str) -> Option<Sight> {
+    pub fn find_pending(&self, name: &str) -> Option<VersionRef> {
         let state = lock(&self.state);
         let kept = state.secret(name)?.pending()?;
         let Version { kid: id, expires_at, .. } = kept.version;
-        Some(Sight { kid: id.of(name), id, name_length: name.len(), expires_at, record: kept.record.clone() })
+        Some(VersionRef { kid: id.of(name), id, name_length: name.len(), expires_at, record: kept.record.clone() })
     }
 
     /// Finds the versions of `name` that are no longer current, the oldest first, also those whose grace is over and which no
     /// client gets.
-    pub fn find_replaced(&self, name: &str) -> Vec<Sight> {
+    pub fn find_replaced(&self, name: &str) -> Vec<VersionRef> {
         let state = lock(&self.state);
         let kept = state.secret(name).into_iter().flat_map(|secret| &secret.versions);
         let replaced = kept.filter_map(|kept| {
             let expires_at = kept.readable_until?;
             let id = kept.version.kid;
-            Some(Sight { kid: id.of(name), id, name_length: name.len(), expires_at, record: kept.record.clone() })
+            Some(VersionRef { kid: id.of(name), id, name_length: name.len(), expires_at, record: kept.record.clone() })
         });
         replaced.collect()
     }
@@ -222,8 +222,8 @@ impl Vault {
     ///
     /// # Errors
     /// If what is in memory is no longer what was sealed; the vault is then in [`trouble`](Self::trouble).
-    pub fn open(&self, sight: &Sight) -> Result<Opened, Failure> {
-        self.record_value(&sight.record).inspect_err(|why| lock(&self.trouble).memory = Some(why.to_string()))
+    pub fn open(&self, version: &VersionRef) -> Result<Opened, Failure> {
+        self.record_value(&version.record).inspect_err(|why| lock(&self.trouble).memory = Some(why.to_string()))
     }
 
     fn record_value(&self, record: &Sealed) -> Result<Opened, Failure> {

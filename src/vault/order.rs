@@ -15,7 +15,7 @@ pub const AT_A_TIME: usize = 16;
 
 /// A change that somebody asks for.
 pub struct Order {
-    pub wish: Wish,
+    pub operation: Operation,
     /// What must hold for it.
     pub condition: Condition,
     /// The audit line to write if it is done, but for the secret, the kid and the vault's number, which the vault fills in.
@@ -23,7 +23,7 @@ pub struct Order {
 }
 
 /// What a change does.
-pub enum Wish {
+pub enum Operation {
     /// Make these new versions, of different secrets, and the secrets that are not there; or none if the condition does
     /// not hold for one.
     Put { versions: Vec<New> },
@@ -66,7 +66,7 @@ pub enum Wish {
     Retire { name: String },
 }
 
-impl Wish {
+impl Operation {
     /// How many secrets or versions it is about.
     pub fn count(&self) -> usize {
         match self {
@@ -96,7 +96,7 @@ pub enum Previous {
     /// Each stays readable as long as its grace lasts; that of the replaced one begins.
     #[default]
     Kept,
-    /// The replaced one can be read no more. It is still there for whoever [retires](Wish::Retire) it.
+    /// The replaced one can be read no more. It is still there for whoever [retires](Operation::Retire) it.
     Ended,
     /// All are destroyed with the same change.
     Destroyed,

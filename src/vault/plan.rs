@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use super::Lifetimes;
 use super::change::{Change, Rotation, Version};
 use super::kid::Kid;
-use super::order::{Answer, Condition, New, Order, Previous, Refused, Wish};
+use super::order::{Answer, Condition, New, Operation, Order, Previous, Refused};
 use super::record::Sealed;
 use super::settings::{Patch, Settings};
 use super::state::{Missing, Secret, State};
@@ -65,7 +65,7 @@ pub enum Value {
 
 /// What a secret will be once the changes planned so far are made.
 #[derive(Default)]
-struct Outlook {
+struct PlannedSecret {
     current: Option<Version>,
     settings: Settings,
     /// Whether what the current version says of the next one was changed since it was made.
@@ -103,7 +103,7 @@ impl Plan {
         let mut planner = Planner { state, now, lifetimes, outlooks: HashMap::new(), changes: Vec::new() };
         let (mut answers, mut entries) = (Vec::new(), Vec::new());
         for (index, order) in orders.into_iter().enumerate() {
-            answers.push(planner.plan(index, order.wish, &order.condition).map(|()| Vec::new()));
+            answers.push(planner.plan(index, order.operation, &order.condition).map(|()| Vec::new()));
             entries.push(order.entry);
         }
         Self { answers, entries, changes: planner.changes }
@@ -114,14 +114,14 @@ struct Planner<'a> {
     state: &'a Mutex<State>,
     now: Timestamp,
     lifetimes: Lifetimes,
-    outlooks: HashMap<String, Outlook>,
+    outlooks: HashMap<String, PlannedSecret>,
     changes: Vec<Planned>,
 }
 
 impl Planner<'_> {
-    fn plan(&mut self, order: usize, wish: Wish, condition: &Condition) -> Result<(), Refused> {
-        match wish {
-            Wish::Put { versions } => {
+    fn plan(&mut self, order: usize, operation: Operation, condition: &Condition) -> Result<(), Refused> {
+        match operation {
+            Operation::Put { versions } => {
                 if let Some(New { name, .. }) = versions.iter().find(|new| !self.may_have(&new.name)) {
                     return Err(Refused::Unnameable(name.clone()));
                 }
@@ -136,7 +136,7 @@ impl Planner<'_> {
                     self.configure(order, name, patch);
                 }
             }
-            Wish::Configure { name, patch } => {
+            Operation::Configure { name, patch } => {
                 self.check([name.as_str()], condition)?;
                 if self.outlook(&name).current.is_none() {
                     return Err(Refused::NotFound(name));
@@ -144,27 +144,27 @@ impl Planner<'_> {
                 self.check_room(&name, &patch)?;
                 self.configure(order, name, patch);
             }
-            Wish::Prepare { name, value } => self.prepare(order, name, value)?,
-            Wish::RollBack { name, kid, is_prepared } => {
+            Operation::Prepare { name, value } => self.prepare(order, name, value)?,
+            Operation::RollBack { name, kid, is_prepared } => {
                 self.check([name.as_str()], condition)?;
                 self.roll_back(order, name, &kid, is_prepared)?;
             }
-            Wish::Promote { name, kid, previous } => self.promote(order, name, &kid, previous)?,
-            Wish::Discard { name, kid } => {
+            Operation::Promote { name, kid, previous } => self.promote(order, name, &kid, previous)?,
+            Operation::Discard { name, kid } => {
                 let Pending { version, .. } = self.take_pending(&name, &kid)?;
                 self.changes.push(Planned::new(order, Change::Destroy { name, kid: version.kid }));
             }
-            Wish::Delete { name } => {
+            Operation::Delete { name } => {
                 self.check([name.as_str()], condition)?;
                 let outlook = self.outlook(&name);
                 if outlook.current.take().is_none() {
                     return Err(Refused::NotFound(name));
                 }
                 let destroys = outlook.old.len() + 1;
-                *outlook = Outlook { newest: outlook.newest, ..Outlook::default() };
+                *outlook = PlannedSecret { newest: outlook.newest, ..PlannedSecret::default() };
                 self.changes.push(Planned { destroys, ..Planned::new(order, Change::Delete { name }) });
             }
-            Wish::Rotate { names, only_due, previous } => {
+            Operation::Rotate { names, only_due, previous } => {
                 if !only_due && let Some(unknown) = names.iter().find(|name| self.outlook(name).current.is_none()) {
                     return Err(Refused::NotFound(unknown.clone()));
                 }
@@ -172,12 +172,12 @@ impl Planner<'_> {
                     self.rotate(order, name, only_due, previous);
                 }
             }
-            Wish::Destroy { versions } => {
+            Operation::Destroy { versions } => {
                 for (name, version) in versions {
                     self.destroy_expired(order, name, version.kid);
                 }
             }
-            Wish::Retire { name } => {
+            Operation::Retire { name } => {
                 self.check([name.as_str()], condition)?;
                 let outlook = self.outlook(&name);
                 if outlook.current.is_none() {
@@ -399,9 +399,9 @@ impl Planner<'_> {
         }
     }
 
-    fn outlook(&mut self, name: &str) -> &mut Outlook {
+    fn outlook(&mut self, name: &str) -> &mut PlannedSecret {
         if !self.outlooks.contains_key(name) {
-            let outlook = lock(self.state).secret(name).map(Outlook::of).unwrap_or_default();
+            let outlook = lock(self.state).secret(name).map(PlannedSecret::of).unwrap_or_default();
             self.outlooks.insert(name.to_owned(), outlook);
         }
         self.outlooks.get_mut(name).expect("inserted above")
@@ -413,7 +413,7 @@ fn due(settings: &Settings, made: Timestamp, defaults: Lifetimes) -> Timestamp {
     made.plus_days(settings.lifetimes(defaults).rotation_days)
 }
 
-impl Outlook {
+impl PlannedSecret {
     fn of(secret: &Secret) -> Self {
         let current = secret.current();
         let pending = secret.pending().map(|kept| Pending {

@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 
 /// One version that is still there.
 #[derive(Clone)]
-pub struct Kept {
+pub struct StoredVersion {
     pub version: Version,
     /// Until when it stays readable; none: it is the current version.
     pub readable_until: Option<Timestamp>,
@@ -24,7 +24,7 @@ pub struct Kept {
     ending: Option<Arc<Sealed>>,
 }
 
-impl Kept {
+impl StoredVersion {
     fn new(version: Version, record: Arc<Sealed>) -> Self {
         Self { version, readable_until: None, record, ending: None }
     }
@@ -62,11 +62,11 @@ pub enum Missing {
 #[derive(Default)]
 pub struct Secret {
     /// In the order in which they became current; the last one is.
-    pub versions: VecDeque<Kept>,
+    pub versions: VecDeque<StoredVersion>,
     /// Boxed, like what follows: most secrets have neither.
     configured: Option<Box<Configured>>,
     /// The version that is being made and may become the current one.
-    pending: Option<Box<Kept>>,
+    pending: Option<Box<StoredVersion>>,
     /// Of each second, in order, the last id whose version was destroyed since the last compaction; none of that second up to
     /// it must come again. The ids of a second are given out without a gap, so those before it are destroyed too, or among
     /// the versions, or used up for every secret.
@@ -118,7 +118,7 @@ impl State {
     ///
     /// A change of what is not there does nothing: while a compaction runs, its snapshot may already know of it. Settings
     /// are the exception, for the version that they were made with may be gone and the next one still to come.
-    pub fn apply(&mut self, change: Change, record: Arc<Sealed>) -> Vec<Kept> {
+    pub fn apply(&mut self, change: Change, record: Arc<Sealed>) -> Vec<StoredVersion> {
         self.seq = self.seq.max(record.seq);
         match change {
             Change::Put { name, version, previous_until, before } => {
@@ -144,7 +144,7 @@ impl State {
                     // Most secrets have one version, and by itself the first would take the room of four.
                     secret.versions.reserve_exact(1);
                 }
-                secret.versions.push_back(Kept::new(version, record));
+                secret.versions.push_back(StoredVersion::new(version, record));
                 garbage
             }
             Change::Configure { name, settings, rotation, generator, expires_at } => {
@@ -164,7 +164,7 @@ impl State {
                 self.pending_count += 1;
                 let secret = self.secrets.entry(name).or_default();
                 secret.newest = secret.newest.max(Some(version.kid));
-                secret.pending = Some(Box::new(Kept::new(version, record)));
+                secret.pending = Some(Box::new(StoredVersion::new(version, record)));
                 garbage
             }
             Change::Delete { name } => {
@@ -219,7 +219,7 @@ impl State {
         }
     }
 
-    fn drop_pending(&mut self, name: &str, goes: impl Fn(&Kept) -> bool) -> Vec<Kept> {
+    fn drop_pending(&mut self, name: &str, goes: impl Fn(&StoredVersion) -> bool) -> Vec<StoredVersion> {
         let secret = self.secrets.get_mut(name);
         let dropped = secret.and_then(|secret| secret.pending.take_if(|pending| goes(pending)));
         self.pending_count -= u64::from(dropped.is_some());
@@ -227,7 +227,7 @@ impl State {
         dropped.map(|dropped| *dropped).into_iter().collect()
     }
 
-    fn remove(&mut self, name: &str, goes: impl Fn(&Kept) -> bool) -> Vec<Kept> {
+    fn remove(&mut self, name: &str, goes: impl Fn(&StoredVersion) -> bool) -> Vec<StoredVersion> {
         let mut removed = self.drop_pending(name, &goes);
         let Some(secret) = self.secrets.get_mut(name) else { return removed };
         removed.iter().for_each(|pending| secret.spend(pending.version.kid));
@@ -251,7 +251,7 @@ impl State {
         for kept in &removed[pending..] {
             kept.readable_until.inspect(|end| self.expiring.remove(*end, kept.record.line_length()));
         }
-        self.lose(removed[pending..].iter().flat_map(Kept::records));
+        self.lose(removed[pending..].iter().flat_map(StoredVersion::records));
         removed
     }
 
@@ -261,7 +261,7 @@ impl State {
     }
 
     /// The version of `name` called `kid`, or the current one.
-    pub fn find(&self, name: &str, kid: Option<&str>, now: Timestamp) -> Result<&Kept, Missing> {
+    pub fn find(&self, name: &str, kid: Option<&str>, now: Timestamp) -> Result<&StoredVersion, Missing> {
         let secret = self.secrets.get(name).ok_or(Missing::NotFound)?;
         let current = secret.versions.back().ok_or(Missing::NotFound)?;
         let Some(kid) = kid else { return Ok(current) };
@@ -347,12 +347,12 @@ impl State {
 }
 
 impl Secret {
-    pub fn current(&self) -> &Kept {
+    pub fn current(&self) -> &StoredVersion {
         self.versions.back().expect("a secret is shown only if it has versions")
     }
 
     /// The version that is being made and may become the current one.
-    pub fn pending(&self) -> Option<&Kept> {
+    pub fn pending(&self) -> Option<&StoredVersion> {
         self.pending.as_deref()
     }
 
@@ -368,7 +368,7 @@ impl Secret {
 
     /// The records that hold all this, but for the spent ids.
     pub fn records(&self) -> impl Iterator<Item = &Arc<Sealed>> {
-        let versions = self.versions.iter().chain(self.pending.as_deref()).flat_map(Kept::records);
+        let versions = self.versions.iter().chain(self.pending.as_deref()).flat_map(StoredVersion::records);
         versions.chain(self.configured.as_ref().map(|configured| &configured.record))
     }
 

@@ -126,19 +126,19 @@ impl Site {
     }
 }
 
-fn order(wish: Wish) -> Order {
-    let event = match wish {
-        Wish::Put { .. } | Wish::RollBack { .. } => Event::CreateSecret,
-        Wish::Delete { .. } => Event::DeleteSecret,
-        Wish::Rotate { .. } => Event::Rotate,
-        Wish::Configure { .. } => Event::ConfigureSecret,
-        Wish::Prepare { .. } | Wish::Promote { .. } | Wish::Discard { .. } => Event::Rotate,
-        Wish::Destroy { .. } | Wish::Retire { .. } => Event::DestroyVersion,
+fn order(operation: Operation) -> Order {
+    let event = match operation {
+        Operation::Put { .. } | Operation::RollBack { .. } => Event::CreateSecret,
+        Operation::Delete { .. } => Event::DeleteSecret,
+        Operation::Rotate { .. } => Event::Rotate,
+        Operation::Configure { .. } => Event::ConfigureSecret,
+        Operation::Prepare { .. } | Operation::Promote { .. } | Operation::Discard { .. } => Event::Rotate,
+        Operation::Destroy { .. } | Operation::Retire { .. } => Event::DestroyVersion,
     };
-    Order { wish, condition: Condition::default(), entry: Entry::new(event) }
+    Order { operation, condition: Condition::default(), entry: Entry::new(event) }
 }
 
-fn put_wish(name: &str, value: &str) -> Wish {
+fn put_operation(name: &str, value: &str) -> Operation {
     let value = Plaintext::new(value.to_owned());
     put_all(vec![New {
         name: name.to_owned(),
@@ -151,22 +151,22 @@ fn put_wish(name: &str, value: &str) -> Wish {
 }
 
 /// The same with an end of the versions before.
-fn revoking_wish(name: &str, value: &str, previous: Previous) -> Wish {
-    let Wish::Put { mut versions } = put_wish(name, value) else { unreachable!("it is a put") };
+fn revoking_operation(name: &str, value: &str, previous: Previous) -> Operation {
+    let Operation::Put { mut versions } = put_operation(name, value) else { unreachable!("it is a put") };
     versions[0].previous = previous;
     put_all(versions)
 }
 
-fn put_all(versions: Vec<New>) -> Wish {
-    Wish::Put { versions }
+fn put_all(versions: Vec<New>) -> Operation {
+    Operation::Put { versions }
 }
 
-fn delete_wish(name: &str) -> Wish {
-    Wish::Delete { name: name.to_owned() }
+fn delete_operation(name: &str) -> Operation {
+    Operation::Delete { name: name.to_owned() }
 }
 
-fn rotate_wish(names: &[&str]) -> Wish {
-    Wish::Rotate {
+fn rotate_operation(names: &[&str]) -> Operation {
+    Operation::Rotate {
         names: names.iter().map(|name| (*name).to_owned()).collect(),
         only_due: false,
         previous: Previous::Kept,
@@ -176,52 +176,52 @@ fn rotate_wish(names: &[&str]) -> Wish {
 /// Puts a value, and returns its kid.
 #[track_caller]
 fn put(vault: &Arc<Vault>, name: &str, value: &str) -> String {
-    let done = vault.commit(order(put_wish(name, value))).unwrap();
+    let done = vault.commit(order(put_operation(name, value))).unwrap();
     done[0].version.as_ref().unwrap().kid.of(name)
 }
 
 #[track_caller]
 fn delete(vault: &Arc<Vault>, name: &str) {
-    vault.commit(order(delete_wish(name))).unwrap();
+    vault.commit(order(delete_operation(name))).unwrap();
 }
 
 /// Rotates one secret, and returns the new kid.
 #[track_caller]
 fn rotate(vault: &Arc<Vault>, name: &str) -> String {
-    let done = vault.commit(order(rotate_wish(&[name]))).unwrap();
+    let done = vault.commit(order(rotate_operation(&[name]))).unwrap();
     done[0].version.as_ref().unwrap().kid.of(name)
 }
 
 #[track_caller]
 fn configure(vault: &Arc<Vault>, name: &str, patch: Patch) {
-    vault.commit(order(Wish::Configure { name: name.to_owned(), patch })).unwrap();
+    vault.commit(order(Operation::Configure { name: name.to_owned(), patch })).unwrap();
 }
 
 /// Prepares a version, and returns its kid.
 #[track_caller]
 fn prepare(vault: &Arc<Vault>, name: &str, value: &str) -> String {
-    let done = vault.commit(order(prepare_wish(name, value))).unwrap();
+    let done = vault.commit(order(prepare_operation(name, value))).unwrap();
     done[0].version.as_ref().unwrap().kid.of(name)
 }
 
-fn prepare_wish(name: &str, value: &str) -> Wish {
-    Wish::Prepare { name: name.to_owned(), value: Plaintext::new(value.to_owned()) }
+fn prepare_operation(name: &str, value: &str) -> Operation {
+    Operation::Prepare { name: name.to_owned(), value: Plaintext::new(value.to_owned()) }
 }
 
-fn roll_back_wish(name: &str, kid: &str) -> Wish {
-    Wish::RollBack { name: name.to_owned(), kid: kid.to_owned(), is_prepared: false }
+fn roll_back_operation(name: &str, kid: &str) -> Operation {
+    Operation::RollBack { name: name.to_owned(), kid: kid.to_owned(), is_prepared: false }
 }
 
-fn promote_wish(name: &str, kid: &str) -> Wish {
-    Wish::Promote { name: name.to_owned(), kid: kid.to_owned(), previous: Previous::Kept }
+fn promote_operation(name: &str, kid: &str) -> Operation {
+    Operation::Promote { name: name.to_owned(), kid: kid.to_owned(), previous: Previous::Kept }
 }
 
-fn discard_wish(name: &str, kid: &str) -> Wish {
-    Wish::Discard { name: name.to_owned(), kid: kid.to_owned() }
+fn discard_operation(name: &str, kid: &str) -> Operation {
+    Operation::Discard { name: name.to_owned(), kid: kid.to_owned() }
 }
 
-fn retire_wish(name: &str) -> Wish {
-    Wish::Retire { name: name.to_owned() }
+fn retire_operation(name: &str) -> Operation {
+    Operation::Retire { name: name.to_owned() }
 }
 
 /// Puts a value of `db`, and replaces it when its grace is ten years; what replaces the second one leaves it the usual grace.
@@ -246,8 +246,8 @@ fn read(vault: &Vault, name: &str) -> Result<String, Missing> {
 }
 
 fn read_version(vault: &Vault, name: &str, kid: Option<&str>) -> Result<String, Missing> {
-    let sight = vault.find(name, kid)?;
-    Ok(vault.open(&sight).unwrap().value().to_owned())
+    let version = vault.find(name, kid)?;
+    Ok(vault.open(&version).unwrap().value().to_owned())
 }
 
 /// All that a vault knows, and where its file ends: equal for two vaults that will behave alike.
@@ -320,7 +320,7 @@ fn make_twenty_changes(site: &Site, vault: &Arc<Vault>) {
     site.dial.advance(DAY * 15);
     put(vault, "b", "later");
     let versions = vault.expired_versions().into_iter().take(2).collect();
-    vault.commit(order(Wish::Destroy { versions })).unwrap();
+    vault.commit(order(Operation::Destroy { versions })).unwrap();
     put(vault, "f", "once more");
     delete(vault, "e");
     for name in ["g", "h", "i"] {

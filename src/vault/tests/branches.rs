@@ -108,7 +108,7 @@ fn what_is_compacted_has_its_audit_lines_on_the_disk() {
     let before = site.bytes();
     // The line is written, and neither the first try nor the second makes it durable.
     vault.audit.faults().syncs.store(2, Ordering::SeqCst);
-    let refused = vault.commit(order(delete_wish("a"))).unwrap_err();
+    let refused = vault.commit(order(delete_operation("a"))).unwrap_err();
     assert!(matches!(refused, Refused::Audit { applied: true, .. }), "{refused:?}");
     vault.audit.faults().syncs.store(1, Ordering::SeqCst);
     assert!(vault.compact_dead().unwrap_err().to_string().contains("the audit log cannot be synced"));

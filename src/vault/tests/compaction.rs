@@ -302,7 +302,7 @@ fn what_is_past_its_grace_and_left_to_somebody_else_is_not_compacted_with_every_
     assert_eq!(compactions(&vault), before);
     assert_eq!(vault.expired_versions().len(), 3);
     // What somebody else has destroyed is dead, and that counts at once.
-    vault.commit(order(Wish::Destroy { versions: vault.expired_versions() })).unwrap();
+    vault.commit(order(Operation::Destroy { versions: vault.expired_versions() })).unwrap();
     settle(&vault);
     put(&vault, "other", "small");
     settle(&vault);

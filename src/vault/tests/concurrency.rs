@@ -69,12 +69,12 @@ fn orders_of_one_batch_see_each_other_in_the_order_in_which_they_came() {
     let first = vault.all(|_| true).next().unwrap().kid();
     let only_if_absent = Condition { if_match: None, if_none_match: Some(Vec::new()) };
     let answers = vault.commit_batch(vec![
-        Order { condition: only_if_absent.clone(), ..order(put_wish("db", "refused")) },
-        order(delete_wish("db")),
-        order(delete_wish("db")),
-        Order { condition: only_if_absent, ..order(put_wish("db", "after")) },
-        order(rotate_wish(&["db"])),
-        order(put_wish("db", "last")),
+        Order { condition: only_if_absent.clone(), ..order(put_operation("db", "refused")) },
+        order(delete_operation("db")),
+        order(delete_operation("db")),
+        Order { condition: only_if_absent, ..order(put_operation("db", "after")) },
+        order(rotate_operation(&["db"])),
+        order(put_operation("db", "last")),
     ]);
     let told: Vec<_> = answers.into_iter().map(|answer| answer.map(|done| done[0].destroyed)).collect();
     let expected = [
@@ -100,7 +100,7 @@ fn a_version_is_destroyed_once_though_two_ask_for_it_in_one_batch() {
     put(&vault, "db", "old");
     put(&vault, "db", "new");
     site.dial.advance(DAY * 14);
-    let destroy = || order(Wish::Destroy { versions: vault.expired_versions() });
+    let destroy = || order(Operation::Destroy { versions: vault.expired_versions() });
     let answers = vault.commit_batch(vec![destroy(), destroy()]);
     assert!(answers[0].as_ref().unwrap().len() == 1 && answers[1].as_ref().unwrap().is_empty());
     assert_eq!((vault.seq(), site.audit_lines().len()), (3, 3));
@@ -114,8 +114,8 @@ fn a_version_of_a_secret_that_is_deleted_in_the_same_batch_is_not_destroyed_agai
     put(&vault, "db", "old");
     put(&vault, "db", "new");
     site.dial.advance(DAY * 14);
-    let destroy = order(Wish::Destroy { versions: vault.expired_versions() });
-    let answers = vault.commit_batch(vec![order(delete_wish("db")), destroy, order(put_wish("db", "anew"))]);
+    let destroy = order(Operation::Destroy { versions: vault.expired_versions() });
+    let answers = vault.commit_batch(vec![order(delete_operation("db")), destroy, order(put_operation("db", "anew"))]);
     let destroyed: Vec<Vec<usize>> =
         answers.into_iter().map(|answer| answer.unwrap().iter().map(|done| done.destroyed).collect()).collect();
     assert_eq!(destroyed, [vec![2], vec![], vec![0]]);

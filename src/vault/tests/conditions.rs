@@ -5,8 +5,8 @@ use std::thread;
 
 use super::*;
 
-fn commit_if(vault: &Arc<Vault>, wish: Wish, condition: Condition) -> Answer {
-    vault.commit(Order { condition, ..order(wish) })
+fn commit_if(vault: &Arc<Vault>, operation: Operation, condition: Condition) -> Answer {
+    vault.commit(Order { condition, ..order(operation) })
 }
 
 fn if_match(kids: &[&str]) -> Condition {
@@ -24,20 +24,20 @@ fn a_change_whose_condition_does_not_hold_changes_nothing() {
     let stale = put(&vault, "db", "one");
     let current = put(&vault, "db", "two");
     for (refused, name) in [
-        (commit_if(&vault, put_wish("db", "x"), if_match(&[&stale])), "db"),
-        (commit_if(&vault, put_wish("db", "x"), if_absent()), "db"),
-        (commit_if(&vault, put_wish("none", "x"), if_match(&[])), "none"),
-        (commit_if(&vault, delete_wish("db"), if_match(&[&stale])), "db"),
-        (commit_if(&vault, delete_wish("db"), if_absent()), "db"),
+        (commit_if(&vault, put_operation("db", "x"), if_match(&[&stale])), "db"),
+        (commit_if(&vault, put_operation("db", "x"), if_absent()), "db"),
+        (commit_if(&vault, put_operation("none", "x"), if_match(&[])), "none"),
+        (commit_if(&vault, delete_operation("db"), if_match(&[&stale])), "db"),
+        (commit_if(&vault, delete_operation("db"), if_absent()), "db"),
     ] {
         assert_eq!(refused.unwrap_err(), Refused::PreconditionFailed(vec![name.to_owned()]));
     }
     assert_eq!((read(&vault, "db").unwrap().as_str(), vault.seq(), site.audit_lines().len()), ("two", 2, 2));
 
-    commit_if(&vault, put_wish("db", "three"), if_match(&[&stale, &current])).unwrap();
+    commit_if(&vault, put_operation("db", "three"), if_match(&[&stale, &current])).unwrap();
     assert_eq!(read(&vault, "db").unwrap(), "three");
-    commit_if(&vault, delete_wish("db"), if_match(&[])).unwrap();
-    commit_if(&vault, put_wish("db", "anew"), if_absent()).unwrap();
+    commit_if(&vault, delete_operation("db"), if_match(&[])).unwrap();
+    commit_if(&vault, put_operation("db", "anew"), if_absent()).unwrap();
     assert_eq!(read(&vault, "db").unwrap(), "anew");
 }
 
@@ -50,9 +50,9 @@ fn no_increment_of_eight_racing_threads_is_lost() {
     put(&vault, "counter", "0");
     let start = Barrier::new(THREADS as usize);
     let increment = || loop {
-        let sight = vault.find("counter", None).unwrap();
-        let count: u64 = vault.open(&sight).unwrap().value().parse().unwrap();
-        match commit_if(&vault, put_wish("counter", &(count + 1).to_string()), if_match(&[&sight.kid])) {
+        let version = vault.find("counter", None).unwrap();
+        let count: u64 = vault.open(&version).unwrap().value().parse().unwrap();
+        match commit_if(&vault, put_operation("counter", &(count + 1).to_string()), if_match(&[&version.kid])) {
             Ok(_) => return,
             Err(refused) => assert_eq!(refused, Refused::PreconditionFailed(vec!["counter".to_owned()])),
         }
@@ -82,7 +82,7 @@ fn of_many_who_create_the_same_secret_at_once_one_does() {
                 scope.spawn(move || {
                     start.wait();
                     let value = n.to_string();
-                    commit_if(vault, put_wish("lease", &value), if_absent()).is_ok().then_some(value)
+                    commit_if(vault, put_operation("lease", &value), if_absent()).is_ok().then_some(value)
                 })
             })
             .collect();

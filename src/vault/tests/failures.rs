@@ -113,7 +113,7 @@ fn nothing_is_compacted_before_the_audit_log_has_what_a_crash_left_out() {
     let vault = site.open();
     vault.audit.faults().writes.store(2, Ordering::SeqCst);
     vault.audit.begin(vec![recovered(2)]).unwrap_err();
-    vault.commit(order(delete_wish("db"))).unwrap_err();
+    vault.commit(order(delete_operation("db"))).unwrap_err();
     assert!(!vault.compact_dead().unwrap());
     vault.file_lost.store(true, Ordering::SeqCst);
     vault.compact_if_worthwhile();
@@ -174,9 +174,11 @@ fn expect_healed(site: &Site, vault: Arc<Vault>) {
 #[test]
 fn a_change_that_the_vaults_file_does_not_take_is_refused_and_the_next_one_is_made() {
     let (site, vault, faults) = faulty("append");
-    for wish in [put_wish("db", "x"), put_wish("new", "x"), delete_wish("db"), rotate_wish(&["db"])] {
+    for operation in
+        [put_operation("db", "x"), put_operation("new", "x"), delete_operation("db"), rotate_operation(&["db"])]
+    {
         faults.appends.store(1, Ordering::SeqCst);
-        let refused = vault.commit(order(wish)).unwrap_err();
+        let refused = vault.commit(order(operation)).unwrap_err();
         assert!(matches!(&refused, Refused::Storage(why) if why.contains("no storage space")), "{refused:?}");
         expect_unchanged(&site, &vault);
     }
@@ -188,7 +190,7 @@ fn a_change_that_the_vaults_file_does_not_take_is_refused_and_the_next_one_is_ma
 fn trouble_lasts_as_long_as_the_file_cannot_be_written_and_needs_no_change_to_end() {
     let (site, vault, faults) = faulty("trouble");
     faults.appends.store(2, Ordering::SeqCst);
-    vault.commit(order(put_wish("db", "x"))).unwrap_err();
+    vault.commit(order(put_operation("db", "x"))).unwrap_err();
     assert!(vault.trouble().unwrap().contains("the vault file cannot be written: no storage space"));
     assert_eq!(read(&vault, "db").unwrap(), "before", "secrets are still served");
     assert_eq!(vault.trouble(), None);
@@ -199,7 +201,7 @@ fn trouble_lasts_as_long_as_the_file_cannot_be_written_and_needs_no_change_to_en
 fn a_failure_is_the_fate_of_the_whole_batch_and_of_no_other() {
     let (site, vault, faults) = faulty("batch");
     faults.appends.store(1, Ordering::SeqCst);
-    let answers = vault.commit_batch(vec![order(put_wish("a", "x")), order(put_wish("b", "x"))]);
+    let answers = vault.commit_batch(vec![order(put_operation("a", "x")), order(put_operation("b", "x"))]);
     assert!(answers.iter().all(|answer| matches!(answer, Err(Refused::Storage(_)))));
     expect_unchanged(&site, &vault);
     expect_healed(&site, vault);
@@ -210,7 +212,7 @@ fn a_change_whose_audit_line_cannot_be_written_is_taken_back() {
     let (site, vault, _) = faulty("audit");
     let before = site.bytes();
     vault.audit.faults().writes.store(1, Ordering::SeqCst);
-    let refused = vault.commit(order(put_wish("db", "x"))).unwrap_err();
+    let refused = vault.commit(order(put_operation("db", "x"))).unwrap_err();
     assert!(matches!(refused, Refused::Audit { applied: false, .. }), "{refused:?}");
     assert_eq!(site.bytes(), before, "cut back to its former length");
     expect_unchanged(&site, &vault);
@@ -223,7 +225,7 @@ fn while_the_audit_log_cannot_be_written_the_vaults_file_is_not_touched() {
     let (site, vault, _) = faulty("audit-down");
     vault.audit.faults().writes.store(4, Ordering::SeqCst);
     for _ in 0..4 {
-        let refused = vault.commit(order(delete_wish("db"))).unwrap_err();
+        let refused = vault.commit(order(delete_operation("db"))).unwrap_err();
         assert!(matches!(refused, Refused::Audit { applied: false, .. }), "{refused:?}");
         expect_unchanged(&site, &vault);
     }
@@ -234,7 +236,7 @@ fn while_the_audit_log_cannot_be_written_the_vaults_file_is_not_touched() {
 fn a_change_whose_audit_line_is_written_but_not_confirmed_is_made_and_said_to_be() {
     let (site, vault, _) = faulty("audit-sync");
     vault.audit.faults().syncs.store(2, Ordering::SeqCst);
-    let refused = vault.commit(order(put_wish("db", "made"))).unwrap_err();
+    let refused = vault.commit(order(put_operation("db", "made"))).unwrap_err();
     assert!(matches!(refused, Refused::Audit { applied: true, .. }), "{refused:?}");
     assert_eq!(read(&vault, "db").unwrap(), "made");
     assert_eq!(extent(&site.look(0).unwrap()), (2, 0));
@@ -246,7 +248,7 @@ fn what_could_be_neither_audited_nor_taken_back_goes_before_the_next_change() {
     let (site, vault, faults) = faulty("uncut");
     vault.audit.faults().writes.store(1, Ordering::SeqCst);
     faults.cuts.store(1, Ordering::SeqCst);
-    let refused = vault.commit(order(put_wish("db", "x"))).unwrap_err();
+    let refused = vault.commit(order(put_operation("db", "x"))).unwrap_err();
     assert!(matches!(refused, Refused::Unsettled(_)), "{refused:?}");
     assert_eq!(read(&vault, "db").unwrap(), "before");
     let unaudited = site.look(1).unwrap();
@@ -258,11 +260,11 @@ fn what_could_be_neither_audited_nor_taken_back_goes_before_the_next_change() {
 fn what_was_written_but_neither_synced_nor_cut_off_is_not_said_to_have_changed_nothing() {
     let (site, vault, faults) = faulty("unsettled");
     faults.unsettled.store(1, Ordering::SeqCst);
-    let refused = vault.commit(order(put_wish("db", "x"))).unwrap_err();
+    let refused = vault.commit(order(put_operation("db", "x"))).unwrap_err();
     assert!(matches!(refused, Refused::Unsettled(_)), "{refused:?}");
     assert_eq!(site.look(1).unwrap().unaudited().len(), 1, "a crash now would leave it to be audited as recovered");
     faults.appends.store(1, Ordering::SeqCst);
-    let refused = vault.commit(order(put_wish("db", "y"))).unwrap_err();
+    let refused = vault.commit(order(put_operation("db", "y"))).unwrap_err();
     assert!(matches!(refused, Refused::Storage(_)), "nothing was written of this one: {refused:?}");
     expect_healed(&site, vault);
 }
@@ -272,7 +274,7 @@ fn a_commit_that_panics_behind_its_append_leaves_no_trace() {
     let (site, vault, faults) = faulty("panic");
     faults.panics.store(1, Ordering::SeqCst);
     let dying = vault.clone();
-    assert!(thread::spawn(move || dying.commit(order(put_wish("db", "x")))).join().is_err());
+    assert!(thread::spawn(move || dying.commit(order(put_operation("db", "x")))).join().is_err());
     assert_eq!((read(&vault, "db").unwrap().as_str(), vault.seq()), ("before", 1));
     expect_healed(&site, vault);
 }
@@ -284,7 +286,7 @@ fn a_compaction_does_not_copy_what_a_panic_left() {
     delete(&vault, "dead");
     faults.panics.store(1, Ordering::SeqCst);
     let dying = vault.clone();
-    assert!(thread::spawn(move || dying.commit(order(put_wish("db", "x")))).join().is_err());
+    assert!(thread::spawn(move || dying.commit(order(put_operation("db", "x")))).join().is_err());
     assert!(vault.compact_dead().unwrap());
     expect_healed(&site, vault);
 }
@@ -336,7 +338,7 @@ fn a_disk_that_becomes_full_is_compacted_once_if_that_can_make_room() {
     let attempts = || 1000 - faults.successors.load(Ordering::SeqCst);
     let refuse = || {
         faults.appends.store(1, Ordering::SeqCst);
-        vault.commit(order(put_wish("db", "x"))).unwrap_err();
+        vault.commit(order(put_operation("db", "x"))).unwrap_err();
         settle(&vault);
     };
     faults.successors.store(1000, Ordering::SeqCst);
@@ -369,7 +371,7 @@ fn a_disk_that_becomes_full_makes_what_is_past_its_grace_go() {
     site.dial.advance(DAY * 15);
     put(&vault, "other", "v");
     faults.appends.store(1, Ordering::SeqCst);
-    vault.commit(order(put_wish("db", "x"))).unwrap_err();
+    vault.commit(order(put_operation("db", "x"))).unwrap_err();
     settle(&vault);
     assert_eq!(vault.stats().compactions.load(Ordering::Relaxed), 1);
     assert_eq!(vault.census().versions, 2);
@@ -389,7 +391,7 @@ fn what_is_past_its_grace_takes_no_room_in_a_compaction_of_a_full_disk() {
     faults.room.store(site.bytes().len() as u64 - 50_000, Ordering::SeqCst);
     faults.rooms.store(1, Ordering::SeqCst);
     faults.appends.store(1, Ordering::SeqCst);
-    vault.commit(order(put_wish("db", "x"))).unwrap_err();
+    vault.commit(order(put_operation("db", "x"))).unwrap_err();
     settle(&vault);
     assert_eq!((vault.stats().compactions.load(Ordering::Relaxed), faults.rooms.load(Ordering::SeqCst)), (1, 0));
     expect_healed(&site, vault);
@@ -400,7 +402,7 @@ fn a_vault_file_that_was_deleted_is_written_anew_from_memory() {
     let (site, vault, _) = faulty("deleted");
     put(&vault, "other", "v");
     std::fs::remove_file(site.path()).unwrap();
-    let refused = vault.commit(order(put_wish("db", "x"))).unwrap_err();
+    let refused = vault.commit(order(put_operation("db", "x"))).unwrap_err();
     assert!(matches!(&refused, Refused::Storage(why) if why.contains("deleted while the daemon")), "{refused:?}");
     assert_eq!(read(&vault, "db").unwrap(), "before");
     settle(&vault);
@@ -415,7 +417,7 @@ fn a_vault_file_that_somebody_changed_is_not_appended_to_but_written_anew() {
         put(&vault, "other", "v");
         let file = std::fs::OpenOptions::new().write(true).open(site.path()).unwrap();
         file.set_len(file.metadata().unwrap().len().checked_add_signed(change).unwrap()).unwrap();
-        let refused = vault.commit(order(put_wish("db", "x"))).unwrap_err();
+        let refused = vault.commit(order(put_operation("db", "x"))).unwrap_err();
         assert!(
             matches!(&refused, Refused::Storage(why) if why.contains("another program changed the file")),
             "{refused:?}"
@@ -435,7 +437,7 @@ fn another_file_in_the_vaults_place_is_somebody_elses() {
     let other = site.dir.join("other");
     std::fs::write(&other, "somebody else's").unwrap();
     std::fs::rename(&other, site.path()).unwrap();
-    let refused = vault.commit(order(put_wish("db", "x"))).unwrap_err();
+    let refused = vault.commit(order(put_operation("db", "x"))).unwrap_err();
     assert!(matches!(&refused, Refused::Storage(why) if why.contains("another file stands")), "{refused:?}");
     assert!(vault.compact_dead().is_err());
     assert_eq!(std::fs::read_to_string(site.path()).unwrap(), "somebody else's");
@@ -477,11 +479,11 @@ fn a_vault_file_that_somebody_shortened_is_not_put_under_another_key() {
 #[test]
 fn a_value_that_memory_lost_is_not_served_and_stays_a_trouble() {
     let (_site, vault, _) = faulty("memory");
-    let mut sight = vault.find("db", None).unwrap();
-    sight.record = Arc::new(
+    let mut version = vault.find("db", None).unwrap();
+    version.record = Arc::new(
         Sealed::parse(br#"{"seq":1,"sealed":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#, record::NO_LINK).unwrap(),
     );
-    let why = vault.open(&sight).err().unwrap().to_string();
+    let why = vault.open(&version).err().unwrap().to_string();
     assert!(why.contains("vault record 1") && why.contains("restart the daemon"), "{why}");
     assert_eq!(vault.trouble(), Some(why));
     assert_eq!(vault.seal_stats().unseal_errors.load(Ordering::Relaxed), 1);

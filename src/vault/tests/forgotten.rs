@@ -24,7 +24,7 @@ fn come_and_go(vault: &Arc<Vault>, round: u64) {
         previous: Previous::Kept,
     });
     vault.commit(order(put_all(new.collect()))).unwrap();
-    let deletions = names.iter().map(|name| order(delete_wish(name))).collect();
+    let deletions = names.iter().map(|name| order(delete_operation(name))).collect();
     assert!(vault.commit_batch(deletions).iter().all(Result::is_ok));
 }
 
@@ -67,7 +67,7 @@ fn no_kid_comes_twice_wherever_the_clock_is_set_and_however_often_all_is_compact
             for name in ["db", "kept", &format!("new-{n}"), "another"] {
                 assert!(ever.insert(put(&vault, name, "v")), "a kid of {name} came twice at {moment}, round {round}");
             }
-            vault.commit(order(retire_wish("kept"))).unwrap();
+            vault.commit(order(retire_operation("kept"))).unwrap();
             ["db", "another"].iter().for_each(|name| delete(&vault, name));
             if round > 0 {
                 vault = compact(&site, vault);
@@ -104,7 +104,7 @@ fn a_version_that_was_forgotten_is_gone_and_a_deleted_secret_and_one_being_made_
     let kids = ["db", "other"].map(|name| put(&vault, name, "v"));
     let [db, other] = &kids;
     put(&vault, "db", "another");
-    vault.commit(order(retire_wish("db"))).unwrap();
+    vault.commit(order(retire_operation("db"))).unwrap();
     delete(&vault, "other");
     let vault = compact(&site, vault);
     assert_eq!(lock(&vault.state).spent().filter(|(_, kids)| !kids.is_empty()).count(), 0, "nothing tells them apart");
@@ -117,6 +117,6 @@ fn a_version_that_was_forgotten_is_gone_and_a_deleted_secret_and_one_being_made_
     let pending = prepare(&vault, "db", "being made");
     lock(&vault.state).used.add_all_through(START.plus_days(1).seconds());
     assert_eq!(read_version(&vault, "db", Some(&pending)), Err(Missing::NotFound));
-    vault.commit(order(promote_wish("db", &pending))).unwrap();
+    vault.commit(order(promote_operation("db", &pending))).unwrap();
     assert_eq!(read(&compact(&site, vault), "db").unwrap(), "being made");
 }

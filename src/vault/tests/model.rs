@@ -133,9 +133,9 @@ impl Model {
     fn expect(&self, vault: &Vault, name: &str) {
         let current = self.secrets.get(name).map(|versions| versions.last().unwrap().value.clone());
         assert_eq!(read(vault, name).ok(), current, "{name}");
-        let pending = vault.find_pending(name).map(|sight| {
-            let value = vault.open(&sight).unwrap().value().to_owned();
-            (sight.kid, value)
+        let pending = vault.find_pending(name).map(|version| {
+            let value = vault.open(&version).unwrap().value().to_owned();
+            (version.kid, value)
         });
         assert_eq!(pending.as_ref(), self.pending.get(name), "{name}");
         if let Some(Description { settings, .. }) = vault.describe(name) {
@@ -180,7 +180,7 @@ fn run(seed: u64, steps: u32) -> (usize, usize) {
                 let value = format!("revoking {step}");
                 let is_destroyed = random.below(2) == 0;
                 let previous = if is_destroyed { Previous::Destroyed } else { Previous::Ended };
-                let done = vault.commit(order(revoking_wish(&name, &value, previous))).unwrap();
+                let done = vault.commit(order(revoking_operation(&name, &value, previous))).unwrap();
                 model.put(&name, done[0].kid.unwrap().of(&name), value, vault.now());
                 assert_eq!(done[0].previous.map(|(_, until)| until), exists.then(|| vault.now()));
                 if let Some(replaced) = model.secrets.get_mut(&name).unwrap().iter_mut().rev().nth(1) {
@@ -221,16 +221,16 @@ fn run(seed: u64, steps: u32) -> (usize, usize) {
             }
             36..39 if let Some((kid, value)) = model.pending.get(&name).cloned() => {
                 if random.below(3) == 0 {
-                    vault.commit(order(discard_wish(&name, &kid))).unwrap();
+                    vault.commit(order(discard_operation(&name, &kid))).unwrap();
                     model.pending.remove(&name);
                     model.seq += 1;
                 } else {
-                    vault.commit(order(promote_wish(&name, &kid))).unwrap();
+                    vault.commit(order(promote_operation(&name, &kid))).unwrap();
                     model.make_current(&name, kid, value, vault.now());
                 }
             }
             39..40 if exists => {
-                vault.commit(order(retire_wish(&name))).unwrap();
+                vault.commit(order(retire_operation(&name))).unwrap();
                 model.retire(&name);
             }
             50..53 if let Some((kid, value)) = model.older(&name, random.below(3) as usize) => {
@@ -239,7 +239,8 @@ fn run(seed: u64, steps: u32) -> (usize, usize) {
                     Ok(_) if model.pending.contains_key(&name) => Err(Refused::Pending(name.clone())),
                     Ok(_) => Ok(value.clone()),
                 };
-                let made = vault.commit(order(roll_back_wish(&name, &kid))).map(|done| done[0].kid.unwrap().of(&name));
+                let made =
+                    vault.commit(order(roll_back_operation(&name, &kid))).map(|done| done[0].kid.unwrap().of(&name));
                 assert_eq!(made.clone().map(|_| value.clone()), expected, "{kid}");
                 if let Ok(made) = made {
                     model.put(&name, made, value, vault.now());
@@ -259,8 +260,8 @@ fn run(seed: u64, steps: u32) -> (usize, usize) {
             }
             40..60 => {
                 let refused = Refused::NotFound(name.clone());
-                let wish = if random.below(2) == 0 { delete_wish(&name) } else { rotate_wish(&[&name]) };
-                assert_eq!(vault.commit(order(wish)).unwrap_err(), refused);
+                let operation = if random.below(2) == 0 { delete_operation(&name) } else { rotate_operation(&[&name]) };
+                assert_eq!(vault.commit(order(operation)).unwrap_err(), refused);
             }
             60..68 => assert_eq!(destroy_expired(&vault), model.destroy(vault.now())),
             68..84 => site.dial.advance(std::time::Duration::from_secs(random.below(5 * 86_400))),

@@ -3,12 +3,12 @@
 use super::*;
 
 fn roll_back(vault: &Arc<Vault>, name: &str, kid: &str) -> Result<Done, Refused> {
-    vault.commit(order(roll_back_wish(name, kid))).map(|mut done| done.remove(0))
+    vault.commit(order(roll_back_operation(name, kid))).map(|mut done| done.remove(0))
 }
 
-fn generated(name: &str, rotation: Rotation) -> Wish {
+fn generated(name: &str, rotation: Rotation) -> Operation {
     let generator = serde_json::from_str(r#"{"type":"hex"}"#).unwrap();
-    let Wish::Put { mut versions } = put_wish(name, "generated") else { unreachable!("it is a put") };
+    let Operation::Put { mut versions } = put_operation(name, "generated") else { unreachable!("it is a put") };
     versions[0].rotation = rotation;
     versions[0].generator = Some(generator);
     put_all(versions)
@@ -48,7 +48,7 @@ fn what_is_not_there_cannot_be_read_or_is_current_is_refused_and_nothing_changed
     assert_eq!(refused(&second), Refused::IsCurrent(second.clone()));
     assert_eq!(roll_back(&vault, "none", &first).unwrap_err(), Refused::NotFound("none".to_owned()));
     let condition = Condition { if_match: Some(vec![first.clone()]), if_none_match: None };
-    let unless = Order { condition, ..order(roll_back_wish("db", &first)) };
+    let unless = Order { condition, ..order(roll_back_operation("db", &first)) };
     assert_eq!(vault.commit(unless).unwrap_err(), Refused::PreconditionFailed(vec!["db".to_owned()]));
     site.dial.advance(DAY * 14);
     assert_eq!(refused(&first), Refused::Gone("db".to_owned()), "its grace is over");
@@ -62,21 +62,21 @@ fn in_one_batch_it_sees_what_came_before_it() {
     let site = Site::new("rollback-batch");
     let vault = site.open();
     let first = put(&vault, "db", "one");
-    let refusal = |wish: Wish, kid: &str| {
-        let answers = vault.commit_batch(vec![order(wish), order(roll_back_wish("db", kid))]);
+    let refusal = |operation: Operation, kid: &str| {
+        let answers = vault.commit_batch(vec![order(operation), order(roll_back_operation("db", kid))]);
         answers.into_iter().next_back().unwrap().map(|_| ()).unwrap_err()
     };
     let gone = || Refused::Gone("db".to_owned());
-    assert_eq!(refusal(revoking_wish("db", "two", Previous::Ended), &first), gone());
+    assert_eq!(refusal(revoking_operation("db", "two", Previous::Ended), &first), gone());
     let second = vault.find("db", None).unwrap().kid;
-    assert_eq!(refusal(revoking_wish("db", "three", Previous::Destroyed), &second), gone());
+    assert_eq!(refusal(revoking_operation("db", "three", Previous::Destroyed), &second), gone());
     let third = vault.find("db", None).unwrap().kid;
     put(&vault, "db", "four");
-    assert_eq!(refusal(prepare_wish("db", "five"), &third), Refused::Pending("db".to_owned()));
-    assert_eq!(refusal(delete_wish("db"), &third), Refused::NotFound("db".to_owned()));
+    assert_eq!(refusal(prepare_operation("db", "five"), &third), Refused::Pending("db".to_owned()));
+    assert_eq!(refusal(delete_operation("db"), &third), Refused::NotFound("db".to_owned()));
 
     let first = put(&vault, "db", "one");
-    let answers = vault.commit_batch(vec![order(put_wish("db", "two")), order(roll_back_wish("db", &first))]);
+    let answers = vault.commit_batch(vec![order(put_operation("db", "two")), order(roll_back_operation("db", &first))]);
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(read(&vault, "db").unwrap(), "one");
 }
@@ -88,8 +88,8 @@ fn one_that_is_prepared_is_what_the_older_one_was_also_after_a_compaction_unless
     let first = vault.commit(order(generated("db", Rotation::Auto))).unwrap()[0].version.clone().unwrap();
     put(&vault, "db", "two");
     let prepare = |vault: &Arc<Vault>| {
-        let wish = Wish::RollBack { name: "db".to_owned(), kid: first.kid.of("db"), is_prepared: true };
-        vault.commit(order(wish)).unwrap()[0].kid.unwrap().of("db")
+        let operation = Operation::RollBack { name: "db".to_owned(), kid: first.kid.of("db"), is_prepared: true };
+        vault.commit(order(operation)).unwrap()[0].kid.unwrap().of("db")
     };
     let kid = prepare(&vault);
     assert_eq!(read(&vault, "db").unwrap(), "two");
@@ -97,7 +97,7 @@ fn one_that_is_prepared_is_what_the_older_one_was_also_after_a_compaction_unless
     assert_eq!(again.unwrap_err(), Refused::Pending("db".to_owned()));
     vault.compact().unwrap();
     let vault = site.reopen(vault);
-    let made = vault.commit(order(promote_wish("db", &kid))).unwrap()[0].version.clone().unwrap();
+    let made = vault.commit(order(promote_operation("db", &kid))).unwrap()[0].version.clone().unwrap();
     assert_eq!((made.rotation, &made.generator), (Rotation::Auto, &first.generator));
     assert_eq!(read(&vault, "db").unwrap(), "generated");
 
@@ -105,7 +105,7 @@ fn one_that_is_prepared_is_what_the_older_one_was_also_after_a_compaction_unless
     configure(&vault, "db", Patch { rotation: Some(Rotation::Off), ..Patch::default() });
     vault.compact().unwrap();
     let vault = site.reopen(vault);
-    let made = vault.commit(order(promote_wish("db", &kid))).unwrap()[0].version.clone().unwrap();
+    let made = vault.commit(order(promote_operation("db", &kid))).unwrap()[0].version.clone().unwrap();
     assert_eq!(made.rotation, Rotation::Off, "what somebody says meanwhile counts");
 }
 
@@ -121,7 +121,7 @@ fn a_value_that_was_made_is_told_from_one_that_was_supplied() {
     roll_back(&vault, "db", &supplied).unwrap();
     assert!(is_supplied(&vault));
     let kid = prepare(&vault, "db", "made by an applier");
-    vault.commit(order(promote_wish("db", &kid))).unwrap();
+    vault.commit(order(promote_operation("db", &kid))).unwrap();
     assert!(!is_supplied(&vault));
     vault.commit(order(generated("db", Rotation::Manual))).unwrap();
     assert!(!is_supplied(&vault));

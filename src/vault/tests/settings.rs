@@ -91,7 +91,9 @@ fn a_secret_whose_rotation_is_off_is_never_due() {
     site.dial.advance(DAY * 1000);
     assert_eq!(vault.census(), Census { secrets: 1, versions: 1, ..Census::default() });
     let names = vec!["db".to_owned()];
-    assert!(vault.commit(order(Wish::Rotate { names, only_due: true, previous: Previous::Kept })).unwrap().is_empty());
+    assert!(
+        vault.commit(order(Operation::Rotate { names, only_due: true, previous: Previous::Kept })).unwrap().is_empty()
+    );
     rotate(&vault, "db");
     assert_eq!(vault.describe("db").unwrap().current.rotation, Rotation::Off, "it is rotated when somebody asks");
 }

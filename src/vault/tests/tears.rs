@@ -209,9 +209,9 @@ fn an_order_of_several_is_there_as_a_whole_or_not_at_all_wherever_the_file_ends(
     let site = Site::new("whole-orders");
     let mut vault = site.open();
     put(&vault, "a", "from before");
-    for wish in [three_at_once("v"), order(rotate_wish(&["z", "a", "x"]))] {
+    for operation in [three_at_once("v"), order(rotate_operation(&["z", "a", "x"]))] {
         let (seq, before, without) = (vault.seq(), site.bytes().len(), picture(&vault));
-        vault.commit(wish).unwrap();
+        vault.commit(operation).unwrap();
         let with = picture(&vault);
         drop(vault);
         expect_none_of_it(&site, before, seq);
@@ -247,7 +247,7 @@ fn an_order_of_several_that_lost_a_page_in_its_middle_is_not_there() {
 fn of_several_orders_in_one_write_those_that_are_whole_are_there() {
     let site = Site::new("orders");
     let vault = site.open();
-    let orders = vec![three_at_once("v"), order(put_wish("a", "v")), order(rotate_wish(&["x", "y"]))];
+    let orders = vec![three_at_once("v"), order(put_operation("a", "v")), order(rotate_operation(&["x", "y"]))];
     assert!(vault.commit_batch(orders).iter().all(Result::is_ok));
     let lines = site.lines();
     for (records, taken) in [(0, 0), (1, 0), (2, 0), (3, 3), (4, 4), (5, 4), (6, 6)] {

@@ -63,7 +63,7 @@ fn what_is_current_or_has_grace_left_is_not_destroyed_whoever_asks() {
     let vault = site.open();
     put(&vault, "db", "old");
     let versions = vault.all(|_| true).map(|listed| (listed.name, listed.version)).collect::<Vec<_>>();
-    let destroy = || vault.commit(order(Wish::Destroy { versions: versions.clone() })).unwrap().len();
+    let destroy = || vault.commit(order(Operation::Destroy { versions: versions.clone() })).unwrap().len();
     site.dial.advance(DAY * 1000);
     assert_eq!(destroy(), 0, "it is current");
     put(&vault, "db", "new");
@@ -172,7 +172,7 @@ fn a_rotation_makes_a_value_the_way_the_last_one_was_made() {
     let site = Site::new("generator");
     let vault = site.open();
     let generator: Generator = serde_json::from_str(r#"{"type":"hex","bytes":20}"#).unwrap();
-    let wish = put_all(vec![New {
+    let operation = put_all(vec![New {
         name: "hex".to_owned(),
         value: generator.generate().unwrap(),
         rotation: Rotation::Auto,
@@ -180,9 +180,9 @@ fn a_rotation_makes_a_value_the_way_the_last_one_was_made() {
         patch: Patch::default(),
         previous: Previous::Kept,
     }]);
-    vault.commit(order(wish)).unwrap();
+    vault.commit(order(operation)).unwrap();
     put(&vault, "given", "by a person");
-    vault.commit(order(rotate_wish(&["hex", "given"]))).unwrap();
+    vault.commit(order(rotate_operation(&["hex", "given"]))).unwrap();
     let vault = site.reopen(vault);
     rotate(&vault, "hex");
     let value = read(&vault, "hex").unwrap();
@@ -216,7 +216,7 @@ fn the_schedule_replaces_what_is_due_and_generated_and_nothing_else() {
     assert_eq!(vault.census().next_expiry, Some(START.plus_days(180)));
 
     let names = ["due", "manual", "fresh", "deleted meanwhile"].map(str::to_owned).to_vec();
-    let done = vault.commit(order(Wish::Rotate { names, only_due: true, previous: Previous::Kept })).unwrap();
+    let done = vault.commit(order(Operation::Rotate { names, only_due: true, previous: Previous::Kept })).unwrap();
     assert_eq!(done.iter().map(|done| done.name.as_str()).collect::<Vec<_>>(), ["due"]);
     assert_eq!(read(&vault, "manual").unwrap(), "by a person");
     assert_eq!(read(&vault, "fresh").unwrap(), "generated");
@@ -228,10 +228,10 @@ fn one_unknown_name_and_none_is_rotated() {
     let site = Site::new("unknown");
     let vault = site.open();
     put(&vault, "a", "one");
-    let refused = vault.commit(order(rotate_wish(&["a", "nobody"]))).unwrap_err();
+    let refused = vault.commit(order(rotate_operation(&["a", "nobody"]))).unwrap_err();
     assert_eq!(refused, Refused::NotFound("nobody".to_owned()));
     assert_eq!((read(&vault, "a").unwrap().as_str(), vault.seq()), ("one", 1));
-    assert_eq!(vault.commit(order(delete_wish("nobody"))).unwrap_err(), Refused::NotFound("nobody".to_owned()));
+    assert_eq!(vault.commit(order(delete_operation("nobody"))).unwrap_err(), Refused::NotFound("nobody".to_owned()));
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn whatever_makes_another_value_current_wakes_who_watches() {
     put(&vault, "db", "one");
     let kid = prepare(&vault, "db", "two");
     let changes: [&dyn Fn(); 4] = [
-        &|| drop(vault.commit(order(promote_wish("db", &kid))).unwrap()),
+        &|| drop(vault.commit(order(promote_operation("db", &kid))).unwrap()),
         &|| drop(put(&vault, "db", "three")),
         &|| drop(rotate(&vault, "db")),
         &|| delete(&vault, "db"),

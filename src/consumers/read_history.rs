@@ -15,12 +15,12 @@ use crate::sync::Breaks;
 use crate::vault::{Kid, Unaudited, Vault};
 
 /// The thread that reads the audit log at the start.
-pub struct Recollection {
+pub struct ReadHistory {
     stopping: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
-impl Recollection {
+impl ReadHistory {
     /// Starts to read the audit log at `log`.
     ///
     /// # Errors

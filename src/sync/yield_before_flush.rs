@@ -14,14 +14,14 @@ const ABSTINENCE: u32 = 10;
 /// long as it takes less time than a flush for each one that came, it is made; after one that did not pay, there is none for
 /// ten times as long, so that pauses cost a tenth of the time at worst.
 #[derive(Debug, Default)]
-pub struct Courtesy {
+pub struct YieldBeforeFlush {
     /// There is no pause before this moment.
     next: Option<Instant>,
     /// How long the last flush took.
     flush: Duration,
 }
 
-impl Courtesy {
+impl YieldBeforeFlush {
     /// Whether a pause is worth a try at the moment `now`.
     pub fn is_due(&self, now: Instant) -> bool {
         self.next.is_none_or(|next| next <= now)
@@ -57,11 +57,11 @@ mod tests {
     /// Whether there is another pause at `later`, after one that took so long and in which so many came.
     fn pauses_again(took: Duration, came: usize, later: Duration) -> bool {
         let now = Instant::now();
-        let mut courtesy = Courtesy::default();
-        courtesy.flushed(FLUSH);
-        assert!(courtesy.is_due(now));
-        courtesy.paused(now, took, came);
-        courtesy.is_due(now + later)
+        let mut yield_before_flush = YieldBeforeFlush::default();
+        yield_before_flush.flushed(FLUSH);
+        assert!(yield_before_flush.is_due(now));
+        yield_before_flush.paused(now, took, came);
+        yield_before_flush.is_due(now + later)
     }
 
     #[test]
