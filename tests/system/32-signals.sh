@@ -45,7 +45,7 @@ for ((from = 100; from < 10000; from += 100)); do store "$from" $((from + 100));
 keep many
 lay few
 start_daemon
-expect 200 admin POST /secrets "$(jq -nc '{secrets: [range(100) | {name: "g\(.)", generate: true}]}')"
+expect 200 admin POST /secrets "$(jq -nc '{secrets: [range(100) | {name: "g\(.)", generate: true, rotation: "auto"}]}')"
 keep generated
 
 # slowed CALL WHEN FILE [OPTION...]: from now on the daemon is started such that this one of its calls, of those about the
