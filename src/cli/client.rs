@@ -1,6 +1,7 @@
 //! What all commands share that ask a daemon.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 
 use super::command::{Arguments, Opt};
 use super::{Exit, output};
@@ -78,6 +79,13 @@ pub fn prefix(arguments: &Arguments) -> Result<&str, Exit> {
 
 pub fn name(arguments: &Arguments) -> Result<&str, Exit> {
     Ok(names(arguments)?[0])
+}
+
+/// Tells of a version of `name` that was made; `how` stands behind its kid.
+pub fn tell_made(name: &str, made: &Metadata, how: impl Display) {
+    let (kid, due, previous) = (printable(&made.kid), made.told_of_due(), made.told_of_previous());
+    output::tell_done(format_args!("{name}: made {kid}{how}, {due}{previous}"));
+    tell_warning(name, made);
 }
 
 /// Says what whoever has changed `name` should know, if there is something.

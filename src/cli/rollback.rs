@@ -60,9 +60,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         return Ok(());
     }
     let made: Metadata = client.read(name, &body)?;
-    let (new, due, previous) = (printable(&made.kid), made.told_of_due(), made.told_of_previous());
-    output::tell_done(format_args!("{name}: made {new} with the value of {}, {due}{previous}", printable(kid)));
-    client::tell_warning(name, &made);
+    client::tell_made(name, &made, format_args!(" with the value of {}", printable(kid)));
     if let Some(replaced) = made.previous_kid.filter(|_| made.previous_readable_until > Some(made.created_at)) {
         output::tell_done(format_args!("to undo that: {}", command(name, Some(&replaced))));
     }

@@ -9,8 +9,7 @@ use super::client::{self, JSON};
 use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::settings::{self, DESCRIPTION, GENERATOR, GRACE_DAYS, LABELS, OWNER, ROTATION, ROTATION_DAYS};
 use super::{Exit, input, output, prompt};
-use crate::client::{Client, Metadata};
-use crate::failure::printable;
+use crate::client::Client;
 use crate::generator;
 use crate::secret::{Plaintext, wiped_json};
 
@@ -115,10 +114,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         output::print_done(&body);
         return Ok(());
     }
-    let made: Metadata = client.read(name, &body)?;
-    let (kid, due, previous) = (printable(&made.kid), made.told_of_due(), made.told_of_previous());
-    output::tell_done(format_args!("{name}: made {kid}, {due}{previous}"));
-    client::tell_warning(name, &made);
+    client::tell_made(name, &client.read(name, &body)?, "");
     Ok(())
 }
 
