@@ -1,5 +1,6 @@
-//! What is written down of those who are not identified: as much as they may fill of the audit log and of the log for people,
-//! and how many lines more it would have been.
+//! Failed authentication, in the audit log and in the log for people.
+//!
+//! Each takes only so many lines in a time. What is beyond that is counted, and the count is written down.
 
 use super::Api;
 use crate::access::{Access, LINES_PER_MINUTE, LeftOut};

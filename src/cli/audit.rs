@@ -1,5 +1,6 @@
-//! `audit verify`: an offline check of a log, for anyone who has its public key; and `audit checkpoint`, which shows later
-//! that nothing was cut off.
+//! `audit verify` and `audit checkpoint`.
+//!
+//! The first checks a log offline, for anyone who has its public key. What the second prints shows later that nothing was cut off.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What a command prints: bytes as they are, or rows for people.
+//! What a command prints on standard output.
 
 use std::fmt::Display;
 use std::fs::File;

@@ -1,5 +1,6 @@
-//! `policy check`, `policy explain` and `policy replay`: whether a policy is good, what it says, and what it would have said in
-//! the past.
+//! `policy check`, `policy explain` and `policy replay`.
+//!
+//! They say whether a policy is good, what it decides, and what it would have decided in the past.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

@@ -1,5 +1,6 @@
-//! When what failed is tried again: after a minute, and after each further failure twice as long, up to an hour. No clock that
-//! is set makes that longer.
+//! When failed work is tried again.
+//!
+//! That is after a minute, and after each further failure twice as long, up to an hour. A clock that is set does not make it longer.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

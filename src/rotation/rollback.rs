@@ -1,5 +1,6 @@
-//! The way back of a secret with appliers: the value of an older version is applied outside again, verified, and then made
-//! current, as a new one is.
+//! Rollback of a secret with appliers.
+//!
+//! The value of an older version is applied to the external system, verified, and then made current, as a new value is.
 
 use super::phases::NotRotated;
 use super::retries::Work;

@@ -1,5 +1,6 @@
-//! Who rotates a secret with appliers: one thread at a time, what was not finished before anything else, and what has failed
-//! once more later.
+//! The rotation of secrets with appliers, by one thread at a time for each.
+//!
+//! A rotation that was not finished comes before anything else, and one that has failed is tried again later.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

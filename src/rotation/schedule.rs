@@ -1,5 +1,7 @@
-//! When the schedule replaces what is due: spread, so that what was made on one day is not replaced in one minute, and in
-//! maintenance windows if there are any.
+//! When the schedule replaces a value whose rotation is due.
+//!
+//! That is spread, so that values that were made on one day are not replaced in one minute, and is in maintenance windows if there
+//! are any.
 
 use std::time::Duration;
 

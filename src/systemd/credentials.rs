@@ -1,5 +1,6 @@
-//! The socket behind `LoadCredential=ID:/path` of systemd.exec(5): systemd connects, says in the name of its own end for
-//! which unit and which credential, and reads until the end.
+//! The socket behind `LoadCredential=ID:/path` of systemd.exec(5).
+//!
+//! systemd connects, says in the name of its own end for which unit and which credential, and reads until the end.
 //!
 //! That protocol has no way to say no: a connection that ends at once is an empty credential, with which the unit would
 //! start. So who may not have one is sent more than systemd takes, upon which the start of the unit fails.
