@@ -1,6 +1,6 @@
 //! Whose a file is to be, as `chown` is told.
 
-use super::user::{GROUP, PASSWD, entries, id, is_called, number, read_accounts};
+use super::user::{Account, GROUP, PASSWD, group_id, read_accounts};
 use crate::failure::Failure;
 
 /// A user and a group, by their numbers.
@@ -29,16 +29,11 @@ impl Owner {
                 format_args!("is not in {path}; name another, or give its number"),
             )
         };
-        let account = entries(passwd).find(|entry| is_called(entry, user));
-        let uid = account.as_ref().map_or_else(|| id(user), |entry| number(entry, 2));
-        let uid = uid.ok_or_else(|| missing("user", user, PASSWD))?;
+        let account = Account::find(passwd, user);
+        let uid = account.uid.ok_or_else(|| missing("user", user, PASSWD))?;
         let gid = match group {
-            None => account.as_ref().and_then(|entry| number(entry, 3)),
-            Some(group) => {
-                let entry = entries(groups).find(|entry| is_called(entry, group));
-                let gid = entry.map_or_else(|| id(group), |entry| number(&entry, 2));
-                Some(gid.ok_or_else(|| missing("group", group, GROUP))?)
-            }
+            None => account.gid,
+            Some(group) => Some(group_id(groups, group).ok_or_else(|| missing("group", group, GROUP))?),
         };
         Ok(Self { uid, gid })
     }

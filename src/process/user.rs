@@ -37,12 +37,8 @@ impl User {
 
     fn find_in(passwd: &str, groups: &str, user: &str, group: Option<&str>) -> Result<Self, Failure> {
         let fail = |why: String| Err(Failure::new(format_args!("user {user}"), why));
-        // name:password:uid:gid:…
-        let account = entries(passwd).find(|entry| is_called(entry, user));
-        let (Some(uid), own_gid) = (match &account {
-            Some(entry) => (number(entry, 2), number(entry, 3)),
-            None => (id(user), None),
-        }) else {
+        let account = Account::find(passwd, user);
+        let Some(uid) = account.uid else {
             return fail(format!(
                 "is not in {PASSWD}; make it (useradd --system --shell /usr/sbin/nologin {user}), or name another"
             ));
@@ -50,22 +46,20 @@ impl User {
         if uid == 0 {
             return fail("is root; name another user, or leave out `user` in [server]".to_owned());
         }
-        // name:password:gid:member,member
         let gid = match group {
-            None => own_gid,
+            None => account.gid,
             Some(group) => {
-                let entry = entries(groups).find(|entry| is_called(entry, group));
-                let gid = entry.map_or_else(|| id(group), |entry| number(&entry, 2));
                 let missing = || Failure::new(format_args!("group {group}"), format_args!("is not in {GROUP}"));
-                Some(gid.ok_or_else(missing)?)
+                Some(group_id(groups, group).ok_or_else(missing)?)
             }
         };
         let Some(gid) = gid else {
             return fail(format!("has no entry in {PASSWD} that says its group; add `group` in [server]"));
         };
-        let name = account.as_ref().map_or(user, |entry| entry[0]);
-        let is_member =
-            |entry: &Vec<&str>| entry.get(3).is_some_and(|members| members.split(',').any(|member| member == name));
+        // name:password:gid:member,member
+        let is_member = |entry: &Vec<&str>| {
+            entry.get(3).is_some_and(|members| members.split(',').any(|member| member == account.name))
+        };
         let others =
             entries(groups).filter(is_member).filter_map(|entry| number(&entry, 2)).filter(|other| *other != gid);
         let groups = std::iter::once(gid).chain(others).map(Gid::from_raw).collect();
@@ -135,22 +129,48 @@ pub(super) fn read_accounts(path: &str) -> Result<String, Failure> {
     }
 }
 
+/// What an account file says of a user.
+pub(super) struct Account<'a> {
+    name: &'a str,
+    /// None: there is no such user. A number needs no entry.
+    pub uid: Option<u32>,
+    /// None: the user has no entry, which would say it.
+    pub gid: Option<u32>,
+}
+
+impl<'a> Account<'a> {
+    /// Finds `user`, a name or a number.
+    pub fn find(passwd: &'a str, user: &'a str) -> Self {
+        // name:password:uid:gid:…
+        match entries(passwd).find(|entry| is_called(entry, user)) {
+            Some(entry) => Self { name: entry[0], uid: number(&entry, 2), gid: number(&entry, 3) },
+            None => Self { name: user, uid: id(user), gid: None },
+        }
+    }
+}
+
+/// The number of `group`, a name or a number, which needs no entry.
+pub(super) fn group_id(groups: &str, group: &str) -> Option<u32> {
+    let entry = entries(groups).find(|entry| is_called(entry, group));
+    entry.map_or_else(|| id(group), |entry| number(&entry, 2))
+}
+
 /// The lines of an account file, field by field.
-pub(super) fn entries(text: &str) -> impl Iterator<Item = Vec<&str>> {
+fn entries(text: &str) -> impl Iterator<Item = Vec<&str>> {
     text.lines().map(|line| line.split(':').collect())
 }
 
 /// Whether `wanted` is the name of an entry, or its number, which is the third field in both files.
-pub(super) fn is_called(entry: &[&str], wanted: &str) -> bool {
+fn is_called(entry: &[&str], wanted: &str) -> bool {
     entry[0] == wanted || entry.get(2).is_some_and(|number| *number == wanted)
 }
 
-pub(super) fn number(entry: &[&str], field: usize) -> Option<u32> {
+fn number(entry: &[&str], field: usize) -> Option<u32> {
     id(entry.get(field)?)
 }
 
 /// A user's or group's number. The highest one means "none" to the kernel.
-pub(super) fn id(text: &str) -> Option<u32> {
+fn id(text: &str) -> Option<u32> {
     text.parse().ok().filter(|id| *id != u32::MAX)
 }
 
