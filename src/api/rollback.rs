@@ -39,13 +39,7 @@ pub fn roll_back(call: &mut Call, request: &Request, body: &[u8], name: &str) ->
 
 /// The same for a secret with appliers.
 fn outside(call: &mut Call, name: &str, kid: &str, condition: Condition) -> Result<Vec<Done>, Problem> {
-    let rotator = &call.api.rotator;
-    let Some(claim) = rotator.claim(name) else {
-        let operation = Operation::RollBack { name: name.to_owned(), kid: kid.to_owned(), is_prepared: true };
-        call.api.vault.foresee(operation, condition)?;
-        return Err(Refused::Pending(name.to_owned()).into());
-    };
-    let done = rotator.roll_back(&claim, kid, condition, call.entry());
+    let done = call.api.rotator.roll_back(name, kid, condition, call.entry());
     if !matches!(&done, Err(NotRotated::Vault(refused)) if !refused.was_applied()) {
         call.is_written();
     }

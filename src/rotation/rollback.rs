@@ -4,9 +4,9 @@
 
 use super::phases::NotRotated;
 use super::retries::Work;
-use super::rotator::{Claim, Rotator};
+use super::rotator::Rotator;
 use crate::audit::Entry;
-use crate::vault::{Condition, Done, Operation, Previous};
+use crate::vault::{Condition, Done, Operation, Previous, Refused};
 
 impl Rotator {
     /// Gives the secret a new version with the value of the older one called `kid`, once external systems accept it. `entry`
@@ -16,15 +16,16 @@ impl Rotator {
     /// Says why not; the version before is then still the current one. What the vault refuses is not audited yet.
     pub fn roll_back(
         &self,
-        claim: &Claim,
+        name: &str,
         kid: &str,
         condition: Condition,
         entry: &Entry,
     ) -> Result<Vec<Done>, NotRotated> {
-        let name = claim.name();
-        // What cannot be done is told as that, and not as what an applier says of it. Nothing that was sent is logged before:
-        // from here on, `kid` is that of a version.
+        // Held until all is decided. What cannot be done is told as that, and not as a rotation under way or as what an applier
+        // says of it. Nothing that was sent is logged before: from here on, `kid` is that of a version.
+        let claim = self.claim(name);
         self.vault.foresee(operation(name, kid), condition.clone())?;
+        let _claim = claim.ok_or_else(|| Refused::Pending(name.to_owned()))?;
         let done = self.try_roll_back(name, kid, condition, entry);
         match &done {
             Ok(_) => {
