@@ -100,7 +100,7 @@ struct Pending {
 impl Plan {
     /// Plans what is to be done for `orders`, in the order in which they came.
     pub fn make(state: &Mutex<State>, now: Timestamp, lifetimes: Lifetimes, orders: Vec<Order>) -> Self {
-        let mut planner = Planner { state, now, lifetimes, outlooks: HashMap::new(), changes: Vec::new() };
+        let mut planner = Planner { state, now, lifetimes, secrets: HashMap::new(), changes: Vec::new() };
         let (mut answers, mut entries) = (Vec::new(), Vec::new());
         for (index, order) in orders.into_iter().enumerate() {
             answers.push(planner.plan(index, order.operation, &order.condition).map(|()| Vec::new()));
@@ -114,7 +114,7 @@ struct Planner<'a> {
     state: &'a Mutex<State>,
     now: Timestamp,
     lifetimes: Lifetimes,
-    outlooks: HashMap<String, PlannedSecret>,
+    secrets: HashMap<String, PlannedSecret>,
     changes: Vec<Planned>,
 }
 
@@ -138,7 +138,7 @@ impl Planner<'_> {
             }
             Operation::Configure { name, patch } => {
                 self.check([name.as_str()], condition)?;
-                if self.outlook(&name).current.is_none() {
+                if self.secret(&name).current.is_none() {
                     return Err(Refused::NotFound(name));
                 }
                 self.check_room(&name, &patch)?;
@@ -156,16 +156,16 @@ impl Planner<'_> {
             }
             Operation::Delete { name } => {
                 self.check([name.as_str()], condition)?;
-                let outlook = self.outlook(&name);
-                if outlook.current.take().is_none() {
+                let secret = self.secret(&name);
+                if secret.current.take().is_none() {
                     return Err(Refused::NotFound(name));
                 }
-                let destroys = outlook.old.len() + 1;
-                *outlook = PlannedSecret { newest: outlook.newest, ..PlannedSecret::default() };
+                let destroys = secret.old.len() + 1;
+                *secret = PlannedSecret { newest: secret.newest, ..PlannedSecret::default() };
                 self.changes.push(Planned { destroys, ..Planned::new(order, Change::Delete { name }) });
             }
             Operation::Rotate { names, only_due, previous } => {
-                if !only_due && let Some(unknown) = names.iter().find(|name| self.outlook(name).current.is_none()) {
+                if !only_due && let Some(unknown) = names.iter().find(|name| self.secret(name).current.is_none()) {
                     return Err(Refused::NotFound(unknown.clone()));
                 }
                 for name in names {
@@ -179,8 +179,8 @@ impl Planner<'_> {
             }
             Operation::Retire { name } => {
                 self.check([name.as_str()], condition)?;
-                let outlook = self.outlook(&name);
-                if outlook.current.is_none() {
+                let secret = self.secret(&name);
+                if secret.current.is_none() {
                     return Err(Refused::NotFound(name));
                 }
                 self.destroy_old(order, &name);
@@ -192,7 +192,7 @@ impl Planner<'_> {
     fn check<'n>(&mut self, names: impl IntoIterator<Item = &'n str>, condition: &Condition) -> Result<(), Refused> {
         let mut failed = Vec::new();
         for name in names {
-            let current = self.outlook(name).current.as_ref().map(|version| version.kid.of(name));
+            let current = self.secret(name).current.as_ref().map(|version| version.kid.of(name));
             if !condition.holds(current.as_deref()) {
                 failed.push(name.to_owned());
             }
@@ -202,7 +202,7 @@ impl Planner<'_> {
 
     fn rotate(&mut self, order: usize, name: String, only_due: bool, previous: Previous) {
         let now = self.now;
-        let Some(current) = &self.outlook(&name).current else { return };
+        let Some(current) = &self.secret(&name).current else { return };
         if only_due && (current.rotation != Rotation::Auto || current.expires_at > now) {
             return;
         }
@@ -229,7 +229,7 @@ impl Planner<'_> {
     fn end(&mut self, name: &str, patch: &Patch, previous: Previous) -> End {
         let (now, lifetimes) = (self.now, self.lifetimes);
         let until = match previous {
-            Previous::Kept => now.plus_days(patch.grace_days(&self.outlook(name).settings, lifetimes)),
+            Previous::Kept => now.plus_days(patch.grace_days(&self.secret(name).settings, lifetimes)),
             Previous::Ended | Previous::Destroyed => now,
         };
         End { until, destroys: previous == Previous::Destroyed }
@@ -238,24 +238,24 @@ impl Planner<'_> {
     /// A version made now that comes with `patch`, with an id that was never used.
     fn version(&mut self, name: &str, patch: &Patch, rotation: Rotation, generator: Option<Box<Generator>>) -> Version {
         let (now, lifetimes, state) = (self.now, self.lifetimes, self.state);
-        let outlook = self.outlook(name);
-        let kid = match outlook.newest {
+        let secret = self.secret(name);
+        let kid = match secret.newest {
             Some(newest) => newest.next(),
             None => lock(state).unused_kid(name, now),
         };
-        outlook.newest = Some(kid);
-        let expires_at = now.plus_days(patch.rotation_days(&outlook.settings, lifetimes));
+        secret.newest = Some(kid);
+        let expires_at = now.plus_days(patch.rotation_days(&secret.settings, lifetimes));
         Version { kid, created_at: now, expires_at, rotation, generator }
     }
 
     fn make_current(&mut self, order: usize, name: String, version: Version, value: Value, end: End) {
-        let (now, outlook) = (self.now, self.outlook(&name));
-        outlook.pending = None;
-        let replaces = outlook.current.replace(version.clone());
-        let before = replaces.clone().filter(|_| std::mem::take(&mut outlook.is_configured));
+        let (now, secret) = (self.now, self.secret(&name));
+        secret.pending = None;
+        let replaces = secret.current.replace(version.clone());
+        let before = replaces.clone().filter(|_| std::mem::take(&mut secret.is_configured));
         let old = replaces.as_ref().map(|previous| previous.kid);
-        outlook.old.extend(old);
-        outlook.ended.extend(old.filter(|_| end.until <= now));
+        secret.old.extend(old);
+        secret.ended.extend(old.filter(|_| end.until <= now));
         let change = Change::Put { name: name.clone(), version, previous_until: end.until, before };
         self.changes.push(Planned { value, replaces, ..Planned::new(order, change) });
         if end.destroys {
@@ -265,11 +265,11 @@ impl Planner<'_> {
 
     /// Whether there is a secret of this name, or may be.
     fn may_have(&mut self, name: &str) -> bool {
-        is_for_new(name) || self.outlook(name).current.is_some()
+        is_for_new(name) || self.secret(name).current.is_some()
     }
 
     fn check_room(&mut self, name: &str, patch: &Patch) -> Result<(), Refused> {
-        let fits = patch.fits(&self.outlook(name).settings);
+        let fits = patch.fits(&self.secret(name).settings);
         if fits { Ok(()) } else { Err(Refused::TooManyLabels(name.to_owned())) }
     }
 
@@ -279,18 +279,18 @@ impl Planner<'_> {
             return;
         }
         let lifetimes = self.lifetimes;
-        let outlook = self.outlook(&name);
-        let Some(current) = &mut outlook.current else { return };
-        let (settings_before, version_before) = (outlook.settings.clone(), current.clone());
+        let secret = self.secret(&name);
+        let Some(current) = &mut secret.current else { return };
+        let (settings_before, version_before) = (secret.settings.clone(), current.clone());
         let is_dated_anew = patch.rotation_days.is_some();
-        patch.apply(&mut outlook.settings, current);
+        patch.apply(&mut secret.settings, current);
         if is_dated_anew {
-            current.expires_at = due(&outlook.settings, current.created_at, lifetimes);
+            current.expires_at = due(&secret.settings, current.created_at, lifetimes);
         }
-        if (&outlook.settings, &*current) != (&settings_before, &version_before) {
-            outlook.is_configured = true;
-            outlook.pending.iter_mut().for_each(|pending| pending.is_configured_since = true);
-            let settings = outlook.settings.clone();
+        if (&secret.settings, &*current) != (&settings_before, &version_before) {
+            secret.is_configured = true;
+            secret.pending.iter_mut().for_each(|pending| pending.is_configured_since = true);
+            let settings = secret.settings.clone();
             let Version { rotation, generator, expires_at, .. } = current.clone();
             let change = Change::Configure { name, settings, rotation, generator, expires_at };
             self.changes.push(Planned { event: Some(Event::ConfigureSecret), ..Planned::new(order, change) });
@@ -298,9 +298,9 @@ impl Planner<'_> {
     }
 
     fn prepare(&mut self, order: usize, name: String, value: Plaintext) -> Result<(), Refused> {
-        let outlook = self.outlook(&name);
-        let Some(current) = &outlook.current else { return Err(Refused::NotFound(name)) };
-        if outlook.pending.is_some() {
+        let secret = self.secret(&name);
+        let Some(current) = &secret.current else { return Err(Refused::NotFound(name)) };
+        if secret.pending.is_some() {
             return Err(Refused::Pending(name));
         }
         let (rotation, generator) = (current.rotation, Some(Box::new(current.next_generator())));
@@ -311,13 +311,13 @@ impl Planner<'_> {
 
     fn make_pending(&mut self, order: usize, name: String, version: Version, value: Value) {
         let pending = Pending { version: version.clone(), record: None, is_configured_since: false };
-        self.outlook(&name).pending = Some(pending);
+        self.secret(&name).pending = Some(pending);
         self.changes.push(Planned { value, ..Planned::new(order, Change::Prepare { name, version }) });
     }
 
     fn roll_back(&mut self, order: usize, name: String, kid: &str, is_prepared: bool) -> Result<(), Refused> {
         let (Version { rotation, generator, .. }, record) = self.older(&name, kid)?;
-        if self.outlook(&name).pending.is_some() {
+        if self.secret(&name).pending.is_some() {
             return Err(Refused::Pending(name));
         }
         let version = self.version(&name, &Patch::default(), rotation, generator);
@@ -335,12 +335,12 @@ impl Planner<'_> {
     fn older(&mut self, name: &str, kid: &str) -> Result<(Version, Arc<Sealed>), Refused> {
         let found =
             lock(self.state).find(name, Some(kid), self.now).map(|kept| (kept.version.clone(), kept.record.clone()));
-        let outlook = self.outlook(name);
-        let Some(current) = &outlook.current else { return Err(Refused::NotFound(name.to_owned())) };
+        let secret = self.secret(name);
+        let Some(current) = &secret.current else { return Err(Refused::NotFound(name.to_owned())) };
         match found {
             Err(Missing::NotFound) => Err(Refused::NoSuchVersion(name.to_owned())),
             Ok((version, _)) if version.kid == current.kid => Err(Refused::IsCurrent(kid.to_owned())),
-            Ok((version, record)) if outlook.old.contains(&version.kid) && !outlook.ended.contains(&version.kid) => {
+            Ok((version, record)) if secret.old.contains(&version.kid) && !secret.ended.contains(&version.kid) => {
                 Ok((version, record))
             }
             // What came first has destroyed it.
@@ -351,10 +351,10 @@ impl Planner<'_> {
     fn promote(&mut self, order: usize, name: String, kid: &str, previous: Previous) -> Result<(), Refused> {
         let Pending { mut version, record, is_configured_since } = self.take_pending(&name, kid)?;
         let Some(record) = record else { return Err(Refused::NotPending(name)) };
-        let (lifetimes, outlook) = (self.lifetimes, self.outlook(&name));
-        version.expires_at = due(&outlook.settings, version.created_at, lifetimes);
+        let (lifetimes, secret) = (self.lifetimes, self.secret(&name));
+        version.expires_at = due(&secret.settings, version.created_at, lifetimes);
         if is_configured_since {
-            let current = outlook.current.clone().expect("a version is prepared beside a current one");
+            let current = secret.current.clone().expect("a version is prepared beside a current one");
             (version.rotation, version.generator) = (current.rotation, current.generator);
         }
         let end = self.end(&name, &Patch::default(), previous);
@@ -363,7 +363,7 @@ impl Planner<'_> {
     }
 
     fn take_pending(&mut self, name: &str, kid: &str) -> Result<Pending, Refused> {
-        let pending = &mut self.outlook(name).pending;
+        let pending = &mut self.secret(name).pending;
         let taken = pending.take_if(|pending| pending.version.kid.of(name) == kid);
         taken.ok_or_else(|| Refused::NotPending(name.to_owned()))
     }
@@ -379,7 +379,7 @@ impl Planner<'_> {
         if !kept(kid).is_some_and(|(_, _, is_gone)| is_gone) {
             return;
         }
-        let old = &mut self.outlook(&name).old;
+        let old = &mut self.secret(&name).old;
         // Who came first may have destroyed it already, or the whole secret.
         let Some(at) = old.iter().position(|old| *old == kid) else { return };
         old.remove(at);
@@ -393,18 +393,18 @@ impl Planner<'_> {
 
     /// Destroys all versions that are no longer current, whether or not their grace is over.
     fn destroy_old(&mut self, order: usize, name: &str) {
-        for kid in std::mem::take(&mut self.outlook(name).old) {
+        for kid in std::mem::take(&mut self.secret(name).old) {
             let change = Change::Destroy { name: name.to_owned(), kid };
             self.changes.push(Planned { destroys: 1, event: Some(Event::Retire), ..Planned::new(order, change) });
         }
     }
 
-    fn outlook(&mut self, name: &str) -> &mut PlannedSecret {
-        if !self.outlooks.contains_key(name) {
-            let outlook = lock(self.state).secret(name).map(PlannedSecret::of).unwrap_or_default();
-            self.outlooks.insert(name.to_owned(), outlook);
+    fn secret(&mut self, name: &str) -> &mut PlannedSecret {
+        if !self.secrets.contains_key(name) {
+            let secret = lock(self.state).secret(name).map(PlannedSecret::of).unwrap_or_default();
+            self.secrets.insert(name.to_owned(), secret);
         }
-        self.outlooks.get_mut(name).expect("inserted above")
+        self.secrets.get_mut(name).expect("inserted above")
     }
 }
 
