@@ -5,6 +5,9 @@ pub fn is_name(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(is_name_byte)
 }
 
+/// What is wrong with a secret's name for which [`is_name`] does not hold.
+pub const NO_SECRETS_NAME: &str = "is not a secret's name, which is 1 to 128 of A-Z a-z 0-9 _ . -";
+
 /// Why a secret that is not there yet is not given such a name. Earlier ones may have it.
 pub const NOT_FOR_NEW: &str =
     "a new secret may not be named . or .., which are directories, and its name may not begin with -, like an option";

@@ -7,7 +7,7 @@ use super::command::{Arguments, Opt};
 use super::{Exit, output};
 use crate::client::{Client, Metadata, Options, Place, Settings, read_name};
 use crate::failure::printable;
-use crate::name::{is_name, is_name_byte};
+use crate::name::{NO_SECRETS_NAME, is_name, is_name_byte};
 
 const ADDR: Opt = Opt {
     name: "addr",
@@ -62,8 +62,7 @@ fn read<T>(arguments: &Arguments, option: &Opt, read: fn(&str) -> Result<T, Stri
 
 pub fn names(arguments: &Arguments) -> Result<Vec<&str>, Exit> {
     fn checked(name: &OsString) -> Result<&str, Exit> {
-        let wrong =
-            || Exit::usage(format_args!("{name:?} is not a secret's name, which is 1 to 128 of A-Z a-z 0-9 _ . -"));
+        let wrong = || Exit::usage(format_args!("{name:?} {NO_SECRETS_NAME}"));
         name.to_str().filter(|name| is_name(name)).ok_or_else(wrong)
     }
     arguments.operands().iter().map(checked).collect()

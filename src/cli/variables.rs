@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::Exit;
 use crate::client::Client;
 use crate::failure::{Failure, Kind};
-use crate::name::is_name;
+use crate::name::{NO_SECRETS_NAME, is_name};
 
 /// The names of secrets, and the variable for each. No variable is there twice.
 pub struct Wanted(pub Vec<(String, String)>);
@@ -20,9 +20,7 @@ impl Wanted {
                 None => (item, default_variable(item)),
             };
             if !is_name(name) {
-                let why =
-                    format_args!("--secrets: {name:?} is not a secret's name, which is 1 to 128 of A-Z a-z 0-9 _ . -");
-                return Err(Exit::usage(why));
+                return Err(Exit::usage(format_args!("--secrets: {name:?} {NO_SECRETS_NAME}")));
             }
             if !is_variable(&variable) {
                 let why = format_args!("--secrets: {variable:?} cannot be a variable's name; write {name}=VARIABLE");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Failure, Table, Value};
-use crate::name::is_name;
+use crate::name::{NO_SECRETS_NAME, is_name};
 use crate::rotation::{Schedule, Windows};
 use crate::vault::Rotation;
 
@@ -44,7 +44,7 @@ impl RotationConfig {
         table.set("default", &mut self.default, |value| value.one_of(&offered))?;
         for (name, table) in table.tables()? {
             if !is_name(&name) {
-                return Err(table.refuse("is not a secret's name, which is 1 to 128 of A-Z a-z 0-9 _ . -"));
+                return Err(table.refuse(NO_SECRETS_NAME));
             }
             self.appliers.insert(name, ApplierConfig::read(table)?);
         }
