@@ -57,7 +57,7 @@ pub fn restore(
     locks.take(&[&paths.vault_path, &paths.audit_path])?;
     let replaced = replaced(&paths.vault_path, masters);
     let loss = replaced.as_ref().map(|live| Loss::of(backup, config, live, keep_policy)).transpose()?;
-    if paths.vault_path.symlink_metadata().is_ok() && loss.as_ref().is_none_or(Loss::is_any) {
+    if !files::is_missing(&paths.vault_path) && loss.as_ref().is_none_or(Loss::is_any) {
         agree(loss.as_ref())?;
     }
     let log_stays = log_continues(backup, &paths.audit_path)?;

@@ -8,8 +8,9 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::command::{Arguments, CONFIG, Command, Group, Operands};
+use super::output::warn;
 use super::shared_paths::SharedPaths;
-use super::whose::{Whose, warn};
+use super::whose::Whose;
 use super::{Exit, load_config, output, protection, sockets};
 use crate::access::{Access, Rules};
 use crate::applier;

@@ -41,7 +41,6 @@ mod versions;
 mod whose;
 
 use std::ffi::OsString;
-use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use command::{Arguments, Command, MASTER_KEY};
@@ -218,7 +217,7 @@ fn load_config_to_maintain(arguments: &Arguments) -> Result<Config, Exit> {
 fn master_key(arguments: &Arguments, config: &Config) -> Result<KeyBytes, Failure> {
     let named = arguments.path(&MASTER_KEY);
     let path = named.unwrap_or(&config.paths.master_key_path);
-    if named.is_none() && matches!(path.symlink_metadata(), Err(why) if why.kind() == ErrorKind::NotFound) {
+    if named.is_none() && files::is_missing(path) {
         let why = "there is no master key; name a copy of it with --master-key FILE, or, if key export has wrapped it, put \
                    it back with key import";
         return Err(Failure::new(path.display(), why));

@@ -34,6 +34,14 @@ pub fn tell(line: impl Display) -> Result<(), Exit> {
     print(format!("{line}\n").as_bytes())
 }
 
+/// Writes a line about something that is dangerous, and keeps nobody from going on.
+///
+/// # Errors
+/// As [`print()`].
+pub fn warn(why: impl Display) -> Result<(), Exit> {
+    tell(format_args!("warning: {why}"))
+}
+
 /// Writes a line about something that is done. It stays done where nobody can be told, which is no failure of the command.
 pub fn tell_done(line: impl Display) {
     if let Err(Exit { why, .. }) = tell(&line) {

@@ -96,7 +96,7 @@ fn check(arguments: &Arguments) -> Result<(), Exit> {
         path.display(),
         warnings.len()
     ))?;
-    warnings.iter().try_for_each(|warning| output::tell(format_args!("warning: {warning}")))
+    warnings.iter().try_for_each(output::warn)
 }
 
 fn replay(arguments: &Arguments) -> Result<(), Exit> {

@@ -1,6 +1,5 @@
 //! As which user the daemon will work, and what that user can use.
 
-use std::fmt::Display;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::thread;
@@ -33,7 +32,7 @@ impl Whose {
         }
         let found = Self::by_the_owner(&config.paths)?;
         if matches!(found, Self::Own) && geteuid().is_root() {
-            warn(
+            output::warn(
                 "the daemon would stay root if root starts it: name a user for it, `user` in [server], unless its service manager \
                  does (systemd: DynamicUser= or User=)",
             )?;
@@ -47,7 +46,7 @@ impl Whose {
         let owner = match directory.metadata() {
             Ok(owner) => owner,
             Err(why) if why.kind() == ErrorKind::PermissionDenied && !own.is_root() => {
-                warn(format_args!("{}: {why}, so it was not checked", directory.display()))?;
+                output::warn(format_args!("{}: {why}, so it was not checked", directory.display()))?;
                 return Ok(Self::Another(0, None));
             }
             Err(_) => return Ok(Self::Own),
@@ -99,9 +98,4 @@ impl Whose {
 fn read_policy_as(user: &User, access: &Access) -> Result<(), Failure> {
     user.switch_to()?;
     access.reload().map(|_| ())
-}
-
-/// Tells of something that need not keep the daemon from its work.
-pub fn warn(why: impl Display) -> Result<(), Exit> {
-    output::tell(format_args!("warning: {why}"))
 }

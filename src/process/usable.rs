@@ -31,12 +31,11 @@ pub fn check_usable(path: &Path, what: Use, who: &dyn fmt::Display) -> Result<()
         _ => Access::WRITE_OK | Access::EXEC_OK,
     };
     let on_file = match what {
-        _ if is_missing => Access::EXISTS,
         Use::Keep => Access::READ_OK | Access::WRITE_OK,
         Use::ReadOrMake => Access::READ_OK,
     };
-    let tried = access(existing(directory), in_directory)
-        .and_then(|()| if is_missing { Ok(()) } else { access(path, on_file) });
+    let tried = access(existing(directory), in_directory);
+    let tried = if is_missing { tried } else { tried.and_then(|()| access(path, on_file)) };
     tried.map_err(|why| {
         let (uid, gid, shown) = (geteuid(), getegid(), directory.display());
         let remedy = match why {
