@@ -9,11 +9,7 @@ need_root
 export TMPDIR=/var/tmp
 source tests/system/nspawn.sh
 
-fail() {
-    echo "$*" >&2
-    [ -z "$INIT" ] || inside journalctl --no-pager -n 20 >&2
-    exit 1
-}
+fail() { fail_with_journal "$@"; }
 
 # run COMMANDS: as root does it in a checkout of the source.
 run() { inside env -i PATH="$PATH" HOME=/root sh -ec "cd /srv/source; $1"; }

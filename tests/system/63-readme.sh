@@ -9,11 +9,7 @@ need_root
 export TMPDIR=/var/tmp
 source tests/system/nspawn.sh
 
-fail() {
-    echo "$*" >&2
-    [ -z "$INIT" ] || inside journalctl --no-pager -n 20 >&2
-    exit 1
-}
+fail() { fail_with_journal "$@"; }
 
 # A checkout in which the program is built.
 mkdir -p "$DIR/source/target/release"

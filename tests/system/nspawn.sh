@@ -35,6 +35,13 @@ is_up() {
     [ -n "$INIT" ] && inside "$@" 2>/dev/null
 }
 
+# fail_with_journal WHY: fails, and shows the end of the journal, if systemd is up.
+fail_with_journal() {
+    echo "$*" >&2
+    [ -z "$INIT" ] || inside journalctl --no-pager -n 20 >&2
+    exit 1
+}
+
 # What follows runs in the container.
 inside() { nsenter --target "$INIT" --all -- "$@"; }
 
