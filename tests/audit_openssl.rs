@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use jarvis_secretsd::audit::{Entry, Event, Found};
-use jarvis_secretsd::clock::Clock;
+use jarvis_secretsd::base::clock::Clock;
 
 fn openssl_accepts(dir: &Path, message: &str, signature: &str) -> bool {
     fs::write(dir.join("message"), message).unwrap();

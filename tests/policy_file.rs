@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jarvis_secretsd::access::{Access, COMMENTED, Policy, Principal, Rules, check_bind, identify};
-use jarvis_secretsd::clock::Timestamp;
+use jarvis_secretsd::base::clock::Timestamp;
 use jarvis_secretsd::http::Peer;
 use rouille::Request;
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use jarvis_secretsd::failure::Failure;
+use jarvis_secretsd::base::failure::Failure;
 
 /// A directory of this process alone, in memory where there is such a place.
 static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use jarvis_secretsd::access::{Policy, Rules, identify};
-use jarvis_secretsd::clock::Timestamp;
+use jarvis_secretsd::base::clock::Timestamp;
 use jarvis_secretsd::http::Peer;
 use jarvis_secretsd_fuzz::check_message;
 use libfuzzer_sys::fuzz_target;

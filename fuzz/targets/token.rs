@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use jarvis_secretsd::access::{Policy, Rules, Token, identify};
-use jarvis_secretsd::clock::Timestamp;
+use jarvis_secretsd::base::clock::Timestamp;
 use jarvis_secretsd::http::Peer;
 use libfuzzer_sys::fuzz_target;
 use rouille::Request;

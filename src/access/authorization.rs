@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::secret::Wiped;
+use crate::base::secret::Wiped;
 
 /// What stands in the header. What the credential is worth is not known yet.
 pub struct Authorization {

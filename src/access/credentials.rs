@@ -2,10 +2,10 @@
 
 use super::holders::Holder;
 use super::token::{Token, TokenHash};
-use crate::clock::Timestamp;
-use crate::failure::Failure;
+use crate::base::clock::Timestamp;
+use crate::base::failure::Failure;
+use crate::base::strict_toml::{Table, Value};
 use crate::http::CertificateName;
-use crate::strict_toml::{Table, Value};
 
 pub const WRONG_TOKEN: &str = "wrong token";
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::token::TokenHash;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 /// The hashes of all tokens that a policy knows, and the clients that hold them.
 ///

@@ -9,9 +9,9 @@ use super::holders::Holder;
 use super::page::is_for_domain;
 use super::policy::Policy;
 use super::token::{NoToken, Token};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::name::is_name;
 use crate::http::Peer;
-use crate::name::is_name;
 use crate::systemd::{Requester, Wanted};
 
 pub const CLIENT_HEADER: &str = "X-Jarvis-Client";

@@ -20,9 +20,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::clock::Timestamp;
-use crate::failure::Failure;
-use crate::sync::lock;
+use crate::base::clock::Timestamp;
+use crate::base::failure::Failure;
+use crate::base::sync::lock;
 
 pub(crate) use identity::{ANONYMOUS, CLIENT_HEADER, IdentityErrorKind, identify_unit};
 pub use identity::{Principal, identify};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::name::is_name_byte;
+use crate::base::name::is_name_byte;
 
 /// A pattern of names: a name's characters stand for themselves, `*` for any run of characters, also an empty one.
 #[derive(Debug)]
@@ -149,7 +149,11 @@ mod tests {
     fn of_all_characters_only_those_of_names_and_the_star_make_patterns() {
         for character in '\0'..='\u{ff}' {
             let text = character.to_string();
-            assert_eq!(Pattern::parse(&text).is_some(), text == "*" || crate::name::is_name(&text), "{character:?}");
+            assert_eq!(
+                Pattern::parse(&text).is_some(),
+                text == "*" || crate::base::name::is_name(&text),
+                "{character:?}"
+            );
         }
         assert!(Pattern::parse("").is_none());
     }

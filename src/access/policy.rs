@@ -12,10 +12,10 @@ use super::identity::{CLIENT_HEADER, Principal};
 use super::pattern::Pattern;
 use super::ruling::{Grounds, Ruling};
 use super::token::TokenHash;
-use crate::clock::Timestamp;
-use crate::failure::Failure;
-use crate::name::is_name;
-use crate::strict_toml::{Document, Table, Value};
+use crate::base::clock::Timestamp;
+use crate::base::failure::Failure;
+use crate::base::name::is_name;
+use crate::base::strict_toml::{Document, Table, Value};
 
 /// The commented policy that `init` writes.
 pub const COMMENTED: &str = include_str!("../../etc/policy.toml");

@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::clock::Timestamp;
-use crate::sync::lock;
+use crate::base::clock::Timestamp;
+use crate::base::sync::lock;
 
 /// How many audit lines a minute there may be about clients that are not identified, of all sources together.
 pub const LINES_PER_MINUTE: u32 = 600;

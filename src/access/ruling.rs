@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::pattern::Pattern;
-use crate::strict_toml::written;
+use crate::base::strict_toml::written;
 
 /// The policy's answer, and what it rests on. Prints as that reason.
 #[derive(Clone, Copy, Debug)]

@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::sync::lock;
 use crate::http::{Peer, Source};
-use crate::sync::lock;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
+use crate::base::failure::Failure;
 
 /// What every token begins with, so that scanners find one that lies where it should not.
 const PREFIX: &str = "jst_";

@@ -8,9 +8,9 @@ use super::problem::Problem;
 use super::{Api, failures};
 use crate::access::{IdentityErrorKind, Policy, Principal, Throttled, identify};
 use crate::audit::{Entry, Event};
+use crate::base::name::is_name;
 use crate::consumers::Receipt;
 use crate::http::{Exchange, Peer};
-use crate::name::is_name;
 use crate::vault::{Answer, Condition, Done, KeyBytes, Operation, Order, Refused, VersionRef};
 
 /// A call of a client that was identified.

@@ -3,7 +3,7 @@
 use rouille::Request;
 
 use super::problem::Problem;
-use crate::name::is_name_byte;
+use crate::base::name::is_name_byte;
 use crate::vault::Condition;
 
 pub fn etag(kid: &str) -> String {

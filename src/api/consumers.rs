@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Query;
 use super::call::Call;
 use super::problem::Problem;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::consumers::Last;
 use crate::vault::Refused;
 

@@ -6,7 +6,7 @@ use super::problem::Problem;
 use super::secret;
 use crate::access::{IdentityErrorKind, identify_unit};
 use crate::audit::{Entry, Event};
-use crate::secret::Wiped;
+use crate::base::secret::Wiped;
 use crate::systemd::Requester;
 
 impl Api {

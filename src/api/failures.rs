@@ -5,7 +5,7 @@
 use super::Api;
 use crate::access::{Access, LINES_PER_MINUTE, LeftOut};
 use crate::audit::{AuditFailure, Entry, Event, Outcome};
-use crate::failure::printable;
+use crate::base::failure::printable;
 
 /// Audits a failed authentication, for `reason`; or counts it, if there were too many in this minute.
 pub fn write(api: &Api, entry: Entry, reason: impl Into<String>) -> Result<(), AuditFailure> {

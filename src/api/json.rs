@@ -11,8 +11,8 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::problem::Problem;
-use crate::secret::wiped_json;
-use crate::sync::Breaks;
+use crate::base::secret::wiped_json;
+use crate::base::sync::Breaks;
 
 /// Reads a request's body. `form` shows what is expected.
 ///

@@ -10,7 +10,7 @@ use super::json::Lazy;
 use super::problem::Problem;
 use super::settings::InForce;
 use super::{Metadata, Query};
-use crate::name::{is_name, is_name_byte};
+use crate::base::name::{is_name, is_name_byte};
 use crate::vault::{Listed, Place, Settings};
 
 /// How many items one answer may be limited to.

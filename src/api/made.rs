@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::call::Call;
 use super::problem::{NotApplied, Problem};
 use super::{Api, Metadata, conditions, unapplied};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::rotation::Claim;
 use crate::vault::{Done, Previous, Refused};
 

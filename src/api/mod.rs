@@ -34,7 +34,7 @@ use serde::Serialize;
 
 use crate::access::{Access, IdentityErrorKind, is_cross_site, is_rebound};
 use crate::audit::{AuditLog, Entry, Event};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::consumers::Consumers;
 use crate::http::{self, Exchange, Handler, Peer};
 use crate::metrics::Metrics;

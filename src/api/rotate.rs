@@ -12,7 +12,7 @@ use super::json::{self, Lazy};
 use super::made::{self, Made};
 use super::problem::{NotApplied, Problem};
 use super::{Api, Metadata, Query};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::generator::Generator;
 use crate::rotation::{self, Claim, NotRotated, Rotator};
 use crate::vault::{AT_A_TIME, Condition, Done, Foreseen, Operation, Previous, Refused, Rotation};

@@ -14,8 +14,8 @@ use super::call::Call;
 use super::json::Lazy;
 use super::list::limit;
 use super::problem::Problem;
-use crate::clock::Timestamp;
-use crate::sync::Breaks;
+use crate::base::clock::Timestamp;
+use crate::base::sync::Breaks;
 use crate::vault::{Kid, Listed, Rotation, Version};
 
 /// `GET /rotation/schedule`: the secrets that the client may read, but for those that are never due, in the order in which

@@ -13,9 +13,9 @@ use super::problem::Problem;
 use super::settings::Form;
 use super::wait::Wait;
 use super::{Api, Query};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::secret::Wiped;
 use crate::consumers::Receipt;
-use crate::secret::Wiped;
 use crate::vault::{MAX_VALUE, Missing, New, Opened, Operation, Previous, Refused, Rotation, VersionRef};
 
 const FORM: &str =

@@ -9,9 +9,9 @@ use super::call::Call;
 use super::json;
 use super::problem::Problem;
 use super::{Metadata, Query, conditions, unapplied};
+use crate::base::name::is_name;
+use crate::base::secret::Plaintext;
 use crate::generator::Generator;
-use crate::name::is_name;
-use crate::secret::Plaintext;
 use crate::vault::{Lifetimes, MAX_LABELS, Operation, Patch, Rotation, Settings, Version};
 
 const MAX_DAYS: u32 = 36_500;

@@ -7,7 +7,7 @@ use super::Query;
 use super::call::Call;
 use super::problem::Problem;
 use super::settings::InForce;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::vault::{Description, Readable, Refused, Rotation};
 
 /// `GET /secret/{name}/versions`: the settings, and the versions that can be read, the newest first, without values.

@@ -10,8 +10,8 @@ use rouille::Request;
 use super::call::Call;
 use super::conditions;
 use super::problem::Problem;
+use crate::base::span;
 use crate::http::{Exchange, Waited};
-use crate::span;
 use crate::vault::{NoPlace, VersionRef};
 
 /// How long a client may ask to wait.

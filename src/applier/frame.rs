@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 
-use crate::secret::Wiped;
+use crate::base::secret::Wiped;
 
 /// The longest message: all that a program may print, and what stands before it.
 const MOST: usize = (1 << 20) + 4096;

@@ -20,10 +20,10 @@ use std::time::Duration;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use crate::base::failure::Failure;
+use crate::base::files;
+use crate::base::secret::{Plaintext, value_of, wiped_json};
 use crate::config::{ApplierConfig, RotationConfig};
-use crate::failure::Failure;
-use crate::files;
-use crate::secret::{Plaintext, value_of, wiped_json};
 use crate::vault::MAX_VALUE;
 use outcome::{End, Outcome};
 use process::{Program, Table};
@@ -123,8 +123,9 @@ fn programs(applier: &ApplierConfig) -> [Option<&Vec<String>>; 4] {
 pub fn check(rotation: &RotationConfig, uid: u32) -> Result<(), Failure> {
     for (name, applier) in &rotation.appliers {
         for program in programs(applier).into_iter().flatten() {
-            check_words(program, uid)
-                .map_err(|why| Failure::new(format_args!("[rotation.{}]", crate::strict_toml::written(name)), why))?;
+            check_words(program, uid).map_err(|why| {
+                Failure::new(format_args!("[rotation.{}]", crate::base::strict_toml::written(name)), why)
+            })?;
         }
     }
     Ok(())

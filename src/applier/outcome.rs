@@ -4,7 +4,7 @@ use std::fmt;
 
 use rustix::process::WaitStatus;
 
-use crate::secret::Wiped;
+use crate::base::secret::Wiped;
 
 /// The most that a program may print, on standard output and standard error together.
 pub const MOST_OUTPUT: usize = 1 << 20;

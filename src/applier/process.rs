@@ -22,7 +22,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use super::outcome::Outcome;
 use super::{frame, run, trust};
-use crate::failure::Failure;
+use crate::base::failure::Failure;
 use crate::process::{adopt_orphans, keep_private, lock_memory};
 
 /// The word with which the daemon starts it.

@@ -12,8 +12,8 @@ use rustix::io::{Errno, ioctl_fionbio};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::outcome::{End, MOST_OUTPUT, Outcome};
+use crate::base::secret::Wiped;
 use crate::process::end_all_children;
-use crate::secret::Wiped;
 
 /// Runs the program `words` with `input` on its standard input, and waits until it and all that it has started are gone.
 ///

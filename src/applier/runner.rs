@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use super::frame;
 use super::outcome::Outcome;
 use super::process::{RUNNER, Table};
-use crate::failure::Failure;
-use crate::sync::lock;
+use crate::base::failure::Failure;
+use crate::base::sync::lock;
 
 /// How much longer than a program the runner may take: it has to end what cannot be ended at once, and at its start to wait
 /// for another runner to do that.

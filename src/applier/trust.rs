@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use crate::failure::Failure;
-use crate::files::{self, Lost};
+use crate::base::failure::Failure;
+use crate::base::files::{self, Lost};
 
 /// How many files beside a script are looked at, before each run.
 const MOST_FILES: usize = 10_000;

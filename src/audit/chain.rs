@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::entry::{Entry, Line};
 use super::vault_at::VaultAt;
-use crate::clock::Timestamp;
-use crate::failure::printable;
+use crate::base::clock::Timestamp;
+use crate::base::failure::printable;
 
 const SIGNATURE: &[u8] = br#","signature":""#;
 

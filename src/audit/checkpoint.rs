@@ -6,8 +6,8 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use super::chain::{self, Tip};
-use crate::clock::Timestamp;
-use crate::failure::{Failure, printable};
+use crate::base::clock::Timestamp;
+use crate::base::failure::{Failure, printable};
 
 /// The newest line of the log at some time, signed by the log's key.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::vault_at::{Head, VaultAt};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 /// What an audit line tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

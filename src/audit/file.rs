@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use rustix::fs::OFlags;
 
 use super::segment;
-use crate::files;
-use crate::sync::lock;
+use crate::base::files;
+use crate::base::sync::lock;
 
 /// A file that is appended to.
 pub struct LogFile {

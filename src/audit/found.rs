@@ -12,9 +12,9 @@ use super::segment::{self, Segment};
 use super::tail::{self, Tail, TailError};
 use super::writer::Writer;
 use super::{AuditLog, keys, renamed};
-use crate::clock::Clock;
-use crate::failure::Failure;
-use crate::files;
+use crate::base::clock::Clock;
+use crate::base::failure::Failure;
+use crate::base::files;
 
 /// What was found at the log's place, and checked; nothing on the disk was changed.
 pub struct Found {

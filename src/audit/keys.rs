@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
-use crate::files;
-use crate::secret::Wiped;
+use crate::base::failure::Failure;
+use crate::base::files;
+use crate::base::secret::Wiped;
 
 /// The DER before the 32 bytes of an Ed25519 private key in a PKCS #8 version 1 structure.
 const PRIVATE_PREFIX: [u8; 16] =

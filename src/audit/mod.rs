@@ -38,8 +38,8 @@ pub use vault_at::VaultAt;
 pub use verify::verify;
 pub(crate) use verify::{Report, check, verify_watched};
 
-use crate::clock::{Clock, Timestamp};
-use crate::sync::{GroupCommit, lock};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::sync::{GroupCommit, lock};
 use writer::Writer;
 
 /// From so many lines on, what is written in one go is written apart from what others write, who are served in between.

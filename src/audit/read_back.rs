@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::entry::Line;
 use super::segment;
-use crate::clock::Timestamp;
-use crate::failure::Failure;
+use crate::base::clock::Timestamp;
+use crate::base::failure::Failure;
 
 /// How much of a file is read at a time.
 const CHUNK: usize = 64 * 1024;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::VerifyingKey;
 
 use super::{segment, tail};
-use crate::files;
+use crate::base::files;
 
 /// How every line begins.
 const BEGIN: &[u8] = b"{\"seq\":";

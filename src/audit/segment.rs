@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::files;
+use crate::base::files;
 
 /// How many closed segments one rotation deletes at most, so that it takes no longer than a moment.
 const DELETED_AT_ONCE: usize = 16;

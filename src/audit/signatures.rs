@@ -10,7 +10,7 @@ use std::thread::{self, Scope};
 use ed25519_dalek::VerifyingKey;
 
 use super::chain;
-use crate::sync::lock;
+use crate::base::sync::lock;
 
 /// How many signatures a thread is given at a time.
 const BATCH: usize = 128;

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use super::chain::Fault;
 use super::verify::{Verifier, Wrong};
 use super::*;
-use crate::clock::Timestamp;
-use crate::failure::Failure;
-use crate::files;
+use crate::base::clock::Timestamp;
+use crate::base::failure::Failure;
+use crate::base::files;
 
 mod holes;
 mod losses;

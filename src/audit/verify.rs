@@ -15,9 +15,9 @@ use super::keys;
 use super::segment::{self, Segment};
 use super::signatures::{Checks, FirstWrong};
 use super::tail::is_torn;
-use crate::clock::Timestamp;
-use crate::failure::Failure;
-use crate::progress::{Counted, Progress};
+use crate::base::clock::Timestamp;
+use crate::base::failure::Failure;
+use crate::base::progress::{Counted, Progress};
 
 /// The longest line that is accepted, in bytes.
 const LONGEST_LINE: u64 = 1 << 20;

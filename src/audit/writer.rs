@@ -12,8 +12,8 @@ use super::file::{Handle, LogFile};
 use super::keys;
 use super::segment::{self, Segment, Segmenting};
 use super::tail::{MOST_UNSYNCED, Tail};
-use crate::clock::Timestamp;
-use crate::files;
+use crate::base::clock::Timestamp;
+use crate::base::files;
 
 /// The end of the log, in the hands of one thread at a time.
 pub struct Writer {

@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 use super::layout::{Section, sections};
 use super::{Digest, FORMAT, MANIFEST, Manifest, VERSION};
 use crate::audit;
-use crate::failure::{Failure, printable};
-use crate::progress::{Progress, advance};
+use crate::base::failure::{Failure, printable};
+use crate::base::progress::{Progress, advance};
 
 /// A backup that was opened, whose files are what its manifest says. Nothing was decrypted yet.
 pub struct Archive {
@@ -90,7 +90,7 @@ fn text(file: &File, section: &Section) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Part of a file, however its cursor is moved meanwhile. What is read of it counts as [progress](crate::progress).
+/// Part of a file, however its cursor is moved meanwhile. What is read of it counts as [progress](crate::base::progress).
 pub struct At<'a> {
     pub file: &'a File,
     pub position: u64,

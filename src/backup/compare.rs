@@ -7,9 +7,9 @@ use std::path::Path;
 
 use super::{AUDIT, POLICY, PUBLIC_KEY, Verified};
 use crate::audit;
+use crate::base::failure::Failure;
+use crate::base::progress::{Counted, Progress};
 use crate::config::Config;
-use crate::failure::Failure;
-use crate::progress::{Counted, Progress};
 use crate::vault::{Contents, KeyBytes};
 
 /// What the live state has that a backup has not, and the other way round. Prints as lines for an operator.

@@ -10,12 +10,12 @@ use super::{
     AUDIT, Archive, FORMAT, MANIFEST, Manifest, POLICY, PUBLIC_KEY, SIGNING_KEY, VAULT, VERSION, Verified, associated,
 };
 use crate::audit;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::failure::Failure;
+use crate::base::files;
+use crate::base::progress::{Counted, Progress};
+use crate::base::secret::Wiped;
 use crate::config::Config;
-use crate::failure::Failure;
-use crate::files;
-use crate::progress::{Counted, Progress};
-use crate::secret::Wiped;
 use crate::vault::{self, Contents, History, KeyBytes};
 
 /// Makes a backup at `output`, where nothing may be yet, of what `config` names.
@@ -240,8 +240,8 @@ mod tests {
 
     use super::*;
     use crate::audit::{Entry, Event, Segmenting};
-    use crate::clock::Clock;
-    use crate::secret::Plaintext;
+    use crate::base::clock::Clock;
+    use crate::base::secret::Plaintext;
     use crate::vault::{
         Condition, Found, KeyFile, Lifetimes, MasterKeySource, New, Operation, Order, Patch, Previous, Rotation, Vault,
     };

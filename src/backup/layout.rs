@@ -11,7 +11,7 @@ use tar::Header;
 
 use super::archive::At;
 use super::{AUDIT, MANIFEST, POLICY, PUBLIC_KEY, SIGNING_KEY, VAULT};
-use crate::failure::printable;
+use crate::base::failure::printable;
 
 /// No manifest, key or policy is larger.
 pub const LARGEST_TEXT: u64 = 1 << 20;

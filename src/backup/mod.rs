@@ -20,7 +20,7 @@ pub(crate) use create::write;
 pub use restore::restore;
 pub use verify::Verified;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 /// What a file that is a backup calls itself.
 const FORMAT: &str = "jarvis-secretsd-backup";

@@ -17,12 +17,12 @@ use super::compare::{Loss, log_continues};
 use super::layout::LARGEST_TEXT;
 use super::{AUDIT, POLICY, PUBLIC_KEY, VAULT, Verified};
 use crate::audit::{self, Entry, Event, Outcome, Tip};
-use crate::clock::{Clock, Timestamp};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::directory_locks::DirectoryLocks;
+use crate::base::failure::Failure;
+use crate::base::files;
+use crate::base::progress::{Counted, Progress};
 use crate::config::Config;
-use crate::directory_locks::DirectoryLocks;
-use crate::failure::Failure;
-use crate::files;
-use crate::progress::{Counted, Progress};
 use crate::vault::{Contents, KeyBytes, UsedKids};
 
 /// A file that was put aside, and where it is now.

@@ -4,9 +4,9 @@ use std::io::BufReader;
 
 use super::{AUDIT, Archive, PUBLIC_KEY, SIGNING_KEY, VAULT, associated};
 use crate::audit::{self, Report, Tip};
-use crate::failure::Failure;
-use crate::progress::Progress;
-use crate::secret::Wiped;
+use crate::base::failure::Failure;
+use crate::base::progress::Progress;
+use crate::base::secret::Wiped;
 use crate::vault::{Contents, KeyBytes, LoadError};
 
 /// A backup of which every version was decrypted and every audit line checked.

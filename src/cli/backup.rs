@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use super::command::{Arguments, CONFIG, Command, FORCE, Group, MASTER_KEY, OUTPUT, Operands, Opt};
 use super::{Exit, load_config_to_maintain, master_key, output, prompt, protection};
 use crate::backup::{self, Archive, Loss, Verified};
-use crate::clock::Clock;
+use crate::base::clock::Clock;
+use crate::base::failure::{Failure, say};
+use crate::base::files::{self, KeyOwner};
 use crate::config::Config;
-use crate::failure::{Failure, say};
-use crate::files::{self, KeyOwner};
 use crate::vault::{KeyBytes, KeyFile, KeyInForce, MasterKeySource, is_under};
 
 pub const BACKUP: Command = Command {

@@ -5,9 +5,9 @@ use std::fmt::Display;
 
 use super::command::{Arguments, Opt};
 use super::{Exit, output};
+use crate::base::failure::printable;
+use crate::base::name::{NO_SECRETS_NAME, is_name, is_name_byte};
 use crate::client::{Client, Metadata, Options, Place, Settings, read_name};
-use crate::failure::printable;
-use crate::name::{NO_SECRETS_NAME, is_name, is_name_byte};
 
 const ADDR: Opt = Opt {
     name: "addr",

@@ -5,9 +5,9 @@ use serde::Deserialize;
 use super::client::{self, JSON};
 use super::command::{Arguments, Command, Group, Operands};
 use super::{Exit, output};
+use crate::base::clock::Timestamp;
+use crate::base::failure::say;
 use crate::client::Client;
-use crate::clock::Timestamp;
-use crate::failure::say;
 
 pub const COMMAND: Command = Command {
     name: "consumers",

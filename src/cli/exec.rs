@@ -15,11 +15,11 @@ use super::client::{self, PREFIX};
 use super::command::{Arguments, Command, Group, Operands, Opt, WATCH};
 use super::supervise::{DEFAULT_STOP_TIMEOUT, Reaction, shell_status, supervise};
 use super::variables::Wanted;
+use crate::base::failure::{Failure, say};
+use crate::base::secret::Plaintext;
+use crate::base::span;
 use crate::client::{Client, watch};
-use crate::failure::{Failure, say};
 use crate::process::Tree;
-use crate::secret::Plaintext;
-use crate::span;
 
 pub const COMMAND: Command = Command {
     name: "exec",

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::command::{Arguments, CONFIG, Command, Group, Operands};
 use super::{Exit, load_config};
+use crate::base::failure::Failure;
 use crate::client::{Place, Transport, one_line};
-use crate::failure::Failure;
 use crate::http::tls;
 
 pub const COMMAND: Command = Command {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::exec;
-use crate::failure::say;
+use crate::base::failure::say;
 use crate::process::{Seen, Tree, collect_ended};
 
 /// A command, which is run beside whatever else there is to do, once at a time.

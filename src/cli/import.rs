@@ -9,13 +9,13 @@ use super::Exit;
 use super::client::{self, PREFIX};
 use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::output;
+use crate::base::failure::{Failure, say};
+use crate::base::name::{NOT_FOR_NEW, is_for_new, is_name};
+use crate::base::progress::Progress;
+use crate::base::secret::{Plaintext, Wiped, wiped_json};
+use crate::base::source::Source;
+use crate::cli::dotenv::{self, Entry, Read, Reading};
 use crate::client::Client;
-use crate::dotenv::{self, Entry, Read, Reading};
-use crate::failure::{Failure, say};
-use crate::name::{NOT_FOR_NEW, is_for_new, is_name};
-use crate::progress::Progress;
-use crate::secret::{Plaintext, Wiped, wiped_json};
-use crate::source::Source;
 
 pub const COMMAND: Command = Command {
     name: "import",

@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::{Exit, output, token};
 use crate::access::{self, Token};
+use crate::base::failure::Failure;
+use crate::base::files;
 use crate::config::{self, Config};
-use crate::failure::Failure;
-use crate::files;
 use crate::process::User;
 
 pub const COMMAND: Command = Command {

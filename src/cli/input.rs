@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 
 use super::Exit;
-use crate::failure::Failure;
-use crate::secret::{Plaintext, Wiped, value_of};
+use crate::base::failure::Failure;
+use crate::base::secret::{Plaintext, Wiped, value_of};
 use crate::vault::MAX_VALUE;
 
 /// What of standard input is a value; if it is to be `exact`, all of it. Messages call it `what`.

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::command::{Arguments, CONFIG, Command, Group, MASTER_KEY, OUTPUT, Operands};
 use super::{Exit, input, load_config_to_maintain, master_key, output, prompt, protection};
-use crate::failure::Failure;
-use crate::files;
-use crate::secret::Plaintext;
+use crate::base::failure::Failure;
+use crate::base::files;
+use crate::base::secret::Plaintext;
 use crate::vault::{KeyFile, MasterKeySource, is_under, wrapped_key};
 
 pub const EXPORT: Command = Command {

@@ -8,9 +8,9 @@ use super::client::{self, JSON, PREFIX};
 use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::settings::OWNER;
 use super::{Exit, output};
+use crate::base::clock::Timestamp;
+use crate::base::name::is_name;
 use crate::client::{Client, encoded};
-use crate::clock::Timestamp;
-use crate::name::is_name;
 
 pub const COMMAND: Command = Command {
     name: "list",

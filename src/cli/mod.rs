@@ -8,6 +8,7 @@ mod command;
 mod completions;
 mod consumers;
 mod delete;
+pub mod dotenv;
 mod exec;
 mod get;
 mod healthcheck;
@@ -23,6 +24,7 @@ mod parse;
 mod policy;
 mod prompt;
 mod protection;
+mod rehearsal;
 mod rekey;
 mod render;
 mod retire;
@@ -35,6 +37,7 @@ mod settings;
 mod shared_paths;
 mod sockets;
 mod supervise;
+mod template;
 mod token;
 mod variables;
 mod versions;
@@ -47,9 +50,9 @@ use command::{Arguments, Command, MASTER_KEY};
 use parse::Asked;
 
 use crate::applier::{self, process::RUNNER};
+use crate::base::failure::{Details, Failure, Kind, say, say_json};
+use crate::base::files::{self, KeyOwner};
 use crate::config::Config;
-use crate::failure::{Details, Failure, Kind, say, say_json};
-use crate::files::{self, KeyOwner};
 use crate::vault::{KeyBytes, KeyFile, KeyInForce};
 
 /// The daemon does not have what was asked for.

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 
 use super::Exit;
-use crate::failure::{Failure, printable, say};
-use crate::progress::meanwhile;
+use crate::base::failure::{Failure, printable, say};
+use crate::base::progress::meanwhile;
 
 /// Writes `bytes` to standard output.
 ///

@@ -7,7 +7,7 @@ use lexopt::{Arg, Parser};
 use super::client::JSON;
 use super::command::{Arguments, Command};
 use super::{COMMANDS, Exit};
-use crate::nearest::nearest;
+use crate::base::nearest::nearest;
 
 pub enum Asked {
     Do(&'static Command, Arguments),

@@ -10,10 +10,10 @@ use super::command::{Arguments, CONFIG, Command, Group, Operands, Opt};
 use super::{Exit, load_config, output};
 use crate::access::{Policy, Ruling};
 use crate::audit;
-use crate::clock::Clock;
-use crate::name::is_name;
-use crate::rehearsal::{Access, Act, Change, Rehearsal};
-use crate::sync::lock;
+use crate::base::clock::Clock;
+use crate::base::name::is_name;
+use crate::base::sync::lock;
+use crate::cli::rehearsal::{Access, Act, Change, Rehearsal};
 
 pub const CHECK: Command = Command {
     name: "policy check",

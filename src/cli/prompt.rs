@@ -9,8 +9,8 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use super::{Exit, input};
-use crate::failure::Failure;
-use crate::secret::{Plaintext, Wiped};
+use crate::base::failure::Failure;
+use crate::base::secret::{Plaintext, Wiped};
 
 /// The longest line that a terminal passes on, in bytes, its newline among them; what is longer it cuts without a word.
 const LONGEST_LINE: usize = 4096;

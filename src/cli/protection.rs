@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use super::Exit;
 use crate::access::Access;
 use crate::audit;
+use crate::base::failure::Failure;
+use crate::base::files;
 use crate::config::{Config, PathsConfig, ServerConfig, TlsConfig};
-use crate::failure::Failure;
-use crate::files;
 use crate::process::{self, Protection, Use, User};
 
 /// The user that the daemon is to become, if the configuration names one.

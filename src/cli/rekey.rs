@@ -7,12 +7,12 @@ use super::client;
 use super::command::{Arguments, CONFIG, Command, Group, MASTER_KEY, Operands, Opt};
 use super::{Exit, load_config_to_maintain, output};
 use crate::audit::{self, Entry, Event, Tip};
+use crate::base::clock::Clock;
+use crate::base::directory_locks::DirectoryLocks;
+use crate::base::failure::Failure;
+use crate::base::progress::Progress;
 use crate::client::Client;
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::directory_locks::DirectoryLocks;
-use crate::failure::Failure;
-use crate::progress::Progress;
 use crate::vault::{self, History, KeyBytes, KeyFile, Lifetimes, MasterKeySource, is_under};
 
 pub const COMMAND: Command = Command {

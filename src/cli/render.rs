@@ -18,14 +18,14 @@ use super::command::{Arguments, Command, Group, OUTPUT, Operands, Opt, WATCH};
 use super::hook::Hook;
 use super::supervise::SETTLE;
 use super::{Exit, output, serve};
+use crate::base::failure::{Failure, say};
+use crate::base::files::{self, Fresh};
+use crate::base::secret::Plaintext;
+use crate::base::source::Source;
+use crate::base::span;
+use crate::cli::template::Template;
 use crate::client::{CHANGED, Client, Secret, watch};
-use crate::failure::{Failure, say};
-use crate::files::{self, Fresh};
 use crate::process::Owner;
-use crate::secret::Plaintext;
-use crate::source::Source;
-use crate::span;
-use crate::template::Template;
 
 pub const COMMAND: Command = Command {
     name: "render",

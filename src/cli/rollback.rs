@@ -6,9 +6,9 @@ use super::client::{self, JSON};
 use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::rotate::PATIENCE;
 use super::{Exit, output};
+use crate::base::failure::{Failure, Kind, printable};
+use crate::base::secret::wiped_json;
 use crate::client::{Client, Metadata};
-use crate::failure::{Failure, Kind, printable};
-use crate::secret::wiped_json;
 
 pub const COMMAND: Command = Command {
     name: "rollback",

@@ -10,9 +10,9 @@ use super::command::{Arguments, Command, FORCE, Group, Operands, Opt};
 use super::import::DRY_RUN;
 use super::set::REVOKE_PREVIOUS;
 use super::{Exit, output, prompt, rollback};
+use crate::base::failure::{Failure, printable};
+use crate::base::secret::{Wiped, wiped_json};
 use crate::client::{Client, Metadata};
-use crate::failure::{Failure, printable};
-use crate::secret::{Wiped, wiped_json};
 
 pub const COMMAND: Command = Command {
     name: "rotate",

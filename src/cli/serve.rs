@@ -14,10 +14,10 @@ use super::shared_paths::SharedPaths;
 use super::sockets::{self, Sockets};
 use super::{Exit, check, load_config, protection};
 use crate::applier::Appliers;
-use crate::clock::Clock;
+use crate::base::clock::Clock;
+use crate::base::failure::Failure;
+use crate::base::logging;
 use crate::daemon::Prepared;
-use crate::failure::Failure;
-use crate::logging;
 use crate::process::{self, Protection};
 use crate::systemd::{self, ServiceManager};
 

@@ -9,9 +9,9 @@ use super::client::{self, JSON};
 use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::settings::{self, DESCRIPTION, GENERATOR, GRACE_DAYS, LABELS, OWNER, ROTATION, ROTATION_DAYS};
 use super::{Exit, input, output, prompt};
+use crate::base::secret::{Plaintext, wiped_json};
 use crate::client::Client;
 use crate::generator;
-use crate::secret::{Plaintext, wiped_json};
 
 pub const COMMAND: Command = Command {
     name: "set",

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::client::{self, JSON};
 use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::{Exit, output};
+use crate::base::failure::printable;
 use crate::client::{Client, Metadata, secret_path};
-use crate::failure::printable;
 use crate::generator::{self, Generator};
 
 pub const COMMAND: Command = Command {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
 
+use crate::base::failure::Failure;
+use crate::base::files::{self, Lost};
 use crate::config::{Config, TlsConfig};
-use crate::failure::Failure;
-use crate::files::{self, Lost};
 
 /// The mode bit by which anybody may write.
 const ANYBODY: u32 = 0o002;

@@ -3,9 +3,9 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 
+use crate::base::failure::Failure;
+use crate::base::files;
 use crate::config::ServerConfig;
-use crate::failure::Failure;
-use crate::files;
 use crate::http::{Endpoint, Listener, UnixSocket};
 use crate::systemd::{CredentialSocket, Passed};
 

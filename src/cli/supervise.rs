@@ -13,10 +13,10 @@ use signal_hook::consts::{FORBIDDEN, SIGBUS, SIGCHLD, SIGINT, SIGPIPE, SIGQUIT, 
 use signal_hook::iterator::Signals;
 
 use super::{Exit, serve};
+use crate::base::failure::Failure;
+use crate::base::secret::Plaintext;
 use crate::client::{CHANGED, Changes};
-use crate::failure::Failure;
 use crate::process::{Seen, Tree, adopt_orphans};
-use crate::secret::Plaintext;
 
 /// How long after a change others are awaited, so that those that belong together are answered once.
 pub const SETTLE: Duration = Duration::from_secs(1);

@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 use super::command::{Arguments, Command, Group, OUTPUT, Operands};
 use super::{Exit, output};
 use crate::access::Token;
-use crate::failure::{Failure, say};
-use crate::files;
-use crate::name::is_name;
-use crate::strict_toml::written;
+use crate::base::failure::{Failure, say};
+use crate::base::files;
+use crate::base::name::is_name;
+use crate::base::strict_toml::written;
 
 pub const COMMAND: Command = Command {
     name: "token",

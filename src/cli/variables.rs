@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use super::Exit;
+use crate::base::failure::{Failure, Kind};
+use crate::base::name::{NO_SECRETS_NAME, is_name};
 use crate::client::Client;
-use crate::failure::{Failure, Kind};
-use crate::name::{NO_SECRETS_NAME, is_name};
 
 /// The names of secrets, and the variable for each. No variable is there twice.
 pub struct Wanted(pub Vec<(String, String)>);

@@ -6,8 +6,8 @@ use super::client::{self, JSON};
 use super::command::{Arguments, Command, Group, Operands};
 use super::list::{LONG, ROTATION_DUE, Settings, due};
 use super::{Exit, output};
+use crate::base::clock::Timestamp;
 use crate::client::Client;
-use crate::clock::Timestamp;
 
 pub const COMMAND: Command = Command {
     name: "versions",

@@ -8,9 +8,9 @@ use rustix::process::geteuid;
 
 use super::{Exit, output, protection};
 use crate::access::Access;
+use crate::base::failure::Failure;
+use crate::base::files;
 use crate::config::{Config, PathsConfig};
-use crate::failure::Failure;
-use crate::files;
 use crate::process::{Protection, User};
 
 /// The user that the daemon runs as.

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use super::{Client, Secret, secret_path};
-use crate::failure::Failure;
-use crate::secret::Plaintext;
+use crate::base::failure::Failure;
+use crate::base::secret::Plaintext;
 
 /// What came of asking for another version than one that is known.
 pub enum Conditional {

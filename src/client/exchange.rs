@@ -2,8 +2,8 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
-use crate::name::is_name_byte;
-use crate::secret::Wiped;
+use crate::base::name::is_name_byte;
+use crate::base::secret::Wiped;
 
 /// The largest head of an answer, in bytes. What the daemon sends has a few hundred.
 const MAX_HEAD: usize = 16 * 1024;

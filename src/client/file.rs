@@ -8,9 +8,9 @@ use rustix::io::Errno;
 use super::place::Place;
 use super::settings::{read_name, read_token};
 use crate::access::Token;
-use crate::failure::Failure;
-use crate::files;
-use crate::strict_toml::{Document, Value};
+use crate::base::failure::Failure;
+use crate::base::files;
+use crate::base::strict_toml::{Document, Value};
 
 /// No settings are longer.
 const LIMIT: u64 = 1024 * 1024;

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::Client;
-use crate::failure::Failure;
-use crate::name::is_name;
+use crate::base::failure::Failure;
+use crate::base::name::is_name;
 
 const LIMIT: u32 = 1000;
 

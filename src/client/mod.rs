@@ -23,10 +23,10 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::access::{CLIENT_HEADER, Token};
-use crate::clock::Timestamp;
-use crate::failure::{Failure, printable, say};
-use crate::name::{is_name, is_name_byte};
-use crate::secret::{Plaintext, Wiped};
+use crate::base::clock::Timestamp;
+use crate::base::failure::{Failure, printable, say};
+use crate::base::name::{is_name, is_name_byte};
+use crate::base::secret::{Plaintext, Wiped};
 
 pub(crate) use exchange::Answer;
 pub use place::Place;

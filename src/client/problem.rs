@@ -10,7 +10,7 @@ use super::Client;
 use super::exchange::Answer;
 use super::place::Place;
 use super::settings::Said;
-use crate::failure::{Details, Failure, Kind};
+use crate::base::failure::{Details, Failure, Kind};
 
 /// The most characters that are shown of what the other side says.
 const SHOWN: usize = 2000;

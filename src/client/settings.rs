@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 use super::file::{PassedOver, SettingsFile};
 use super::place::Place;
 use crate::access::{NoToken, Token};
-use crate::failure::Failure;
-use crate::files;
+use crate::base::failure::Failure;
+use crate::base::files;
+use crate::base::name::is_name;
 use crate::http::tls;
-use crate::name::is_name;
 
 /// The longest file that holds a token, in bytes.
 const LONGEST_TOKEN: u64 = 256;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::conditional::Conditional;
 use super::{Client, Secret};
-use crate::failure::{Failure, say};
-use crate::sync::lock;
+use crate::base::failure::{Failure, say};
+use crate::base::sync::lock;
 
 /// How long the daemon is to put its answer off.
 const WAIT: (&str, Duration) = ("30s", Duration::from_secs(30));

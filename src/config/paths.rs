@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
-use crate::files;
-use crate::strict_toml::{Document, Table, Value};
+use crate::base::failure::Failure;
+use crate::base::files;
+use crate::base::strict_toml::{Document, Table, Value};
 
 /// `[paths]`: the files; a relative path starts at the working directory.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Failure, Table, Value};
-use crate::name::{NO_SECRETS_NAME, is_name};
+use crate::base::name::{NO_SECRETS_NAME, is_name};
 use crate::rotation::{Schedule, Windows};
 use crate::vault::Rotation;
 

@@ -15,8 +15,8 @@ pub(crate) use read_history::ReadHistory;
 pub(crate) use reads::Last;
 pub use receipt::Receipt;
 
-use crate::clock::Timestamp;
-use crate::sync::lock;
+use crate::base::clock::Timestamp;
+use crate::base::sync::lock;
 use crate::vault::{Kid, Readable, Replaced, Vault};
 use reads::{Reads, Summary};
 

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use super::{Consumers, Receipt};
 use crate::audit::{Event, Line, Outcome, ReadBack};
-use crate::sync::Breaks;
+use crate::base::sync::Breaks;
 use crate::vault::{Kid, Unaudited, Vault};
 
 /// The thread that reads the audit log at the start.

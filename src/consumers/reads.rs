@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
-use crate::clock::Timestamp;
-use crate::sync::{Breaks, lock};
+use crate::base::clock::Timestamp;
+use crate::base::sync::{Breaks, lock};
 use crate::vault::Kid;
 
 /// How many reads, or clients, are looked at under one lock. Others want to note theirs meanwhile.

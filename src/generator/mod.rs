@@ -10,8 +10,8 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
-use crate::secret::{Plaintext, Wiped};
+use crate::base::failure::Failure;
+use crate::base::secret::{Plaintext, Wiped};
 use password::{Class, all_classes, password, urlsafe};
 
 /// What a `generate` in a request may be; an error says this and never what was found instead, for that may be a value

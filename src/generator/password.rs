@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{plaintext, random};
-use crate::failure::Failure;
-use crate::secret::{Plaintext, Wiped};
+use crate::base::failure::Failure;
+use crate::base::secret::{Plaintext, Wiped};
 
 /// A class of characters of which a password has at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use super::Refusal;
 use super::buffer::{capacity_for, reserve};
 use super::framing::Framing;
-use crate::secret::Wiped;
+use crate::base::secret::Wiped;
 
 /// Hexadecimal digits of a chunk's size, leading zeros among them.
 const MAX_SIZE_DIGITS: u32 = 8;

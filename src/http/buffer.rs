@@ -4,7 +4,7 @@ use std::io;
 
 use zeroize::Zeroize;
 
-use crate::secret::Wiped;
+use crate::base::secret::Wiped;
 
 /// Where the size of an input buffer starts, and what it shrinks to between requests.
 const INITIAL: usize = 2 * 1024;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::link::{ClientsTurn, Link};
 use super::standing::Standing;
 use super::{Source, Stats};
-use crate::sync::lock;
+use crate::base::sync::lock;
 use seats::{Claim, Place, Seats, Wanted};
 
 mod seats;

@@ -8,8 +8,8 @@ use rouille::Response;
 
 use super::Refusal;
 use super::buffer::reserve;
-use crate::clock::{Clock, Timestamp};
-use crate::secret::Wiped;
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::secret::Wiped;
 
 /// Header lines that are this layer's to write, whatever the handler says about them.
 const OURS: [&str; 9] = [

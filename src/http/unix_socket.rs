@@ -19,9 +19,9 @@ use rustix::process::{getgid, getuid, umask};
 
 use super::endpoint::BACKLOG;
 use super::{Address, Peer};
-use crate::failure::Failure;
-use crate::files;
-use crate::sync::lock;
+use crate::base::failure::Failure;
+use crate::base::files;
+use crate::base::sync::lock;
 
 /// The longest path of a socket, by the size of `sun_path` (unix(7)), less what its first name is longer.
 pub const MAX_PATH: usize = 107 - NEW.len();

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
-use crate::sync::lock;
+use crate::base::sync::lock;
 
 /// How many threads may wait for a job. They sleep until there is one.
 const MAX_IDLE: usize = 16;

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::clock::{Clock, Timestamp};
-use crate::sync::lock;
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::sync::lock;
 
 pub use readings::Readings;
 use requests::Requests;

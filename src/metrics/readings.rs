@@ -2,7 +2,7 @@
 
 use super::rounded_up;
 use super::text::{Page, unix_seconds};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::consumers::Stale;
 
 /// What other parts count or know themselves, read when the metrics are asked for.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::sync::lock;
+use crate::base::sync::lock;
 
 /// How old a page may be that is given out. Until then there is no other.
 const MAX_AGE: Duration = Duration::from_secs(1);

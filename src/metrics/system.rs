@@ -12,8 +12,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::text::Page;
 use super::{rounded_down, rounded_up};
-use crate::files;
-use crate::sync::lock;
+use crate::base::files;
+use crate::base::sync::lock;
 
 /// What is asked, held open: at work, the daemon may open nothing outside of its directories.
 pub struct System {

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 /// What stands before the name of every metric.
 const PREFIX: &str = "jarvis_secretsd_";

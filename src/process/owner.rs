@@ -1,7 +1,7 @@
 //! Whose a file is to be, as `chown` is told.
 
 use super::user::{Account, GROUP, PASSWD, group_id, read_accounts};
-use crate::failure::Failure;
+use crate::base::failure::Failure;
 
 /// A user and a group, by their numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

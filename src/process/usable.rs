@@ -7,8 +7,8 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 
-use crate::failure::Failure;
-use crate::files;
+use crate::base::failure::Failure;
+use crate::base::files;
 
 /// What a daemon does with a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

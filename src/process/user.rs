@@ -7,7 +7,7 @@ use rustix::thread::{
 };
 
 use super::{Protection, memory};
-use crate::failure::Failure;
+use crate::base::failure::Failure;
 
 pub(super) const PASSWD: &str = "/etc/passwd";
 pub(super) const GROUP: &str = "/etc/group";

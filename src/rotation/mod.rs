@@ -21,8 +21,8 @@ pub(crate) use scheduler::Scheduler;
 pub use window::Windows;
 
 use crate::audit::{Entry, Event};
-use crate::clock::Timestamp;
-use crate::failure::Failure;
+use crate::base::clock::Timestamp;
+use crate::base::failure::Failure;
 use crate::vault::{AT_A_TIME, Condition, Listed, Operation, Order, Previous, Refused, Rotation, Vault};
 
 /// The detail of the audit lines about what a round changes.

@@ -7,7 +7,7 @@ use super::retries::Work;
 use super::rotator::{Claim, Rotator};
 use crate::applier::{Appliers, Told, Verdict};
 use crate::audit::{Entry, Event, Outcome};
-use crate::failure::Failure;
+use crate::base::failure::Failure;
 use crate::vault::{Condition, Done, Opened, Operation, Order, Previous, Refused, Rotation, VersionRef};
 
 /// Why a secret was not rotated. It is audited and logged.

@@ -10,7 +10,7 @@ use super::Schedule;
 use super::retries::{Retries, Work};
 use crate::applier::Appliers;
 use crate::audit::{AuditLog, Entry, Event};
-use crate::sync::lock;
+use crate::base::sync::lock;
 use crate::vault::{Description, Previous, Rotation, Vault};
 
 /// How long it is before what is due is looked at again.

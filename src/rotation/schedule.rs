@@ -8,7 +8,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::window::{Opening, Windows};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::vault::Version;
 
 /// How the schedule spreads what it replaces.

@@ -5,8 +5,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::{Agenda, Rotator, Schedule, agenda, rotate, round};
-use crate::clock::Timestamp;
-use crate::failure::Failure;
+use crate::base::clock::Timestamp;
+use crate::base::failure::Failure;
 
 /// How long from one round to the next.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

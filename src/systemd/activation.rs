@@ -9,7 +9,7 @@ use listenfd::ListenFd;
 use rustix::net::sockopt::socket_acceptconn;
 
 use super::CredentialSocket;
-use crate::failure::Failure;
+use crate::base::failure::Failure;
 use crate::http::{Endpoint, UnixSocket};
 
 /// The name (`FileDescriptorName=`) of a socket that serves credentials instead of the API.

@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
-use crate::failure::Failure;
+use crate::base::failure::Failure;
+use crate::base::secret::Wiped;
 use crate::http::{Peer, UnixSocket};
-use crate::secret::Wiped;
 
 /// How long root may keep us waiting that does not read. A value fits into the socket's buffer, so nobody does.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -15,9 +15,9 @@ use super::record::Sealed;
 use super::used_kids::UsedKids;
 use super::{Log, Vault};
 use crate::audit::{Event, Line, Outcome, ReadBack, VaultAt};
-use crate::clock::Timestamp;
-use crate::failure::Failure;
-use crate::sync::lock;
+use crate::base::clock::Timestamp;
+use crate::base::failure::Failure;
+use crate::base::sync::lock;
 
 /// The record by which a branch begins.
 pub struct Beginning {

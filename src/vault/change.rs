@@ -7,7 +7,7 @@ use super::kid::Kid;
 use super::seal::Tag;
 use super::settings::Settings;
 use super::used_kids::UsedKids;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 use crate::generator::Generator;
 
 /// Who replaces a secret's value when rotation is due.

@@ -1,7 +1,7 @@
 //! Changing the vault: planned under the lock, durable outside of it, audited, then visible and acknowledged.
 //!
 //! One append and one sync of the vault, and one of the audit log, serve all changes that wait
-//! ([`GroupCommit`](crate::sync::GroupCommit)), but for an order of many, which has its own.
+//! ([`GroupCommit`](crate::base::sync::GroupCommit)), but for an order of many, which has its own.
 //! A crash in between leaves records that the audit log does not know; the next start audits them as recovered, unless the
 //! last one of their order is missing.
 
@@ -16,11 +16,11 @@ use super::record::{Link, Sealed};
 use super::seal::MAX_SEALS;
 use super::{Log, Vault};
 use crate::audit::{AuditFailure, Entry, Event};
-use crate::clock::Timestamp;
-use crate::failure::Failure;
-use crate::files;
-use crate::secret::Plaintext;
-use crate::sync::lock;
+use crate::base::clock::Timestamp;
+use crate::base::failure::Failure;
+use crate::base::files;
+use crate::base::secret::Plaintext;
+use crate::base::sync::lock;
 
 /// How many changes a vault takes. Half of what its data key may seal: compactions seal what is live once more.
 const MAX_CHANGES: u64 = MAX_SEALS / 2;

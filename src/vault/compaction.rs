@@ -16,8 +16,8 @@ use super::record::{Link, NO_LINK, Sealed};
 use super::state::State;
 use super::store::Successor;
 use super::{Log, Stats, Vault};
-use crate::failure::Failure;
-use crate::sync::{Breaks, lock};
+use crate::base::failure::Failure;
+use crate::base::sync::{Breaks, lock};
 
 /// Below this size a file is compacted only by the daily round: rewriting it more often would gain nothing.
 const SMALL: u64 = 64 * 1024;

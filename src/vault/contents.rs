@@ -11,9 +11,9 @@ use super::settings::Settings;
 use super::state::Secret;
 use super::used_kids::UsedKids;
 use crate::audit::VaultAt;
-use crate::failure::Failure;
+use crate::base::failure::Failure;
+use crate::base::secret::Wiped;
 use crate::generator::Generator;
-use crate::secret::Wiped;
 
 #[derive(PartialEq, Eq)]
 pub struct Configured {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 /// The ends of all versions that have one, and the sum of those that have come.
 #[derive(Default)]

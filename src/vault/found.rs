@@ -10,10 +10,10 @@ use super::seal::{KeyBytes, SealingKey};
 use super::store::{self, FileStore, Store};
 use super::{Lifetimes, Log, Stats, Vault, Watchers};
 use crate::audit::{AuditLog, VaultAt};
-use crate::clock::Clock;
-use crate::failure::Failure;
-use crate::files;
-use crate::sync::GroupCommit;
+use crate::base::clock::Clock;
+use crate::base::failure::Failure;
+use crate::base::files;
+use crate::base::sync::GroupCommit;
 
 /// A vault that was read and found good; nothing on the disk was changed yet.
 pub struct Found {

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::record::Link;
 use super::seal::{self, KeyBytes, NotAuthentic, SealingKey};
 use crate::audit::{self, Head, VaultAt};
-use crate::failure::{Failure, printable};
+use crate::base::failure::{Failure, printable};
 
 /// What a file that is a vault calls itself.
 pub const FORMAT: &str = "jarvis-secretsd-vault";

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 /// What distinguishes one version of a secret from all others that it ever had: the second in which it was made,
 /// and its place among those made in that second.

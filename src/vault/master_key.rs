@@ -13,9 +13,9 @@ use zeroize::Zeroizing;
 
 use super::load;
 use super::seal::{self, KeyBytes, SealingKey};
-use crate::clock::Timestamp;
-use crate::failure::Failure;
-use crate::files;
+use crate::base::clock::Timestamp;
+use crate::base::failure::Failure;
+use crate::base::files;
 
 /// A source of the master key: a file today; a command, a TPM or an HSM can stand here without the vault noticing.
 pub trait MasterKeySource {

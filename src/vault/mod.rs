@@ -54,9 +54,9 @@ pub(crate) use used_kids::UsedKids;
 pub(crate) use watchers::{NoPlace, Watchers};
 
 use crate::audit::{AuditLog, VaultAt};
-use crate::clock::{Clock, Timestamp};
-use crate::failure::Failure;
-use crate::sync::{GroupCommit, lock};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::failure::Failure;
+use crate::base::sync::{GroupCommit, lock};
 use header::{Header, VaultKey};
 use load::End;
 pub(crate) use record::Opened;

@@ -4,10 +4,10 @@ use super::change::{Rotation, Version};
 use super::kid::Kid;
 use super::settings::Patch;
 use crate::audit::Entry;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::name::NOT_FOR_NEW;
+use crate::base::secret::Plaintext;
 use crate::generator::Generator;
-use crate::name::NOT_FOR_NEW;
-use crate::secret::Plaintext;
 
 /// How many secrets one commit changes of work that is done in parts: others' changes go in between, and wait no longer than
 /// such a commit takes.

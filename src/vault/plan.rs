@@ -16,11 +16,11 @@ use super::record::Sealed;
 use super::settings::{Patch, Settings};
 use super::state::{Missing, Secret, State};
 use crate::audit::{Entry, Event};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
+use crate::base::name::is_for_new;
+use crate::base::secret::Plaintext;
+use crate::base::sync::lock;
 use crate::generator::Generator;
-use crate::name::is_for_new;
-use crate::secret::Plaintext;
-use crate::sync::lock;
 
 /// What is to be done for a batch of orders.
 pub struct Plan {

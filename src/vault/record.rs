@@ -13,8 +13,8 @@
 use super::change::{Change, Fields, Metadata};
 use super::header::VaultKey;
 use super::seal::{self, NotAuthentic, Tag};
-use crate::failure::Failure;
-use crate::secret::Wiped;
+use crate::base::failure::Failure;
+use crate::base::secret::Wiped;
 
 /// What the record after another one is chained to: its GCM tag.
 pub type Link = Tag;

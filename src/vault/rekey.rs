@@ -13,7 +13,7 @@ use super::order::Refused;
 use super::seal::{KeyBytes, SealingKey};
 use super::used_kids::UsedKids;
 use crate::audit::{AuditFailure, Entry, Outcome};
-use crate::sync::lock;
+use crate::base::sync::lock;
 
 impl Vault {
     /// Puts the vault, which is under the master key `old`, under `next`. `entry` is written to the audit log just before

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jarvis_secretsd_aes::{Key, NONCE, TAG};
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
-use crate::secret::Wiped;
+use crate::base::failure::Failure;
+use crate::base::secret::Wiped;
 
 /// How many records one data key may seal with random nonces.
 pub const MAX_SEALS: u64 = 1 << 32;

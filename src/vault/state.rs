@@ -10,7 +10,7 @@ use super::kid::Kid;
 use super::record::Sealed;
 use super::settings::Settings;
 use super::used_kids::UsedKids;
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 /// One version that is still there.
 #[derive(Clone)]

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::files;
+use crate::base::files;
 
 /// A log of bytes that survives a crash; the seam at which another kind of storage can stand later.
 pub trait Store: Send {

@@ -7,8 +7,8 @@ use super::change::{Rotation, Version};
 use super::kid::Kid;
 use super::settings::Settings;
 use super::state::Secret;
-use crate::clock::Timestamp;
-use crate::sync::lock;
+use crate::base::clock::Timestamp;
+use crate::base::sync::lock;
 
 /// A secret in a list.
 pub struct Listed {

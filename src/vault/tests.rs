@@ -25,9 +25,9 @@ use super::change::{Change, Metadata};
 use super::used_kids::UsedKids;
 use super::*;
 use crate::audit::{self, Entry, Event};
-use crate::clock::Dial;
-use crate::files;
-use crate::secret::Plaintext;
+use crate::base::clock::Dial;
+use crate::base::files;
+use crate::base::secret::Plaintext;
 
 const START: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);
 const LIFETIMES: Lifetimes = Lifetimes { rotation_days: 90, grace_days: 14 };

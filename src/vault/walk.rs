@@ -4,7 +4,7 @@ use super::Vault;
 use super::change::Version;
 use super::state::{PAGE, Page, Secret, State};
 use super::survey::Listed;
-use crate::sync::{Breaks, lock};
+use crate::base::sync::{Breaks, lock};
 
 /// How many secrets a listing takes at first; then twice as many each time, up to a whole page. Who wants few looks at few.
 const FIRST: usize = 16;

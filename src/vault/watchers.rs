@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::sync::lock;
+use crate::base::sync::lock;
 
 /// All who watch a secret.
 #[derive(Default)]

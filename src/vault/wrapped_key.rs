@@ -16,8 +16,8 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use zeroize::Zeroizing;
 
 use super::seal::{self, KeyBytes, SealingKey};
-use crate::failure::Failure;
-use crate::secret::Plaintext;
+use crate::base::failure::Failure;
+use crate::base::secret::Plaintext;
 
 const TITLE: &str = "jarvis-secretsd master key, version 1, wrapped by a passphrase";
 

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use jarvis_secretsd::applier::{Action, Appliers, Told, Verdict};
+use jarvis_secretsd::base::secret::Plaintext;
 use jarvis_secretsd::config::{ApplierConfig, RotationConfig};
-use jarvis_secretsd::secret::Plaintext;
 
 use crate::stage::{BINARY, Stage};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jarvis_secretsd::applier::Runner;
 use jarvis_secretsd::applier::outcome::Outcome;
 use jarvis_secretsd::applier::process::{Program, Table};
-use jarvis_secretsd::failure::Failure;
+use jarvis_secretsd::base::failure::Failure;
 
 use crate::patience::eventually;
 use crate::trusted::{Trusted, processes_with};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jarvis_secretsd::access::{Access, Rules};
 use jarvis_secretsd::applier::Appliers;
-use jarvis_secretsd::clock::{Clock, Dial, Timestamp};
+use jarvis_secretsd::base::clock::{Clock, Dial, Timestamp};
 use jarvis_secretsd::config::Config;
 use jarvis_secretsd::daemon::{self, Prepared};
 use jarvis_secretsd::http;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 
-use jarvis_secretsd::clock::Clock;
+use jarvis_secretsd::base::clock::Clock;
 use jarvis_secretsd::http::{Exchange, Handler, Peer};
 use rouille::Request;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jarvis_secretsd::clock::Clock;
+use jarvis_secretsd::base::clock::Clock;
 use jarvis_secretsd::rotation;
 use jarvis_secretsd::vault::Rotation;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jarvis_secretsd::clock::Timestamp;
+use jarvis_secretsd::base::clock::Timestamp;
 use jarvis_secretsd::rotation::{Schedule, Windows};
 use serde_json::{Value, json};
 

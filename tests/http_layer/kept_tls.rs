@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jarvis_secretsd::clock::{Clock, Timestamp};
+use jarvis_secretsd::base::clock::{Clock, Timestamp};
 use jarvis_secretsd::config::TlsConfig;
 use jarvis_secretsd::http::Tls;
 use rustls::version::{TLS12, TLS13};

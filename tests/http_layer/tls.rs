@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use jarvis_secretsd::clock::Clock;
+use jarvis_secretsd::base::clock::Clock;
 use jarvis_secretsd::config::{TlsConfig, TlsVersion};
 use jarvis_secretsd::http::Tls;
 use rustls::version::{TLS12, TLS13};

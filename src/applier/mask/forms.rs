@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::view::squeezed;
-use crate::secret::Wiped;
+use crate::base::secret::Wiped;
 
 /// All that `value` may be printed as, but in hexadecimal, without white space.
 pub fn forms(value: &str) -> Vec<Wiped> {

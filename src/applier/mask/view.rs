@@ -1,6 +1,6 @@
 //! An output as it is searched: without what may stand between the parts of a value that is wrapped or spelled out.
 
-use crate::secret::Wiped;
+use crate::base::secret::Wiped;
 
 /// Some of the bytes of an output, and where each of them stands there.
 pub struct View {

@@ -16,10 +16,10 @@ use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
 use self::material::Material;
-use crate::clock::Clock;
+use crate::base::clock::Clock;
+use crate::base::failure::Failure;
+use crate::base::sync::lock;
 use crate::config::TlsConfig;
-use crate::failure::Failure;
-use crate::sync::lock;
 
 pub use name::CertificateName;
 pub use pin::client_of;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustls::pki_types::pem::{PemObject, SectionKind};
 
-use crate::failure::Failure;
+use crate::base::failure::Failure;
 
 /// What stands in a block beside its content, and is passed over: parameters that the key has in itself, too.
 const HARMLESS: [&str; 2] = ["EC PARAMETERS", "DH PARAMETERS"];

@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
 use super::material;
-use crate::failure::Failure;
+use crate::base::failure::Failure;
 
 /// What it takes to speak with the server whose certificate is the first one in the file at `path`, and with no other,
 /// whatever name and address it has.

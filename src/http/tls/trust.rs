@@ -7,7 +7,7 @@ use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::material;
-use crate::failure::Failure;
+use crate::base::failure::Failure;
 
 /// The CAs that the system trusts.
 const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";

@@ -9,7 +9,7 @@ use env_logger::Builder;
 use log::{Level, LevelFilter};
 use serde::Serialize;
 
-use crate::clock::{Clock, Timestamp};
+use crate::base::clock::{Clock, Timestamp};
 
 /// Starts logging; only the first call has an effect.
 ///

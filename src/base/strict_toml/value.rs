@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use toml::de::DeValue;
 
 use super::{Document, Table};
-use crate::clock::Timestamp;
-use crate::failure::Failure;
+use crate::base::clock::Timestamp;
+use crate::base::failure::Failure;
 
 /// A value of a document, with its place for the messages.
 pub struct Value<'d> {

@@ -6,8 +6,8 @@ use toml::de::DeTable;
 
 use super::value::quoted;
 use super::{Document, Value};
-use crate::failure::{Failure, printable};
-use crate::nearest::nearest;
+use crate::base::failure::{Failure, printable};
+use crate::base::nearest::nearest;
 
 /// A table of a document. Keys that were asked for are known; [`finish`](Self::finish) refuses all others.
 pub struct Table<'d> {

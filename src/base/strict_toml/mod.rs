@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use toml::de::DeTable;
 
-use crate::failure::Failure;
+use crate::base::failure::Failure;
 
 pub use table::{Table, written};
 pub use value::Value;

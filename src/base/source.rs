@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
-use crate::files;
-use crate::secret::Wiped;
+use crate::base::failure::Failure;
+use crate::base::files;
+use crate::base::secret::Wiped;
 
 /// The longest that is read, in bytes.
 const LONGEST: u64 = 1 << 20;

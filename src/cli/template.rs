@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
-use crate::name::is_name;
-use crate::secret::Plaintext;
-use crate::source::Source;
+use crate::base::failure::Failure;
+use crate::base::name::is_name;
+use crate::base::secret::Plaintext;
+use crate::base::source::Source;
 
 /// What writes two braces that begin nothing.
 const BRACES: &str = "\"{{\"";

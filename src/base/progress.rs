@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::termios::tcgetwinsize;
 
-use crate::sync::lock;
+use crate::base::sync::lock;
 
 /// What is done sooner needs no such line.
 const SOON: Duration = Duration::from_secs(1);

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
-use crate::clock::Timestamp;
-use crate::failure::Failure;
-use crate::secret::Wiped;
+use crate::base::clock::Timestamp;
+use crate::base::failure::Failure;
+use crate::base::secret::Wiped;
 
 pub use private::{KeyOwner, read_credential, read_private, read_private_through_links, take_keys_of};
 pub use walk::{Lost, walk};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Read, Reading};
-use crate::source::Source;
+use crate::base::source::Source;
 
 /// All of a file, with an environment of two variables.
 fn read_all(text: &str, variables: bool) -> Read {

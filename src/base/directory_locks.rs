@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::failure::Failure;
-use crate::files;
+use crate::base::failure::Failure;
+use crate::base::files;
 
 /// Directories that no other daemon may use, for as long as this lives (`flock(2)`).
 #[derive(Default)]

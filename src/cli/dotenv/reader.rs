@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use super::interpolation::{Char, Interpolation};
 use super::{Entry, Read, Reading};
-use crate::failure::Failure;
-use crate::name::is_name_byte;
-use crate::secret::Plaintext;
-use crate::source::Source;
+use crate::base::failure::Failure;
+use crate::base::name::is_name_byte;
+use crate::base::secret::Plaintext;
+use crate::base::source::Source;
 
 const NAME: &str = "a name is made of A-Z a-z 0-9 _ . -; write NAME=value, or quote a value of several lines";
 const OVERLOOKED: &str = "white space that is easily overlooked; quote the value";

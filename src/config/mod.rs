@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use crate::failure::Failure;
-use crate::files;
+use crate::base::failure::Failure;
+use crate::base::files;
+use crate::base::strict_toml::{Document, Table, Value};
 use crate::http::MAX_PATH;
-use crate::strict_toml::{Document, Table, Value};
 
 pub(crate) use paths::PathsConfig;
 pub use rotation::{ApplierConfig, RotationConfig};
 
 /// The commented configuration that `init` writes. It says what [`Config::default`] is.
-pub const COMMENTED: &str = include_str!("../etc/config.toml");
+pub const COMMENTED: &str = include_str!("../../etc/config.toml");
 
 /// All that can be configured. A key that the file lacks has its default; one that is not known is an error.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

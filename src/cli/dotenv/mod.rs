@@ -12,9 +12,9 @@ mod tests;
 
 use std::ffi::OsString;
 
-use crate::failure::Failure;
-use crate::secret::Plaintext;
-use crate::source::Source;
+use crate::base::failure::Failure;
+use crate::base::secret::Plaintext;
+use crate::base::source::Source;
 
 /// What a variable of the environment holds, if there is one of that name.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::progress::meanwhile;
+use crate::base::progress::meanwhile;
 
 /// A failure for a person: prints as `<what>: <why>`, one line, with what to do about it where there is something to do.
 #[derive(Debug)]

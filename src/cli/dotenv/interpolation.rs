@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use zeroize::Zeroizing;
 
 use super::Environment;
-use crate::failure::Failure;
-use crate::secret::Plaintext;
-use crate::source::Source;
+use crate::base::failure::Failure;
+use crate::base::secret::Plaintext;
+use crate::base::source::Source;
 use crate::vault::MAX_VALUE;
 
 /// How deep words may lie in words.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::access::{Policy, Ruling};
 use crate::audit::{Event, Line, Outcome};
-use crate::clock::Timestamp;
+use crate::base::clock::Timestamp;
 
 /// What clients asked for in the past, and whether they got it.
 #[derive(Default)]

@@ -9,8 +9,8 @@ use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
 use super::{open, read_whole};
-use crate::failure::{Failure, say};
-use crate::secret::Wiped;
+use crate::base::failure::{Failure, say};
+use crate::base::secret::Wiped;
 
 /// Whose keys are taken.
 #[derive(Clone, Copy, Debug)]
