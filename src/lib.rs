@@ -25,6 +25,7 @@ pub mod process;
 pub mod rotation;
 pub mod vault;
 
+mod answers;
 mod generator;
 mod metrics;
 mod systemd;

@@ -4,10 +4,10 @@ use std::io::Cursor;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rouille::{Request, Response, ResponseBody};
-use serde::Serialize;
 
 use super::problem::Problem;
 use super::{Api, Query};
+use crate::answers::Health;
 use crate::applier::Appliers;
 use crate::consumers::Stale;
 use crate::metrics::{self, Readings};
@@ -21,17 +21,8 @@ pub fn healthz(api: &Api, request: &Request) -> Result<Response, Problem> {
         Some("true") => true,
         Some(_) => return Err(Problem::bad_request("live is true or false")),
     };
-    #[derive(Serialize)]
-    struct Answer {
-        status: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
-        version: &'static str,
-        uptime_secs: u64,
-        secrets_count: u64,
-    }
     let reason = trouble(api);
-    let answer = Answer {
+    let answer = Health {
         status: if reason.is_none() { "ok" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
         uptime_secs: api.started.elapsed().as_secs(),

@@ -3,13 +3,12 @@
 use std::cell::Cell;
 
 use rouille::{Request, Response};
-use serde::Serialize;
 
 use super::call::Call;
 use super::json::Lazy;
 use super::problem::Problem;
-use super::settings::InForce;
-use super::{Metadata, Query};
+use super::{Query, answer};
+use crate::answers::{ListedSecret, SecretList};
 use crate::base::name::{is_name, is_name_byte};
 use crate::vault::{Listed, Place, Settings};
 
@@ -27,21 +26,6 @@ pub fn list(call: &mut Call, request: &Request) -> Result<Response, Problem> {
         Some("true") => true,
         Some(_) => return Err(Problem::bad_request("settings is true or false")),
     };
-    #[derive(Serialize)]
-    struct Item {
-        #[serde(flatten)]
-        metadata: Metadata,
-        is_expired: bool,
-        has_appliers: bool,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        settings: Option<InForce>,
-    }
-    #[derive(Serialize)]
-    struct Answer<L> {
-        secrets: L,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        next: Option<String>,
-    }
     let (vault, count) = (&call.api.vault, Cell::new(0));
     let now = vault.now();
     let wanted = |name: &str| call.may_read(name) && filter.matches(|| vault.settings(name));
@@ -58,16 +42,16 @@ pub fn list(call: &mut Call, request: &Request) -> Result<Response, Problem> {
         count.set(count.get() + 1);
         let settings = with_settings.then(|| {
             let settings = vault.settings(&listed.name).unwrap_or_default();
-            InForce::of(settings, &listed.version, vault.lifetimes())
+            answer::settings_in_force(settings, &listed.version, vault.lifetimes())
         });
-        Item {
+        ListedSecret {
+            version: answer::version_metadata(&listed.name, &listed.version),
             is_expired: listed.version.is_due(now),
-            has_appliers: call.api.rotator.has(&listed.name),
-            metadata: Metadata::of(&listed.name, &listed.version),
+            has_appliers: Some(call.api.rotator.has(&listed.name)),
             settings,
         }
     }));
-    let response = Response::json(&Answer { secrets, next });
+    let response = Response::json(&SecretList { secrets, next });
     call.remark(format!("{} names", count.get()));
     Ok(response)
 }

@@ -1,14 +1,13 @@
 //! What is told of new versions, and `revoke_previous`: those before are destroyed with the same call.
 
 use rouille::Response;
-use serde::Serialize;
 
 use super::call::Call;
+use super::conditions;
 use super::problem::{NotApplied, Problem};
-use super::{Api, Metadata, conditions, unapplied};
-use crate::base::clock::Timestamp;
+use crate::answers::NewVersion;
 use crate::rotation::Claim;
-use crate::vault::{Done, Previous, Refused};
+use crate::vault::{Previous, Refused};
 
 /// The audit detail of a change that destroys the previous versions.
 pub const REVOKED: &str = "revoke_previous";
@@ -17,47 +16,9 @@ pub const REVOKED: &str = "revoke_previous";
 pub const NOT_RETIRED: &str = "the value was replaced, and the old version can no longer be read; but the applier that \
                                revokes it in the external system failed, and will run again";
 
-/// A version that was made, in an answer.
-#[derive(Serialize)]
-pub struct Made {
-    #[serde(flatten)]
-    pub metadata: Metadata,
-    /// None, like what follows: there was no version before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    previous_kid: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    previous_readable_until: Option<Timestamp>,
-    /// The kids of those that were destroyed; none: that was not asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retired: Option<Vec<String>>,
-    /// None: nobody need be warned.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    warning: Option<String>,
-}
-
-impl Made {
-    pub fn response(&self) -> Response {
-        Response::json(self).with_unique_header("ETag", conditions::etag(&self.metadata.kid))
-    }
-
-    /// The versions that were made, with what was destroyed for each.
-    pub fn of(api: &Api, done: &[Done]) -> Vec<Self> {
-        let mut all: Vec<Self> = Vec::new();
-        for done in done {
-            match (&done.version, done.kid, all.last_mut()) {
-                (Some(version), ..) => all.push(Self {
-                    metadata: Metadata::of(&done.name, version),
-                    previous_kid: done.previous.map(|(kid, _)| kid.of(&done.name)),
-                    previous_readable_until: done.previous.map(|(_, until)| until),
-                    retired: None,
-                    warning: unapplied::warning(api, &done.name, version),
-                }),
-                (None, Some(kid), Some(made)) => made.retired.get_or_insert_default().push(kid.of(&done.name)),
-                _ => {}
-            }
-        }
-        all
-    }
+/// The answer that a version was made.
+pub fn response(made: &NewVersion) -> Response {
+    Response::json(made).with_unique_header("ETag", conditions::etag(&made.version.kid))
 }
 
 /// What becomes of the previous versions: `is_wanted` says whether they are revoked. A claim that is returned must be held
@@ -80,12 +41,12 @@ pub fn begin<'a>(call: &mut Call<'a>, name: &str, is_wanted: bool) -> Result<(Pr
 
 /// Makes external systems refuse the versions before those of `all`, and destroys these, as far as that is still to be done
 /// for the claimed secrets. Returns what failed.
-pub fn revoke(call: &mut Call, claims: &[Claim], all: &mut [Made]) -> Vec<NotApplied> {
+pub fn revoke(call: &mut Call, claims: &[Claim], all: &mut [NewVersion]) -> Vec<NotApplied> {
     let mut failed = Vec::new();
     for claim in claims {
         let name = claim.name();
-        let Some(made) = all.iter_mut().find(|made| made.metadata.name == name) else { continue };
-        match call.api.rotator.revoke_old(claim, &made.metadata.kid, call.entry()) {
+        let Some(made) = all.iter_mut().find(|made| made.version.name == name) else { continue };
+        match call.api.rotator.revoke_old(claim, &made.version.kid, call.entry()) {
             Ok(done) => {
                 let kids = done.iter().filter_map(|done| Some(done.kid?.of(name)));
                 made.retired.get_or_insert_default().extend(kids);

@@ -2,6 +2,7 @@
 //!
 //! A handler identifies the client, checks the policy, asks the vault, and sends its answer once the audit line is written.
 
+mod answer;
 mod call;
 mod checkpoint;
 mod conditions;
@@ -30,16 +31,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rouille::{Request, Response, router};
-use serde::Serialize;
 
 use crate::access::{Access, IdentityErrorKind, is_cross_site, is_rebound};
 use crate::audit::{AuditLog, Entry, Event};
-use crate::base::clock::Timestamp;
 use crate::consumers::Consumers;
 use crate::http::{self, Exchange, Handler, Peer};
 use crate::metrics::Metrics;
 use crate::rotation::{Rotator, Schedule};
-use crate::vault::{MAX_VALUE, MasterKeySource, Rotation, Vault, Version};
+use crate::vault::{MAX_VALUE, MasterKeySource, Rotation, Vault};
 use problem::Problem;
 use wait::Wait;
 
@@ -207,28 +206,6 @@ impl Api {
             false => tell(),
         };
         told.unwrap_or_else(Response::from)
-    }
-}
-
-/// A version without its value, in an answer.
-#[derive(Serialize)]
-struct Metadata {
-    name: String,
-    kid: String,
-    created_at: Timestamp,
-    expires_at: Timestamp,
-    rotation: Rotation,
-}
-
-impl Metadata {
-    fn of(name: &str, version: &Version) -> Self {
-        Self {
-            name: name.to_owned(),
-            kid: version.kid.of(name),
-            created_at: version.created_at,
-            expires_at: version.expires_at,
-            rotation: version.rotation,
-        }
     }
 }
 

@@ -3,9 +3,9 @@
 use rouille::Response;
 use serde::Serialize;
 
-use super::consumers::Item;
 use super::settings;
 use crate::access::{CLIENT_HEADER, IdentityErrorKind};
+use crate::answers::Consumer;
 use crate::audit::{AuditFailure, Outcome};
 use crate::http::refusal;
 use crate::vault::Refused;
@@ -19,7 +19,7 @@ pub struct Problem {
     /// A header that belongs to the status.
     header: Option<(&'static str, String)>,
     /// The clients that it is about, if it is about any.
-    consumers: Option<Vec<Item>>,
+    consumers: Option<Vec<Consumer>>,
     /// What was done of several things all the same, and what was not.
     parts: Option<Box<Parts>>,
 }
@@ -108,7 +108,7 @@ impl Problem {
     }
 
     /// The clients for whose sake nothing was changed are in the answer; none if it is for those who are not known.
-    pub fn consumers_behind(message: String, consumers: Vec<Item>) -> Self {
+    pub fn consumers_behind(message: String, consumers: Vec<Consumer>) -> Self {
         let message =
             format!("{message}; nothing was changed; to do it anyway, send {{\"force\":true}} (retire --force)");
         Self { consumers: Some(consumers), ..Self::new(409, "consumers_behind", message) }
@@ -226,7 +226,7 @@ impl From<Problem> for Response {
             error: &'a str,
             message: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
-            consumers: Option<&'a [Item]>,
+            consumers: Option<&'a [Consumer]>,
             #[serde(flatten)]
             parts: Option<&'a Parts>,
         }

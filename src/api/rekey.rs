@@ -1,11 +1,12 @@
 //! `/rekey`: another master key, which lies ready where the present one is. No key is ever sent or answered.
 
 use rouille::{Request, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::call::Call;
 use super::problem::Problem;
 use super::{Query, json};
+use crate::answers::Rekeyed;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,9 +24,5 @@ pub fn rekey(call: &mut Call, request: &Request, body: &[u8]) -> Result<Response
     })?;
     let old = source.load().map_err(|why| Problem::internal(why.to_string()))?;
     call.rekey(&old, &next)?;
-    #[derive(Serialize)]
-    struct Answer {
-        rekeyed: bool,
-    }
-    Ok(Response::json(&Answer { rekeyed: true }))
+    Ok(Response::json(&Rekeyed { rekeyed: true }))
 }

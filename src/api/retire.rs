@@ -1,12 +1,12 @@
 //! `/secret/{name}/retire`: the grace of older versions ends at once.
 
 use rouille::{Request, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::call::Call;
-use super::consumers::Item;
 use super::problem::{NotApplied, Problem};
-use super::{Query, conditions, json};
+use super::{Query, answer, conditions, json};
+use crate::answers::{Consumer, Retired};
 use crate::consumers::Standing;
 use crate::rotation::{Claim, NotRotated};
 use crate::vault::{Condition, Operation, Refused};
@@ -55,14 +55,8 @@ pub fn retire(call: &mut Call, request: &Request, body: &[u8], name: &str) -> Re
         if done.is_empty() {
             call.remark("there was no older version");
         }
-        #[derive(Serialize)]
-        struct Answer<'a> {
-            name: &'a str,
-            kid: String,
-            retired: Vec<String>,
-        }
         let retired = done.iter().filter_map(|done| Some(done.kid?.of(name))).collect();
-        return Ok(Response::json(&Answer { name, kid, retired }));
+        return Ok(Response::json(&Retired { name: name.to_owned(), kid, retired }));
     }
 }
 
@@ -86,7 +80,7 @@ fn nobody_needs_an_older_one(name: &str, kid: &str, standing: &Standing) -> Resu
         return Ok(());
     }
     let since = standing.complete_since.ok_or_else(Problem::still_reading)?;
-    let behind: Vec<Item> = standing.behind().map(|consumer| Item::of(name, consumer)).collect();
+    let behind: Vec<Consumer> = standing.behind().map(|consumer| answer::consumer(name, consumer)).collect();
     if !behind.is_empty() {
         let names = named(standing);
         let message = format!("these clients have read an older version of {name} and not yet {kid}: {names}");

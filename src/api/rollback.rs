@@ -4,9 +4,8 @@ use rouille::{Request, Response};
 use serde::Deserialize;
 
 use super::call::Call;
-use super::made::Made;
 use super::problem::{NotApplied, Problem};
-use super::{Query, conditions, json};
+use super::{Query, answer, conditions, json, made};
 use crate::rotation::NotRotated;
 use crate::vault::{Condition, Done, Kid, Operation, Refused};
 
@@ -33,8 +32,8 @@ pub fn roll_back(call: &mut Call, request: &Request, body: &[u8], name: &str) ->
         true => outside(call, name, &kid, condition)?,
         false => call.commit(Operation::RollBack { name: name.to_owned(), kid, is_prepared: false }, condition)?,
     };
-    let all = Made::of(call.api, &done);
-    Ok(all.first().expect("a rollback makes one version").response())
+    let all = answer::new_versions(call.api, &done);
+    Ok(made::response(all.first().expect("a rollback makes one version")))
 }
 
 /// The same for a secret with appliers.

@@ -5,15 +5,14 @@ use std::collections::BTreeSet;
 use std::iter;
 
 use rouille::{Request, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::call::Call;
 use super::json::{self, Lazy};
-use super::made::{self, Made};
+use super::made;
 use super::problem::{NotApplied, Problem};
-use super::{Api, Metadata, Query};
-use crate::base::clock::Timestamp;
-use crate::generator::Generator;
+use super::{Api, Query, answer};
+use crate::answers::{NewVersion, PlannedVersion, Rotated, RotationPlan};
 use crate::rotation::{self, Claim, NotRotated, Rotator};
 use crate::vault::{AT_A_TIME, Condition, Done, Foreseen, Operation, Previous, Refused, Rotation};
 
@@ -138,7 +137,7 @@ fn carry_out(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<
     let not_retired = made::revoke(call, revoked, &mut told.versions);
     let Told { mut rotated, mut versions } = told;
     rotated.sort_unstable();
-    versions.sort_unstable_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+    versions.sort_unstable_by(|a, b| a.version.name.cmp(&b.version.name));
     let what = match (failed.is_empty(), not_retired.is_empty()) {
         (true, true) => None,
         (false, true) => Some("not rotated, the current value stays"),
@@ -154,14 +153,7 @@ fn carry_out(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<
     if rotated.is_empty() {
         call.remark("nothing was due");
     }
-    #[derive(Serialize)]
-    struct Answer {
-        rotated_count: usize,
-        rotated: Vec<String>,
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        versions: Vec<Made>,
-    }
-    Ok(Response::json(&Answer { rotated_count: rotated.len(), rotated, versions }))
+    Ok(Response::json(&Rotated { rotated_count: rotated.len(), rotated, versions }))
 }
 
 /// What a rotation has done, in an answer.
@@ -169,14 +161,14 @@ fn carry_out(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<
 struct Told {
     rotated: Vec<String>,
     /// Only of those that were named: what is due may be many times as much as a request names.
-    versions: Vec<Made>,
+    versions: Vec<NewVersion>,
 }
 
 impl Told {
     fn add(&mut self, api: &Api, wanted: &Wanted<impl Fn(&str) -> bool>, done: &[Done]) {
         self.rotated.extend(done.iter().filter(|done| done.version.is_some()).map(|done| done.name.clone()));
         if !wanted.only_due() {
-            self.versions.extend(Made::of(api, done));
+            self.versions.extend(answer::new_versions(api, done));
         }
     }
 }
@@ -226,24 +218,6 @@ fn free<T>(call: &Call, names: &[String], only_due: bool, take: impl Fn(&str) ->
 
 /// Answers what would be done, and does nothing.
 fn foresee(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    struct Item {
-        #[serde(flatten)]
-        metadata: Metadata,
-        previous_kid: String,
-        previous_readable_until: Timestamp,
-        /// Whether a person supplied the value that would be replaced.
-        previous_is_supplied: bool,
-        generator: Generator,
-        has_appliers: bool,
-    }
-    #[derive(Serialize)]
-    struct Answer<L> {
-        dry_run: bool,
-        rotated_count: usize,
-        rotated: [(); 0],
-        would_rotate: L,
-    }
     let (rotator, only_due) = (wanted.rotator, wanted.only_due());
     if !only_due {
         // It claims nothing: whoever asks must not keep others from it.
@@ -261,18 +235,18 @@ fn foresee(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<Re
     });
     let would_rotate = foreseen.flatten().map(|Foreseen { name, version, previous, previous_until }| {
         count.set(count.get() + 1);
-        Item {
-            metadata: Metadata::of(&name, &version),
+        PlannedVersion {
+            version: answer::version_metadata(&name, &version),
             previous_kid: previous.kid.of(&name),
             previous_readable_until: previous_until,
             previous_is_supplied: previous.is_supplied(),
-            generator: version.next_generator(),
-            has_appliers: rotator.has(&name),
+            generator: Some(version.next_generator()),
+            has_appliers: Some(rotator.has(&name)),
         }
     });
-    let answer = Answer { dry_run: true, rotated_count: 0, rotated: [], would_rotate: Lazy::new(would_rotate) };
-    let response = Response::json(&answer);
-    drop(answer);
+    let plan = RotationPlan { dry_run: true, rotated_count: 0, rotated: [], would_rotate: Lazy::new(would_rotate) };
+    let response = Response::json(&plan);
+    drop(plan);
     if let Some(refused) = refused.take() {
         return Err(refused.into());
     }

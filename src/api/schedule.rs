@@ -7,13 +7,13 @@ use std::iter;
 use std::ops::Range;
 
 use rouille::{Request, Response};
-use serde::Serialize;
 
 use super::Query;
 use super::call::Call;
 use super::json::Lazy;
 use super::list::limit;
 use super::problem::Problem;
+use crate::answers::{RotationSchedule, ScheduledRotation};
 use crate::base::clock::Timestamp;
 use crate::base::sync::Breaks;
 use crate::vault::{Kid, Listed, Rotation, Version};
@@ -23,22 +23,6 @@ use crate::vault::{Kid, Listed, Rotation, Version};
 pub fn schedule(call: &mut Call, request: &Request) -> Result<Response, Problem> {
     let query = Query::of(request, &["limit"])?;
     let limit = query.get("limit").map_or(Ok(usize::MAX), limit)?;
-    #[derive(Serialize)]
-    struct Item {
-        name: String,
-        kid: String,
-        rotation: Rotation,
-        expires_at: Timestamp,
-        scheduled_at: Option<Timestamp>,
-        is_due: bool,
-        has_appliers: bool,
-    }
-    #[derive(Serialize)]
-    struct Answer<L> {
-        schedule: L,
-        window: Option<String>,
-        jitter_hours: u64,
-    }
     let (vault, rotator, schedule) = (&call.api.vault, &call.api.rotator, &call.api.schedule);
     let now = vault.now();
     let mut plan = Plan::of(limit);
@@ -62,18 +46,18 @@ pub fn schedule(call: &mut Call, request: &Request) -> Result<Response, Problem>
         last.set(plan.last);
     }
     let count = plan.count();
-    let items = plan.in_order().map(|(name, planned)| Item {
+    let items = plan.in_order().map(|(name, planned)| ScheduledRotation {
+        name: name.to_owned(),
         kid: planned.kid.of(name),
-        rotation: planned.rotation,
+        rotation: planned.rotation.as_str().into(),
         expires_at: planned.expires_at,
         scheduled_at: planned.scheduled_at,
         is_due: planned.expires_at <= now,
-        has_appliers: rotator.has(name),
-        name: name.to_owned(),
+        has_appliers: Some(rotator.has(name)),
     });
     let jitter_hours = schedule.jitter.as_secs() / 3600;
     let window = schedule.windows.as_ref().map(ToString::to_string);
-    let response = Response::json(&Answer { schedule: Lazy::new(items), window, jitter_hours });
+    let response = Response::json(&RotationSchedule { schedule: Lazy::new(items), window, jitter_hours });
     call.remark(format!("{count} names"));
     Ok(response)
 }

@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 
 use rouille::{Request, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::call::Call;
 use super::conditions::{self, Known};
 use super::json::{self, Object};
-use super::made::{self, Made};
+use super::made;
 use super::problem::Problem;
 use super::settings::Form;
 use super::wait::Wait;
-use super::{Api, Query};
-use crate::base::clock::Timestamp;
+use super::{Api, Query, answer};
+use crate::answers::{DeletedSecret, NewVersion, NewVersions, SecretValue};
 use crate::base::secret::Wiped;
 use crate::consumers::Receipt;
 use crate::vault::{MAX_VALUE, Missing, New, Opened, Operation, Previous, Refused, Rotation, VersionRef};
@@ -29,7 +29,7 @@ pub fn create(call: &mut Call, request: &Request, body: &[u8]) -> Result<Respons
     Query::of(request, &[])?;
     let new = json::read(body, FORM)?;
     let made = make(call, request, [new])?;
-    Ok(made.first().expect("a put makes one version").response())
+    Ok(made::response(made.first().expect("a put makes one version")))
 }
 
 /// `POST /secrets`: a new version of each, or of none if one of them is not as it should be or not permitted. Those that have
@@ -42,13 +42,6 @@ pub fn create_all(call: &mut Call, request: &Request, body: &[u8]) -> Result<Res
         secrets: Vec<Object<Form>>,
         #[serde(default)]
         skip_unchanged: bool,
-    }
-    #[derive(Serialize)]
-    struct Answer {
-        secrets: Vec<Made>,
-        /// None: that was not asked for.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        unchanged: Option<Vec<String>>,
     }
     let All { secrets, skip_unchanged } = json::read(body, FORM_OF_ALL)?;
     if secrets.is_empty() {
@@ -77,7 +70,7 @@ pub fn create_all(call: &mut Call, request: &Request, body: &[u8]) -> Result<Res
         }
         call.remark("no change");
     }
-    Ok(Response::json(&Answer { secrets, unchanged: skip_unchanged.then_some(unchanged) }))
+    Ok(Response::json(&NewVersions { secrets, unchanged: skip_unchanged.then_some(unchanged) }))
 }
 
 /// Whether the value is the current one already, and nothing else is asked for.
@@ -96,7 +89,11 @@ fn has_its_value(call: &mut Call, new: &Form) -> Result<bool, Problem> {
 }
 
 /// Makes these versions, of different secrets, or none of them.
-fn make(call: &mut Call, request: &Request, wanted: impl IntoIterator<Item = Form>) -> Result<Vec<Made>, Problem> {
+fn make(
+    call: &mut Call,
+    request: &Request,
+    wanted: impl IntoIterator<Item = Form>,
+) -> Result<Vec<NewVersion>, Problem> {
     let (mut versions, mut claims) = (Vec::new(), Vec::new());
     for new in wanted {
         let name = named(&new)?;
@@ -112,10 +109,10 @@ fn make(call: &mut Call, request: &Request, wanted: impl IntoIterator<Item = For
         call.about_several();
     }
     let done = call.commit(Operation::Put { versions }, conditions::condition(request)?)?;
-    let mut all = Made::of(call.api, &done);
+    let mut all = answer::new_versions(call.api, &done);
     let failed = made::revoke(call, &claims, &mut all);
     if !failed.is_empty() {
-        let replaced = all.into_iter().map(|made| made.metadata.name).collect();
+        let replaced = all.into_iter().map(|made| made.version.name).collect();
         return Err(Problem::apply_failed(made::NOT_RETIRED, replaced, failed));
     }
     Ok(all)
@@ -188,15 +185,9 @@ pub fn read(call: &mut Call, mut wait: Wait, name: &str) -> Result<Response, Pro
         return Ok(Response::text("").with_status_code(304).with_unique_header("ETag", etag));
     }
     let opened = open(call, &version)?;
-    #[derive(Serialize)]
-    struct Answer<'a> {
-        name: &'a str,
-        value: &'a str,
-        kid: &'a str,
-        expires_at: Timestamp,
-    }
-    let answer = Answer { name, value: opened.value(), kid: &version.kid, expires_at: version.expires_at };
-    let response = json::answer_wiped(&answer).with_unique_header("ETag", etag);
+    let (kid, expires_at) = (version.kid.as_str().into(), version.expires_at);
+    let told = SecretValue { name: name.into(), value: opened.value(), kid, expires_at };
+    let response = json::answer_wiped(&told).with_unique_header("ETag", etag);
     call.sends(if wait.exchange.is_head { Receipt::Head } else { Receipt::Value }, version);
     Ok(response)
 }
@@ -238,10 +229,6 @@ pub fn delete(call: &mut Call, request: &Request, name: &str) -> Result<Response
     // Where it was applied and could not be confirmed, too.
     call.api.consumers.forget_deleted(name);
     let done = done?;
-    #[derive(Serialize)]
-    struct Answer<'a> {
-        name: &'a str,
-        versions_destroyed: usize,
-    }
-    Ok(Response::json(&Answer { name, versions_destroyed: done.iter().map(|done| done.destroyed).sum() }))
+    let versions_destroyed = done.iter().map(|done| done.destroyed).sum();
+    Ok(Response::json(&DeletedSecret { name: name.to_owned(), versions_destroyed }))
 }

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use rouille::{Request, Response};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 
 use super::call::Call;
 use super::json;
 use super::problem::Problem;
-use super::{Metadata, Query, conditions, unapplied};
+use super::{Query, answer, conditions, unapplied};
+use crate::answers::ConfiguredSecret;
 use crate::base::name::is_name;
 use crate::base::secret::Plaintext;
 use crate::generator::Generator;
-use crate::vault::{Lifetimes, MAX_LABELS, Operation, Patch, Rotation, Settings, Version};
+use crate::vault::{MAX_LABELS, Operation, Patch, Rotation};
 
 const MAX_DAYS: u32 = 36_500;
 
@@ -120,36 +121,6 @@ fn text<'a>(field: &str, mut texts: impl Iterator<Item = &'a String>, most: usiz
     }
 }
 
-/// A secret's settings as they are in force.
-#[derive(Serialize)]
-pub struct InForce {
-    rotation: Rotation,
-    rotation_days: u32,
-    grace_days: u32,
-    generator: Generator,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    owner: Option<String>,
-    labels: BTreeMap<String, String>,
-}
-
-impl InForce {
-    pub fn of(settings: Settings, current: &Version, defaults: Lifetimes) -> Self {
-        let Lifetimes { rotation_days, grace_days } = settings.lifetimes(defaults);
-        let Settings { description, owner, labels, .. } = settings;
-        Self {
-            rotation: current.rotation,
-            rotation_days,
-            grace_days,
-            generator: current.next_generator(),
-            description,
-            owner,
-            labels,
-        }
-    }
-}
-
 /// `PATCH /secret/{name}`: the settings that are named are changed, and no value is touched.
 pub fn change(call: &mut Call, request: &Request, name: &str, body: &[u8]) -> Result<Response, Problem> {
     call.require_change(name)?;
@@ -167,18 +138,10 @@ pub fn change(call: &mut Call, request: &Request, name: &str, body: &[u8]) -> Re
     }
     let gone = || Problem::not_found(format!("{name} was changed, but has been deleted since"));
     let described = call.api.vault.describe(name).ok_or_else(gone)?;
-    #[derive(Serialize)]
-    struct Answer {
-        #[serde(flatten)]
-        metadata: Metadata,
-        settings: InForce,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        warning: Option<String>,
-    }
-    let metadata = Metadata::of(name, &described.current);
+    let version = answer::version_metadata(name, &described.current);
     let warning = unapplied::warning(call.api, name, &described.current);
-    let settings = InForce::of(described.settings, &described.current, call.api.vault.lifetimes());
-    Ok(Response::json(&Answer { metadata, settings, warning }))
+    let settings = answer::settings_in_force(described.settings, &described.current, call.api.vault.lifetimes());
+    Ok(Response::json(&ConfiguredSecret { version, settings, warning }))
 }
 
 pub fn too_many_labels(name: &str) -> Problem {

@@ -1,0 +1,19 @@
+//! What `GET /healthz` and `POST /rekey` answer. No command reads it: the status says enough.
+
+use serde::Serialize;
+
+#[derive(Serialize)]
+pub struct Health {
+    pub status: &'static str,
+    /// Why it is not well; none if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    pub version: &'static str,
+    pub uptime_secs: u64,
+    pub secrets_count: u64,
+}
+
+#[derive(Serialize)]
+pub struct Rekeyed {
+    pub rekeyed: bool,
+}
