@@ -2,8 +2,9 @@
 
 use rouille::{Request, Response};
 
+use super::Api;
 use super::problem::Problem;
-use super::{Api, Query};
+use super::query::Query;
 use crate::audit::Event;
 use crate::http::Peer;
 

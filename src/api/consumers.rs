@@ -2,9 +2,10 @@
 
 use rouille::{Request, Response};
 
+use super::answer;
 use super::call::Call;
 use super::problem::Problem;
-use super::{Query, answer};
+use super::query::Query;
 use crate::answers::ConsumerList;
 use crate::vault::Refused;
 

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rouille::{Request, Response, ResponseBody};
 
+use super::Api;
 use super::problem::Problem;
-use super::{Api, Query};
+use super::query::Query;
 use crate::answers::Health;
 use crate::applier::Appliers;
 use crate::consumers::Stale;

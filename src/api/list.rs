@@ -4,10 +4,11 @@ use std::cell::Cell;
 
 use rouille::{Request, Response};
 
+use super::answer;
 use super::call::Call;
 use super::json::Lazy;
 use super::problem::Problem;
-use super::{Query, answer};
+use super::query::Query;
 use crate::answers::{ListedSecret, SecretList};
 use crate::base::name::{is_name, is_name_byte};
 use crate::vault::{Listed, Place, Settings};

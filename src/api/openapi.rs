@@ -2,8 +2,8 @@
 
 use rouille::{Request, Response, ResponseBody};
 
-use super::Query;
 use super::problem::Problem;
+use super::query::Query;
 
 const DOCUMENT: &str = include_str!("../../contrib/openapi.json");
 

@@ -3,12 +3,11 @@
 use rouille::Response;
 use serde::Serialize;
 
-use super::settings;
 use crate::access::{CLIENT_HEADER, IdentityErrorKind};
 use crate::answers::Consumer;
 use crate::audit::{AuditFailure, Outcome};
 use crate::http::refusal;
-use crate::vault::Refused;
+use crate::vault::{MAX_LABELS, Refused};
 
 /// An answer that is an error.
 #[derive(Debug)]
@@ -190,7 +189,9 @@ impl From<Refused> for Problem {
                 let message = format!("the current version does not satisfy If-Match or If-None-Match: {names}");
                 Self::new(412, "precondition_failed", message)
             }
-            Refused::TooManyLabels(name) => settings::too_many_labels(&name),
+            Refused::TooManyLabels(name) => {
+                Self::bad_request(format!("{name} would have more than {MAX_LABELS} labels; null removes one"))
+            }
             refused @ Refused::Pending(_) => Self {
                 header: Some(("Retry-After", "1".to_owned())),
                 ..Self::new(409, "rotation_pending", format!("{refused}; try again"))

@@ -4,8 +4,9 @@ use rouille::{Request, Response};
 use serde::Deserialize;
 
 use super::call::Call;
+use super::json;
 use super::problem::Problem;
-use super::{Query, json};
+use super::query::Query;
 use crate::answers::Rekeyed;
 
 #[derive(Deserialize)]

@@ -5,7 +5,8 @@ use serde::Deserialize;
 
 use super::call::Call;
 use super::problem::{NotApplied, Problem};
-use super::{Query, answer, conditions, json};
+use super::query::Query;
+use super::{answer, conditions, json};
 use crate::answers::{Consumer, Retired};
 use crate::consumers::Standing;
 use crate::rotation::{Claim, NotRotated};

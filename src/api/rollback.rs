@@ -5,7 +5,8 @@ use serde::Deserialize;
 
 use super::call::Call;
 use super::problem::{NotApplied, Problem};
-use super::{Query, answer, conditions, json, made};
+use super::query::Query;
+use super::{answer, conditions, json, made};
 use crate::rotation::NotRotated;
 use crate::vault::{Condition, Done, Kid, Operation, Refused};
 

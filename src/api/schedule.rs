@@ -8,11 +8,11 @@ use std::ops::Range;
 
 use rouille::{Request, Response};
 
-use super::Query;
 use super::call::Call;
 use super::json::Lazy;
 use super::list::limit;
 use super::problem::Problem;
+use super::query::Query;
 use crate::answers::{RotationSchedule, ScheduledRotation};
 use crate::base::clock::Timestamp;
 use crate::base::sync::Breaks;

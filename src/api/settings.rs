@@ -8,12 +8,13 @@ use serde::{Deserialize, Deserializer};
 use super::call::Call;
 use super::json;
 use super::problem::Problem;
-use super::{Query, answer, conditions, unapplied};
+use super::query::Query;
+use super::{answer, conditions, unapplied};
 use crate::answers::ConfiguredSecret;
 use crate::base::name::is_name;
 use crate::base::secret::Plaintext;
 use crate::generator::Generator;
-use crate::vault::{MAX_LABELS, Operation, Patch, Rotation};
+use crate::vault::{Operation, Patch, Rotation};
 
 const MAX_DAYS: u32 = 36_500;
 
@@ -142,8 +143,4 @@ pub fn change(call: &mut Call, request: &Request, name: &str, body: &[u8]) -> Re
     let warning = unapplied::warning(call.api, name, &described.current);
     let settings = answer::settings_in_force(described.settings, &described.current, call.api.vault.lifetimes());
     Ok(Response::json(&ConfiguredSecret { version, settings, warning }))
-}
-
-pub fn too_many_labels(name: &str) -> Problem {
-    Problem::bad_request(format!("{name} would have more than {MAX_LABELS} labels; null removes one"))
 }
