@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod candidates;
 mod check;
 mod client;
 mod command;
@@ -182,9 +183,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let as_json = parse::wants_json(&arguments);
     let mut arguments = arguments.into_iter().peekable();
-    // No command for people, so it is not among those.
-    let done = match arguments.next_if(|first| first == RUNNER) {
-        Some(_) => applier::process::serve().map_err(Exit::from),
+    // Two are no commands for people, so they are not among those.
+    let hidden = arguments.next_if(|first| first == RUNNER || first == candidates::ASK);
+    let done = match hidden {
+        Some(word) if word == RUNNER => applier::process::serve().map_err(Exit::from),
+        Some(_) => candidates::print(arguments),
         None => parse::parse(arguments).and_then(answer),
     };
     match done {

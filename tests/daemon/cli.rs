@@ -145,14 +145,35 @@ fn the_environment_names_the_configuration_where_no_option_does() {
 }
 
 #[test]
-fn completions_name_every_command_for_each_shell() {
+fn the_completions_of_each_shell_ask_the_program_by_a_command_that_is_for_them_alone() {
     for shell in ["bash", "zsh", "fish"] {
         let output = run_words(&format!("completions {shell}"));
         assert_eq!(status(&output), Some(0), "{shell}");
-        for told in ["serve", "audit verify", "public-key", "completions"] {
-            assert!(out(&output).contains(told), "{told} for {shell}");
-        }
+        assert!(out(&output).contains(" __complete "), "{shell}");
     }
+    for (typed, answer) in [
+        (&["audit", ""][..], "words\nverify\tverify an audit log, by default the configured one\ncheckpoint\tprint a"),
+        (&["completions", ""], "words\nbash\t\nzsh\t\nfish\t\n"),
+        (&["configure", "--rotation", "a"], "words\nauto\t\nmanual\t\noff\t\n"),
+        (&["configure", "--rotation=a"], "words\n--rotation=auto\t\n--rotation=manual\t\n--rotation=off\t\n"),
+        // As bash has it.
+        (&["configure", "--rotation", "=", "a"], "words\nauto\t\nmanual\t\noff\t\n"),
+        (&["key", "-"], "words\n--help\tshow its usage\n--version\tprint the version\n"),
+        (&["audit", "verify", ""], "files\n"),
+        (&["exec", "--env", "x", "--", "-"], "files\n"),
+        (&["init", ""], "directories\n"),
+        (&["get", ""], "words\n"),
+    ] {
+        let output = Command::new(BINARY).arg("__complete").args(typed).output().unwrap();
+        assert_eq!(status(&output), Some(0), "{typed:?}");
+        assert!(out(&output).starts_with(answer), "{typed:?}: {}", out(&output));
+    }
+    for told in ["__complete", "__complete _"] {
+        let output = run_words(told);
+        assert!(out(&output).starts_with("words\nserve\trun the daemon"), "{}", out(&output));
+        assert!(!out(&output).contains("__"));
+    }
+    assert!(!out(&run_words("--help")).contains("__"));
 }
 
 #[test]

@@ -77,7 +77,7 @@ for prefix in /usr/local /usr; do
     done
     for shell in bash-completion/completions/jarvis-secretsd zsh/site-functions/_jarvis-secretsd \
         fish/vendor_completions.d/jarvis-secretsd.fish; do
-        grep -q 'audit verify' "$root/share/$shell" || fail "PREFIX=$prefix: $shell completes nothing"
+        grep -q ' __complete ' "$root/share/$shell" || fail "PREFIX=$prefix: $shell completes nothing"
     done
     rm -r "$DIR/root"
     echo "PREFIX=$prefix: $(wc -l <"$DIR/expected") files"

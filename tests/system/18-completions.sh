@@ -6,13 +6,27 @@ need bash fish script zsh
 
 DIR=$(mktemp -d)
 trap clean_up EXIT
-mkdir -p "$DIR/zsh" "$DIR/work/state"
+mkdir -p "$DIR/zsh" "$DIR/work/state" "$DIR/bin" "$DIR/a dir" "$DIR/broken"
+# The scripts ask the program: the one in PATH, or the one whose path is typed.
+ln -s "$(realpath "$BINARY")" "$DIR/bin/jarvis-secretsd"
+export PATH=$DIR/bin:$PATH
+cat >"$DIR/a dir/jarvis-secretsd" <<END
+#!/bin/sh
+[ "\$1" != __complete ] || exec '$DIR/bin/jarvis-secretsd' "\$@"
+echo "\$*" >>../arguments
+END
+cat >"$DIR/broken/jarvis-secretsd" <<'END'
+#!/bin/sh
+[ "$1" != __complete ] || { cat && echo "out of order" >&2 && exit 1; }
+echo "$*" >>../arguments
+END
+chmod +x "$DIR/a dir/jarvis-secretsd" "$DIR/broken/jarvis-secretsd"
 touch "$DIR/work/audit log.jsonl"
 "$BINARY" completions bash >"$DIR/bash"
 "$BINARY" completions zsh >"$DIR/zsh/_jarvis-secretsd"
 "$BINARY" completions fish >"$DIR/fish"
 
-# What is typed, with ^ for the tabulator, and which arguments come of it.
+# What is typed, with ^ for the tabulator, and which arguments come of it; behind the program's name, or another path of it.
 cat >"$DIR/cases" <<'END'
 au^ -> audit
 audit ver^ -> audit verify
@@ -26,6 +40,14 @@ init st^ -> init state
 token aud^ -> token aud
 completions f^ -> completions fish
 check --public^ -> check --public
+--config 'audit log.jsonl' chec^ -> --config audit log.jsonl check
+configure --rotation m^x -> configure --rotation manual x
+configure --rotation=m^x -> configure --rotation=manual x
+get --addr unix:/run/x --js^x -> get --addr unix:/run/x --json x
+render -- aud^ -> render -- audit log.jsonl
+exec --env x -- --json aud^ -> exec --env x -- --json audit log.jsonl
+../a\ dir/jarvis-secretsd au^ver^aud^ -> audit verify audit log.jsonl
+../broken/jarvis-secretsd au^ -> au
 END
 # Behind these words (none at the beginning) that word can stand, as the help has it.
 while read -r command; do
@@ -62,10 +84,19 @@ compare() {
 
 # types SHELL...: types all that into an interactive shell, where a function of the program's name writes its arguments down.
 types() {
-    { sed 's/^/jarvis-secretsd /' "$DIR/typed" | tr '^' '\t' && echo exit; } >"$DIR/keys"
+    {
+        sed '/^\.\./!s/^/jarvis-secretsd /' "$DIR/typed" | tr '^' '\t'
+        # These lines are deleted again, by ^U, before they are run.
+        printf '%s\t\025\n' '../absent/jarvis-secretsd au' "jarvis-secretsd get \$(touch ../executed) --js" \
+            "jarvis-secretsd --config=\$(touch ../executed) au" "\$(touch ../executed)/jarvis-secretsd au"
+        echo exit
+    } >"$DIR/keys"
     : >"$DIR/arguments"
     (cd "$DIR/work" && script --quiet --return --command "$*" /dev/null <"$DIR/keys" >"$DIR/terminal" 2>&1) ||
         fail "$1 has ended with status $?: $(cat "$DIR/terminal")"
+    [ ! -e "$DIR/executed" ] || fail "$1 executes what is typed"
+    ! grep -E 'out of order|not found|No such file|Unknown command' "$DIR/terminal" ||
+        fail "$1 shows what a program says that cannot be asked"
     compare "$1"
 }
 cat >"$DIR/bashrc" <<END

@@ -1,9 +1,4 @@
-//! `completions`: what a shell needs to complete this program's arguments, made of the same table as the help.
-
-mod bash;
-mod fish;
-mod place;
-mod zsh;
+//! `completions`: a script with which a shell asks this program what may be typed next.
 
 use super::command::{Arguments, Command, Group, Operands};
 use super::{Exit, output};
@@ -21,9 +16,9 @@ pub const COMMAND: Command = Command {
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let script = match arguments.operands()[0].to_str() {
-        Some("bash") => bash::script(),
-        Some("zsh") => zsh::script(),
-        Some("fish") => fish::script(),
+        Some("bash") => include_str!("bash"),
+        Some("zsh") => include_str!("zsh"),
+        Some("fish") => include_str!("fish"),
         _ => return Err(Exit::usage(format_args!("completions takes {}", COMMAND.operands.usage))),
     };
     output::print(script.as_bytes())
