@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jarvis_secretsd::config::{Aead, ApplierConfig, COMMENTED, Config, TlsConfig, TlsVersion};
+use jarvis_secretsd::applier::ApplierConfig;
+use jarvis_secretsd::config::{Aead, COMMENTED, Config};
+use jarvis_secretsd::http::{TlsConfig, TlsVersion};
 use jarvis_secretsd::rotation::{Schedule, Windows};
 use jarvis_secretsd::vault::Rotation;
 use log::LevelFilter;

@@ -4,6 +4,7 @@
 //! whether they accept a value, and retire makes them refuse an old one. They run one at a time, in a process beside the
 //! daemon: the [runner](process).
 
+mod config;
 mod frame;
 pub(crate) mod mask;
 pub mod outcome;
@@ -23,8 +24,8 @@ use zeroize::Zeroizing;
 use crate::base::failure::Failure;
 use crate::base::files;
 use crate::base::secret::{Plaintext, value_of, wiped_json};
-use crate::config::{ApplierConfig, RotationConfig};
 use crate::vault::MAX_VALUE;
+pub use config::ApplierConfig;
 use outcome::{End, Outcome};
 use process::{Program, Table};
 pub use runner::Runner;
@@ -112,17 +113,13 @@ struct Applier {
     timeout: Duration,
 }
 
-fn programs(applier: &ApplierConfig) -> [Option<&Vec<String>>; 4] {
-    [applier.prepare.as_ref(), Some(&applier.apply), Some(&applier.verify), applier.retire.as_ref()]
-}
-
 /// Checks that all programs may be run by the user `uid`.
 ///
 /// # Errors
 /// Names the first one that may not, why, and the command that helps.
-pub fn check(rotation: &RotationConfig, uid: u32) -> Result<(), Failure> {
-    for (name, applier) in &rotation.appliers {
-        for program in programs(applier).into_iter().flatten() {
+pub fn check(appliers: &BTreeMap<String, ApplierConfig>, uid: u32) -> Result<(), Failure> {
+    for (name, applier) in appliers {
+        for program in applier.programs().into_iter().flatten() {
             check_words(program, uid).map_err(|why| {
                 Failure::new(format_args!("[rotation.{}]", crate::base::strict_toml::written(name)), why)
             })?;
@@ -136,20 +133,24 @@ impl Appliers {
     ///
     /// # Errors
     /// If it cannot be started, or one of the programs may not be run.
-    pub fn start(binary: &Path, rotation: &RotationConfig, vault_path: &Path) -> Result<Option<Self>, Failure> {
-        if rotation.appliers.is_empty() {
+    pub fn start(
+        binary: &Path,
+        appliers: &BTreeMap<String, ApplierConfig>,
+        vault_path: &Path,
+    ) -> Result<Option<Self>, Failure> {
+        if appliers.is_empty() {
             return Ok(None);
         }
         let lock = std::path::absolute(files::sibling(vault_path, ".appliers.lock"));
         let lock = lock.map_err(|why| Failure::new(vault_path.display(), why))?;
         let mut table = Table { lock, programs: Vec::new() };
         let mut secrets = BTreeMap::new();
-        for (name, applier) in &rotation.appliers {
+        for (name, applier) in appliers {
             let mut place = |words: &Vec<String>| {
                 table.programs.push(Program { words: words.clone(), timeout: applier.timeout });
                 (table.programs.len() - 1) as u16
             };
-            let programs = programs(applier).map(|program| program.map(&mut place));
+            let programs = applier.programs().map(|program| program.map(&mut place));
             secrets.insert(name.clone(), Applier { programs, timeout: applier.timeout });
         }
         if table.programs.len() > usize::from(u16::MAX) {

@@ -149,7 +149,7 @@ fn tell(protection: Protection) -> Result<(), Exit> {
 /// Checks that the programs of the configuration may be run by `user`, or else by whose process this is.
 pub fn check_appliers(config: &Config, user: Option<&User>) -> Result<(), Exit> {
     let uid = user.map_or_else(|| geteuid().as_raw(), |user| user.ids().0);
-    applier::check(&config.rotation, uid).map_err(Exit::config)
+    applier::check(&config.rotation.appliers, uid).map_err(Exit::config)
 }
 
 /// The policy, as the daemon would use it that listens at these TCP addresses.

@@ -8,7 +8,8 @@ use crate::access::Access;
 use crate::audit;
 use crate::base::failure::Failure;
 use crate::base::files;
-use crate::config::{Config, PathsConfig, ServerConfig, TlsConfig};
+use crate::config::{Config, PathsConfig, ServerConfig};
+use crate::http::TlsConfig;
 use crate::process::{self, Protection, Use, User};
 
 /// The user that the daemon is to become, if the configuration names one.

@@ -68,7 +68,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let Sockets { api, credentials } = begun.complete()?;
     process::lock_memory().log();
     let prepared = Prepared::new(api, &config, access, Clock::system(), arguments.has(&ACCEPT_ROLLBACK))?;
-    let appliers = Appliers::start(Path::new("/proc/self/exe"), &config.rotation, &config.paths.vault_path)?;
+    let appliers = Appliers::start(Path::new("/proc/self/exe"), &config.rotation.appliers, &config.paths.vault_path)?;
     protection::confine(&config).log();
     let daemon = prepared.with(appliers).serve(credentials)?;
     manager.ready();

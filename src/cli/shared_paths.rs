@@ -8,7 +8,8 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use crate::base::failure::Failure;
 use crate::base::files::{self, Lost};
-use crate::config::{Config, TlsConfig};
+use crate::config::Config;
+use crate::http::TlsConfig;
 
 /// The mode bit by which anybody may write.
 const ANYBODY: u32 = 0o002;

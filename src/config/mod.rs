@@ -12,10 +12,10 @@ use log::LevelFilter;
 use crate::base::failure::Failure;
 use crate::base::files;
 use crate::base::strict_toml::{Document, Table, Value};
-use crate::http::MAX_PATH;
+use crate::http::{MAX_PATH, TlsConfig, TlsVersion};
 
 pub(crate) use paths::PathsConfig;
-pub use rotation::{ApplierConfig, RotationConfig};
+pub use rotation::RotationConfig;
 
 /// The commented configuration that `init` writes. It says what [`Config::default`] is.
 pub const COMMENTED: &str = include_str!("../../etc/config.toml");
@@ -53,27 +53,6 @@ pub struct ServerConfig {
     pub group: Option<String>,
     /// What makes the TCP socket speak TLS, `[server.tls]`.
     pub tls: Option<TlsConfig>,
-}
-
-/// `[server.tls]`: TLS on the TCP socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsConfig {
-    /// The certificate, and behind it those that lead to its CA; PEM.
-    pub cert_path: PathBuf,
-    /// The certificate's private key; PEM, not encrypted, readable by its owner only.
-    pub key_path: PathBuf,
-    /// The CAs whose certificates clients may present; PEM. Without it, clients are not asked for any.
-    pub client_ca_path: Option<PathBuf>,
-    /// The oldest version that is spoken.
-    pub min_version: TlsVersion,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsVersion {
-    /// RFC 5246, `1.2`.
-    Tls12,
-    /// RFC 8446, `1.3`.
-    Tls13,
 }
 
 /// `[audit]`: the files of the audit log.
@@ -196,7 +175,7 @@ impl ServerConfig {
             value.integer(1..=3600).map(Duration::from_secs)
         })?;
         if let Some(table) = table.table_if_there("tls")? {
-            self.tls = Some(TlsConfig::read(table)?);
+            self.tls = Some(tls(table)?);
         }
         table.set("user", &mut self.user, account)?;
         let group = table.set("group", &mut self.group, account)?;
@@ -233,27 +212,17 @@ fn account(value: &Value<'_>) -> Result<Option<String>, Failure> {
     }
 }
 
-impl TlsConfig {
-    /// The paths of all files.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        [Some(&self.cert_path), Some(&self.key_path), self.client_ca_path.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(PathBuf::as_path)
-    }
-
-    fn read(mut table: Table<'_>) -> Result<Self, Failure> {
-        const VERSIONS: [(&str, TlsVersion); 2] = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
-        let mut min_version = TlsVersion::Tls12;
-        let cert_path = table.required("cert_path", Value::path);
-        let key_path = table.required("key_path", Value::path);
-        let mut client_ca_path = None;
-        table.set("client_ca_path", &mut client_ca_path, |value| value.path().map(Some))?;
-        table.set("min_version", &mut min_version, |value| value.one_of(&VERSIONS))?;
-        // A misspelt key is named rather than the one that then is missing.
-        table.finish()?;
-        Ok(Self { cert_path: cert_path?, key_path: key_path?, client_ca_path, min_version })
-    }
+fn tls(mut table: Table<'_>) -> Result<TlsConfig, Failure> {
+    const VERSIONS: [(&str, TlsVersion); 2] = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
+    let mut min_version = TlsVersion::Tls12;
+    let cert_path = table.required("cert_path", Value::path);
+    let key_path = table.required("key_path", Value::path);
+    let mut client_ca_path = None;
+    table.set("client_ca_path", &mut client_ca_path, |value| value.path().map(Some))?;
+    table.set("min_version", &mut min_version, |value| value.one_of(&VERSIONS))?;
+    // A misspelt key is named rather than the one that then is missing.
+    table.finish()?;
+    Ok(TlsConfig { cert_path: cert_path?, key_path: key_path?, client_ca_path, min_version })
 }
 
 impl AuditConfig {

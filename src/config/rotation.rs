@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Failure, Table, Value};
+use crate::applier::ApplierConfig;
 use crate::base::name::{NO_SECRETS_NAME, is_name};
 use crate::rotation::{Schedule, Windows};
 use crate::vault::Rotation;
@@ -19,21 +20,6 @@ pub struct RotationConfig {
     pub appliers: BTreeMap<String, ApplierConfig>,
 }
 
-/// A secret's appliers: the programs that tell external systems its new value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApplierConfig {
-    /// Makes of the generated value the one that is stored.
-    pub prepare: Option<Vec<String>>,
-    /// Makes external systems accept the new value.
-    pub apply: Vec<String>,
-    /// Finds out whether external systems accept a value.
-    pub verify: Vec<String>,
-    /// Makes external systems refuse an old value.
-    pub retire: Option<Vec<String>>,
-    /// How long each of them may run.
-    pub timeout: Duration,
-}
-
 impl RotationConfig {
     pub(super) fn read(&mut self, mut table: Table<'_>) -> Result<(), Failure> {
         table.set("window", &mut self.schedule.windows, |value| windows(value).map(Some))?;
@@ -46,24 +32,22 @@ impl RotationConfig {
             if !is_name(&name) {
                 return Err(table.refuse(NO_SECRETS_NAME));
             }
-            self.appliers.insert(name, ApplierConfig::read(table)?);
+            self.appliers.insert(name, appliers(table)?);
         }
         Ok(())
     }
 }
 
-impl ApplierConfig {
-    fn read(mut table: Table<'_>) -> Result<Self, Failure> {
-        let (mut prepare, mut retire, mut timeout) = (None, None, Duration::from_secs(30));
-        table.set("prepare", &mut prepare, |value| program(value).map(Some))?;
-        let apply = table.required("apply", program);
-        let verify = table.required("verify", program);
-        table.set("retire", &mut retire, |value| program(value).map(Some))?;
-        table.set("timeout_secs", &mut timeout, |value| value.integer(1..=3600).map(Duration::from_secs))?;
-        // A misspelt key is named rather than the one that then is missing.
-        table.finish()?;
-        Ok(Self { prepare, apply: apply?, verify: verify?, retire, timeout })
-    }
+fn appliers(mut table: Table<'_>) -> Result<ApplierConfig, Failure> {
+    let (mut prepare, mut retire, mut timeout) = (None, None, Duration::from_secs(30));
+    table.set("prepare", &mut prepare, |value| program(value).map(Some))?;
+    let apply = table.required("apply", program);
+    let verify = table.required("verify", program);
+    table.set("retire", &mut retire, |value| program(value).map(Some))?;
+    table.set("timeout_secs", &mut timeout, |value| value.integer(1..=3600).map(Duration::from_secs))?;
+    // A misspelt key is named rather than the one that then is missing.
+    table.finish()?;
+    Ok(ApplierConfig { prepare, apply: apply?, verify: verify?, retire, timeout })
 }
 
 fn windows(value: &Value<'_>) -> Result<Windows, Failure> {

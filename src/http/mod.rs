@@ -42,7 +42,7 @@ pub use peer::Peer;
 pub(crate) use source::Source;
 pub use stats::Stats;
 pub(crate) use tls::CertificateName;
-pub use tls::Tls;
+pub use tls::{Tls, TlsConfig, TlsVersion};
 pub(crate) use unix_socket::MAX_PATH;
 pub use unix_socket::UnixSocket;
 

@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use jarvis_secretsd::applier::{Action, Appliers, Told, Verdict};
+use jarvis_secretsd::applier::{Action, ApplierConfig, Appliers, Told, Verdict};
 use jarvis_secretsd::base::secret::Plaintext;
-use jarvis_secretsd::config::{ApplierConfig, RotationConfig};
 
 use crate::stage::{BINARY, Stage};
 
@@ -26,8 +25,8 @@ fn appliers(stage: &Stage, text: &str) -> Appliers {
         retire: Some(words("retire")),
         timeout: Duration::from_secs(600),
     };
-    let rotation = RotationConfig { appliers: [("db".to_owned(), applier)].into(), ..RotationConfig::default() };
-    Appliers::start(Path::new(BINARY), &rotation, &stage.directory.path("vault.json")).unwrap().unwrap()
+    let configured = [("db".to_owned(), applier)].into();
+    Appliers::start(Path::new(BINARY), &configured, &stage.directory.path("vault.json")).unwrap().unwrap()
 }
 
 fn prepare(appliers: &Appliers) -> Result<String, String> {

@@ -119,6 +119,6 @@ pub fn prepared(config: &Path, clock: &Clock) -> Prepared {
             Err(why) => panic!("{why}"),
         }
     });
-    let appliers = Appliers::start(Path::new(BINARY), &config.rotation, &config.paths.vault_path).unwrap();
+    let appliers = Appliers::start(Path::new(BINARY), &config.rotation.appliers, &config.paths.vault_path).unwrap();
     prepared.with(appliers)
 }

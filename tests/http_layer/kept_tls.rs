@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jarvis_secretsd::base::clock::{Clock, Timestamp};
-use jarvis_secretsd::config::TlsConfig;
 use jarvis_secretsd::http::Tls;
+use jarvis_secretsd::http::TlsConfig;
 use rustls::version::{TLS12, TLS13};
 
 use crate::support::{Site, eventually};

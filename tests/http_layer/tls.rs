@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jarvis_secretsd::base::clock::Clock;
-use jarvis_secretsd::config::{TlsConfig, TlsVersion};
 use jarvis_secretsd::http::Tls;
+use jarvis_secretsd::http::{TlsConfig, TlsVersion};
 use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, ProtocolVersion};
 

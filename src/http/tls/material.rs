@@ -14,10 +14,10 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use super::pem::{self, Block};
+use super::{TlsConfig, TlsVersion};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::failure::Failure;
 use crate::base::files;
-use crate::config::{TlsConfig, TlsVersion};
 
 /// No file of certificates is larger, not even a bundle of all public CAs.
 const LARGEST_FILE: u64 = 1024 * 1024;

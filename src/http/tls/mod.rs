@@ -3,6 +3,7 @@
 //! The files are looked at when a connection comes in, and with each request of a client with a certificate, at most once a
 //! second, and on [`reload`](Tls::reload). What does not parse or does not match changes nothing.
 
+mod config;
 mod material;
 mod name;
 mod pem;
@@ -19,8 +20,8 @@ use self::material::Material;
 use crate::base::clock::Clock;
 use crate::base::failure::Failure;
 use crate::base::sync::lock;
-use crate::config::TlsConfig;
 
+pub use config::{TlsConfig, TlsVersion};
 pub use name::CertificateName;
 pub use pin::client_of;
 pub use session::{Heard, Session, Unsecured};
