@@ -1,7 +1,6 @@
 //! The policy: may they?
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -14,6 +13,7 @@ use super::ruling::{Grounds, Ruling};
 use super::token::TokenHash;
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
+use crate::base::hex::hex;
 use crate::base::name::is_name;
 use crate::base::strict_toml::{Document, Table, Value};
 
@@ -90,10 +90,7 @@ impl Policy {
             clients.insert(name, client);
         }
         root.finish()?;
-        let mut sha256 = String::new();
-        for byte in Sha256::digest(document.text()) {
-            write!(sha256, "{byte:02x}").expect("a string takes all that is written to it");
-        }
+        let sha256 = hex(&Sha256::digest(document.text()));
         Ok(Self { default_deny, clients, units, holders, sha256 })
     }
 

@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::base::failure::Failure;
+use crate::base::hex::{digits, hex};
 
 /// What every token begins with, so that scanners find one that lies where it should not.
 const PREFIX: &str = "jst_";
@@ -37,7 +38,7 @@ impl Token {
         getrandom::fill(&mut *random).map_err(|why| Failure::new("random bytes", why))?;
         let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + RANDOM_DIGITS + CHECKSUM_DIGITS));
         text.push_str(PREFIX);
-        push_hex(&mut text, &*random);
+        text.extend(digits(&*random).map(char::from));
         let checksum = checksum(&text);
         text.push_str(&checksum);
         Ok(Self(text))
@@ -128,21 +129,12 @@ impl Hash for TokenHash {
 
 impl fmt::Display for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 
 fn checksum(body: &str) -> String {
-    let mut digits = String::with_capacity(CHECKSUM_DIGITS);
-    push_hex(&mut digits, &Sha256::digest(body)[..CHECKSUM_DIGITS / 2]);
-    digits
-}
-
-fn push_hex(text: &mut String, bytes: &[u8]) {
-    let digit = |value: u8| char::from_digit(value.into(), 16).expect("four bits are a hexadecimal digit");
-    for byte in bytes {
-        text.extend([digit(byte >> 4), digit(byte & 15)]);
-    }
+    hex(&Sha256::digest(body)[..CHECKSUM_DIGITS / 2])
 }
 
 #[cfg(test)]

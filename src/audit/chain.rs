@@ -10,6 +10,7 @@ use super::entry::{Entry, Line};
 use super::vault_at::VaultAt;
 use crate::base::clock::Timestamp;
 use crate::base::failure::printable;
+use crate::base::hex::hex;
 
 const SIGNATURE: &[u8] = br#","signature":""#;
 
@@ -147,11 +148,4 @@ pub(super) fn verify(key: &VerifyingKey, text: &[u8], signature: &str) -> Result
 /// The SHA-256 of `bytes`, in hex as everywhere in the log.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
-}
-
-/// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }

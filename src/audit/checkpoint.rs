@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::chain::{self, Tip};
 use crate::base::clock::Timestamp;
 use crate::base::failure::{Failure, printable};
+use crate::base::hex::hex;
 
 /// The newest line of the log at some time, signed by the log's key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,7 +29,7 @@ impl Checkpoint {
     /// An unsigned checkpoint of this line.
     pub(super) fn of(tip: &Tip) -> Self {
         let Tip { seq, hash, vault, timestamp } = *tip;
-        Self { seq, hash: chain::hex(&hash), vault_seq: vault.seq, timestamp, signature: None }
+        Self { seq, hash: hex(&hash), vault_seq: vault.seq, timestamp, signature: None }
     }
 
     pub(super) fn sign(tip: &Tip, key: &SigningKey) -> Self {

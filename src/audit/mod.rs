@@ -22,8 +22,8 @@ mod writer;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+pub(crate) use chain::Tip;
 pub use chain::sha256_hex;
-pub(crate) use chain::{Tip, hex};
 pub(crate) use checkpoint::Checkpoint;
 pub(crate) use entry::Line;
 pub use entry::{Entry, Event, Outcome};

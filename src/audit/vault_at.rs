@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::chain::hex;
+use crate::base::hex::hex;
 
 /// What the vault's history is known by, up to one change: nobody makes another one that ends in the same. 16 hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

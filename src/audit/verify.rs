@@ -17,6 +17,7 @@ use super::signatures::{Checks, FirstWrong};
 use super::tail::is_torn;
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
+use crate::base::hex::hex;
 use crate::base::progress::{Counted, Progress};
 
 /// The longest line that is accepted, in bytes.
@@ -232,7 +233,7 @@ impl<'a> Verifier<'a> {
         if let Some(checkpoint) = &self.checkpoint
             && checkpoint.seq == line.seq
         {
-            if checkpoint.hash != chain::hex(&tip.hash) {
+            if checkpoint.hash != hex(&tip.hash) {
                 return Err(wrong("this is not the line that the checkpoint names: the log was rewritten".to_owned()));
             }
             self.checkpoint = None;

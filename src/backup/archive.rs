@@ -9,8 +9,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::layout::{Section, sections};
 use super::{Digest, FORMAT, MANIFEST, Manifest, VERSION};
-use crate::audit;
 use crate::base::failure::{Failure, printable};
+use crate::base::hex::hex;
 use crate::base::progress::{Progress, advance};
 
 /// A backup that was opened, whose files are what its manifest says. Nothing was decrypted yet.
@@ -122,5 +122,5 @@ pub(super) fn digest(name: &str, mut content: impl Read) -> io::Result<Digest> {
             }
         }
     }
-    Ok(Digest { name: name.to_owned(), bytes, sha256: audit::hex(&hash.finalize()) })
+    Ok(Digest { name: name.to_owned(), bytes, sha256: hex(&hash.finalize()) })
 }

@@ -8,6 +8,7 @@ pub mod source;
 
 pub(crate) mod directory_locks;
 pub(crate) mod files;
+pub(crate) mod hex;
 pub(crate) mod logging;
 pub(crate) mod nearest;
 pub(crate) mod progress;

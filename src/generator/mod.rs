@@ -1,5 +1,6 @@
 //! Makes new values, from the system's random numbers.
 
+mod bytes;
 mod password;
 
 use std::collections::BTreeSet;
@@ -8,10 +9,10 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use zeroize::Zeroizing;
 
 use crate::base::failure::Failure;
-use crate::base::secret::{Plaintext, Wiped};
+use crate::base::secret::Plaintext;
+use bytes::{base64, hex, uuid};
 use password::{Class, all_classes, password, urlsafe};
 
 /// What a `generate` in a request may be; an error says this and never what was found instead, for that may be a value
@@ -86,7 +87,7 @@ impl Generator {
     pub fn generate(&self) -> Result<Plaintext, Failure> {
         match &self.0 {
             Kind::Base64 { bytes } => base64(*bytes),
-            Kind::Hex { bytes } => Ok(hex(&random(*bytes)?)),
+            Kind::Hex { bytes } => hex(*bytes),
             Kind::Password { length, classes, look_alikes } => password(*length, classes, *look_alikes),
             Kind::Urlsafe { length } => urlsafe(*length),
             Kind::Uuid {} => uuid(),
@@ -157,50 +158,6 @@ fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> 
 
 fn wrong<E: Error>() -> E {
     E::custom(format_args!("expected {FORM}"))
-}
-
-fn random(bytes: usize) -> Result<Wiped, Failure> {
-    let mut random = Wiped::new(vec![0; bytes]);
-    getrandom::fill(&mut random).map_err(|why| Failure::new("random numbers", why))?;
-    Ok(random)
-}
-
-/// ASCII text becomes a plaintext without being copied.
-fn plaintext(mut ascii: Wiped) -> Plaintext {
-    Plaintext::new(String::from_utf8(std::mem::take(&mut *ascii)).expect("ASCII is UTF-8"))
-}
-
-/// RFC 4648, section 4, with padding.
-fn base64(bytes: usize) -> Result<Plaintext, Failure> {
-    let mut text = Wiped::new(vec![0; bytes.div_ceil(3) * 4]);
-    base64::encode_config_slice(&*random(bytes)?, base64::STANDARD, &mut text);
-    Ok(plaintext(text))
-}
-
-/// Lower-case hexadecimal, two digits a byte.
-fn hex(bytes: &[u8]) -> Plaintext {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = Wiped::new(Vec::with_capacity(bytes.len() * 2));
-    for byte in bytes {
-        text.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    }
-    plaintext(text)
-}
-
-/// A random UUID, version 4 (RFC 9562, section 5.4).
-fn uuid() -> Result<Plaintext, Failure> {
-    let mut bytes = random(16)?;
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let digits = hex(&bytes);
-    let mut text = Zeroizing::new(String::with_capacity(36));
-    for (i, digit) in digits.expose().char_indices() {
-        if matches!(i, 8 | 12 | 16 | 20) {
-            text.push('-');
-        }
-        text.push(digit);
-    }
-    Ok(Plaintext::new(std::mem::take(&mut *text)))
 }
 
 #[cfg(test)]
@@ -336,7 +293,6 @@ mod tests {
             assert!(text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')), "{text}");
         }
         assert_eq!(generate("true").len(), 44);
-        assert_eq!(hex(&[0x00, 0x1f, 0xa0, 0xff]).expose(), "001fa0ff");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{plaintext, random};
+use super::bytes::{plaintext, random};
 use crate::base::failure::Failure;
 use crate::base::secret::{Plaintext, Wiped};
 

@@ -6,8 +6,9 @@ use zeroize::Zeroizing;
 
 use super::record::Link;
 use super::seal::{self, KeyBytes, NotAuthentic, SealingKey};
-use crate::audit::{self, Head, VaultAt};
+use crate::audit::{Head, VaultAt};
 use crate::base::failure::{Failure, printable};
+use crate::base::hex::hex;
 
 /// What a file that is a vault calls itself.
 pub const FORMAT: &str = "jarvis-secretsd-vault";
@@ -55,7 +56,7 @@ impl VaultKey {
 impl Header {
     /// A new vault: a random id and a random data key, wrapped by `master`.
     pub fn generate(master: &SealingKey) -> Result<(Self, VaultKey), Failure> {
-        let vault_id = audit::hex(&*seal::random::<16>()?);
+        let vault_id = hex(&*seal::random::<16>()?);
         let data_key = seal::random::<32>()?;
         let wrapped_key = seal::encode(&master.seal(wrapping(&vault_id).as_bytes(), &data_key[..])?);
         let key = VaultKey::new(&vault_id, &data_key);

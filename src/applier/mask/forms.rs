@@ -3,6 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::view::squeezed;
+use crate::base::hex::digits;
 use crate::base::secret::Wiped;
 
 /// All that `value` may be printed as, but in hexadecimal, without white space.
@@ -30,11 +31,9 @@ pub fn forms(value: &str) -> Vec<Wiped> {
 /// `value` in hexadecimal, in lower case: itself, and as JSON writes it.
 pub fn in_digits(value: &str) -> [Wiped; 2] {
     [value, &json(value)].map(|text| {
-        let mut digits = Wiped::new(Vec::with_capacity(2 * text.len()));
-        for byte in text.bytes() {
-            digits.extend([byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
-        }
-        digits
+        let mut hex = Wiped::new(Vec::with_capacity(2 * text.len()));
+        hex.extend(digits(text.as_bytes()));
+        hex
     })
 }
 
