@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::layout::{Section, sections};
+use super::part::Part;
 use super::{Digest, FORMAT, MANIFEST, Manifest, VERSION};
 use crate::base::failure::{Failure, printable};
 use crate::base::hex::hex;
-use crate::base::progress::{Progress, advance};
+use crate::base::progress::Progress;
 
 /// A backup that was opened, whose files are what its manifest says. Nothing was decrypted yet.
 pub struct Archive {
@@ -74,8 +75,8 @@ impl Archive {
     }
 
     pub(super) fn reader(&self, name: &str) -> impl Read {
-        let Section { start, bytes, .. } = *self.section(name);
-        At { file: &self.file, position: start, left: bytes }
+        let section = self.section(name);
+        Part::new(&self.file, section.start, section.bytes)
     }
 
     /// The content of an entry that is a short text.
@@ -88,27 +89,6 @@ fn text(file: &File, section: &Section) -> io::Result<Vec<u8>> {
     let mut text = vec![0; section.bytes as usize];
     file.read_exact_at(&mut text, section.start)?;
     Ok(text)
-}
-
-/// Part of a file, however its cursor is moved meanwhile. What is read of it counts as [progress](crate::base::progress).
-pub struct At<'a> {
-    pub file: &'a File,
-    pub position: u64,
-    pub left: u64,
-}
-
-impl Read for At<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let read = self.file.read_at(&mut buffer[..wanted], self.position)?;
-        if read == 0 && wanted > 0 {
-            return Err(io::Error::other("the file is incomplete"));
-        }
-        self.position += read as u64;
-        self.left -= read as u64;
-        advance(read as u64);
-        Ok(read)
-    }
 }
 
 pub(super) fn digest(name: &str, mut content: impl Read) -> io::Result<Digest> {

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
+use super::part::Part;
 use super::{AUDIT, POLICY, PUBLIC_KEY, Verified};
 use crate::audit;
 use crate::base::failure::Failure;
@@ -127,7 +128,7 @@ pub(super) fn log_continues(backup: &Verified, path: &Path) -> Result<bool, Fail
     // Lines that a daemon at work is just writing are not looked at.
     let whole = audit::prefix_through(BufReader::new(&log), u64::MAX).ok().flatten();
     let Some(whole) = whole.filter(|whole| whole.tip.seq >= tip.seq) else { return Ok(false) };
-    let lines = || BufReader::new(super::archive::At { file: &log, position: 0, left: whole.length });
+    let lines = || BufReader::new(Part::new(&log, 0, whole.length));
     let goes_on = match whole.first_seq {
         // The first line of a new file tells what the last one of the file before it was.
         first if first == backup.tip.seq + 1 => {

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use super::archive::{At, digest};
+use super::archive::digest;
 use super::layout::{LARGEST_TEXT, Writer};
+use super::part::Part;
 use super::{
     AUDIT, Archive, FORMAT, MANIFEST, Manifest, POLICY, PUBLIC_KEY, SIGNING_KEY, VAULT, VERSION, Verified, associated,
 };
@@ -48,7 +49,7 @@ pub fn write(
     let (fresh, verified) = make(config, master, &place, now)?;
     let length = fresh.file.metadata().map(|meta| meta.len());
     let _progress = Progress::begin("writing the backup to standard output", *length.as_ref().unwrap_or(&0));
-    let copied = length.and_then(|left| io::copy(&mut At { file: &fresh.file, position: 0, left }, output));
+    let copied = length.and_then(|left| io::copy(&mut Part::new(&fresh.file, 0, left), output));
     copied.map_err(|why| Failure::new("standard output", why))?;
     Ok(verified)
 }
@@ -117,7 +118,7 @@ impl Opened {
             return Ok(None);
         }
         let _progress = Progress::begin("opening the vault", vault_bytes);
-        let section = At { file: &vault, position: 0, left: vault_bytes };
+        let section = Part::new(&vault, 0, vault_bytes);
         let contents = Contents::read(section, vault_bytes, master).map_err(|why| fail(vault_path, &why))?;
         if !prefix.tip.vault.is_same(contents.at()) {
             return Ok(None);
@@ -169,11 +170,11 @@ impl Parts {
     }
 
     fn vault(&self) -> impl Read {
-        At { file: &self.vault, position: 0, left: self.vault_bytes }
+        Part::new(&self.vault, 0, self.vault_bytes)
     }
 
     fn audit(&self) -> impl Read {
-        At { file: &self.audit, position: 0, left: self.audit_bytes }
+        Part::new(&self.audit, 0, self.audit_bytes)
     }
 
     fn write(&self, file: &File, now: Timestamp) -> io::Result<()> {
@@ -215,7 +216,7 @@ impl Parts {
 /// The last whole record of a vault that is no later than change `limit`, and where its line ends.
 fn through(vault: &File, limit: u64) -> io::Result<(u64, u64)> {
     let length = vault.metadata()?.len();
-    let mut lines = BufReader::with_capacity(1 << 16, At { file: vault, position: 0, left: length });
+    let mut lines = BufReader::with_capacity(1 << 16, Part::new(vault, 0, length));
     let (mut seq, mut end, mut line) = (0, 0, Vec::new());
     loop {
         line.clear();

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 
 use tar::Header;
 
-use super::archive::At;
+use super::part::Part;
 use super::{AUDIT, MANIFEST, POLICY, PUBLIC_KEY, SIGNING_KEY, VAULT};
 use crate::base::failure::printable;
 
@@ -97,7 +97,7 @@ fn read_header(file: &File, position: u64) -> io::Result<Header> {
 /// Whether the few bytes from `start` to `end` are zeros.
 fn is_zero(file: &File, start: u64, end: u64) -> io::Result<bool> {
     let mut bytes = Vec::new();
-    At { file, position: start, left: end - start }.read_to_end(&mut bytes)?;
+    Part::new(file, start, end - start).read_to_end(&mut bytes)?;
     Ok(bytes.iter().all(|byte| *byte == 0))
 }
 

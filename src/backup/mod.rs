@@ -8,6 +8,7 @@ mod archive;
 mod compare;
 mod create;
 mod layout;
+mod part;
 mod restore;
 mod verify;
 
