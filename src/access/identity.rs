@@ -8,31 +8,17 @@ use super::credentials::{Evidence, WRONG_TOKEN};
 use super::holders::Holder;
 use super::page::is_for_domain;
 use super::policy::Policy;
+use super::principal::{CLIENT_HEADER, Principal};
 use super::token::{NoToken, Token};
 use crate::base::clock::Timestamp;
 use crate::base::name::is_name;
-use crate::http::Peer;
+use crate::http::{Peer, header_values};
 use crate::systemd::{Requester, Wanted};
-
-pub const CLIENT_HEADER: &str = "X-Jarvis-Client";
 
 const AUTHORIZATION: &str = "Authorization";
 
 /// The client of a request that names none, where that is allowed.
 pub const ANONYMOUS: &str = "anonymous";
-
-/// A client that was identified. Only [`identify`] makes one, so whoever holds one need not ask again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Principal {
-    name: String,
-}
-
-impl Principal {
-    /// The client's name, which is well-formed.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-}
 
 /// Why a request could not be attributed to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,13 +74,13 @@ pub fn identify(
     rules: &Rules,
     now: Timestamp,
 ) -> Result<Principal, IdentityError> {
-    let mut names = headers(request, CLIENT_HEADER);
+    let mut names = header_values(request, CLIENT_HEADER);
     let header = names.next().filter(|name| !name.is_empty());
     let bad_request = |name, reason| Err(IdentityError::new(IdentityErrorKind::BadRequest(name), header, reason));
     if names.next().is_some() {
         return bad_request(CLIENT_HEADER, "more than one client header");
     }
-    let mut authorizations = headers(request, AUTHORIZATION);
+    let mut authorizations = header_values(request, AUTHORIZATION);
     let authorization = authorizations.next();
     if authorizations.next().is_some() {
         return bad_request(AUTHORIZATION, "more than one Authorization header");
@@ -140,7 +126,7 @@ pub fn identify(
         return fail(claim, "a client without a credential, over the Unix socket");
     }
     match credentials.accept(name, &evidence) {
-        Ok(()) => Ok(Principal { name: name.to_owned() }),
+        Ok(()) => Ok(Principal::new(name)),
         Err(reason) => fail(Some(name), reason),
     }
 }
@@ -178,7 +164,7 @@ pub fn identify_unit<'r>(requester: &'r Requester, policy: &Policy) -> Result<(P
     }
     let wanted = requester.wanted.as_ref().ok_or("credential requested by a program other than systemd")?;
     let client = policy.client_of_unit(&wanted.unit).ok_or("no client has this systemd_unit")?;
-    Ok((Principal { name: client.to_owned() }, wanted))
+    Ok((Principal::new(client), wanted))
 }
 
 /// Reads the token in a credential. The error is the reason.
@@ -187,10 +173,6 @@ fn read_token(credential: &str) -> Result<Token, &'static str> {
         NoToken::Form => "malformed token",
         NoToken::Checksum => "mistyped token: its checksum does not fit",
     })
-}
-
-pub(super) fn headers<'r>(request: &'r Request, wanted: &'r str) -> impl Iterator<Item = &'r str> {
-    request.headers().filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
 }
 
 #[cfg(test)]

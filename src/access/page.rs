@@ -8,8 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use rouille::Request;
 
 use super::Rules;
-use super::identity::headers;
-use crate::http::Peer;
+use crate::http::{Peer, header_values};
 
 /// Whether a browser sends `request` for a page, of whatever site.
 ///
@@ -17,8 +16,8 @@ use crate::http::Peer;
 /// belong together in `Sec-Fetch-Site` (W3C Fetch Metadata) where it trusts the connection: `none` if nobody but its user
 /// has wanted it. Programs send neither. `same-origin` passes, for a page would have to be ours, and there is none.
 pub fn is_cross_site(request: &Request) -> bool {
-    headers(request, "Origin").next().is_some()
-        || headers(request, "Sec-Fetch-Site").any(|site| !matches!(site, "none" | "same-origin"))
+    header_values(request, "Origin").next().is_some()
+        || header_values(request, "Sec-Fetch-Site").any(|site| !matches!(site, "none" | "same-origin"))
 }
 
 /// Whether `request`, which needs no credential, may come from a page that has rebound its DNS name to a loopback address.
@@ -33,7 +32,7 @@ pub fn is_rebound(request: &Request, peer: &Peer, rules: &Rules) -> bool {
 ///
 /// A request without `Host` was not; that is HTTP/1.0, which no browser speaks.
 pub fn is_for_domain(request: &Request) -> bool {
-    !headers(request, "Host").all(names_no_domain)
+    !header_values(request, "Host").all(names_no_domain)
 }
 
 /// Whether `host`, the value of a `Host` header (RFC 9110, section 7.2), is an IP literal or `localhost`, with a port

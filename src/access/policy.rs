@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::credentials::{Credentials, Evidence};
 use super::holders::{Holder, Holders};
-use super::identity::{CLIENT_HEADER, Principal};
 use super::pattern::Pattern;
+use super::principal::{CLIENT_HEADER, Principal};
 use super::ruling::{Grounds, Ruling};
 use super::token::TokenHash;
 use crate::base::clock::Timestamp;

@@ -10,10 +10,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_w
 
 use super::link::Link;
 use super::socket::Socket;
-use super::{Peer, UnixSocket};
-
-/// How many connections may wait to be accepted; the system has a limit of its own (`net.core.somaxconn`).
-pub(super) const BACKLOG: i32 = 4096;
+use super::{BACKLOG, Peer, UnixSocket};
 
 /// A socket that listens. It never makes the one who accepts wait.
 #[derive(Debug)]

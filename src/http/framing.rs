@@ -1,7 +1,7 @@
 //! Where a body ends: the question on which two servers in a row must never disagree.
 
 use super::Refusal;
-use super::head::values;
+use super::header::values;
 
 /// How the end of a body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The head of a request, checked and taken apart as RFC 9112 says, and stricter where that leaves a choice.
 
 use super::framing::Framing;
+use super::header::values;
 use super::{Limits, Refusal};
 
 /// A head that passed every check.
@@ -146,11 +147,6 @@ fn expects_continue(headers: &[(String, String)], is_http_10: bool) -> Result<bo
         true => Ok(is_any),
         false => Err(Refusal::new(417, "the only expectation understood here is: 100-continue")),
     }
-}
-
-/// The values of all header lines of this name.
-pub(super) fn values<'a>(headers: &'a [(String, String)], name: &'a str) -> impl Iterator<Item = &'a str> {
-    headers.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
 #[cfg(test)]

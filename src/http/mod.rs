@@ -12,6 +12,7 @@ mod endpoint;
 mod exchange;
 pub mod framing;
 pub mod head;
+mod header;
 mod link;
 mod listener;
 mod peer;
@@ -36,6 +37,7 @@ use serde::Serialize;
 pub use endpoint::Endpoint;
 pub use exchange::Exchange;
 pub(crate) use exchange::Waited;
+pub(crate) use header::header_values;
 pub use listener::{Listener, Server, bind};
 pub(crate) use peer::Address;
 pub use peer::Peer;
@@ -48,6 +50,8 @@ pub use unix_socket::UnixSocket;
 
 /// Files that the process may open besides connections, and what those wait for.
 const OTHER_FILES: u64 = 32;
+/// How many connections may wait to be accepted; the system has a limit of its own (`net.core.somaxconn`).
+const BACKLOG: i32 = 4096;
 /// Which part of the connections may [wait](Exchange::wait), each with a thread that sleeps, and for a file of its own. The
 /// others answer requests at once.
 const WAITING_PART: usize = 4;

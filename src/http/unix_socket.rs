@@ -17,8 +17,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 use rustix::process::{getgid, getuid, umask};
 
-use super::endpoint::BACKLOG;
-use super::{Address, Peer};
+use super::{Address, BACKLOG, Peer};
 use crate::base::failure::Failure;
 use crate::base::files;
 use crate::base::sync::lock;
