@@ -25,18 +25,6 @@ use text::{Page, unix_seconds};
 /// The media type of what [`Metrics::render`] returns.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The page needs no credential. A number of bytes that is exact would tell how long the last value was, so those that grow with
-/// the values are multiples of this, which no value exceeds.
-const GRAIN: u64 = 64 * 1024;
-
-fn rounded_up(bytes: u64) -> u64 {
-    bytes.checked_next_multiple_of(GRAIN).unwrap_or(u64::MAX)
-}
-
-fn rounded_down(bytes: u64) -> u64 {
-    bytes - bytes % GRAIN
-}
-
 /// What is counted here, from any thread.
 pub struct Metrics {
     started: Timestamp,

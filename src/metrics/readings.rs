@@ -1,7 +1,6 @@
 //! What the metrics say of the parts that count for themselves.
 
-use super::rounded_up;
-use super::text::{Page, unix_seconds};
+use super::text::{Page, rounded_up, unix_seconds};
 use crate::base::clock::Timestamp;
 use crate::consumers::Stale;
 

@@ -10,8 +10,7 @@ use rustix::fs::{Dir, fstatvfs};
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::text::Page;
-use super::{rounded_down, rounded_up};
+use super::text::{Page, rounded_down, rounded_up};
 use crate::base::files;
 use crate::base::sync::lock;
 

@@ -65,6 +65,18 @@ impl Family<'_> {
     }
 }
 
+/// The page needs no credential. A number of bytes that is exact would tell how long the last value was, so those that grow with
+/// the values are multiples of this, which no value exceeds.
+const GRAIN: u64 = 64 * 1024;
+
+pub fn rounded_up(bytes: u64) -> u64 {
+    bytes.checked_next_multiple_of(GRAIN).unwrap_or(u64::MAX)
+}
+
+pub fn rounded_down(bytes: u64) -> u64 {
+    bytes - bytes % GRAIN
+}
+
 /// A moment as Prometheus counts it: seconds since the Unix epoch, with a fraction.
 pub fn unix_seconds(moment: Timestamp) -> f64 {
     Duration::from_nanos(moment.nanos()).as_secs_f64()
