@@ -11,7 +11,7 @@ use super::query::Query;
 use crate::answers::Health;
 use crate::applier::Appliers;
 use crate::consumers::Stale;
-use crate::metrics::{self, Readings};
+use crate::metrics::{self, Page, Readings};
 
 /// `GET /healthz`: 200, or 503 with a reason when a secret could not be served, audited or rotated. With `live=true` that is 200
 /// too: the daemon serves what it can.
@@ -38,18 +38,30 @@ pub fn healthz(api: &Api, request: &Request) -> Result<Response, Problem> {
 /// `GET /metrics`: Prometheus text format 0.0.4. It is made at most once a second.
 pub fn metrics(api: &Api, request: &Request) -> Result<Response, Problem> {
     Query::of(request, &[])?;
-    let page = api.metrics.page_for_all(|| readings(api));
+    let page = api.metrics.page_for_all(|page| write_metrics(api, page));
     let mut response = Response::text("").with_unique_header("Content-Type", metrics::CONTENT_TYPE);
     let length = page.len();
     response.data = ResponseBody::from_reader_and_size(Cursor::new(page), length);
     Ok(response)
 }
 
+/// Has each part write its metrics, in this order.
+fn write_metrics(api: &Api, page: &mut Page) {
+    api.metrics.write_process(page);
+    page.gauge("healthy", "1 if every secret can be served, audited, and rotated by its appliers, else 0.")
+        .value(u8::from(trouble(api).is_none()));
+    api.metrics.write_requests(page);
+    readings(api).write(page);
+    api.audit.stats().write(page);
+    api.connections.write(page);
+    api.vault.watchers().write(page);
+}
+
 fn readings(api: &Api) -> Readings {
     let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
     let (now, mut stale) = (api.vault.now(), Stale::default());
     let census = api.vault.census_with(&mut |replaced| api.consumers.count_stale(&replaced, now, &mut stale));
-    let (vault, seals, audit) = (api.vault.stats(), api.vault.seal_stats(), api.audit.stats());
+    let (vault, seals) = (api.vault.stats(), api.vault.seal_stats());
     Readings {
         secrets: census.secrets,
         versions: census.versions,
@@ -64,25 +76,12 @@ fn readings(api: &Api) -> Readings {
         seals: get(&seals.seals),
         unseals: get(&seals.unseals),
         unseal_errors: get(&seals.unseal_errors),
-        audit_lines: get(&audit.lines),
-        audit_flushes: get(&audit.flushes),
-        audit_syncs: get(&audit.syncs),
-        audit_failures: get(&audit.failures),
-        audit_rotations: get(&audit.rotations),
-        audit_rotation_failures: get(&audit.rotation_failures),
         vault_bytes: get(&vault.bytes),
         live_records: get(&vault.live_records),
         dead_records: get(&vault.dead_records),
         vault_syncs: get(&vault.syncs),
         compactions: get(&vault.compactions),
         compaction_failures: get(&vault.compaction_failures),
-        connections_open: api.connections.open(),
-        connections_accepted: api.connections.accepted(),
-        connections_refused: api.connections.refused(),
-        connections_evicted: api.connections.evicted(),
-        connections_timed_out: api.connections.timed_out(),
-        watchers: api.vault.watchers().count() as u64,
-        healthy: trouble(api).is_none(),
     }
 }
 

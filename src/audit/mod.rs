@@ -14,6 +14,7 @@ mod read_back;
 mod renamed;
 mod segment;
 mod signatures;
+mod stats;
 mod tail;
 mod vault_at;
 mod verify;
@@ -33,6 +34,7 @@ pub(crate) use prefix::prefix_through;
 pub(crate) use read_back::ReadBack;
 pub(crate) use segment::Segmenting;
 pub use segment::{Segment, list as segments};
+pub(crate) use stats::Stats;
 pub(crate) use vault_at::Head;
 pub use vault_at::VaultAt;
 pub use verify::verify;
@@ -81,20 +83,6 @@ pub enum AuditFailure {
     NotWritten(String),
     /// It is in the log, but the disk would not confirm that it will stay there.
     NotSynced(String),
-}
-
-/// Counters since the start.
-#[derive(Default)]
-pub struct Stats {
-    pub lines: AtomicU64,
-    /// Writes, each with one signature.
-    pub flushes: AtomicU64,
-    pub syncs: AtomicU64,
-    /// Writes and syncs that failed.
-    pub failures: AtomicU64,
-    /// Files that were closed as segments because they were full.
-    pub rotations: AtomicU64,
-    pub rotation_failures: AtomicU64,
 }
 
 impl AuditLog {

@@ -1,6 +1,8 @@
-//! What the connections have been through, in numbers.
+//! What is counted of the connections, and their metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::metrics::Page;
 
 /// Counters of one listener, readable at any time and from any thread.
 #[derive(Debug, Default)]
@@ -56,5 +58,33 @@ impl Stats {
 
     pub(super) fn count_timed_out(&self) {
         self.timed_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn write(&self, page: &mut Page) {
+        page.gauge("connections_open", "Connections that are open now.").value(self.open());
+        page.counter("connections_accepted_total", "Connections that were accepted.").value(self.accepted());
+        page.counter("connections_refused_total", "Connections turned away because there were too many.")
+            .value(self.refused());
+        page.counter("connections_evicted_total", "Connections closed while waiting for their client, to make room.")
+            .value(self.evicted());
+        page.counter("connections_timed_out_total", "Requests that did not arrive, and answers not read, in time.")
+            .value(self.timed_out());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_count_has_its_metric() {
+        let stats = Stats {
+            open: 17.into(),
+            accepted: 18.into(),
+            refused: 19.into(),
+            evicted: 20.into(),
+            timed_out: 21.into(),
+        };
+        crate::metrics::assert_in_example(|page| stats.write(page));
     }
 }

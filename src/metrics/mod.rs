@@ -19,10 +19,11 @@ use crate::base::sync::lock;
 pub use readings::Readings;
 use requests::Requests;
 use shared::Shared;
-use system::{System, Vitals};
-use text::{Page, unix_seconds};
+use system::System;
+pub use text::Page;
+use text::unix_seconds;
 
-/// The media type of what [`Metrics::render`] returns.
+/// The media type of a [page](Page).
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What is counted here, from any thread.
@@ -91,33 +92,30 @@ impl Metrics {
         self.authentication_failures_left_out.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The page as [`render`](Self::render) makes it of what `read` reads; but it is made at most once a second, whoever
-    /// asks, and however many.
-    pub fn page_for_all(&self, read: impl FnOnce() -> Readings) -> Arc<[u8]> {
-        self.shared.get(|| self.render(&read()))
+    /// The page of metrics that `write` writes. It is made at most once a second, whoever asks, and however many.
+    pub fn page_for_all(&self, write: impl FnOnce(&mut Page)) -> Arc<[u8]> {
+        self.shared.get(|| {
+            let mut page = Page::default();
+            write(&mut page);
+            page.finish()
+        })
     }
 
-    /// The page that Prometheus asks for, in its text format 0.0.4 (see [`CONTENT_TYPE`]).
-    pub fn render(&self, now: &Readings) -> String {
-        self.page(now, &self.system.vitals())
-    }
-
-    fn page(&self, now: &Readings, vitals: &Vitals) -> String {
-        let mut page = Page::default();
+    /// Writes what is known of the process and of the disks.
+    pub fn write_process(&self, page: &mut Page) {
         page.gauge("build_info", "Version of the daemon; the value is always 1.")
             .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
         page.gauge("process_start_time_seconds", "When the daemon started, in seconds since the Unix epoch.")
             .value(unix_seconds(self.started));
-        vitals.write(&mut page);
-        page.gauge("healthy", "1 if every secret can be served, audited, and rotated by its appliers, else 0.")
-            .value(u8::from(now.healthy));
+        self.system.vitals().write(page);
+    }
 
+    /// Writes what was counted of requests, and of who may make them.
+    pub fn write_requests(&self, page: &mut Page) {
         // The lock is held for a copy, not while the text is made.
         let requests = lock(&self.requests).clone();
-        requests.write(&mut page);
-        self.write_access(&mut page);
-        now.write(&mut page);
-        page.finish()
+        requests.write(page);
+        self.write_access(page);
     }
 
     fn write_access(&self, page: &mut Page) {
@@ -142,20 +140,35 @@ impl Metrics {
     }
 }
 
+/// A part that has the figures of the example is to write what stands there.
+#[cfg(test)]
+pub fn assert_in_example(write: impl FnOnce(&mut Page)) {
+    let mut page = Page::default();
+    write(&mut page);
+    let (written, example) = (page.finish(), include_str!("example.txt"));
+    assert!(!written.is_empty() && example.contains(&written), "{written}");
+}
+
 #[cfg(test)]
 mod tests {
-    use super::system::Disk;
     use super::*;
-    use crate::consumers::Stale;
-
-    const STARTED: Timestamp = Timestamp::from_nanos(1_761_565_004_500_000_000);
 
     fn metrics() -> Metrics {
+        const STARTED: Timestamp = Timestamp::from_nanos(1_761_565_004_500_000_000);
         Metrics::new(&Clock::manual(STARTED).0, Path::new("vault.json"), Path::new("audit.jsonl"))
     }
 
     #[test]
-    fn the_page_is_exactly_this() {
+    fn the_page_begins_with_the_version_and_the_time_of_the_start() {
+        let mut page = Page::default();
+        metrics().write_process(&mut page);
+        let example = include_str!("example.txt").replace("{version}", env!("CARGO_PKG_VERSION"));
+        let (beginning, _) = example.split_once("# HELP jarvis_secretsd_process_resident_memory_bytes").unwrap();
+        assert!(page.finish().starts_with(beginning));
+    }
+
+    #[test]
+    fn each_count_has_its_metric() {
         let metrics = metrics();
         metrics.request("/secret/{name}", "GET", 200, Duration::from_micros(300));
         metrics.refused(400);
@@ -166,79 +179,7 @@ mod tests {
         metrics.auth_throttled();
         metrics.cross_site();
         metrics.auth_failure_left_out();
-        let readings = Readings {
-            secrets: 1,
-            versions: 2,
-            due_auto: 3,
-            due_manual: 4,
-            auto_without_applier: 34,
-            expired_versions: 5,
-            pending_versions: 31,
-            applier_runs: vec![("apply", "success", 32), ("verify", "refused", 33)],
-            next_expiry: Some(STARTED.plus_days(90)),
-            stale_consumers: Some(Stale { last_day: 31, longer: 32 }),
-            seals: 6,
-            unseals: 7,
-            unseal_errors: 8,
-            audit_lines: 9,
-            audit_flushes: 10,
-            audit_syncs: 11,
-            audit_failures: 12,
-            audit_rotations: 28,
-            audit_rotation_failures: 29,
-            vault_bytes: 13,
-            live_records: 14,
-            dead_records: 15,
-            vault_syncs: 30,
-            compactions: 16,
-            compaction_failures: 22,
-            connections_open: 17,
-            connections_accepted: 18,
-            connections_refused: 19,
-            connections_evicted: 20,
-            connections_timed_out: 21,
-            watchers: 31,
-            healthy: true,
-        };
-        let vitals = Vitals {
-            resident_memory: Some(4096),
-            cpu_time: Some(Duration::from_millis(1509)),
-            open_files: Some(23),
-            max_files: Some(1024),
-            disks: vec![
-                ("vault", Disk { size: 24, available: 131_071 }),
-                ("audit", Disk { size: 26, available: 131_072 }),
-            ],
-        };
-        let expected = include_str!("example.txt").replace("{version}", env!("CARGO_PKG_VERSION"));
-        assert_eq!(metrics.page(&readings, &vitals), expected);
-    }
-
-    #[test]
-    fn what_is_not_known_is_left_out() {
-        let page = metrics().page(&Readings::default(), &Vitals::default());
-        assert!(!page.contains("next_expiry") && !page.contains("stale_consumers"), "{page}");
-        assert!(!page.contains("_process_resident") && !page.contains("_filesystem_"), "{page}");
-        assert!(page.contains("\njarvis_secretsd_healthy 0\n"), "{page}");
-    }
-
-    #[test]
-    fn every_sample_belongs_to_the_description_above_it() {
-        let metrics = metrics();
-        metrics.request("/healthz", "GET", 200, Duration::ZERO);
-        let page = metrics.render(&Readings::default());
-        let mut described = Vec::new();
-        for line in page.lines() {
-            if let Some(rest) = line.strip_prefix("# HELP ") {
-                let name = rest.split(' ').next().unwrap();
-                assert!(!described.contains(&name), "{name} is described twice");
-                described.push(name);
-            } else if !line.starts_with('#') {
-                let name = line.split(['{', ' ']).next().unwrap();
-                let suffix = name.strip_prefix(described.last().unwrap());
-                assert!(matches!(suffix, Some("" | "_bucket" | "_sum" | "_count")), "{line}");
-            }
-        }
+        assert_in_example(|page| metrics.write_requests(page));
     }
 
     #[test]
@@ -254,7 +195,9 @@ mod tests {
                 });
             }
         });
-        let page = metrics.render(&Readings::default());
+        let mut page = Page::default();
+        metrics.write_requests(&mut page);
+        let page = page.finish();
         for sample in [
             r#"http_requests_total{route="/healthz",method="GET",status="200"} 4000"#,
             r#"policy_decisions_total{decision="denied"} 4000"#,

@@ -32,17 +32,6 @@ pub struct Readings {
     pub unseals: u64,
     /// How many of [`unseals`](Self::unseals) failed.
     pub unseal_errors: u64,
-    pub audit_lines: u64,
-    /// Times that one or more lines were written to the audit log in one go.
-    pub audit_flushes: u64,
-    /// Times that the audit log was made durable.
-    pub audit_syncs: u64,
-    /// Times that the audit log could not be written.
-    pub audit_failures: u64,
-    /// Files of the audit log that were closed as segments.
-    pub audit_rotations: u64,
-    /// Rotations of the audit log that failed, so that logging continued in the same file.
-    pub audit_rotation_failures: u64,
     pub vault_bytes: u64,
     /// Records of the vault file that are still needed.
     pub live_records: u64,
@@ -53,26 +42,12 @@ pub struct Readings {
     pub compactions: u64,
     /// Compactions that failed, and left the file as it was.
     pub compaction_failures: u64,
-    pub connections_open: u64,
-    pub connections_accepted: u64,
-    /// Connections that were turned away because there were too many.
-    pub connections_refused: u64,
-    /// Connections that were closed while idle to make room for another.
-    pub connections_evicted: u64,
-    /// Requests that did not arrive, and answers that were not read, in time.
-    pub connections_timed_out: u64,
-    /// Requests that wait for a secret to change.
-    pub watchers: u64,
-    /// Whether every secret can be served, audited, and rotated by its appliers.
-    pub healthy: bool,
 }
 
 impl Readings {
-    pub(super) fn write(&self, page: &mut Page) {
+    pub fn write(&self, page: &mut Page) {
         self.write_secrets(page);
         self.write_vault(page);
-        self.write_audit(page);
-        self.write_connections(page);
     }
 
     fn write_secrets(&self, page: &mut Page) {
@@ -125,32 +100,5 @@ impl Readings {
         page.counter("vault_compactions_total", "Compactions of the vault file.").value(self.compactions);
         page.counter("vault_compaction_failures_total", "Compactions that failed, and left the vault file as it was.")
             .value(self.compaction_failures);
-    }
-
-    fn write_audit(&self, page: &mut Page) {
-        page.counter("audit_lines_total", "Lines written to the audit log.").value(self.audit_lines);
-        page.counter("audit_flushes_total", "Writes to the audit log, of one or more lines.").value(self.audit_flushes);
-        page.counter("audit_syncs_total", "Syncs of the audit log to the disk.").value(self.audit_syncs);
-        page.counter("audit_failures_total", "Times that the audit log could not be written.")
-            .value(self.audit_failures);
-        page.counter("audit_rotations_total", "Files of the audit log that were closed as segments.")
-            .value(self.audit_rotations);
-        page.counter(
-            "audit_rotation_failures_total",
-            "Times that the audit log could not be rotated, and logging continued in the same file.",
-        )
-        .value(self.audit_rotation_failures);
-    }
-
-    fn write_connections(&self, page: &mut Page) {
-        page.gauge("connections_open", "Connections that are open now.").value(self.connections_open);
-        page.counter("connections_accepted_total", "Connections that were accepted.").value(self.connections_accepted);
-        page.counter("connections_refused_total", "Connections turned away because there were too many.")
-            .value(self.connections_refused);
-        page.counter("connections_evicted_total", "Connections closed while waiting for their client, to make room.")
-            .value(self.connections_evicted);
-        page.counter("connections_timed_out_total", "Requests that did not arrive, and answers not read, in time.")
-            .value(self.connections_timed_out);
-        page.gauge("watchers", "Requests that wait for a secret to change.").value(self.watchers);
     }
 }

@@ -158,6 +158,28 @@ mod tests {
     }
 
     #[test]
+    fn each_figure_has_its_metric() {
+        let vitals = Vitals {
+            resident_memory: Some(4096),
+            cpu_time: Some(Duration::from_millis(1509)),
+            open_files: Some(23),
+            max_files: Some(1024),
+            disks: vec![
+                ("vault", Disk { size: 24, available: 131_071 }),
+                ("audit", Disk { size: 26, available: 131_072 }),
+            ],
+        };
+        crate::metrics::assert_in_example(|page| vitals.write(page));
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let mut page = Page::default();
+        Vitals::default().write(&mut page);
+        assert_eq!(page.finish(), "");
+    }
+
+    #[test]
     fn a_file_is_counted_while_it_is_open() {
         let system = here();
         // Other tests open and close files beside this one: many files stand out.

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::base::sync::lock;
+use crate::metrics::Page;
 
 /// All who watch a secret.
 #[derive(Default)]
@@ -95,6 +96,10 @@ impl Watchers {
     pub fn count(&self) -> usize {
         self.count.load(Ordering::SeqCst)
     }
+
+    pub fn write(&self, page: &mut Page) {
+        page.gauge("watchers", "Requests that wait for a secret to change.").value(self.count());
+    }
 }
 
 impl Watch<'_> {
@@ -150,6 +155,12 @@ mod tests {
 
     fn watch<'a>(watchers: &'a Watchers, name: &'a str) -> Watch<'a> {
         watchers.watch(name, "web", 100).unwrap()
+    }
+
+    #[test]
+    fn those_who_wait_are_counted_in_the_metrics() {
+        let watchers = Watchers { count: 31.into(), ..Watchers::default() };
+        crate::metrics::assert_in_example(|page| watchers.write(page));
     }
 
     #[test]

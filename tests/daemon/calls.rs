@@ -3,6 +3,7 @@
 //! `picture()` of an answer has a 9 for every digit: a kid is then `db_main-99999999-999999`.
 
 use crate::client::{Answer, Client};
+use crate::consumers::await_past;
 use crate::running::Daemon;
 
 /// What is told of a version of `db_main`.
@@ -71,6 +72,27 @@ fn metrics_are_prometheus_text_that_names_no_secret_and_no_client() {
     }
     for name in ["db_metered", "keeper"] {
         assert!(!answer.body.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn metrics_are_those_of_the_example_in_their_order() {
+    let daemon = Daemon::start();
+    let mut admin = daemon.client("admin");
+    admin.store("db_main", "v");
+    await_past(&mut admin);
+    let page = admin.metrics();
+    let example = include_str!("../../src/metrics/example.txt");
+    let [described, expected] = [&page, example].map(|page| page.lines().filter(|line| line.starts_with('#')));
+    assert_eq!(described.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    let mut name = "";
+    for line in page.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            name = rest.split(' ').next().unwrap();
+        } else if !line.starts_with('#') {
+            let suffix = line.split(['{', ' ']).next().unwrap().strip_prefix(name);
+            assert!(matches!(suffix, Some("" | "_bucket" | "_sum" | "_count")), "{line}");
+        }
     }
 }
 
