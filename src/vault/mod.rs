@@ -3,6 +3,7 @@
 //! The mutex is held for microseconds: a reader takes a reference to a sealed version and opens it outside; a change
 //! is planned under the lock, made durable outside of it, and becomes visible when it is durable and audited.
 
+mod aes;
 mod branch;
 mod change;
 mod commit;

@@ -5,9 +5,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use jarvis_secretsd_aes::{Key, NONCE, TAG};
 use zeroize::Zeroizing;
 
+use super::aes::{Key, NONCE, TAG};
 use crate::base::failure::Failure;
 use crate::base::secret::Wiped;
 

@@ -1,7 +1,4 @@
-//! AES-256-GCM (NIST SP 800-38D) as jarvis-secretsd uses it: nonces of 96 bits, tags of 128, in place.
-//!
-//! `aes-gcm` is generic, and what is generic is compiled with the crate that uses it. The daemon is compiled to be small,
-//! and this to be fast: opening a vault is decrypting all of it.
+//! AES-256-GCM (NIST SP 800-38D) as the vault uses it: nonces of 96 bits, tags of 128, in place.
 
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{AeadInOut, KeyInit};
