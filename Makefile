@@ -37,7 +37,7 @@ APPLIERS := file nginx postgres redis
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: run build static test test-under-load test-system deps bench bench-deps dashboard-picture fuzz audit lint lint-oldest-rust fmt install clean help
+.PHONY: run build static test test-under-load test-system test-system-long deps bench bench-deps dashboard-picture fuzz audit lint lint-oldest-rust fmt install clean help
 
 run: ## Build the daemon and start it on 127.0.0.1:8081, with its state in ./state
 	$(CARGO) run --release --locked -- --config etc/dev.toml
@@ -74,6 +74,11 @@ test-under-load: ## Run the tests TIMES=10 times beside busy loops of each prior
 
 test-system: build ## Run the tests that need other programs; says which are missing
 	BINARY=$(abspath $(BINARY)) tests/system/run
+
+test-system-long: build ## Run the same with longer campaigns of crashes, power cuts, overload and random operations; takes half an hour
+	MODEL_TIMES=20 $(CARGO) test --release --locked --test model
+	SOAK_SECONDS=1200 KILL_ROUNDS=2500 OVERLOAD_SECONDS=300 ROTATIONS=500 CAMPAIGNS=3 \
+		BINARY=$(abspath $(BINARY)) tests/system/run
 
 # The packages prometheus and nginx would start servers that listen on every address.
 deps: ## Install what test-system, static and bench need (Debian)

@@ -7,11 +7,14 @@ need_root
 
 DIR=$(mktemp -d -p /dev/shm)
 trap clean_up EXIT
-seed=${SEED:-$RANDOM}
-echo "SEED=$seed does the same once more"
 cc -O1 -Wall -Wextra -Werror -shared -fPIC -o "$DIR/die.so" tests/system/power-cuts/die.c
-mkdir "$DIR/at"
 # With this, a daemon looks at what is left by a clock that was set back.
 FAKETIME_LIBRARY=$(faketime_library)
 export FAKETIME_LIBRARY
-PYTHONDONTWRITEBYTECODE=1 timeout 1200 python3 tests/system/power-cuts/power_cuts.py "$(realpath "$BINARY")" "$DIR/die.so" "$DIR/at" "$seed"
+for ((campaign = 1; campaign <= ${CAMPAIGNS:-1}; campaign++)); do
+    seed=${SEED:-$RANDOM}
+    echo "SEED=$seed does the same once more"
+    mkdir "$DIR/at"
+    PYTHONDONTWRITEBYTECODE=1 timeout 1200 python3 tests/system/power-cuts/power_cuts.py "$(realpath "$BINARY")" "$DIR/die.so" "$DIR/at" "$seed"
+    rm -r "$DIR/at"
+done

@@ -84,13 +84,13 @@ SERVERS+=("$CLIENT")
 shown=''
 is_used
 
-for ((rotation = 1; rotation <= 100; rotation++)); do
+for ((rotation = 1; rotation <= ${ROTATIONS:=100}; rotation++)); do
     before=$KID
     [ "$(rotate)" = 200 ] || fail "rotation $rotation: $(cat "$DIR/rotated")"
     is_used
     [ "$KID" != "$before" ] || fail "rotation $rotation has made no new version"
 done
-echo "a hundred rotations, each after the client has come with the one before"
+echo "$ROTATIONS rotations, each after the client has come with the one before"
 
 # kill_daemon: in the middle of what it does.
 kill_daemon() {
