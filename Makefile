@@ -14,8 +14,6 @@ OLDEST_RUST = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BINARY := $(TARGET_DIR)/release/jarvis-secretsd
-# What makes the completions: where BINARY is for another kind of machine, one that runs here.
-HOST_BINARY ?= $(BINARY)
 MUSL := x86_64-unknown-linux-musl
 # Where the linker for it is, the static binary is made for aarch64 too.
 CROSS_GCC := aarch64-linux-gnu-gcc
@@ -151,11 +149,9 @@ install: $(BINARY) ## Install binary, units, manual, completions and examples un
 	install -D -m 644 -t $(SHARE)/man/man5 man/*.5
 	install -D -m 644 -t $(SHARE)/man/man8 man/*.8
 	sed -i 's|/usr/local/|$(PREFIX)/|' $(SHARE)/man/man5/jarvis-secretsd-config.5
-	for completion in bash:bash-completion/completions/jarvis-secretsd zsh:zsh/site-functions/_jarvis-secretsd \
-			fish:fish/vendor_completions.d/jarvis-secretsd.fish; do \
-		file=$(SHARE)/$${completion#*:} && install -D -m 644 /dev/null $$file && \
-		$(HOST_BINARY) completions $${completion%%:*} >$$file || exit 1; \
-	done
+	install -D -m 644 src/cli/completions/bash $(SHARE)/bash-completion/completions/jarvis-secretsd
+	install -D -m 644 src/cli/completions/zsh $(SHARE)/zsh/site-functions/_jarvis-secretsd
+	install -D -m 644 src/cli/completions/fish $(SHARE)/fish/vendor_completions.d/jarvis-secretsd.fish
 
 $(BINARY): Cargo.toml Cargo.lock $(shell find src -type f) etc/config.toml etc/policy.toml contrib/openapi.json
 	$(CARGO) build --release --locked
