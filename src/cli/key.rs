@@ -8,7 +8,7 @@ use super::{Exit, input, load_config_to_maintain, master_key, output, prompt, pr
 use crate::base::failure::Failure;
 use crate::base::files;
 use crate::base::secret::Plaintext;
-use crate::vault::{KeyFile, MasterKeySource, is_under, wrapped_key};
+use crate::vault::{KeyFile, MasterKeySource, is_under, passphrase};
 
 pub const EXPORT: Command = Command {
     name: "key export",
@@ -38,8 +38,8 @@ const NO_ARGUMENT: &str = "the passphrase is never an argument, which others see
 fn export(arguments: &Arguments) -> Result<(), Exit> {
     let config = load_config_to_maintain(arguments)?;
     let key = master_key(arguments, &config)?;
-    let passphrase = passphrase(prompt::twice)?;
-    let wrapped = wrapped_key::wrap(&key, &passphrase).map_err(|why| Failure::new("key export", why))?;
+    let passphrase = read_passphrase(prompt::twice)?;
+    let wrapped = passphrase::wrap(&key, &passphrase).map_err(|why| Failure::new("key export", why))?;
     match arguments.path(&OUTPUT) {
         Some(path) => {
             let written = files::create(path, 0o600, wrapped.as_bytes());
@@ -54,10 +54,10 @@ fn import(arguments: &Arguments) -> Result<(), Exit> {
     let (vault, wrapped) = (&config.paths.vault_path, Path::new(&arguments.operands()[0]));
     let path = arguments.path(&MASTER_KEY).unwrap_or(&config.paths.master_key_path);
     let fail = |why: &dyn std::fmt::Display| Failure::new(wrapped.display(), why);
-    let text = files::read(wrapped, wrapped_key::LONGEST)?;
-    let text = std::str::from_utf8(&text).map_err(|_| fail(&wrapped_key::WrapError::Form))?;
-    let passphrase = passphrase(prompt::once)?;
-    let key = wrapped_key::unwrap(text, &passphrase).map_err(|why| fail(&why))?;
+    let text = files::read(wrapped, passphrase::LONGEST)?;
+    let text = std::str::from_utf8(&text).map_err(|_| fail(&passphrase::WrapError::Form))?;
+    let passphrase = read_passphrase(prompt::once)?;
+    let key = passphrase::unwrap(text, &passphrase).map_err(|why| fail(&why))?;
     if !files::is_missing(vault) && !is_under(vault, &key) {
         let why = format!("holds another key than that of the vault {}; nothing was written", vault.display());
         return Err(fail(&why).into());
@@ -76,7 +76,7 @@ fn import(arguments: &Arguments) -> Result<(), Exit> {
 }
 
 /// The passphrase, from a person at a terminal, who is asked for it by `ask`, or from another program.
-fn passphrase(ask: fn(&str, &str) -> Result<Plaintext, Exit>) -> Result<Plaintext, Exit> {
+fn read_passphrase(ask: fn(&str, &str) -> Result<Plaintext, Exit>) -> Result<Plaintext, Exit> {
     let what = "the passphrase";
     if io::stdin().is_terminal() { ask("Passphrase", what) } else { input::passphrase(what) }
 }

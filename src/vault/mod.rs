@@ -29,7 +29,6 @@ mod survey;
 mod used_kids;
 mod walk;
 mod watchers;
-pub(crate) mod wrapped_key;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -43,7 +42,7 @@ pub use found::Found;
 pub(crate) use kid::Kid;
 pub(crate) use load::{History, LoadError, Unaudited};
 pub use master_key::{KeyFile, MasterKeySource};
-pub(crate) use master_key::{KeyInForce, is_under};
+pub(crate) use master_key::{KeyInForce, is_under, passphrase};
 pub(crate) use order::{AT_A_TIME, Answer, Condition, Done, New, Operation, Order, Previous, Refused};
 pub use seal::KeyBytes;
 pub(crate) use seal::SealStats;

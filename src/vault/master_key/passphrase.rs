@@ -15,7 +15,7 @@ use std::fmt;
 use argon2::{Algorithm, Argon2, Params, Version};
 use zeroize::Zeroizing;
 
-use super::seal::{self, KeyBytes, SealingKey};
+use super::super::seal::{self, KeyBytes, SealingKey};
 use crate::base::failure::Failure;
 use crate::base::secret::Plaintext;
 
