@@ -1,4 +1,4 @@
-//! What a record says: one change of the vault, and the version that it makes.
+//! What a record says: one change of the vault.
 
 use serde::de::Error;
 use serde::{Deserialize, Serialize};
@@ -7,61 +7,9 @@ use super::kid::Kid;
 use super::seal::Tag;
 use super::settings::Settings;
 use super::used_kids::UsedKids;
+use super::version::{Rotation, Version};
 use crate::base::clock::Timestamp;
 use crate::generator::Generator;
-
-/// Who replaces a secret's value when rotation is due.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Rotation {
-    /// The schedule replaces the value when rotation is due.
-    Auto,
-    /// A person replaces it: that rotation is due is reported, and the schedule leaves the value alone.
-    #[default]
-    Manual,
-    /// It lives until somebody replaces it: rotation is never due.
-    Off,
-}
-
-impl Rotation {
-    /// The word for it in JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Manual => "manual",
-            Self::Off => "off",
-        }
-    }
-}
-
-/// What a version is, apart from its value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Version {
-    pub kid: Kid,
-    pub created_at: Timestamp,
-    /// The day on which rotation is due.
-    pub expires_at: Timestamp,
-    pub rotation: Rotation,
-    /// How the next value is made; none: the default way.
-    pub generator: Option<Box<Generator>>,
-}
-
-impl Version {
-    /// Whether it is past its day.
-    pub fn is_due(&self, now: Timestamp) -> bool {
-        self.rotation != Rotation::Off && self.expires_at <= now
-    }
-
-    /// Whether a person supplied the value and did not say that, or how, the daemon is to make the next one.
-    pub fn is_supplied(&self) -> bool {
-        self.rotation != Rotation::Auto && self.generator.is_none()
-    }
-
-    /// How the next value is made.
-    pub fn next_generator(&self) -> Generator {
-        self.generator.as_deref().cloned().unwrap_or_default()
-    }
-}
 
 /// One change of the vault: what a record holds, besides a value.
 #[derive(Serialize)]

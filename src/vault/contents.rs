@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use super::change::Rotation;
 use super::header::VaultKey;
 use super::load::{self, End, LoadError, Loaded};
 use super::seal::{KeyBytes, NotAuthentic, SealingKey};
 use super::settings::Settings;
 use super::state::Secret;
 use super::used_kids::UsedKids;
+use super::version::Rotation;
 use crate::audit::VaultAt;
 use crate::base::failure::Failure;
 use crate::base::secret::Wiped;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Vault;
-use super::change::Version;
 use super::order::{AT_A_TIME, Condition, Operation, Order, Refused};
+use super::version::Version;
 use crate::audit::{Entry, Event};
 
 impl Vault {

@@ -27,6 +27,7 @@ mod state;
 mod store;
 mod survey;
 mod used_kids;
+mod version;
 mod walk;
 mod watchers;
 
@@ -34,8 +35,6 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-pub use change::Rotation;
-pub(crate) use change::Version;
 pub(crate) use commit::Foreseen;
 pub(crate) use contents::Contents;
 pub use found::Found;
@@ -51,6 +50,8 @@ pub(crate) use state::Missing;
 pub(crate) use store::Store;
 pub(crate) use survey::{Description, Listed, Place, Readable, Replaced};
 pub(crate) use used_kids::UsedKids;
+pub(crate) use version::Version;
+pub use version::{Lifetimes, Rotation};
 pub(crate) use watchers::{NoPlace, Watchers};
 
 use crate::audit::{AuditLog, VaultAt};
@@ -66,15 +67,6 @@ use state::State;
 
 /// The largest value, in bytes.
 pub const MAX_VALUE: usize = 64 * 1024;
-
-/// How long versions live.
-#[derive(Clone, Copy, Debug)]
-pub struct Lifetimes {
-    /// Days until a version is due for rotation.
-    pub rotation_days: u32,
-    /// Days that a version stays readable after a newer one took its place.
-    pub grace_days: u32,
-}
 
 /// All secrets: sealed in one file, and in memory.
 pub struct Vault {

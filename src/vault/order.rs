@@ -1,8 +1,8 @@
 //! What can be asked of a vault, and what the answer is.
 
-use super::change::{Rotation, Version};
 use super::kid::Kid;
 use super::settings::Patch;
+use super::version::{Rotation, Version};
 use crate::audit::Entry;
 use crate::base::clock::Timestamp;
 use crate::base::name::NOT_FOR_NEW;

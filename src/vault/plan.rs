@@ -8,13 +8,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use super::Lifetimes;
-use super::change::{Change, Rotation, Version};
+use super::change::Change;
 use super::kid::Kid;
 use super::order::{Answer, Condition, New, Operation, Order, Previous, Refused};
 use super::record::Sealed;
 use super::settings::{Patch, Settings};
 use super::state::{Missing, Secret, State};
+use super::version::{Lifetimes, Rotation, Version};
 use crate::audit::{Entry, Event};
 use crate::base::clock::Timestamp;
 use crate::base::name::is_for_new;

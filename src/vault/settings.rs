@@ -5,8 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Lifetimes;
-use super::change::{Rotation, Version};
+use super::version::{Lifetimes, Rotation, Version};
 use crate::generator::Generator;
 
 pub const MAX_LABELS: usize = 32;

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::change::{Change, Version};
+use super::change::Change;
 use super::expiring::Expiring;
 use super::kid::Kid;
 use super::record::Sealed;
 use super::settings::Settings;
 use super::used_kids::UsedKids;
+use super::version::Version;
 use crate::base::clock::Timestamp;
 
 /// One version that is still there.
@@ -397,10 +398,11 @@ impl Secret {
 
 #[cfg(test)]
 mod tests {
-    use super::super::change::{Metadata, Rotation};
+    use super::super::change::Metadata;
     use super::super::header::Header;
     use super::super::record::NO_LINK;
     use super::super::seal::{self, SealingKey};
+    use super::super::version::Rotation;
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);

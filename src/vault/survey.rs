@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::Vault;
-use super::change::{Rotation, Version};
 use super::kid::Kid;
 use super::settings::Settings;
 use super::state::Secret;
+use super::version::{Rotation, Version};
 use crate::base::clock::Timestamp;
 use crate::base::sync::lock;
 

@@ -1,9 +1,9 @@
 //! Walks through all secrets that hold nobody up: a page of them under each short lock, and breaks in between.
 
 use super::Vault;
-use super::change::Version;
 use super::state::{PAGE, Page, Secret, State};
 use super::survey::Listed;
+use super::version::Version;
 use crate::base::sync::{Breaks, lock};
 
 /// How many secrets a listing takes at first; then twice as many each time, up to a whole page. Who wants few looks at few.
