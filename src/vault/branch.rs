@@ -6,14 +6,14 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::change::{Change, Metadata};
+use super::Vault;
 use super::contents::Contents;
-use super::header::VaultKey;
 use super::kid::Kid;
-use super::load::End;
-use super::record::Sealed;
+use super::log::change::{Change, Metadata};
+use super::log::header::VaultKey;
+use super::log::record::Sealed;
+use super::log::{End, Log};
 use super::used_kids::UsedKids;
-use super::{Log, Vault};
 use crate::audit::{Event, Line, Outcome, ReadBack, VaultAt};
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;

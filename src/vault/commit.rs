@@ -9,13 +9,14 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::change::{Change, Metadata};
+use super::Vault;
+use super::log::Log;
+use super::log::change::{Change, Metadata};
+use super::log::record::{Link, Sealed};
 use super::order::{AT_A_TIME, Answer, Condition, Done, Operation, Order, Refused};
 use super::plan::{Plan, Planned, Value};
-use super::record::{Link, Sealed};
 use super::seal::MAX_SEALS;
 use super::version::Version;
-use super::{Log, Vault};
 use crate::audit::{AuditFailure, Entry, Event};
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use super::header::VaultKey;
-use super::load::{self, End, LoadError, Loaded};
+use super::log::End;
+use super::log::file::lines::LoadError;
+use super::log::header::VaultKey;
+use super::log::replay::{self, Loaded};
 use super::seal::{KeyBytes, NotAuthentic, SealingKey};
 use super::settings::Settings;
 use super::state::Secret;
@@ -32,7 +34,7 @@ impl Contents {
     /// If the key is another one, or anything in it is not as it was written. What an interrupted write left at its end
     /// is no error.
     pub fn read(mut vault: impl Read, size: u64, master: &KeyBytes) -> Result<Self, LoadError> {
-        load::load(&mut vault, size, &SealingKey::new(master), VaultAt { seq: u64::MAX, head: None }).map(Self)
+        replay::load(&mut vault, size, &SealingKey::new(master), VaultAt { seq: u64::MAX, head: None }).map(Self)
     }
 
     /// The vault's id, 32 hex digits.

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::header::Header;
-use super::load::{self, History, Loaded, Unaudited};
+use super::log::Log;
+use super::log::file::store::{self, FileStore, Store};
+use super::log::header::Header;
+use super::log::replay::{self, History, Loaded, Unaudited};
 use super::seal::{KeyBytes, SealingKey};
-use super::store::{self, FileStore, Store};
 use super::version::Lifetimes;
-use super::{Log, Stats, Vault, Watchers};
+use super::{Stats, Vault, Watchers};
 use crate::audit::{AuditLog, VaultAt};
 use crate::base::clock::Clock;
 use crate::base::failure::Failure;
@@ -30,7 +31,7 @@ impl Found {
     pub fn look(path: &Path, master: &KeyBytes, known: VaultAt) -> Result<Self, Failure> {
         let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
         let store = FileStore::open(path).map_err(|why| fail(&why))?;
-        let loaded = load::load(&mut store.reader(0), store.length(), &SealingKey::new(master), known)
+        let loaded = replay::load(&mut store.reader(0), store.length(), &SealingKey::new(master), known)
             .map_err(|why| fail(&why))?;
         Ok(Self { loaded, store: Box::new(store) })
     }

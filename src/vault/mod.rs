@@ -5,26 +5,19 @@
 
 mod aes;
 mod branch;
-mod change;
 mod commit;
-mod compaction;
 mod contents;
 mod expiring;
 mod expiry;
 mod found;
-mod header;
 mod kid;
-mod lines;
-mod load;
+mod log;
 mod master_key;
 mod order;
 mod plan;
-mod record;
-mod rekey;
 mod seal;
 mod settings;
 mod state;
-mod store;
 mod survey;
 mod used_kids;
 mod version;
@@ -39,7 +32,9 @@ pub(crate) use commit::Foreseen;
 pub(crate) use contents::Contents;
 pub use found::Found;
 pub(crate) use kid::Kid;
-pub(crate) use load::{History, LoadError, Unaudited};
+pub(crate) use log::file::lines::LoadError;
+pub(crate) use log::record::{Opened, seq as record_seq};
+pub(crate) use log::replay::{History, Unaudited};
 pub use master_key::{KeyFile, MasterKeySource};
 pub(crate) use master_key::{KeyInForce, is_under, passphrase};
 pub(crate) use order::{AT_A_TIME, Answer, Condition, Done, New, Operation, Order, Previous, Refused};
@@ -47,7 +42,6 @@ pub use seal::KeyBytes;
 pub(crate) use seal::SealStats;
 pub(crate) use settings::{MAX_LABELS, Patch, Settings};
 pub(crate) use state::Missing;
-pub(crate) use store::Store;
 pub(crate) use survey::{Description, Listed, Place, Readable, Replaced};
 pub(crate) use used_kids::UsedKids;
 pub(crate) use version::Version;
@@ -58,11 +52,9 @@ use crate::audit::{AuditLog, VaultAt};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::failure::Failure;
 use crate::base::sync::{GroupCommit, lock};
-use header::{Header, VaultKey};
-use load::End;
-pub(crate) use record::Opened;
-pub(crate) use record::seq as record_seq;
-use record::{Link, Sealed};
+use log::header::{Header, VaultKey};
+use log::record::Sealed;
+use log::{End, Log};
 use state::State;
 
 /// The largest value, in bytes.
@@ -98,21 +90,6 @@ pub struct Vault {
     held: OnceLock<BTreeSet<String>>,
 }
 
-struct Log {
-    store: Box<dyn Store>,
-    end: End,
-}
-
-impl Log {
-    /// So many records were appended, the last of which a next one is chained to by `link`.
-    fn advance(&mut self, records: u64, link: Link) {
-        self.end.seq += records;
-        self.end.records += records;
-        self.end.link = link;
-        self.end.length = self.store.length();
-    }
-}
-
 #[derive(Default)]
 struct Trouble {
     /// The last append failed. Cleared by the next one that does not.
@@ -146,16 +123,6 @@ impl Stats {
         self.dead_records.store(end.dead_records(state), Ordering::Relaxed);
         self.dead_bytes.store(end.dead_bytes(state), Ordering::Relaxed);
         self.expired_bytes.store(state.expiring.expired(now), Ordering::Relaxed);
-    }
-}
-
-impl End {
-    fn dead_records(&self, state: &State) -> u64 {
-        self.records.saturating_sub(self.overhead_records + state.live_records)
-    }
-
-    fn dead_bytes(&self, state: &State) -> u64 {
-        self.length.saturating_sub(self.overhead_bytes + state.live_bytes)
     }
 }
 

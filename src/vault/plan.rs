@@ -8,10 +8,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use super::change::Change;
 use super::kid::Kid;
+use super::log::change::Change;
+use super::log::record::Sealed;
 use super::order::{Answer, Condition, New, Operation, Order, Previous, Refused};
-use super::record::Sealed;
 use super::settings::{Patch, Settings};
 use super::state::{Missing, Secret, State};
 use super::version::{Lifetimes, Rotation, Version};

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::change::Change;
 use super::expiring::Expiring;
 use super::kid::Kid;
-use super::record::Sealed;
+use super::log::change::Change;
+use super::log::record::Sealed;
 use super::settings::Settings;
 use super::used_kids::UsedKids;
 use super::version::Version;
@@ -398,9 +398,9 @@ impl Secret {
 
 #[cfg(test)]
 mod tests {
-    use super::super::change::Metadata;
-    use super::super::header::Header;
-    use super::super::record::NO_LINK;
+    use super::super::log::change::Metadata;
+    use super::super::log::header::Header;
+    use super::super::log::record::NO_LINK;
     use super::super::seal::{self, SealingKey};
     use super::super::version::Rotation;
     use super::*;

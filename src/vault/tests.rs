@@ -21,7 +21,7 @@ mod watching;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::change::{Change, Metadata};
+use super::log::change::{Change, Metadata};
 use super::used_kids::UsedKids;
 use super::*;
 use crate::audit::{self, Entry, Event};
@@ -254,7 +254,7 @@ fn read_version(vault: &Vault, name: &str, kid: Option<&str>) -> Result<String, 
 #[derive(Debug, PartialEq, Eq)]
 struct Picture {
     seq: u64,
-    link: record::Link,
+    link: log::record::Link,
     /// Name, value, until when it is readable, and what else is known of it; behind a secret's versions the one that is
     /// prepared.
     versions: Vec<(String, String, Option<Timestamp>, Version)>,

@@ -8,11 +8,11 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-use super::super::seal::{self, KeyBytes};
 use super::MasterKeySource;
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
 use crate::base::files;
+use crate::vault::seal::{self, KeyBytes};
 
 /// A file with the 32 bytes of the key and nothing else, readable by its owner only. The next key has the same name with
 /// `.next` behind it.

@@ -11,7 +11,7 @@ use std::path::Path;
 
 pub use file::KeyFile;
 
-use super::load;
+use super::log::replay;
 use super::seal::{KeyBytes, SealingKey};
 use crate::base::failure::Failure;
 
@@ -58,6 +58,6 @@ impl KeyInForce {
 pub fn is_under(path: &Path, key: &KeyBytes) -> bool {
     File::open(path)
         .ok()
-        .and_then(|file| load::header(file).ok())
+        .and_then(|file| replay::header(file).ok())
         .is_some_and(|header| header.unwrap_key(&SealingKey::new(key)).is_ok())
 }

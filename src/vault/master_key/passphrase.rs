@@ -15,9 +15,9 @@ use std::fmt;
 use argon2::{Algorithm, Argon2, Params, Version};
 use zeroize::Zeroizing;
 
-use super::super::seal::{self, KeyBytes, SealingKey};
 use crate::base::failure::Failure;
 use crate::base::secret::Plaintext;
+use crate::vault::seal::{self, KeyBytes, SealingKey};
 
 const TITLE: &str = "jarvis-secretsd master key, version 1, wrapped by a passphrase";
 

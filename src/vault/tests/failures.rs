@@ -4,8 +4,8 @@ use std::io;
 use std::io::Read;
 use std::thread;
 
-use super::super::compaction::copy;
-use super::super::store::{FileStore, Retired, Successor};
+use super::super::log::compaction::copy;
+use super::super::log::file::store::{FileStore, Retired, Store, Successor};
 use super::*;
 
 /// How many of the next calls fail, or find no room.
@@ -481,7 +481,8 @@ fn a_value_that_memory_lost_is_not_served_and_stays_a_trouble() {
     let (_site, vault, _) = faulty("memory");
     let mut version = vault.find("db", None).unwrap();
     version.record = Arc::new(
-        Sealed::parse(br#"{"seq":1,"sealed":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#, record::NO_LINK).unwrap(),
+        Sealed::parse(br#"{"seq":1,"sealed":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#, log::record::NO_LINK)
+            .unwrap(),
     );
     let why = vault.open(&version).err().unwrap().to_string();
     assert!(why.contains("vault record 1") && why.contains("restart the daemon"), "{why}");

@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
 
 use super::change::{Change, Metadata};
+use super::file::store::Successor;
 use super::header::Header;
-use super::load::End;
 use super::record::{Link, NO_LINK, Sealed};
-use super::state::State;
-use super::store::Successor;
-use super::{Log, Stats, Vault};
+use super::{End, Log};
 use crate::base::failure::Failure;
 use crate::base::sync::{Breaks, lock};
+use crate::vault::state::State;
+use crate::vault::{Stats, Vault};
 
 /// Below this size a file is compacted only by the daily round: rewriting it more often would gain nothing.
 const SMALL: u64 = 64 * 1024;
@@ -33,7 +33,7 @@ impl Stats {
 }
 
 impl Vault {
-    pub(super) fn is_compaction_worthwhile(&self) -> bool {
+    pub(in crate::vault) fn is_compaction_worthwhile(&self) -> bool {
         let bytes = self.stats.bytes.load(Ordering::Relaxed);
         let has_grown_since = |before: &AtomicU64| bytes >= before.load(Ordering::Relaxed) / 4 * 5;
         let is_half_dead = self.stats.dead_bytes.load(Ordering::Relaxed) * 2 > bytes;
@@ -43,7 +43,7 @@ impl Vault {
 
     /// Whether a compaction can make room on a full disk. One that has no room itself is not begun: it would take what little
     /// is left, which the audit log may need. What is past its grace is destroyed before it.
-    pub(super) fn can_make_room(&self) -> bool {
+    pub(in crate::vault) fn can_make_room(&self) -> bool {
         let [bytes, dead, expired] = self.stats.sizes();
         let needed = bytes.saturating_sub(dead + expired);
         dead + expired > 0 && lock(&self.log).store.room().is_ok_and(|room| room > needed)
@@ -57,7 +57,7 @@ impl Vault {
 
     /// Compacts on a thread of its own, and destroys before that the versions whose grace is over. `lost`: a new file is wanted
     /// whatever is in the old one.
-    pub(super) fn compact_in_background(self: &Arc<Self>, lost: bool) {
+    pub(in crate::vault) fn compact_in_background(self: &Arc<Self>, lost: bool) {
         let vault = self.clone();
         let started = std::thread::Builder::new().name("compaction".to_owned()).spawn(move || {
             if let Err(why) = vault.destroy_expired("compaction", || false) {
@@ -105,7 +105,7 @@ impl Vault {
     }
 
     /// Compacts now, whatever is in the file.
-    pub(super) fn compact(&self) -> Result<(), Failure> {
+    pub(in crate::vault) fn compact(&self) -> Result<(), Failure> {
         self.rewrite_counted(&lock(&self.rewriting))
     }
 
@@ -122,7 +122,12 @@ impl Vault {
     }
 
     /// Puts `successor`, which was begun at `start`, in place of the file: changes may have been made since.
-    pub(super) fn rewrite_from(&self, header: &Header, start: End, mut successor: Successor) -> Result<(), Failure> {
+    pub(in crate::vault) fn rewrite_from(
+        &self,
+        header: &Header,
+        start: End,
+        mut successor: Successor,
+    ) -> Result<(), Failure> {
         // What is compacted has no records of its own any more: were one of its lines lost, a start could neither tell that it
         // is the same history nor write the line anew.
         self.audit.sync_all().map_err(|why| Failure::new("compaction", why))?;
@@ -144,7 +149,11 @@ impl Vault {
 
     /// Copies to `successor` what the file has behind byte `copied`, while it is appended to; the last of it with the file
     /// held, which the caller lets go when the successor has taken its place.
-    pub(super) fn catch_up(&self, successor: &mut Successor, mut copied: u64) -> io::Result<MutexGuard<'_, Log>> {
+    pub(in crate::vault) fn catch_up(
+        &self,
+        successor: &mut Successor,
+        mut copied: u64,
+    ) -> io::Result<MutexGuard<'_, Log>> {
         loop {
             let (length, reader) = {
                 let log = lock(&self.log);
@@ -208,7 +217,7 @@ fn failed(why: io::Error) -> Failure {
     Failure::new("compaction", why)
 }
 
-pub(super) fn copy(from: impl Read, length: u64, to: &mut Successor) -> io::Result<()> {
+pub(in crate::vault) fn copy(from: impl Read, length: u64, to: &mut Successor) -> io::Result<()> {
     match io::copy(&mut from.take(length), to)? {
         copied if copied == length => Ok(()),
         _ => Err(io::Error::other("the file became shorter while the daemon was using it")),

@@ -6,14 +6,14 @@
 
 use std::io::Write;
 
-use super::Vault;
-use super::branch::Beginning;
 use super::header::Header;
-use super::order::Refused;
-use super::seal::{KeyBytes, SealingKey};
-use super::used_kids::UsedKids;
 use crate::audit::{AuditFailure, Entry, Outcome};
 use crate::base::sync::lock;
+use crate::vault::Vault;
+use crate::vault::branch::Beginning;
+use crate::vault::order::Refused;
+use crate::vault::seal::{KeyBytes, SealingKey};
+use crate::vault::used_kids::UsedKids;
 
 impl Vault {
     /// Puts the vault, which is under the master key `old`, under `next`. `entry` is written to the audit log just before

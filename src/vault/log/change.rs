@@ -3,13 +3,13 @@
 use serde::de::Error;
 use serde::{Deserialize, Serialize};
 
-use super::kid::Kid;
-use super::seal::Tag;
-use super::settings::Settings;
-use super::used_kids::UsedKids;
-use super::version::{Rotation, Version};
 use crate::base::clock::Timestamp;
 use crate::generator::Generator;
+use crate::vault::kid::Kid;
+use crate::vault::seal::Tag;
+use crate::vault::settings::Settings;
+use crate::vault::used_kids::UsedKids;
+use crate::vault::version::{Rotation, Version};
 
 /// One change of the vault: what a record holds, besides a value.
 #[derive(Serialize)]

@@ -12,9 +12,9 @@
 
 use super::change::{Change, Fields, Metadata};
 use super::header::VaultKey;
-use super::seal::{self, NotAuthentic, Tag};
 use crate::base::failure::Failure;
 use crate::base::secret::Wiped;
+use crate::vault::seal::{self, NotAuthentic, Tag};
 
 /// What the record after another one is chained to: its GCM tag.
 pub type Link = Tag;
@@ -142,8 +142,8 @@ fn associated(key: &VaultKey, seq: u64, after: Link) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::super::header::Header;
-    use super::super::seal::SealingKey;
     use super::*;
+    use crate::vault::seal::SealingKey;
 
     fn key() -> VaultKey {
         Header::generate(&SealingKey::new(&seal::random().unwrap())).unwrap().1

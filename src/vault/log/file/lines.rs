@@ -4,17 +4,47 @@ use std::io::{BufRead, BufReader, Read};
 use std::panic::resume_unwind;
 use std::{iter, thread};
 
-use super::change::{Change, Metadata};
-use super::header::{Header, VaultKey};
-use super::load::LoadError;
-use super::record::{Link, NO_LINK, Sealed};
-use super::seal::NotAuthentic;
+use crate::vault::log::change::{Change, Metadata};
+use crate::vault::log::header::{Header, VaultKey};
+use crate::vault::log::record::{Link, NO_LINK, Sealed};
+use crate::vault::seal::NotAuthentic;
 
 /// No line of a vault is longer: the largest value, or the ids of a snapshot record, in base64.
 pub const LONGEST_LINE: u64 = 1 << 18;
 
 /// How many bytes of lines one thread opens at a time.
 pub const PORTION: usize = 1 << 18;
+
+/// Why a vault cannot be used. Prints as a reason.
+#[derive(Debug, PartialEq, Eq)]
+pub enum LoadError {
+    Io(String),
+    /// The header is not one, or not of this version.
+    Header(String),
+    /// The master key does not open it.
+    WrongKey,
+    /// A line was changed, moved, dropped or brought in.
+    Damaged {
+        /// The line, from 1.
+        line: u64,
+        why: String,
+    },
+}
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Io(why) | Self::Header(why) => f.write_str(why),
+            Self::WrongKey => f.write_str(
+                "the master key does not open this vault: it is another vault's key, or line 1 was changed; \
+                 put back the right key or the right file",
+            ),
+            Self::Damaged { line, why } => {
+                write!(f, "damaged at line {line}: {why}; nothing was changed, restore the file from a backup")
+            }
+        }
+    }
+}
 
 /// Some lines of the file, and what the first of them is chained to.
 #[derive(Default)]

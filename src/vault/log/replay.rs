@@ -8,13 +8,14 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use super::End;
 use super::change::{Change, Metadata};
+use super::file::lines::{LONGEST_LINE, Lines, LoadError, PORTION, Portion, Record, open_both};
 use super::header::{Header, VaultKey};
-use super::lines::{LONGEST_LINE, Lines, PORTION, Portion, Record, open_both};
 use super::record::{Link, NO_LINK, Sealed};
-use super::seal::{NotAuthentic, SealingKey};
-use super::state::State;
 use crate::audit::{Head, VaultAt};
+use crate::vault::seal::{NotAuthentic, SealingKey};
+use crate::vault::state::State;
 
 /// What a vault file holds.
 pub struct Loaded {
@@ -32,21 +33,6 @@ pub struct Loaded {
     pub audited: u64,
     /// Bytes behind the end that an interrupted write left.
     pub unfinished_bytes: u64,
-}
-
-/// The end of the log, where the next record goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
-    /// The number of the last record.
-    pub seq: u64,
-    /// What the next record is chained to.
-    pub link: Link,
-    pub length: u64,
-    pub records: u64,
-    /// Bytes that are neither a version nor dead: the header, and what a compaction keeps besides the versions.
-    pub overhead_bytes: u64,
-    /// Records that are neither a version nor dead.
-    pub overhead_records: u64,
 }
 
 /// How a vault stands to the change that the audit log knows as its last one.
@@ -72,37 +58,6 @@ pub struct Unaudited {
     pub name: Option<String>,
     /// The version, where it is one.
     pub kid: Option<String>,
-}
-
-/// Why a vault cannot be used. Prints as a reason.
-#[derive(Debug, PartialEq, Eq)]
-pub enum LoadError {
-    Io(String),
-    /// The header is not one, or not of this version.
-    Header(String),
-    /// The master key does not open it.
-    WrongKey,
-    /// A line was changed, moved, dropped or brought in.
-    Damaged {
-        /// The line, from 1.
-        line: u64,
-        why: String,
-    },
-}
-
-impl std::fmt::Display for LoadError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Io(why) | Self::Header(why) => f.write_str(why),
-            Self::WrongKey => f.write_str(
-                "the master key does not open this vault: it is another vault's key, or line 1 was changed; \
-                 put back the right key or the right file",
-            ),
-            Self::Damaged { line, why } => {
-                write!(f, "damaged at line {line}: {why}; nothing was changed, restore the file from a backup")
-            }
-        }
-    }
 }
 
 /// Reads the header of a vault, and nothing else.

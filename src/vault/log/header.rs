@@ -4,11 +4,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::record::Link;
-use super::seal::{self, KeyBytes, NotAuthentic, SealingKey};
 use crate::audit::{Head, VaultAt};
 use crate::base::failure::{Failure, printable};
 use crate::base::hex::hex;
+use crate::vault::seal::{self, KeyBytes, NotAuthentic, SealingKey, Tag};
 
 /// What a file that is a vault calls itself.
 pub const FORMAT: &str = "jarvis-secretsd-vault";
@@ -44,7 +43,7 @@ impl VaultKey {
     ///
     /// The link is made of all records before it and of random bytes of each, and a compaction keeps it. Before the first
     /// change, the vault's id stands for it.
-    pub fn at(&self, seq: u64, link: &Link) -> VaultAt {
+    pub fn at(&self, seq: u64, link: &Tag) -> VaultAt {
         let head = match seq {
             0 => Head::of(Sha256::digest(&self.vault_id).first_chunk().expect("it has 32 bytes")),
             _ => Head::of(link),

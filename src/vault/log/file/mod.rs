@@ -1,0 +1,4 @@
+//! What only a log in a file has.
+
+pub mod lines;
+pub mod store;
