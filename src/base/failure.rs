@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::path::Path;
 
 use serde_json::{Map, Value};
 
@@ -64,16 +63,6 @@ impl Failure {
     /// Takes the fields for a program; none if there are none.
     pub fn take_details(&mut self) -> Option<Details> {
         self.details.take().map(|details| *details)
-    }
-
-    /// What is wrong at byte `offset` of the file that has this text: `<file>:<line>:<column>: <why>`, both counted from 1,
-    /// columns in characters. A byte order mark is none.
-    pub fn at(file: &Path, text: &str, offset: usize, why: impl fmt::Display) -> Self {
-        let before = text.get(..offset).unwrap_or(text).trim_start_matches('\u{feff}');
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.matches('\n').count() + 1;
-        let column = before[line_start..].chars().count() + 1;
-        Self::new(format_args!("{}:{line}:{column}", file.display()), why)
     }
 }
 

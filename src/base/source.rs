@@ -35,7 +35,15 @@ impl Source {
             Some(path) => files::read(path, LONGEST)?,
             None => read_standard_input()?,
         };
-        let (text, valid) = match String::from_utf8(std::mem::take(&mut *bytes)) {
+        Self::from_bytes(file, std::mem::take(&mut *bytes))
+    }
+
+    /// The text that `bytes` are, of `file` or else of standard input.
+    ///
+    /// # Errors
+    /// If it is not UTF-8: says where.
+    pub fn from_bytes(file: Option<&Path>, bytes: Vec<u8>) -> Result<Self, Failure> {
+        let (text, valid) = match String::from_utf8(bytes) {
             Ok(text) => (Zeroizing::new(text), true),
             Err(error) => {
                 let valid = error.utf8_error().valid_up_to();
@@ -72,9 +80,14 @@ impl Source {
         Failure::new(self.name().display(), why)
     }
 
-    /// The failure at byte `offset`.
+    /// What is wrong at byte `offset`: `<file>:<line>:<column>: <why>`, both counted from 1, columns in characters. A byte
+    /// order mark is none.
     pub fn fail(&self, offset: usize, why: impl fmt::Display) -> Failure {
-        Failure::at(self.name(), &self.text, offset, why)
+        let before = self.text.get(..offset).unwrap_or(&self.text).trim_start_matches('\u{feff}');
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = before.matches('\n').count() + 1;
+        let column = before[line_start..].chars().count() + 1;
+        Failure::new(format_args!("{}:{line}:{column}", self.name().display()), why)
     }
 
     fn name(&self) -> &Path {

@@ -10,23 +10,21 @@ use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::OFlags;
 use toml::de::DeTable;
 
 use crate::base::failure::Failure;
+use crate::base::source::Source;
 
 pub use table::{Table, written};
 pub use value::Value;
 
 const MAX_FILE_SIZE: u64 = 1 << 20;
 
-/// A TOML file: its text, and its path for the messages.
-pub struct Document {
-    path: PathBuf,
-    text: String,
-}
+/// A TOML file.
+pub struct Document(Source);
 
 impl Document {
     /// Reads the file at `path`; a symbolic link is followed.
@@ -39,22 +37,17 @@ impl Document {
             io::ErrorKind::NotFound => fail(&absent(path)),
             _ => fail(&why),
         })?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let valid = error.utf8_error().valid_up_to();
-            let before = Self::new(path, String::from_utf8_lossy(&error.as_bytes()[..valid]));
-            before.fail(valid, "is not UTF-8")
-        })?;
-        Ok(Self::new(path, text))
+        Source::from_bytes(Some(path), bytes).map(Self)
     }
 
     /// A document that is in memory already; messages call it `path`.
     pub fn new(path: &Path, text: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), text: text.into() }
+        Self(Source::new(path, text))
     }
 
     /// The text, byte for byte as it stands in the file.
     pub fn text(&self) -> &str {
-        &self.text
+        self.0.text()
     }
 
     /// The table that all others lie in.
@@ -62,23 +55,18 @@ impl Document {
     /// # Errors
     /// If the text is not TOML, or defines a key twice.
     pub fn root(&self) -> Result<Table<'_>, Failure> {
-        match DeTable::parse(&self.text) {
-            Ok(root) => Ok(Table::new(self, String::new(), 0, root.into_inner())),
+        match DeTable::parse(self.text()) {
+            Ok(root) => Ok(Table::new(&self.0, String::new(), 0, root.into_inner())),
             Err(error) => {
-                let offset = error.span().map_or(self.text.len(), |span| span.start);
-                Err(self.fail(offset, error.message().lines().next().unwrap_or_default()))
+                let offset = error.span().map_or(self.text().len(), |span| span.start);
+                Err(self.0.fail(offset, error.message().lines().next().unwrap_or_default()))
             }
         }
     }
 
     /// A failure that concerns the whole file.
     pub fn refuse(&self, why: impl fmt::Display) -> Failure {
-        Failure::new(self.path.display(), why)
-    }
-
-    /// The failure at byte `offset`.
-    fn fail(&self, offset: usize, why: impl fmt::Display) -> Failure {
-        Failure::at(&self.path, &self.text, offset, why)
+        self.0.refuse(why)
     }
 }
 
@@ -114,6 +102,8 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn scratch(name: &str) -> PathBuf {

@@ -2,16 +2,16 @@
 
 use std::fmt;
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
-use super::value::quoted;
-use super::{Document, Value};
+use super::value::{Value, quoted};
 use crate::base::failure::{Failure, printable};
 use crate::base::nearest::nearest;
+use crate::base::source::Source;
 
 /// A table of a document. Keys that were asked for are known; [`finish`](Self::finish) refuses all others.
 pub struct Table<'d> {
-    document: &'d Document,
+    source: &'d Source,
     /// How messages call it, `[server]`; empty for the root.
     name: String,
     offset: usize,
@@ -21,8 +21,8 @@ pub struct Table<'d> {
 
 impl<'d> Table<'d> {
     /// The table `entries`, which messages call `name` and which stands at byte `offset`.
-    pub(super) fn new(document: &'d Document, name: String, offset: usize, entries: DeTable<'d>) -> Self {
-        Self { document, name, offset, entries, known: Vec::new() }
+    pub(super) fn new(source: &'d Source, name: String, offset: usize, entries: DeTable<'d>) -> Self {
+        Self { source, name, offset, entries, known: Vec::new() }
     }
 
     /// Takes out the value of `key`, if it is there.
@@ -30,7 +30,7 @@ impl<'d> Table<'d> {
         self.known.push(key);
         let value = self.entries.remove(key)?;
         let name = self.name_of(key);
-        Some(Value { document: self.document, name, offset: value.span().start, value: value.into_inner() })
+        Some(Value { source: self.source, name, offset: value.span().start, value: value.into_inner() })
     }
 
     /// Takes out the value of `key` and has `read` make a `T` of it; without such a key, `target` stays as it is.
@@ -59,8 +59,8 @@ impl<'d> Table<'d> {
     pub fn table(&mut self, key: &'static str) -> Result<Table<'d>, Failure> {
         let path = self.path_of(key);
         match self.value(key) {
-            None => Ok(Self::new(self.document, path, 0, DeTable::new())),
-            Some(value) => value.into_table(path),
+            None => Ok(Self::new(self.source, path, 0, DeTable::new())),
+            Some(value) => into_table(value, path),
         }
     }
 
@@ -70,7 +70,7 @@ impl<'d> Table<'d> {
     /// If something else than a table has that name.
     pub fn table_if_there(&mut self, key: &'static str) -> Result<Option<Table<'d>>, Failure> {
         let path = self.path_of(key);
-        self.value(key).map(|value| value.into_table(path)).transpose()
+        self.value(key).map(|value| into_table(value, path)).transpose()
     }
 
     /// Takes out the value of `key`, which must be there, and has `read` make a `T` of it.
@@ -93,7 +93,7 @@ impl<'d> Table<'d> {
     /// # Errors
     /// If something else than a table is among them, which is an unknown key if any was asked for.
     pub fn tables(self) -> Result<Vec<(String, Table<'d>)>, Failure> {
-        let document = self.document;
+        let source = self.source;
         let mut entries: Vec<_> = self.entries.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         entries
@@ -104,8 +104,8 @@ impl<'d> Table<'d> {
                 if !self.known.is_empty() && !value.is_table() {
                     return Err(self.unknown(name, offset));
                 }
-                let value = Value { document, name: self.name_of(name), offset, value };
-                Ok((name.to_string(), value.into_table(self.path_of(name))?))
+                let value = Value { source, name: self.name_of(name), offset, value };
+                Ok((name.to_string(), into_table(value, self.path_of(name))?))
             })
             .collect()
     }
@@ -126,12 +126,12 @@ impl<'d> Table<'d> {
             Some(known) => format!("did you mean `{known}`?"),
             None => format!("known here: {}", quoted(&self.known)),
         };
-        self.document.fail(offset, format_args!("unknown key {}; {hint}", self.name_of(key)))
+        self.source.fail(offset, format_args!("unknown key {}; {hint}", self.name_of(key)))
     }
 
     /// The failure of this table for the reason `why`, at the place of its name.
     pub fn refuse(&self, why: impl fmt::Display) -> Failure {
-        self.document.fail(self.offset, format_args!("{} {why}", self.name))
+        self.source.fail(self.offset, format_args!("{} {why}", self.name))
     }
 
     /// How messages call the value of `key`.
@@ -152,6 +152,22 @@ impl<'d> Table<'d> {
     }
 }
 
+impl<'d> Value<'d> {
+    /// The table that it is; none if it is something else.
+    pub fn table(&self) -> Option<Table<'d>> {
+        let entries = self.value.as_table()?.clone();
+        Some(Table::new(self.source, self.name.clone(), self.offset, entries))
+    }
+}
+
+/// The table that `value` is, which messages call `name`.
+fn into_table<'d>(value: Value<'d>, name: String) -> Result<Table<'d>, Failure> {
+    match value.value {
+        DeValue::Table(entries) => Ok(Table::new(value.source, name, value.offset, entries)),
+        _ => Err(value.wrong_type("a table")),
+    }
+}
+
 /// `key` as it is written in a file, for messages: within quotes, unless it can do without.
 pub fn written(key: &str) -> String {
     let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
@@ -163,6 +179,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::base::strict_toml::Document;
 
     fn document(text: &str) -> Document {
         Document::new(Path::new("f.toml"), text)

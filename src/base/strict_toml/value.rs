@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
-use super::{Document, Table};
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
+use crate::base::source::Source;
 
 /// A value of a document, with its place for the messages.
 pub struct Value<'d> {
-    pub(super) document: &'d Document,
+    pub(super) source: &'d Source,
     /// How messages call it: `` `bind_addr` in [server] ``.
     pub(super) name: String,
     pub(super) offset: usize,
@@ -23,7 +23,7 @@ pub struct Value<'d> {
 impl<'d> Value<'d> {
     /// The failure of this value for the reason `why`: `<file>:<line>:<column>: <key> in <table> <why>`.
     pub fn refuse(&self, why: impl fmt::Display) -> Failure {
-        self.document.fail(self.offset, format_args!("{} {why}", self.name))
+        self.source.fail(self.offset, format_args!("{} {why}", self.name))
     }
 
     /// `true` or `false`.
@@ -73,12 +73,6 @@ impl<'d> Value<'d> {
         humantime::parse_rfc3339(&format!("{found}T00:00:00Z")).map(Timestamp::from).map_err(|_| wrong())
     }
 
-    /// The table that it is; none if it is something else.
-    pub fn table(&self) -> Option<Table<'d>> {
-        let entries = self.value.as_table()?.clone();
-        Some(Table::new(self.document, self.name.clone(), self.offset, entries))
-    }
-
     /// A path; whether anything is there is not looked at.
     pub fn path(&self) -> Result<PathBuf, Failure> {
         match self.string()? {
@@ -103,20 +97,12 @@ impl<'d> Value<'d> {
             .map(|element| {
                 let name = format!("an element of {}", self.name);
                 let (offset, value) = (element.span().start, element.get_ref().clone());
-                read(&Value { document: self.document, name, offset, value })
+                read(&Value { source: self.source, name, offset, value })
             })
             .collect()
     }
 
-    /// A table, which messages call `name`.
-    pub(super) fn into_table(self, name: String) -> Result<Table<'d>, Failure> {
-        match self.value {
-            DeValue::Table(entries) => Ok(Table::new(self.document, name, self.offset, entries)),
-            _ => Err(self.wrong_type("a table")),
-        }
-    }
-
-    fn wrong_type(&self, expected: &str) -> Failure {
+    pub(super) fn wrong_type(&self, expected: &str) -> Failure {
         let found = self.value.type_str();
         let article = if found.starts_with(['a', 'i']) { "an" } else { "a" };
         self.refuse(format_args!("must be {expected}, found {article} {found}"))
@@ -133,6 +119,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::base::strict_toml::Document;
 
     fn document(text: &str) -> Document {
         Document::new(Path::new("f.toml"), text)
