@@ -1,7 +1,6 @@
 //! `/healthz` and `/metrics`: how the daemon is, for anyone.
 
 use std::io::Cursor;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rouille::{Request, Response, ResponseBody};
 
@@ -10,8 +9,7 @@ use super::problem::Problem;
 use super::query::Query;
 use crate::answers::Health;
 use crate::applier::Appliers;
-use crate::consumers::Stale;
-use crate::metrics::{self, Page, Readings};
+use crate::metrics::{self, Page};
 
 /// `GET /healthz`: 200, or 503 with a reason when a secret could not be served, audited or rotated. With `live=true` that is 200
 /// too: the daemon serves what it can.
@@ -51,38 +49,17 @@ fn write_metrics(api: &Api, page: &mut Page) {
     page.gauge("healthy", "1 if every secret can be served, audited, and rotated by its appliers, else 0.")
         .value(u8::from(trouble(api).is_none()));
     api.metrics.write_requests(page);
-    readings(api).write(page);
+    let (census, stale) = api.consumers.census();
+    census.write(api.rotator.auto_with_appliers(), page);
+    Appliers::write_metrics(api.rotator.appliers(), page);
+    census.write_next_expiry(page);
+    if let Some(stale) = stale {
+        stale.write(page);
+    }
+    api.vault.write_metrics(page);
     api.audit.stats().write(page);
     api.connections.write(page);
     api.vault.watchers().write(page);
-}
-
-fn readings(api: &Api) -> Readings {
-    let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
-    let (now, mut stale) = (api.vault.now(), Stale::default());
-    let census = api.vault.census_with(&mut |replaced| api.consumers.count_stale(&replaced, now, &mut stale));
-    let (vault, seals) = (api.vault.stats(), api.vault.seal_stats());
-    Readings {
-        secrets: census.secrets,
-        versions: census.versions,
-        due_auto: census.due_auto,
-        due_manual: census.due_manual,
-        auto_without_applier: census.auto.saturating_sub(api.rotator.auto_with_appliers()),
-        expired_versions: census.expired_versions,
-        pending_versions: api.vault.pending_count(),
-        applier_runs: api.rotator.appliers().map(Appliers::counts).unwrap_or_default(),
-        next_expiry: census.next_expiry,
-        stale_consumers: api.consumers.is_recollected().then_some(stale),
-        seals: get(&seals.seals),
-        unseals: get(&seals.unseals),
-        unseal_errors: get(&seals.unseal_errors),
-        vault_bytes: get(&vault.bytes),
-        live_records: get(&vault.live_records),
-        dead_records: get(&vault.dead_records),
-        vault_syncs: get(&vault.syncs),
-        compactions: get(&vault.compactions),
-        compaction_failures: get(&vault.compaction_failures),
-    }
 }
 
 fn trouble(api: &Api) -> Option<String> {

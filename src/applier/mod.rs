@@ -11,11 +11,11 @@ pub mod outcome;
 pub mod process;
 mod run;
 mod runner;
+mod runs;
 mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -24,11 +24,13 @@ use zeroize::Zeroizing;
 use crate::base::failure::Failure;
 use crate::base::files;
 use crate::base::secret::{Plaintext, value_of, wiped_json};
+use crate::metrics::Page;
 use crate::vault::MAX_VALUE;
 pub use config::ApplierConfig;
 use outcome::{End, Outcome};
 use process::{Program, Table};
 pub use runner::Runner;
+use runs::{RunResult, Runs};
 pub use trust::check_program;
 pub(crate) use trust::check_words;
 
@@ -90,21 +92,11 @@ pub enum Verdict {
     Unknown(String),
 }
 
-/// The result of a program's run, for the metrics.
-#[derive(Clone, Copy, PartialEq)]
-enum RunResult {
-    /// The program has succeeded, or said yes.
-    Success,
-    /// The program has said no, which only `verify` may.
-    Refused,
-    Failure,
-}
-
 /// All appliers, and the process that runs them.
 pub struct Appliers {
     secrets: BTreeMap<String, Applier>,
     runner: Runner,
-    counts: [[AtomicU64; 3]; 4],
+    runs: Runs,
 }
 
 /// The places of a secret's programs in the runner's table, by action.
@@ -156,7 +148,7 @@ impl Appliers {
         if table.programs.len() > usize::from(u16::MAX) {
             return Err(Failure::new("[rotation]", "has more appliers than there are numbers for"));
         }
-        Ok(Some(Self { secrets, runner: Runner::start(binary, &table)?, counts: Default::default() }))
+        Ok(Some(Self { secrets, runner: Runner::start(binary, &table)?, runs: Runs::default() }))
     }
 
     /// The secrets that have appliers.
@@ -234,19 +226,14 @@ impl Appliers {
         self.runner.end();
     }
 
+    /// Writes how often programs were run. Where no appliers are configured, the metric has no samples.
+    pub fn write_metrics(appliers: Option<&Self>, page: &mut Page) {
+        Runs::write(appliers.map(|appliers| &appliers.runs), page);
+    }
+
     /// Why no programs can be run; none if they can. It does not wait for one that runs.
     pub fn trouble(&self) -> Option<&'static str> {
         self.runner.trouble()
-    }
-
-    /// How many programs were run, by action and result. Only `verify` may say no.
-    pub fn counts(&self) -> Vec<(&'static str, &'static str, u64)> {
-        let actions = Action::NAMES.into_iter().zip(&self.counts);
-        let all = actions.flat_map(|(action, counts)| {
-            let results = ["success", "refused", "failure"].into_iter().zip(counts);
-            results.map(move |(result, count)| (action, result, count.load(Ordering::Relaxed)))
-        });
-        all.filter(|(action, result, _)| *result != "refused" || *action == "verify").collect()
     }
 
     /// Runs the program for this. What it has printed goes to the log if its exit status is not 0, without values, and is an
@@ -262,7 +249,7 @@ impl Appliers {
             End::Exited(status) if status <= most => RunResult::Refused,
             _ => RunResult::Failure,
         };
-        self.counts[input.action as usize][result as usize].fetch_add(1, Ordering::Relaxed);
+        self.runs.count(input.action, result);
         if result == RunResult::Success {
             return Ok(outcome);
         }

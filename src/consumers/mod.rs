@@ -17,7 +17,8 @@ pub use receipt::Receipt;
 
 use crate::base::clock::Timestamp;
 use crate::base::sync::lock;
-use crate::vault::{Kid, Readable, Replaced, Vault};
+use crate::metrics::Page;
+use crate::vault::{Census, Kid, Readable, Replaced, Vault};
 use reads::{Reads, Summary};
 
 /// Which clients have read which versions, of all secrets.
@@ -46,6 +47,18 @@ pub struct Stale {
     pub last_day: u64,
     /// Clients that can read theirs for longer.
     pub longer: u64,
+}
+
+impl Stale {
+    pub fn write(&self, page: &mut Page) {
+        page.gauge(
+            "stale_consumers",
+            "Clients, once for each secret, that have read an older version and not the current one, by how long it can be \
+             read.",
+        )
+        .sample(&[("grace", "last_day")], self.last_day)
+        .sample(&[("grace", "longer")], self.longer);
+    }
 }
 
 impl Consumers {
@@ -91,8 +104,16 @@ impl Consumers {
         Some(Standing { readable, consumers, complete_since: since })
     }
 
+    /// Counts the secrets and versions of the vault, and the clients that are behind; those not while the audit log is still being
+    /// read. It looks at all secrets, and holds up nobody meanwhile.
+    pub fn census(&self) -> (Census, Option<Stale>) {
+        let (now, mut stale) = (self.vault.now(), Stale::default());
+        let census = self.vault.census_with(&mut |replaced| self.count_stale(&replaced, now, &mut stale));
+        (census, self.recollected.get().map(|_| stale))
+    }
+
     /// Adds to `stale` those who are behind in the secret `replaced`, at the time `now`.
-    pub fn count_stale(&self, replaced: &Replaced, now: Timestamp, stale: &mut Stale) {
+    fn count_stale(&self, replaced: &Replaced, now: Timestamp, stale: &mut Stale) {
         let Some((current, _)) = replaced.versions.first() else { return };
         let ends: BTreeMap<Kid, Option<Timestamp>> = replaced.versions.iter().copied().collect();
         let tomorrow = now.plus_days(1);
@@ -127,11 +148,6 @@ impl Consumers {
         named.sort_by(|(one, _), (other, _)| one.cmp(other));
         named
     }
-
-    /// Whether all is known that the audit log says.
-    pub fn is_recollected(&self) -> bool {
-        self.recollected.get().is_some()
-    }
 }
 
 impl Standing {
@@ -148,5 +164,16 @@ impl Standing {
     /// The clients that have not read the current version.
     pub fn behind(&self) -> impl Iterator<Item = &(String, Last)> {
         self.consumers.iter().filter(|(_, last)| !last.up_to_date)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Stale;
+
+    #[test]
+    fn each_figure_has_its_metric() {
+        let stale = Stale { last_day: 31, longer: 32 };
+        crate::metrics::assert_in_example(|page| stale.write(page));
     }
 }

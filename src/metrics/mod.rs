@@ -2,7 +2,6 @@
 //!
 //! No label ever holds a secret's name, a client's name or anything else that a client sent.
 
-mod readings;
 mod requests;
 mod shared;
 mod system;
@@ -16,12 +15,10 @@ use std::time::Duration;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::sync::lock;
 
-pub use readings::Readings;
 use requests::Requests;
 use shared::Shared;
 use system::System;
-pub use text::Page;
-use text::unix_seconds;
+pub use text::{Page, rounded_up, unix_seconds};
 
 /// The media type of a [page](Page).
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

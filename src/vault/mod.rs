@@ -18,6 +18,7 @@ mod plan;
 mod seal;
 mod settings;
 mod state;
+mod stats;
 mod survey;
 mod used_kids;
 mod version;
@@ -25,7 +26,7 @@ mod walk;
 mod watchers;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock};
 
 pub(crate) use commit::Foreseen;
@@ -39,10 +40,10 @@ pub use master_key::{KeyFile, MasterKeySource};
 pub(crate) use master_key::{KeyInForce, is_under, passphrase};
 pub(crate) use order::{AT_A_TIME, Answer, Condition, Done, New, Operation, Order, Previous, Refused};
 pub use seal::KeyBytes;
-pub(crate) use seal::SealStats;
 pub(crate) use settings::{MAX_LABELS, Patch, Settings};
 pub(crate) use state::Missing;
-pub(crate) use survey::{Description, Listed, Place, Readable, Replaced};
+pub use stats::Stats;
+pub(crate) use survey::{Census, Description, Listed, Place, Readable, Replaced};
 pub(crate) use used_kids::UsedKids;
 pub(crate) use version::Version;
 pub use version::{Lifetimes, Rotation};
@@ -52,9 +53,10 @@ use crate::audit::{AuditLog, VaultAt};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::failure::Failure;
 use crate::base::sync::{GroupCommit, lock};
+use crate::metrics::Page;
+use log::Log;
 use log::header::{Header, VaultKey};
 use log::record::Sealed;
-use log::{End, Log};
 use state::State;
 
 /// The largest value, in bytes.
@@ -96,34 +98,6 @@ struct Trouble {
     storage: Option<String>,
     /// A value in memory did not open. Stays: memory does not heal.
     memory: Option<String>,
-}
-
-/// Figures of the vault's file, as of the last commit or compaction.
-#[derive(Default)]
-pub struct Stats {
-    pub bytes: AtomicU64,
-    /// Records that hold a version which is still there, the end of one, or a secret's settings.
-    pub live_records: AtomicU64,
-    /// Records that hold nothing any more.
-    pub dead_records: AtomicU64,
-    /// What their lines take.
-    pub dead_bytes: AtomicU64,
-    /// What those lines take that hold a version whose grace is over.
-    pub expired_bytes: AtomicU64,
-    /// Times that changes were appended and made durable.
-    pub syncs: AtomicU64,
-    pub compactions: AtomicU64,
-    pub compaction_failures: AtomicU64,
-}
-
-impl Stats {
-    fn publish(&self, end: &End, state: &mut State, now: Timestamp) {
-        self.bytes.store(end.length, Ordering::Relaxed);
-        self.live_records.store(state.live_records, Ordering::Relaxed);
-        self.dead_records.store(end.dead_records(state), Ordering::Relaxed);
-        self.dead_bytes.store(end.dead_bytes(state), Ordering::Relaxed);
-        self.expired_bytes.store(state.expiring.expired(now), Ordering::Relaxed);
-    }
 }
 
 /// A version that was found, not yet opened.
@@ -236,8 +210,9 @@ impl Vault {
         &self.stats
     }
 
-    pub fn seal_stats(&self) -> &SealStats {
-        &self.key.key.stats
+    pub fn write_metrics(&self, page: &mut Page) {
+        self.key.key.stats.write(page);
+        self.stats.write(page);
     }
 
     /// How long versions live whose secret has no settings of its own.

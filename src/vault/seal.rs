@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::aes::{Key, NONCE, TAG};
 use crate::base::failure::Failure;
 use crate::base::secret::Wiped;
+use crate::metrics::Page;
 
 /// How many records one data key may seal with random nonces.
 pub const MAX_SEALS: u64 = 1 << 32;
@@ -51,6 +52,15 @@ pub struct SealStats {
     pub unseals: AtomicU64,
     /// How many of those did not open.
     pub unseal_errors: AtomicU64,
+}
+
+impl SealStats {
+    pub fn write(&self, page: &mut Page) {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        page.counter("seal_operations_total", "Seal operations.").value(read(&self.seals));
+        page.counter("unseal_operations_total", "Unseal operations, failed ones included.").value(read(&self.unseals));
+        page.counter("unseal_errors_total", "Unseal operations that failed.").value(read(&self.unseal_errors));
+    }
 }
 
 impl SealingKey {
@@ -133,6 +143,12 @@ mod tests {
 
     fn key() -> SealingKey {
         SealingKey::new(&random().unwrap())
+    }
+
+    #[test]
+    fn each_count_has_its_metric() {
+        let stats = SealStats { seals: 6.into(), unseals: 7.into(), unseal_errors: 8.into() };
+        crate::metrics::assert_in_example(|page| stats.write(page));
     }
 
     #[test]

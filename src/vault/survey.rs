@@ -9,6 +9,7 @@ use super::state::Secret;
 use super::version::{Rotation, Version};
 use crate::base::clock::Timestamp;
 use crate::base::sync::lock;
+use crate::metrics::{Page, unix_seconds};
 
 /// A secret in a list.
 pub struct Listed {
@@ -78,8 +79,42 @@ pub struct Census {
     pub due_manual: u64,
     /// Versions whose grace is over and that are not yet destroyed.
     pub expired_versions: u64,
+    /// Versions that were prepared and are not decided on.
+    pub pending_versions: u64,
     /// The earliest day on which a secret that is not due yet becomes due.
     pub next_expiry: Option<Timestamp>,
+}
+
+impl Census {
+    /// Writes all but the [next expiry](Self::write_next_expiry). `auto_with_appliers`: how many of the secrets whose value the
+    /// schedule replaces have appliers.
+    pub fn write(&self, auto_with_appliers: u64, page: &mut Page) {
+        page.gauge("secrets", "Secrets in the vault.").value(self.secrets);
+        page.gauge("versions", "Versions of all secrets, also those in their grace period.").value(self.versions);
+        page.gauge("secrets_due", "Secrets whose rotation is due: by the schedule (auto) or by a person (manual).")
+            .sample(&[("rotation", "auto")], self.due_auto)
+            .sample(&[("rotation", "manual")], self.due_manual);
+        page.gauge(
+            "secrets_auto_without_applier",
+            "Secrets that the schedule rotates although no applier tells the programs that use them.",
+        )
+        .value(self.auto.saturating_sub(auto_with_appliers));
+        page.gauge("expired_versions", "Versions whose grace period is over and that are not destroyed yet.")
+            .value(self.expired_versions);
+        page.gauge("pending_versions", "New versions that external systems have not accepted yet.")
+            .value(self.pending_versions);
+    }
+
+    /// Writes when the next secret becomes due, if one does.
+    pub fn write_next_expiry(&self, page: &mut Page) {
+        if let Some(moment) = self.next_expiry {
+            page.gauge(
+                "next_expiry_timestamp_seconds",
+                "When rotation of the next secret is due, in seconds since the Unix epoch.",
+            )
+            .value(unix_seconds(moment));
+        }
+    }
 }
 
 impl Vault {
@@ -177,7 +212,7 @@ impl Vault {
     /// holds no lock meanwhile.
     pub fn census_with(&self, see: &mut dyn FnMut(Replaced)) -> Census {
         let now = self.clock.now();
-        let mut census = Census::default();
+        let mut census = Census { pending_versions: self.pending_count(), ..Census::default() };
         self.walk(
             |name, secret, items| {
                 let (versions, current) = (&secret.versions, &secret.current().version);
@@ -209,5 +244,35 @@ impl Vault {
             },
         );
         census
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::assert_in_example;
+
+    #[test]
+    fn each_figure_has_its_metric() {
+        let next_expiry = Some(Timestamp::from_nanos(1_761_565_004_500_000_000).plus_days(90));
+        let census = Census {
+            secrets: 1,
+            versions: 2,
+            auto: 40,
+            due_auto: 3,
+            due_manual: 4,
+            expired_versions: 5,
+            pending_versions: 31,
+            next_expiry,
+        };
+        assert_in_example(|page| census.write(6, page));
+        assert_in_example(|page| census.write_next_expiry(page));
+    }
+
+    #[test]
+    fn where_no_secret_becomes_due_no_time_is_told() {
+        let mut page = Page::default();
+        Census::default().write_next_expiry(&mut page);
+        assert_eq!(page.finish(), "");
     }
 }

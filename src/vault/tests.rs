@@ -20,6 +20,7 @@ mod watching;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::log::change::{Change, Metadata};
 use super::used_kids::UsedKids;

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::super::kid::Kid;
+use super::super::log::End;
 use super::*;
 
 fn dead(vault: &Vault) -> (u64, u64) {

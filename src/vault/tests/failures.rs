@@ -487,7 +487,7 @@ fn a_value_that_memory_lost_is_not_served_and_stays_a_trouble() {
     let why = vault.open(&version).err().unwrap().to_string();
     assert!(why.contains("vault record 1") && why.contains("restart the daemon"), "{why}");
     assert_eq!(vault.trouble(), Some(why));
-    assert_eq!(vault.seal_stats().unseal_errors.load(Ordering::Relaxed), 1);
+    assert_eq!(vault.key.key.stats.unseal_errors.load(Ordering::Relaxed), 1);
 }
 
 #[test]
