@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use rouille::{Request, Response};
+use rouille::Request;
 
 use super::problem::Problem;
 use super::{Api, failures};
-use crate::access::{IdentityErrorKind, Policy, Principal, Throttled, identify};
-use crate::audit::{Entry, Event};
+use crate::access::{Policy, Principal, identify};
+use crate::audit::{AuditFailure, Entry, Event};
 use crate::base::name::is_name;
 use crate::consumers::Receipt;
 use crate::http::{Exchange, Peer};
-use crate::vault::{Answer, Condition, Done, KeyBytes, Operation, Order, Refused, VersionRef};
+use crate::vault::{Answer, Condition, Done, KeyBytes, Kid, Operation, Order, Refused, VersionRef};
 
 /// A call of a client that was identified.
 pub struct Call<'a> {
@@ -22,76 +22,40 @@ pub struct Call<'a> {
     entry: Entry,
     /// The vault has written it, together with the change.
     is_written: bool,
-    /// The version that the client has then read.
-    read: Option<VersionRef>,
+    /// The secret and its version that the client has then read.
+    read: Option<(String, Kid)>,
 }
 
-impl Api {
-    /// Identifies the client, lets `work` do what it asks for, and audits the outcome. The answer is sent only when its line
-    /// is written.
-    pub fn audited(
-        &self,
-        request: &Request,
-        peer: &Peer,
-        event: Event,
-        work: impl FnOnce(&mut Call) -> Result<Response, Problem>,
-    ) -> Response {
-        let mut work = Some(work);
-        self.do_audited(request, peer, event, &mut |call| work.take().expect("it is called once")(call))
-    }
+/// The name of a secret that the client of a call may read.
+#[derive(Clone, Copy)]
+pub struct MayRead<'n>(&'n str);
 
-    /// The same, compiled once and not for each kind of `work`.
-    fn do_audited(
-        &self,
-        request: &Request,
-        peer: &Peer,
-        event: Event,
-        work: &mut dyn FnMut(&mut Call) -> Result<Response, Problem>,
-    ) -> Response {
-        let answer = Call::begin(self, request, peer, event).and_then(|mut call| {
-            let worked = work(&mut call);
-            call.end(worked)
-        });
-        answer.unwrap_or_else(Response::from)
-    }
+/// The name of a secret that the client of a call may change.
+#[derive(Clone, Copy)]
+pub struct MayChange<'n>(&'n str);
 
-    /// Refuses a client whose certificate is not accepted, for the reason `why`, as [`refuse`](Self::refuse) does.
-    pub fn distrust(&self, peer: &Peer, entry: Entry, why: &str) -> Problem {
-        self.refuse(Some(peer), entry, IdentityErrorKind::Unauthenticated, format!("client certificate: {why}"))
+impl<'n> MayRead<'n> {
+    pub fn name(self) -> &'n str {
+        self.0
     }
+}
 
-    /// Counts and audits a failed authentication, for `reason`; `entry` says which client was claimed. `throttled_peer` is the
-    /// peer whose failure counts; none if the failure must keep nobody from trying again.
-    pub fn refuse(
-        &self,
-        throttled_peer: Option<&Peer>,
-        entry: Entry,
-        kind: IdentityErrorKind,
-        reason: impl Into<String>,
-    ) -> Problem {
-        let failed = throttled_peer.map_or(Ok(()), |peer| self.access.throttle().fail(peer, self.vault.now()));
-        if let Err(why) = failed {
-            return throttled(self, entry, why);
-        }
-        if kind == IdentityErrorKind::Unauthenticated {
-            self.metrics.auth_failure();
-        }
-        match failures::write(self, entry, reason) {
-            Ok(()) => Problem::unidentified(kind),
-            Err(failure) => failure.into(),
-        }
+impl<'n> MayChange<'n> {
+    pub fn name(self) -> &'n str {
+        self.0
     }
 }
 
 impl<'a> Call<'a> {
-    fn begin(api: &'a Api, request: &Request, peer: &Peer, event: Event) -> Result<Self, Problem> {
+    /// Identifies the client of a request, which is going to be audited as `event`.
+    pub fn begin(api: &'a Api, request: &Request, peer: &Peer, event: Event) -> Result<Self, Problem> {
         let entry = Entry {
             remote: Some(peer.to_string()),
             request_id: request.header("X-Request-Id").map(str::to_owned),
             ..Entry::new(event)
         };
         let now = api.vault.now();
-        api.access.throttle().admit(peer, now).map_err(|why| throttled(api, entry.clone(), why))?;
+        api.access.throttle().admit(peer, now).map_err(|why| failures::throttled(api, entry.clone(), why))?;
         let policy = api.access.snapshot();
         match identify(request, peer, &policy, api.access.rules(), now) {
             Ok(who) => {
@@ -137,32 +101,33 @@ impl<'a> Call<'a> {
                 (Ok(at), _) => at,
                 // It says what has or may have become of the change, which this failure does not.
                 (Err(_), Err(problem)) if problem.tells_what_was_changed() => return worked,
-                (Err(failure), _) => {
-                    // It may be for lack of room, and the vault can make some.
-                    self.api.vault.compact_if_worthwhile();
-                    return Err(failure.into());
-                }
+                (Err(failure), _) => return Err(self.api.unaudited(failure)),
             };
-            if let (Ok(_), Some(version)) = (&worked, &self.read) {
-                let (name, kid) = version.subject();
-                self.api.consumers.note(name, self.who.name(), kid, at);
+            if let (Ok(_), Some((name, kid))) = (&worked, &self.read) {
+                self.api.consumers.note(name, self.who.name(), *kid, at);
             }
         }
         worked
     }
 
+    /// Writes the audit line before the work is done: it says that the client may have what it asks for.
+    pub fn write_line(&mut self) -> Result<(), Problem> {
+        self.is_written = true;
+        self.api.audit.write(self.entry.clone()).map(drop).map_err(|failure| self.api.unaudited(failure))
+    }
+
     /// The client may read `name`, which from here on is what the audit line is about.
-    pub fn require_read(&mut self, name: &str) -> Result<(), Problem> {
+    pub fn require_read<'n>(&mut self, name: &'n str) -> Result<MayRead<'n>, Problem> {
         self.about(name)?;
         let allowed = self.policy.may_read(&self.who, name);
-        self.decided(allowed, name)
+        self.decided(allowed, name).map(|()| MayRead(name))
     }
 
     /// The client may change `name`, which from here on is what the audit line is about.
-    pub fn require_change(&mut self, name: &str) -> Result<(), Problem> {
+    pub fn require_change<'n>(&mut self, name: &'n str) -> Result<MayChange<'n>, Problem> {
         self.about(name)?;
         let allowed = self.may_change(name);
-        self.decided(allowed, name).map_err(|denied| match self.may_read(name) {
+        self.decided(allowed, name).map(|()| MayChange(name)).map_err(|denied| match self.may_read(name) {
             true => Problem::only_readable(self.who.name(), name),
             false => denied,
         })
@@ -190,9 +155,9 @@ impl<'a> Call<'a> {
     }
 
     /// The same question, for work in the course of which changes are made.
-    pub fn whether_it_may_change(&self) -> impl Fn(&str) -> bool + use<> {
+    pub fn whether_it_may_change(&self) -> Box<dyn Fn(&str) -> bool> {
         let (policy, who) = (self.policy.clone(), self.who.clone());
-        move |name| policy.may_change(&who, name)
+        Box::new(move |name| policy.may_change(&who, name))
     }
 
     pub fn about_version(&mut self, kid: &str) {
@@ -204,9 +169,12 @@ impl<'a> Call<'a> {
     }
 
     /// Notes what the client is sent of a version, if the call succeeds.
-    pub fn sends(&mut self, receipt: Receipt, version: VersionRef) {
+    pub fn sends(&mut self, receipt: Receipt, version: &VersionRef) {
         self.entry.detail = receipt.detail().map(str::to_owned);
-        self.read = receipt.is_read().then_some(version);
+        self.read = receipt.is_read().then(|| {
+            let (name, kid) = version.subject();
+            (name.to_owned(), kid)
+        });
     }
 
     /// The audit line is about several secrets, unless the change that it comes with says which.
@@ -270,17 +238,10 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Refuses a source with too many failed authentication attempts. That is audited when it begins, and not with every request:
-/// otherwise the log would fill the disk.
-fn throttled(api: &Api, entry: Entry, throttled: Throttled) -> Problem {
-    api.metrics.auth_throttled();
-    if throttled.is_news {
-        // It is about the address, whatever name is claimed from there.
-        let entry = Entry { client: None, ..entry };
-        let reason = "too many failed authentication attempts; more from this address are not recorded";
-        if let Err(failure) = failures::write(api, entry, reason) {
-            return failure.into();
-        }
+impl Api {
+    /// The audit line could not be written. It may be for lack of room, and the vault can make some.
+    fn unaudited(&self, failure: AuditFailure) -> Problem {
+        self.vault.compact_if_worthwhile();
+        failure.into()
     }
-    Problem::too_many_failures(throttled.retry_after)
 }

@@ -1,25 +1,16 @@
 //! `/audit/checkpoint`: where the audit log stands, signed.
 
-use rouille::{Request, Response};
+use rouille::Response;
 
-use super::Api;
+use super::call::Call;
 use super::problem::Problem;
 use super::query::Query;
-use crate::audit::Event;
-use crate::http::Peer;
+use super::received::Received;
 
 /// `GET /audit/checkpoint`: the newest line, which is at least the one that says that this checkpoint was given out.
-pub fn checkpoint(api: &Api, request: &Request, peer: &Peer) -> Response {
-    let permitted = api.audited(request, peer, Event::AuditCheckpoint, |call| {
-        call.require_admin("the audit log")?;
-        Query::of(request, &[])?;
-        Ok(Response::text(""))
-    });
-    if !permitted.is_success() {
-        return permitted;
-    }
-    match api.audit.checkpoint() {
-        Ok(checkpoint) => Response::json(&checkpoint),
-        Err(failure) => Problem::from(failure).into(),
-    }
+pub fn get(call: &mut Call, received: Received) -> Result<Response, Problem> {
+    call.require_admin("the audit log")?;
+    Query::of(received.request, &[])?;
+    call.write_line()?;
+    Ok(Response::json(&call.api.audit.checkpoint()?))
 }

@@ -3,12 +3,58 @@
 //! Each takes only so many lines in a time. What is beyond that is counted, and the count is written down.
 
 use super::Api;
-use crate::access::{Access, LINES_PER_MINUTE, LeftOut};
+use super::problem::Problem;
+use crate::access::{Access, IdentityErrorKind, LINES_PER_MINUTE, LeftOut, Throttled};
 use crate::audit::{AuditFailure, Entry, Event, Outcome};
 use crate::base::failure::printable;
+use crate::http::Peer;
+
+impl Api {
+    /// Refuses a client whose certificate is not accepted, for the reason `why`, as [`refuse`](Self::refuse) does.
+    pub fn distrust(&self, peer: &Peer, entry: Entry, why: &str) -> Problem {
+        self.refuse(Some(peer), entry, IdentityErrorKind::Unauthenticated, format!("client certificate: {why}"))
+    }
+
+    /// Counts and audits a failed authentication, for `reason`; `entry` says which client was claimed. `throttled_peer` is the
+    /// peer whose failure counts; none if the failure must keep nobody from trying again.
+    pub fn refuse(
+        &self,
+        throttled_peer: Option<&Peer>,
+        entry: Entry,
+        kind: IdentityErrorKind,
+        reason: impl Into<String>,
+    ) -> Problem {
+        let failed = throttled_peer.map_or(Ok(()), |peer| self.access.throttle().fail(peer, self.vault.now()));
+        if let Err(why) = failed {
+            return throttled(self, entry, why);
+        }
+        if kind == IdentityErrorKind::Unauthenticated {
+            self.metrics.auth_failure();
+        }
+        match write(self, entry, reason) {
+            Ok(()) => Problem::unidentified(kind),
+            Err(failure) => failure.into(),
+        }
+    }
+}
+
+/// Refuses a source with too many failed authentication attempts. That is audited when it begins, and not with every request:
+/// otherwise the log would fill the disk.
+pub fn throttled(api: &Api, entry: Entry, throttled: Throttled) -> Problem {
+    api.metrics.auth_throttled();
+    if throttled.is_news {
+        // It is about the address, whatever name is claimed from there.
+        let entry = Entry { client: None, ..entry };
+        let reason = "too many failed authentication attempts; more from this address are not recorded";
+        if let Err(failure) = write(api, entry, reason) {
+            return failure.into();
+        }
+    }
+    Problem::too_many_failures(throttled.retry_after)
+}
 
 /// Audits a failed authentication, for `reason`; or counts it, if there were too many in this minute.
-pub fn write(api: &Api, entry: Entry, reason: impl Into<String>) -> Result<(), AuditFailure> {
+fn write(api: &Api, entry: Entry, reason: impl Into<String>) -> Result<(), AuditFailure> {
     let reason = reason.into();
     tell(api, &entry, &reason);
     if !api.access.quota().admit(api.vault.now()) {

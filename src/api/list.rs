@@ -1,14 +1,13 @@
 //! `/secrets`: what there is, for those who may read it.
 
-use std::cell::Cell;
-
-use rouille::{Request, Response};
+use rouille::Response;
 
 use super::answer;
 use super::call::Call;
 use super::json::Lazy;
 use super::problem::Problem;
 use super::query::Query;
+use super::received::Received;
 use crate::answers::{ListedSecret, SecretList};
 use crate::base::name::{is_name, is_name_byte};
 use crate::vault::{Listed, Place, Settings};
@@ -16,65 +15,46 @@ use crate::vault::{Listed, Place, Settings};
 /// How many items one answer may be limited to.
 const MAX_LIMIT: usize = 1000;
 
-/// `GET /secrets`: the names that the client may read, sorted, without values; all of them, or a page.
-pub fn list(call: &mut Call, request: &Request) -> Result<Response, Problem> {
-    let query = Query::with_repeated(request, &["prefix", "after", "limit", "owner", "settings"], &["label"])?;
-    let (prefix, after) = (beginning(&query, "prefix")?.unwrap_or_default(), beginning(&query, "after")?);
-    let limit = query.get("limit").map(limit).transpose()?;
-    let filter = Filter::of(&query)?;
-    let with_settings = match query.get("settings") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Problem::bad_request("settings is true or false")),
-    };
-    let (vault, count) = (&call.api.vault, Cell::new(0));
-    let now = vault.now();
-    let wanted = |name: &str| call.may_read(name) && filter.matches(|| vault.settings(name));
-    let seek = |from: &str| call.seek_readable(from);
-    let (listed, next): (Box<dyn Iterator<Item = Listed>>, _) = match limit {
-        None => (Box::new(vault.listing(prefix, after, |_| true, seek).filter(|listed| wanted(&listed.name))), None),
-        Some(limit) => {
-            let (listed, are_more) = vault.list_from(&Place { prefix, after, limit }, wanted, seek);
-            let next = listed.last().filter(|_| are_more).map(|last| last.name.clone());
-            (Box::new(listed.into_iter()), next)
-        }
-    };
-    let secrets = Lazy::new(listed.map(|listed| {
-        count.set(count.get() + 1);
-        let settings = with_settings.then(|| {
-            let settings = vault.settings(&listed.name).unwrap_or_default();
-            answer::settings_in_force(settings, &listed.version, vault.lifetimes())
-        });
-        ListedSecret {
-            version: answer::version_metadata(&listed.name, &listed.version),
-            is_expired: listed.version.is_due(now),
-            has_appliers: Some(call.api.rotator.has(&listed.name)),
-            settings,
-        }
-    }));
-    let response = Response::json(&SecretList { secrets, next });
-    call.remark(format!("{} names", count.get()));
-    Ok(response)
+/// `GET /secrets`
+pub fn get(call: &mut Call, received: Received) -> Result<Response, Problem> {
+    let known = ["prefix", "after", "limit", "owner", "settings"];
+    let query = Query::with_repeated(received.request, &known, &["label"])?;
+    let wanted = Wanted::of(&query)?;
+    Ok(list(call, &wanted, |secrets, next| Response::json(&SecretList { secrets: Lazy::new(secrets), next })))
 }
 
-/// The settings by which a list is narrowed.
-struct Filter<'a> {
-    /// The owner that is wanted; empty: no owner.
-    owner: Option<&'a str>,
+/// Which secrets are to be listed, and what is to be told of them.
+#[derive(Default)]
+pub struct Wanted<'a> {
+    /// What their names begin with.
+    pub prefix: &'a str,
+    /// The name behind which they come.
+    pub after: Option<&'a str>,
+    pub limit: Option<usize>,
+    /// The owner that they all have; empty: none.
+    pub owner: Option<&'a str>,
     /// Labels that they all have.
-    labels: Vec<(&'a str, &'a str)>,
+    pub labels: Vec<(&'a str, &'a str)>,
+    pub with_settings: bool,
 }
 
-impl<'a> Filter<'a> {
+impl<'a> Wanted<'a> {
     fn of(query: &'a Query) -> Result<Self, Problem> {
+        let (prefix, after) = (beginning(query, "prefix")?.unwrap_or_default(), beginning(query, "after")?);
+        let limit = query.get("limit").map(limit).transpose()?;
         let label = |text: &'a str| text.split_once('=').filter(|(key, _)| is_name(key));
         let labels: Option<Vec<_>> = query.all("label").map(label).collect();
         let labels = labels.ok_or_else(|| Problem::bad_request("label has the form key=text, such as env=prod"))?;
-        Ok(Self { owner: query.get("owner"), labels })
+        let with_settings = match query.get("settings") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(Problem::bad_request("settings is true or false")),
+        };
+        Ok(Self { prefix, after, limit, owner: query.get("owner"), labels, with_settings })
     }
 
     /// Whether a secret with these settings is wanted. They are asked for if that depends on them.
-    fn matches(&self, settings: impl FnOnce() -> Option<Settings>) -> bool {
+    fn has(&self, settings: impl FnOnce() -> Option<Settings>) -> bool {
         if self.owner.is_none() && self.labels.is_empty() {
             return true;
         }
@@ -84,6 +64,46 @@ impl<'a> Filter<'a> {
                 && self.labels.iter().all(has)
         })
     }
+}
+
+/// Lists the secrets that the client may read, in the order of their names; all of them, or a page.
+///
+/// They are made one by one while `write` goes through them, which is given the name after which the next page begins, too.
+pub fn list<T>(
+    call: &mut Call,
+    wanted: &Wanted,
+    write: impl FnOnce(&mut dyn Iterator<Item = ListedSecret>, Option<String>) -> T,
+) -> T {
+    let (vault, mut count) = (&call.api.vault, 0);
+    let now = vault.now();
+    let is_wanted = |name: &str| call.may_read(name) && wanted.has(|| vault.settings(name));
+    let seek = |from: &str| call.seek_readable(from);
+    let Wanted { prefix, after, .. } = *wanted;
+    let (listed, next): (Box<dyn Iterator<Item = Listed>>, _) = match wanted.limit {
+        None => (Box::new(vault.listing(prefix, after, |_| true, seek).filter(|listed| is_wanted(&listed.name))), None),
+        Some(limit) => {
+            let (listed, are_more) = vault.list_from(&Place { prefix, after, limit }, is_wanted, seek);
+            let next = listed.last().filter(|_| are_more).map(|last| last.name.clone());
+            (Box::new(listed.into_iter()), next)
+        }
+    };
+    let mut secrets = listed.map(|listed| {
+        count += 1;
+        let settings = wanted.with_settings.then(|| {
+            let settings = vault.settings(&listed.name).unwrap_or_default();
+            answer::settings_in_force(settings, &listed.version, vault.lifetimes())
+        });
+        ListedSecret {
+            version: answer::version_metadata(&listed.name, &listed.version),
+            is_expired: listed.version.is_due(now),
+            has_appliers: Some(call.api.rotator.has(&listed.name)),
+            settings,
+        }
+    });
+    let written = write(&mut secrets, next);
+    drop(secrets);
+    call.remark(format!("{count} names"));
+    written
 }
 
 /// A parameter that is a name or the beginning of one, which may be empty.

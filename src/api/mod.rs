@@ -1,6 +1,7 @@
 //! The HTTP API: routes, JSON in, JSON out.
 //!
-//! A handler identifies the client, checks the policy, asks the vault, and sends its answer once the audit line is written.
+//! Around what answers a call, the client is identified and the call is audited (`routes.rs`, `call.rs`). What answers it asks
+//! first whether the client may have it. The work then takes that permission as a type, such as `MayRead`.
 
 mod answer;
 mod call;
@@ -16,6 +17,7 @@ mod made;
 mod openapi;
 mod problem;
 mod query;
+mod received;
 mod rekey;
 mod retire;
 mod rollback;
@@ -24,6 +26,7 @@ mod routes;
 mod schedule;
 mod secret;
 mod settings;
+mod store;
 mod unapplied;
 mod versions;
 mod wait;

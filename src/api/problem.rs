@@ -101,9 +101,9 @@ impl Problem {
         Self::new(404, "not_found", message)
     }
 
-    pub fn method_not_allowed(allow: &'static str) -> Self {
+    pub fn method_not_allowed(allow: String) -> Self {
         let message = format!("this resource allows the methods {allow}");
-        Self { header: Some(("Allow", allow.to_owned())), ..Self::new(405, "method_not_allowed", message) }
+        Self { header: Some(("Allow", allow)), ..Self::new(405, "method_not_allowed", message) }
     }
 
     /// The clients for whose sake nothing was changed are in the answer; none if it is for those who are not known.
@@ -223,7 +223,7 @@ impl From<Refused> for Problem {
 impl From<Problem> for Response {
     fn from(problem: Problem) -> Self {
         #[derive(Serialize)]
-        struct Form<'a> {
+        struct Answer<'a> {
             error: &'a str,
             message: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -235,7 +235,7 @@ impl From<Problem> for Response {
         let (consumers, parts) = (consumers.as_deref(), parts.as_deref());
         let response = match (consumers, parts) {
             (None, None) => refusal(*status, code, message),
-            _ => Self::json(&Form { error: code, message, consumers, parts }).with_status_code(*status),
+            _ => Self::json(&Answer { error: code, message, consumers, parts }).with_status_code(*status),
         };
         let response = match problem.header {
             Some((name, value)) => response.with_additional_header(name, value),

@@ -1,12 +1,13 @@
 //! `/rekey`: another master key, which lies ready where the present one is. No key is ever sent or answered.
 
-use rouille::{Request, Response};
+use rouille::Response;
 use serde::Deserialize;
 
 use super::call::Call;
 use super::json;
 use super::problem::Problem;
 use super::query::Query;
+use super::received::Received;
 use crate::answers::Rekeyed;
 
 #[derive(Deserialize)]
@@ -14,9 +15,9 @@ use crate::answers::Rekeyed;
 struct Nothing {}
 
 /// `POST /rekey`: puts the vault under the next master key. Which file it is in, is the configuration's to say.
-pub fn rekey(call: &mut Call, request: &Request, body: &[u8]) -> Result<Response, Problem> {
-    Query::of(request, &[])?;
-    let Nothing {} = json::read(body, "{}")?;
+pub fn post(call: &mut Call, received: Received) -> Result<Response, Problem> {
+    Query::of(received.request, &[])?;
+    let Nothing {} = json::read(received.body, "{}")?;
     call.require_admin("the master key")?;
     let source = &call.api.master_key;
     let next = source.next().map_err(|why| Problem::internal(why.to_string()))?;

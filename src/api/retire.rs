@@ -1,11 +1,12 @@
 //! `/secret/{name}/retire`: the grace of older versions ends at once.
 
-use rouille::{Request, Response};
+use rouille::Response;
 use serde::Deserialize;
 
-use super::call::Call;
+use super::call::{Call, MayChange};
 use super::problem::{NotApplied, Problem};
 use super::query::Query;
+use super::received::Received;
 use super::{answer, conditions, json};
 use crate::answers::{Consumer, Retired};
 use crate::consumers::Standing;
@@ -22,16 +23,21 @@ struct Wanted {
     force: bool,
 }
 
-/// `POST /secret/{name}/retire`: all versions but the current one are destroyed; none, if a client may still need one, unless
-/// that is forced.
-pub fn retire(call: &mut Call, request: &Request, body: &[u8], name: &str) -> Result<Response, Problem> {
-    call.require_change(name)?;
-    Query::of(request, &[])?;
-    let Wanted { force } = match body {
+/// `POST /secret/{name}/retire`
+pub fn post(call: &mut Call, received: Received) -> Result<Response, Problem> {
+    let secret = call.require_change(received.name)?;
+    Query::of(received.request, &[])?;
+    let Wanted { force } = match received.body {
         [] => Wanted::default(),
         body => json::read(body, r#"{} or {"force":true}"#)?,
     };
-    let condition = conditions::condition(request)?;
+    let condition = conditions::condition(received.request)?;
+    Ok(Response::json(&retire(call, secret, force, &condition)?))
+}
+
+/// Destroys all versions but the current one; none, if a client may still need one, unless that is forced.
+pub fn retire(call: &mut Call, secret: MayChange, force: bool, condition: &Condition) -> Result<Retired, Problem> {
+    let name = secret.name();
     loop {
         let standing = call.api.consumers.of(name);
         let kid = standing.as_ref().map(|standing| standing.current().of(name));
@@ -57,7 +63,7 @@ pub fn retire(call: &mut Call, request: &Request, body: &[u8], name: &str) -> Re
             call.remark("there was no older version");
         }
         let retired = done.iter().filter_map(|done| Some(done.kid?.of(name))).collect();
-        return Ok(Response::json(&Retired { name: name.to_owned(), kid, retired }));
+        return Ok(Retired { name: name.to_owned(), kid, retired });
     }
 }
 

@@ -1,12 +1,14 @@
 //! `/secret/{name}/rollback`: the value of an older version becomes current again.
 
-use rouille::{Request, Response};
+use rouille::Response;
 use serde::Deserialize;
 
-use super::call::Call;
+use super::call::{Call, MayChange};
 use super::problem::{NotApplied, Problem};
 use super::query::Query;
+use super::received::Received;
 use super::{answer, conditions, json, made};
+use crate::answers::NewVersion;
 use crate::rotation::NotRotated;
 use crate::vault::{Condition, Done, Kid, Operation, Refused};
 
@@ -16,13 +18,19 @@ struct Wanted {
     kid: String,
 }
 
-/// `POST /secret/{name}/rollback`: a new version with the value of an older one that can still be read. External systems get
-/// it first, as in a rotation.
-pub fn roll_back(call: &mut Call, request: &Request, body: &[u8], name: &str) -> Result<Response, Problem> {
-    call.require_change(name)?;
-    Query::of(request, &[])?;
-    let Wanted { kid } = json::read(body, r#"{"kid":"…"}"#)?;
-    let condition = conditions::condition(request)?;
+/// `POST /secret/{name}/rollback`
+pub fn post(call: &mut Call, received: Received) -> Result<Response, Problem> {
+    let secret = call.require_change(received.name)?;
+    Query::of(received.request, &[])?;
+    let Wanted { kid } = json::read(received.body, r#"{"kid":"…"}"#)?;
+    let condition = conditions::condition(received.request)?;
+    Ok(made::response(&roll_back(call, secret, kid, condition)?))
+}
+
+/// Makes a version with the value of the older one `kid`, if that can still be read. External systems get it first, as in a
+/// rotation.
+pub fn roll_back(call: &mut Call, secret: MayChange, kid: String, condition: Condition) -> Result<NewVersion, Problem> {
+    let name = secret.name();
     // What is no kid of this secret may be what somebody has sent by mistake, and is not written down.
     if Kid::parse(name, &kid).is_none() {
         return Err(Refused::NoSuchVersion(name.to_owned()).into());
@@ -33,8 +41,8 @@ pub fn roll_back(call: &mut Call, request: &Request, body: &[u8], name: &str) ->
         true => outside(call, name, &kid, condition)?,
         false => call.commit(Operation::RollBack { name: name.to_owned(), kid, is_prepared: false }, condition)?,
     };
-    let all = answer::new_versions(call.api, &done);
-    Ok(made::response(all.first().expect("a rollback makes one version")))
+    let made = answer::new_versions(call.api, &done).into_iter().next();
+    Ok(made.expect("a rollback makes one version"))
 }
 
 /// The same for a secret with appliers.

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::iter;
 
-use rouille::{Request, Response};
+use rouille::Response;
 use serde::Deserialize;
 
 use super::call::Call;
@@ -12,6 +12,7 @@ use super::json::{self, Lazy};
 use super::made;
 use super::problem::{NotApplied, Problem};
 use super::query::Query;
+use super::received::Received;
 use super::{Api, answer};
 use crate::answers::{NewVersion, PlannedVersion, Rotated, RotationPlan};
 use crate::rotation::{self, Claim, NotRotated, Rotator};
@@ -30,52 +31,56 @@ struct Names {
 
 const FORM: &str = r#"{"names":["…"]}, optionally with "revoke_previous":true"#;
 
-/// `POST /rotate`: a new value for each of the names, or for none if one is unknown; for all whose rotation is due and left to
-/// the schedule if there are no names. Others are rotated only by name. With `dry_run=true` it is only told what would be done,
-/// or refused as that would be.
-///
-/// With `revoke_previous` all older versions are destroyed with the same change.
-///
-/// Secrets without appliers come first: a list of names that is not [long](ONE_CHANGE) in one change, and others in parts, so
-/// that nobody waits for all of it. What fails in between is told, and so is what was done before. The others follow one by
-/// one. What fails of these is told.
-pub fn rotate(call: &mut Call, request: &Request, body: &[u8]) -> Result<Response, Problem> {
-    let query = Query::of(request, &["dry_run"])?;
+/// `POST /rotate`: with `dry_run=true` it is only told what would be done, or refused as that would be.
+pub fn post(call: &mut Call, received: Received) -> Result<Response, Problem> {
+    let query = Query::of(received.request, &["dry_run"])?;
     let dry_run = match query.get("dry_run") {
         None | Some("false") => false,
         Some("true") => true,
         Some(_) => return Err(Problem::bad_request("dry_run is true or false")),
     };
-    let Names { names, revoke_previous } = json::read(body, FORM)?;
+    let Names { names, revoke_previous } = json::read(received.body, FORM)?;
     if names.is_empty() && revoke_previous {
         return Err(Problem::bad_request(format!("revoke_previous needs named secrets: {FORM}")));
     }
-    if names.is_empty() {
-        call.require_admin("rotation")?;
+    let wanted = Wanted::of(call, names, revoke_previous)?;
+    match dry_run {
+        true => foresee(call, &wanted, |would_rotate| {
+            let would_rotate = Lazy::new(would_rotate);
+            Response::json(&RotationPlan { dry_run: true, rotated_count: 0, rotated: [], would_rotate })
+        }),
+        false => Ok(Response::json(&rotate(call, &wanted)?)),
     }
-    for name in &names {
-        call.require_change(name)?;
-    }
-    if names.len() > 1 {
-        call.about_several();
-    }
-    if revoke_previous {
-        call.remark(made::REVOKED);
-    }
-    let may_change = call.whether_it_may_change();
-    let wanted = Wanted { rotator: &call.api.rotator, names, revoke_previous, may_change };
-    if dry_run { foresee(call, &wanted) } else { carry_out(call, &wanted) }
 }
 
-/// What is to be rotated: what is named, or, without any names, what is due and the client may change.
-struct Wanted<'a, F> {
+/// What is to be rotated: what is named, all of which the client may change; or, without any names, what is due and the client
+/// may change.
+pub struct Wanted<'a> {
     rotator: &'a Rotator,
     names: BTreeSet<String>,
+    /// All older versions are destroyed with the same change.
     revoke_previous: bool,
-    may_change: F,
+    may_change: Box<dyn Fn(&str) -> bool>,
 }
 
-impl<F: Fn(&str) -> bool> Wanted<'_, F> {
+impl<'a> Wanted<'a> {
+    pub fn of(call: &mut Call<'a>, names: BTreeSet<String>, revoke_previous: bool) -> Result<Self, Problem> {
+        if names.is_empty() {
+            call.require_admin("rotation")?;
+        }
+        for name in &names {
+            call.require_change(name)?;
+        }
+        if names.len() > 1 {
+            call.about_several();
+        }
+        if revoke_previous {
+            call.remark(made::REVOKED);
+        }
+        let may_change = call.whether_it_may_change();
+        Ok(Self { rotator: &call.api.rotator, names, revoke_previous, may_change })
+    }
+
     fn only_due(&self) -> bool {
         self.names.is_empty()
     }
@@ -115,7 +120,13 @@ impl<F: Fn(&str) -> bool> Wanted<'_, F> {
     }
 }
 
-fn carry_out(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<Response, Problem> {
+/// Makes a new value for each of the names, or for none if one is unknown; for all whose rotation is due and left to the
+/// schedule if there are no names. Others are rotated only by name.
+///
+/// Secrets without appliers come first: a list of names that is not [long](ONE_CHANGE) in one change, and others in parts, so
+/// that nobody waits for all of it. What fails in between is told, and so is what was done before. The others follow one by
+/// one. What fails of these is told.
+pub fn rotate(call: &mut Call, wanted: &Wanted) -> Result<Rotated, Problem> {
     let (rotator, only_due) = (wanted.rotator, wanted.only_due());
     let outside = wanted.outside();
     let claims = free(call, &outside, only_due, |name| rotator.claim(name))?;
@@ -154,7 +165,7 @@ fn carry_out(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<
     if rotated.is_empty() {
         call.remark("nothing was due");
     }
-    Ok(Response::json(&Rotated { rotated_count: rotated.len(), rotated, versions }))
+    Ok(Rotated { rotated_count: rotated.len(), rotated, versions })
 }
 
 /// What a rotation has done, in an answer.
@@ -166,7 +177,7 @@ struct Told {
 }
 
 impl Told {
-    fn add(&mut self, api: &Api, wanted: &Wanted<impl Fn(&str) -> bool>, done: &[Done]) {
+    fn add(&mut self, api: &Api, wanted: &Wanted, done: &[Done]) {
         self.rotated.extend(done.iter().filter(|done| done.version.is_some()).map(|done| done.name.clone()));
         if !wanted.only_due() {
             self.versions.extend(answer::new_versions(api, done));
@@ -175,7 +186,7 @@ impl Told {
 }
 
 /// Rotates the secrets without appliers, and tells which; those with `claims` come after them.
-fn rotate_inside(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>, claims: &[Claim]) -> Result<Told, Problem> {
+fn rotate_inside(call: &mut Call, wanted: &Wanted, claims: &[Claim]) -> Result<Told, Problem> {
     let only_due = wanted.only_due();
     let previous = if wanted.revoke_previous { Previous::Destroyed } else { Previous::Kept };
     let at_a_time = if only_due || wanted.names.len() > ONE_CHANGE { AT_A_TIME } else { ONE_CHANGE };
@@ -217,8 +228,12 @@ fn free<T>(call: &Call, names: &[String], only_due: bool, take: impl Fn(&str) ->
     Ok(all)
 }
 
-/// Answers what would be done, and does nothing.
-fn foresee(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<Response, Problem> {
+/// Tells what would be done, version by version while `write` goes through them, and does nothing.
+fn foresee<T>(
+    call: &mut Call,
+    wanted: &Wanted,
+    write: impl FnOnce(&mut dyn Iterator<Item = PlannedVersion>) -> T,
+) -> Result<T, Problem> {
     let (rotator, only_due) = (wanted.rotator, wanted.only_due());
     if !only_due {
         // It claims nothing: whoever asks must not keep others from it.
@@ -234,7 +249,7 @@ fn foresee(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<Re
         let foreseen = rotator.vault.foresee(Operation::Rotate { names, only_due, previous }, Condition::default());
         foreseen.map_err(|why| refused.set(Some(why))).ok()
     });
-    let would_rotate = foreseen.flatten().map(|Foreseen { name, version, previous, previous_until }| {
+    let mut would_rotate = foreseen.flatten().map(|Foreseen { name, version, previous, previous_until }| {
         count.set(count.get() + 1);
         PlannedVersion {
             version: answer::version_metadata(&name, &version),
@@ -245,12 +260,11 @@ fn foresee(call: &mut Call, wanted: &Wanted<impl Fn(&str) -> bool>) -> Result<Re
             has_appliers: Some(rotator.has(&name)),
         }
     });
-    let plan = RotationPlan { dry_run: true, rotated_count: 0, rotated: [], would_rotate: Lazy::new(would_rotate) };
-    let response = Response::json(&plan);
-    drop(plan);
+    let written = write(&mut would_rotate);
+    drop(would_rotate);
     if let Some(refused) = refused.take() {
         return Err(refused.into());
     }
     call.remark(format!("dry run: {} would be rotated", count.get()));
-    Ok(response)
+    Ok(written)
 }

@@ -1,57 +1,117 @@
 //! Which calls there are, and what answers them.
 
+use std::borrow::Cow;
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rouille::{Request, Response, router};
+use rouille::percent_encoding::percent_decode_str;
+use rouille::{Request, Response};
 
+use super::call::Call;
 use super::problem::Problem;
-use super::wait::Wait;
+use super::received::Received;
 use super::{
     Api, checkpoint, consumers, failures, health, list, openapi, rekey, retire, rollback, rotate, schedule, secret,
-    settings, versions,
+    settings, store, versions,
 };
 use crate::access::{IdentityErrorKind, is_cross_site, is_rebound};
 use crate::audit::{Entry, Event};
 use crate::http::{Exchange, Handler, Peer};
 
-/// A path, and the methods that it has.
+/// A method of a path, and what answers it.
 struct Route {
+    method: &'static str,
     path: &'static str,
-    allow: &'static str,
+    answer: Answer,
 }
 
-/// The one path that is answered to web pages of any site.
-const HEALTHZ: &str = "/healthz";
+#[derive(Clone, Copy)]
+enum Answer {
+    /// To a client that is identified; audited as this event.
+    Audited(Event, fn(&mut Call, Received) -> Result<Response, Problem>),
+    /// To anyone, but not to web pages.
+    Open(fn(&Api, &Request) -> Result<Response, Problem>),
+    /// To anyone, and to the web pages of any site.
+    OpenToPages(fn(&Api, &Request) -> Result<Response, Problem>),
+}
 
-const ROUTES: [Route; 14] = [
-    Route { path: "/secret/{name}", allow: "GET, HEAD, PATCH, DELETE" },
-    Route { path: "/secret/{name}/versions", allow: "GET, HEAD" },
-    Route { path: "/secret/{name}/consumers", allow: "GET, HEAD" },
-    Route { path: "/secret/{name}/retire", allow: "POST" },
-    Route { path: "/secret/{name}/rollback", allow: "POST" },
-    Route { path: "/secret", allow: "POST" },
-    Route { path: "/secrets", allow: "GET, HEAD, POST" },
-    Route { path: "/rotate", allow: "POST" },
-    Route { path: "/rotation/schedule", allow: "GET, HEAD" },
-    Route { path: "/rekey", allow: "POST" },
-    Route { path: "/audit/checkpoint", allow: "GET, HEAD" },
-    Route { path: HEALTHZ, allow: "GET, HEAD" },
-    Route { path: "/metrics", allow: "GET, HEAD" },
-    Route { path: "/openapi.json", allow: "GET, HEAD" },
+use Answer::{Audited, Open, OpenToPages};
+
+/// Of a path, the methods stand in the order in which `Allow` names them. `GET` is `HEAD` too.
+#[rustfmt::skip]
+static ROUTES: [Route; 17] = [
+    route("GET", "/secret/{name}", Audited(Event::GetSecret, secret::get)),
+    route("PATCH", "/secret/{name}", Audited(Event::ConfigureSecret, settings::patch)),
+    route("DELETE", "/secret/{name}", Audited(Event::DeleteSecret, secret::delete)),
+    route("GET", "/secret/{name}/versions", Audited(Event::ListVersions, versions::get)),
+    route("GET", "/secret/{name}/consumers", Audited(Event::ListConsumers, consumers::get)),
+    route("POST", "/secret/{name}/retire", Audited(Event::Retire, retire::post)),
+    route("POST", "/secret/{name}/rollback", Audited(Event::CreateSecret, rollback::post)),
+    route("POST", "/secret", Audited(Event::CreateSecret, store::post)),
+    route("GET", "/secrets", Audited(Event::ListSecrets, list::get)),
+    route("POST", "/secrets", Audited(Event::CreateSecret, store::post_several)),
+    route("POST", "/rotate", Audited(Event::Rotate, rotate::post)),
+    route("GET", "/rotation/schedule", Audited(Event::ListSchedule, schedule::get)),
+    route("POST", "/rekey", Audited(Event::Rekey, rekey::post)),
+    route("GET", "/audit/checkpoint", Audited(Event::AuditCheckpoint, checkpoint::get)),
+    route("GET", "/healthz", OpenToPages(health::healthz)),
+    route("GET", "/metrics", Open(health::metrics)),
+    route("GET", "/openapi.json", Open(openapi::get)),
 ];
 
+const fn route(method: &'static str, path: &'static str, answer: Answer) -> Route {
+    Route { method, path, answer }
+}
+
+/// What stands in the place of a secret's name.
+const NAME: &str = "{name}";
+
 impl Route {
-    /// The route that a path belongs to, whatever the method.
-    fn of(request: &Request) -> Option<&'static Self> {
-        let path = request.raw_url().split('?').next().unwrap_or_default();
-        ROUTES.iter().find(|route| match route.path.split_once("{name}") {
-            Some((start, end)) => {
-                let name = path.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
-                name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
-            }
-            None => path == route.path,
+    /// The first route of a path as it was sent, by which requests are counted, whatever their method.
+    fn of_path(path: &str) -> Option<&'static Self> {
+        let sent: Vec<_> = path.split('/').map(Cow::from).collect();
+        ROUTES.iter().find(|route| match route.name_in(&sent) {
+            Some(name) => !name.is_empty() || !route.has_name(),
+            None => false,
         })
+    }
+
+    /// The route that answers a request, and the secret's name in its path, empty where there is none.
+    ///
+    /// Where there is one, each part of the path is decoded, as [`rouille::router!`] does it.
+    fn of_request(method: &str, path: &str) -> Option<(&'static Self, String)> {
+        let sent: Vec<_> = path.split('/').map(Cow::from).collect();
+        let decoded: Vec<_> = path.split('/').map(|part| percent_decode_str(part).decode_utf8_lossy()).collect();
+        ROUTES.iter().filter(|route| route.method == method).find_map(|route| {
+            let name = route.name_in(if route.has_name() { &decoded } else { &sent })?;
+            Some((route, name.to_owned()))
+        })
+    }
+
+    fn has_name(&self) -> bool {
+        self.path.contains(NAME)
+    }
+
+    /// The secret's name in a path that is given in its parts, empty where the route has none; none if that is another path.
+    fn name_in<'p>(&self, path: &'p [Cow<str>]) -> Option<&'p str> {
+        let (mut parts, mut name) = (path.iter(), "");
+        for part in self.path.split('/') {
+            match parts.next()? {
+                secret if part == NAME => name = secret,
+                same if part == same => {}
+                _ => return None,
+            }
+        }
+        parts.next().is_none().then_some(name)
+    }
+
+    /// The methods of a path, as `Allow` has them.
+    fn methods(path: &str) -> String {
+        let methods = ROUTES.iter().filter(|route| route.path == path).map(|route| match route.method {
+            "GET" => "GET, HEAD",
+            method => method,
+        });
+        methods.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -59,14 +119,20 @@ impl Handler for Api {
     fn handle(&self, request: &Request, body: &[u8], exchange: &mut Exchange) -> Response {
         let begun = Instant::now();
         failures::tell_left_out(self);
-        let route = Route::of(request);
+        let path = request.raw_url().split('?').next().unwrap_or_default();
+        let route = Route::of_path(path);
         let asleep = Cell::default();
         // Before anything is looked at: it has no effect, and leaves no audit line, of which a page could make any number.
-        let response = if is_cross_site(request) && route.is_none_or(|route| route.path != HEALTHZ) {
+        let is_for_pages = route.is_some_and(|route| matches!(route.answer, OpenToPages(_)));
+        let response = if is_cross_site(request) && !is_for_pages {
             self.metrics.cross_site();
             Problem::cross_site().into()
+        } else if let Some((called, name)) = Route::of_request(request.method(), path) {
+            self.answer(called.answer, Received { request, body, name: &name, exchange, asleep: &asleep })
+        } else if let Some(route) = route {
+            Problem::method_not_allowed(Route::methods(route.path)).into()
         } else {
-            self.answer(request, body, exchange, route, &asleep)
+            Problem::not_found("there is no such path; GET /openapi.json lists the paths").into()
         };
         let path = route.map_or("unknown", |route| route.path);
         self.metrics.request(path, request.method(), response.status_code, begun.elapsed() - asleep.get());
@@ -85,79 +151,53 @@ impl Handler for Api {
 }
 
 impl Api {
-    /// `asleep` says after how much of the time was spent waiting for a change.
-    fn answer(
-        &self,
-        request: &Request,
-        body: &[u8],
-        exchange: &mut Exchange,
-        route: Option<&Route>,
-        asleep: &Cell<Duration>,
-    ) -> Response {
-        let peer = exchange.peer;
-        router!(request,
-            (GET) ["/secret/{name}", name: String] => {
-                let wait = Wait { request, body, exchange, asleep };
-                self.audited(request, peer, Event::GetSecret, |call| secret::read(call, wait, &name))
-            },
-            (GET) ["/secret/{name}/versions", name: String] => {
-                self.audited(request, peer, Event::ListVersions, |call| versions::versions(call, request, &name))
-            },
-            (GET) ["/secret/{name}/consumers", name: String] => {
-                self.audited(request, peer, Event::ListConsumers, |call| consumers::consumers(call, request, &name))
-            },
-            (POST) ["/secret/{name}/retire", name: String] => {
-                self.audited(request, peer, Event::Retire, |call| retire::retire(call, request, body, &name))
-            },
-            (POST) ["/secret/{name}/rollback", name: String] => {
-                self.audited(request, peer, Event::CreateSecret, |call| rollback::roll_back(call, request, body, &name))
-            },
-            (POST) ["/secret"] => {
-                self.audited(request, peer, Event::CreateSecret, |call| secret::create(call, request, body))
-            },
-            (PATCH) ["/secret/{name}", name: String] => {
-                self.audited(request, peer, Event::ConfigureSecret, |call| settings::change(call, request, &name, body))
-            },
-            (DELETE) ["/secret/{name}", name: String] => {
-                self.audited(request, peer, Event::DeleteSecret, |call| secret::delete(call, request, &name))
-            },
-            (GET) ["/secrets"] => {
-                self.audited(request, peer, Event::ListSecrets, |call| list::list(call, request))
-            },
-            (POST) ["/secrets"] => {
-                self.audited(request, peer, Event::CreateSecret, |call| secret::create_all(call, request, body))
-            },
-            (POST) ["/rotate"] => {
-                self.audited(request, peer, Event::Rotate, |call| rotate::rotate(call, request, body))
-            },
-            (GET) ["/rotation/schedule"] => {
-                self.audited(request, peer, Event::ListSchedule, |call| schedule::schedule(call, request))
-            },
-            (POST) ["/rekey"] => {
-                self.audited(request, peer, Event::Rekey, |call| rekey::rekey(call, request, body))
-            },
-            (GET) ["/audit/checkpoint"] => checkpoint::checkpoint(self, request, peer),
-            (GET) ["/healthz"] => health::healthz(self, request).unwrap_or_else(Response::from),
-            (GET) ["/metrics"] => self.told_to_anyone(request, peer, || health::metrics(self, request)),
-            (GET) ["/openapi.json"] => self.told_to_anyone(request, peer, || openapi::openapi(request)),
-            _ => match route {
-                Some(route) => Problem::method_not_allowed(route.allow).into(),
-                None => Problem::not_found("there is no such path; GET /openapi.json lists the paths").into(),
+    fn answer(&self, answer: Answer, received: Received) -> Response {
+        let (request, peer) = (received.request, received.exchange.peer);
+        let answered = match answer {
+            Audited(event, work) => Call::begin(self, request, peer, event).and_then(|mut call| {
+                let worked = work(&mut call, received);
+                call.end(worked)
+            }),
+            // A page that has rebound its DNS name passes for one of the daemon's own.
+            Open(_) if is_rebound(request, peer, self.access.rules()) => {
+                Err(Problem::unidentified(IdentityErrorKind::Misdirected))
             }
-        )
+            Open(tell) | OpenToPages(tell) => tell(self, request),
+        };
+        answered.unwrap_or_else(Response::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The route that answers, with the name in the path, and the one that is counted.
+    fn routes(method: &str, path: &str) -> (Option<(&'static str, String)>, Option<&'static str>) {
+        let answers = Route::of_request(method, path).map(|(route, name)| (route.path, name));
+        (answers, Route::of_path(path).map(|route| route.path))
     }
 
-    /// Answers a call that needs no client, but for a web page that has rebound its DNS name.
-    fn told_to_anyone(
-        &self,
-        request: &Request,
-        peer: &Peer,
-        tell: impl FnOnce() -> Result<Response, Problem>,
-    ) -> Response {
-        let told = match is_rebound(request, peer, self.access.rules()) {
-            true => Err(Problem::unidentified(IdentityErrorKind::Misdirected)),
-            false => tell(),
-        };
-        told.unwrap_or_else(Response::from)
+    #[test]
+    fn a_name_is_decoded_and_is_one_part_of_the_path() {
+        let secret = |name: &str| Some(("/secret/{name}", name.to_owned()));
+        assert_eq!(routes("GET", "/secret/a%62%2fc"), (secret("ab/c"), Some("/secret/{name}")));
+        assert_eq!(routes("PUT", "/secret/a"), (None, Some("/secret/{name}")));
+        assert_eq!(routes("GET", "/secret/"), (secret(""), None));
+        assert_eq!(routes("GET", "/secre%74/a"), (secret("a"), None));
+        assert_eq!(routes("GET", "/secret/a/b"), (None, None));
+        assert_eq!(routes("GET", "/secret/a%2fversions").0, secret("a/versions"));
+        let versions = Some(("/secret/{name}/versions", "a".to_owned()));
+        assert_eq!(routes("GET", "/secret/a/versions"), (versions, Some("/secret/{name}/versions")));
+        assert_eq!(routes("GET", "/secrets"), (Some(("/secrets", String::new())), Some("/secrets")));
+        assert_eq!(routes("GET", "/secret%73"), (None, None));
+        assert_eq!(routes("GET", "/secrets/"), (None, None));
+    }
+
+    #[test]
+    fn allow_names_each_method_of_a_path_once() {
+        assert_eq!(Route::methods("/secret/{name}"), "GET, HEAD, PATCH, DELETE");
+        assert_eq!(Route::methods("/secrets"), "GET, HEAD, POST");
+        assert_eq!(Route::methods("/rekey"), "POST");
     }
 }

@@ -6,13 +6,14 @@ use std::collections::BinaryHeap;
 use std::iter;
 use std::ops::Range;
 
-use rouille::{Request, Response};
+use rouille::Response;
 
 use super::call::Call;
 use super::json::Lazy;
 use super::list::limit;
 use super::problem::Problem;
 use super::query::Query;
+use super::received::Received;
 use crate::answers::{RotationSchedule, ScheduledRotation};
 use crate::base::clock::Timestamp;
 use crate::base::sync::Breaks;
@@ -20,8 +21,8 @@ use crate::vault::{Kid, Listed, Rotation, Version};
 
 /// `GET /rotation/schedule`: the secrets that the client may read, but for those that are never due, in the order in which
 /// something is to be done about them.
-pub fn schedule(call: &mut Call, request: &Request) -> Result<Response, Problem> {
-    let query = Query::of(request, &["limit"])?;
+pub fn get(call: &mut Call, received: Received) -> Result<Response, Problem> {
+    let query = Query::of(received.request, &["limit"])?;
     let limit = query.get("limit").map_or(Ok(usize::MAX), limit)?;
     let (vault, rotator, schedule) = (&call.api.vault, &call.api.rotator, &call.api.schedule);
     let now = vault.now();

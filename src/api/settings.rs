@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use rouille::{Request, Response};
+use rouille::Response;
 use serde::{Deserialize, Deserializer};
 
-use super::call::Call;
+use super::call::{Call, MayChange};
 use super::json;
 use super::problem::Problem;
 use super::query::Query;
+use super::received::Received;
 use super::{answer, conditions, unapplied};
 use crate::answers::ConfiguredSecret;
 use crate::base::name::is_name;
 use crate::base::secret::Plaintext;
 use crate::generator::Generator;
-use crate::vault::{Operation, Patch, Rotation};
+use crate::vault::{Condition, Operation, Patch, Rotation};
 
 const MAX_DAYS: u32 = 36_500;
 
@@ -32,7 +33,7 @@ const FORM: &str = concat!(
 /// The fields of `POST /secret`; `PATCH /secret/{name}` takes those that are not about the value.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Form {
+pub struct SecretForm {
     pub name: Option<String>,
     pub value: Option<Plaintext>,
     pub generate: Option<Generator>,
@@ -59,7 +60,7 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
     Option::deserialize(deserializer).map(Some)
 }
 
-impl Form {
+impl SecretForm {
     /// Whether it says nothing but a name and a value.
     pub fn is_value_alone(&self) -> bool {
         // A field that comes in later is looked at too: none is passed over by `..`.
@@ -122,19 +123,29 @@ fn text<'a>(field: &str, mut texts: impl Iterator<Item = &'a String>, most: usiz
     }
 }
 
-/// `PATCH /secret/{name}`: the settings that are named are changed, and no value is touched.
-pub fn change(call: &mut Call, request: &Request, name: &str, body: &[u8]) -> Result<Response, Problem> {
-    call.require_change(name)?;
-    Query::of(request, &[])?;
-    let mut form: Form = json::read(body, FORM)?;
+/// `PATCH /secret/{name}`
+pub fn patch(call: &mut Call, received: Received) -> Result<Response, Problem> {
+    let secret = call.require_change(received.name)?;
+    Query::of(received.request, &[])?;
+    let mut form: SecretForm = json::read(received.body, FORM)?;
     if form.name.is_some() || form.value.is_some() || form.generate.is_some() || form.revoke_previous.is_some() {
         let why = "a PATCH changes neither the name nor the value; POST /secret makes a version with another value";
         return Err(Problem::bad_request(why));
     }
-    let patch = form.patch()?;
+    let (patch, condition) = (form.patch()?, conditions::condition(received.request)?);
+    Ok(Response::json(&configure(call, secret, patch, condition)?))
+}
+
+/// Changes the settings that `patch` names, and no value.
+pub fn configure(
+    call: &mut Call,
+    secret: MayChange,
+    patch: Patch,
+    condition: Condition,
+) -> Result<ConfiguredSecret, Problem> {
+    let name = secret.name();
     call.remark(patch.to_string());
-    let operation = Operation::Configure { name: name.to_owned(), patch };
-    if call.commit(operation, conditions::condition(request)?)?.is_empty() {
+    if call.commit(Operation::Configure { name: name.to_owned(), patch }, condition)?.is_empty() {
         call.remark("no change");
     }
     let gone = || Problem::not_found(format!("{name} was changed, but has been deleted since"));
@@ -142,5 +153,5 @@ pub fn change(call: &mut Call, request: &Request, name: &str, body: &[u8]) -> Re
     let version = answer::version_metadata(name, &described.current);
     let warning = unapplied::warning(call.api, name, &described.current);
     let settings = answer::settings_in_force(described.settings, &described.current, call.api.vault.lifetimes());
-    Ok(Response::json(&ConfiguredSecret { version, settings, warning }))
+    Ok(ConfiguredSecret { version, settings, warning })
 }

@@ -1,18 +1,25 @@
 //! `/secret/{name}/versions`: a secret's settings, and which of its versions can be read.
 
-use rouille::{Request, Response};
+use rouille::Response;
 
 use super::answer;
-use super::call::Call;
+use super::call::{Call, MayRead};
 use super::problem::Problem;
 use super::query::Query;
+use super::received::Received;
 use crate::answers::{ListedVersion, PendingVersion, VersionList};
 use crate::vault::{Description, Readable, Refused};
 
-/// `GET /secret/{name}/versions`: the settings, and the versions that can be read, the newest first, without values.
-pub fn versions(call: &mut Call, request: &Request, name: &str) -> Result<Response, Problem> {
-    call.require_read(name)?;
-    Query::of(request, &[])?;
+/// `GET /secret/{name}/versions`
+pub fn get(call: &mut Call, received: Received) -> Result<Response, Problem> {
+    let secret = call.require_read(received.name)?;
+    Query::of(received.request, &[])?;
+    Ok(Response::json(&versions(call, secret)?))
+}
+
+/// The settings, and the versions that can be read, the newest first, without values.
+pub fn versions(call: &mut Call, secret: MayRead) -> Result<VersionList, Problem> {
+    let name = secret.name();
     let described = call.api.vault.describe(name);
     let described = described.ok_or_else(|| Refused::NotFound(name.to_owned()))?;
     let item = |readable: Readable| ListedVersion {
@@ -25,10 +32,10 @@ pub fn versions(call: &mut Call, request: &Request, name: &str) -> Result<Respon
     };
     let Description { current, versions, pending, settings } = described;
     call.remark(format!("{} versions", versions.len()));
-    Ok(Response::json(&VersionList {
+    Ok(VersionList {
         name: name.to_owned(),
         settings: answer::settings_in_force(settings, &current, call.api.vault.lifetimes()),
         versions: versions.into_iter().map(item).collect(),
         pending: pending.map(|version| PendingVersion { kid: version.kid.of(name), created_at: version.created_at }),
-    }))
+    })
 }

@@ -1,80 +1,72 @@
 //! `GET /secret/{name}?wait=30s`: an answer when the value changes.
 
-use std::cell::Cell;
 use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use rouille::Request;
-
-use super::call::Call;
+use super::call::{Call, MayRead};
 use super::conditions;
 use super::problem::Problem;
+use super::received::Received;
 use crate::base::span;
-use crate::http::{Exchange, Waited};
+use crate::http::Waited;
 use crate::vault::{NoPlace, VersionRef};
 
 /// How long a client may ask to wait.
 const SPANS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
-/// A request whose answer may be put off.
-pub struct Wait<'a, 'e> {
-    pub request: &'a Request,
-    pub body: &'a [u8],
-    pub exchange: &'a mut Exchange<'e>,
-    /// How long the request has waited for a change.
-    pub asleep: &'a Cell<Duration>,
-}
-
-impl Wait<'_, '_> {
-    /// Waits while the client has the current version of `name` already, for at most the time that `span` says. The client of
-    /// `call` is then identified and authorized anew, by the policy of that moment.
-    ///
-    /// Returns the version that the client has, if the client has left meanwhile: it gets no other one.
-    pub fn while_known(&mut self, call: &mut Call, name: &str, span: &str) -> Result<Option<VersionRef>, Problem> {
-        let Self { request, body, exchange, asleep } = self;
-        let span = span::parse(span).filter(|span| SPANS.contains(span));
-        let span = span.ok_or_else(|| Problem::bad_request("wait is a time from 1s to 60s, such as 30s or 1m"))?;
-        if request.header("If-None-Match").is_none() {
-            let why = "wait needs If-None-Match with the kid that the client has, and ends when that version is no longer \
+/// Waits while the client has the current version of the secret already, for at most the time that `span` says. The client of
+/// `call` is then identified and authorized anew, by the policy of that moment.
+///
+/// Returns the version that the client has, if the client has left meanwhile: it gets no other one.
+pub fn while_known(
+    call: &mut Call,
+    secret: MayRead,
+    received: &mut Received,
+    span: &str,
+) -> Result<Option<VersionRef>, Problem> {
+    let (name, Received { request, body, exchange, asleep, .. }) = (secret.name(), received);
+    let span = span::parse(span).filter(|span| SPANS.contains(span));
+    let span = span.ok_or_else(|| Problem::bad_request("wait is a time from 1s to 60s, such as 30s or 1m"))?;
+    if request.header("If-None-Match").is_none() {
+        let why = "wait needs If-None-Match with the kid that the client has, and ends when that version is no longer \
                  current";
-            return Err(Problem::bad_request(why));
-        }
-        // It would take room that others wait for.
-        if !body.is_empty() {
-            return Err(Problem::bad_request("a request with wait must not have a body"));
-        }
-        let vault = call.api.vault.clone();
-        let known = || -> Result<Option<VersionRef>, Problem> {
-            let Ok(version) = vault.find(name, None) else { return Ok(None) };
-            Ok(conditions::known(request, &version.kid)?.map(|_| version))
-        };
-        if known()?.is_none() {
-            return Ok(None);
-        }
-        let begun = Instant::now();
-        let client = call.client().to_owned();
-        let most = call.api.max_watchers;
-        let watch = vault.watchers().watch(name, &client, most).map_err(|why| busy(&client, most, why))?;
-        let mut left = None;
-        while watch.rearm()
-            && let Some(version) = known()?
-        {
-            match exchange.wait(watch.as_fd(), begun + span) {
-                Waited::Ready => {}
-                Waited::TimedOut => break,
-                Waited::Left => {
-                    left = Some(version);
-                    break;
-                }
+        return Err(Problem::bad_request(why));
+    }
+    // It would take room that others wait for.
+    if !body.is_empty() {
+        return Err(Problem::bad_request("a request with wait must not have a body"));
+    }
+    let vault = call.api.vault.clone();
+    let known = || -> Result<Option<VersionRef>, Problem> {
+        let Ok(version) = vault.find(name, None) else { return Ok(None) };
+        Ok(conditions::known(request, &version.kid)?.map(|_| version))
+    };
+    if known()?.is_none() {
+        return Ok(None);
+    }
+    let begun = Instant::now();
+    let client = call.client().to_owned();
+    let most = call.api.max_watchers;
+    let watch = vault.watchers().watch(name, &client, most).map_err(|why| busy(&client, most, why))?;
+    let mut left = None;
+    while watch.rearm()
+        && let Some(version) = known()?
+    {
+        match exchange.wait(watch.as_fd(), begun + span) {
+            Waited::Ready => {}
+            Waited::TimedOut => break,
+            Waited::Left => {
+                left = Some(version);
+                break;
             }
         }
-        drop(watch);
-        asleep.set(begun.elapsed());
-        call.renew(request, exchange)?;
-        call.require_read(name)?;
-        Ok(left)
     }
+    drop(watch);
+    asleep.set(begun.elapsed());
+    call.renew(request, exchange)?;
+    call.require_read(name)?;
+    Ok(left)
 }
 
 fn busy(client: &str, most: usize, why: NoPlace) -> Problem {
