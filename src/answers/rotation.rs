@@ -33,6 +33,8 @@ pub struct RotationPlan<L = Vec<PlannedVersion>> {
 pub struct PlannedVersion {
     #[serde(flatten)]
     pub version: VersionMetadata,
+    /// Empty: an older daemon does not say.
+    #[serde(default)]
     pub previous_kid: String,
     pub previous_readable_until: Timestamp,
     /// Whether a person supplied the value that would be replaced.

@@ -61,7 +61,7 @@ fn an_answer_of_another_version_of_the_daemon_is_read() {
     let [ListedSecret { version, has_appliers, .. }] = &secrets[..] else { panic!("there is one") };
     assert_eq!((&*version.rotation, has_appliers, next), ("weekly", &None, None));
     let planned = r#"{"dry_run":true,"rotated_count":0,"rotated":[],"would_rotate":[{"name":"a","kid":"a-1",
-        "created_at":"2026-11-23T11:36:44Z","expires_at":"2026-11-23T11:36:44Z","rotation":"auto","previous_kid":"a-0",
+        "created_at":"2026-11-23T11:36:44Z","expires_at":"2026-11-23T11:36:44Z","rotation":"auto",
         "previous_readable_until":"2026-11-23T11:36:44Z"}]}"#;
     let RotationPlan { would_rotate, .. } = serde_json::from_str::<RotationPlan>(planned).unwrap();
     assert!(!would_rotate[0].previous_is_supplied);

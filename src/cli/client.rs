@@ -3,11 +3,14 @@
 use std::ffi::OsString;
 use std::fmt::Display;
 
+use serde::de::DeserializeOwned;
+
 use super::command::{Arguments, Opt};
 use super::{Exit, output};
+use crate::answers::{NewVersion, VersionMetadata};
 use crate::base::failure::printable;
 use crate::base::name::{NO_SECRETS_NAME, is_name, is_name_byte};
-use crate::client::{Client, Metadata, Options, Place, Settings, read_name};
+use crate::client::{Client, Options, Place, Settings, read_name};
 
 const ADDR: Opt = Opt {
     name: "addr",
@@ -53,6 +56,34 @@ impl Client {
         };
         Settings::gather(options).map(Self::new).map_err(Exit::config)
     }
+
+    /// What the answer says that `what` is about. None: it was printed as it came, for `--json`.
+    pub fn shown<T: DeserializeOwned>(
+        &self,
+        arguments: &Arguments,
+        what: &str,
+        answer: &[u8],
+    ) -> Result<Option<T>, Exit> {
+        if arguments.has(&JSON) {
+            output::print_line(answer)?;
+            return Ok(None);
+        }
+        Ok(Some(self.read(what, answer)?))
+    }
+
+    /// The same of an answer that says what was done. It stays done where nobody can be told.
+    pub fn done<T: DeserializeOwned>(
+        &self,
+        arguments: &Arguments,
+        what: &str,
+        answer: &[u8],
+    ) -> Result<Option<T>, Exit> {
+        if arguments.has(&JSON) {
+            output::print_done(answer);
+            return Ok(None);
+        }
+        Ok(Some(self.read(what, answer)?))
+    }
 }
 
 fn read<T>(arguments: &Arguments, option: &Opt, read: fn(&str) -> Result<T, String>) -> Result<Option<T>, Exit> {
@@ -80,16 +111,39 @@ pub fn name(arguments: &Arguments) -> Result<&str, Exit> {
     Ok(names(arguments)?[0])
 }
 
+/// When its rotation is due, in words that go behind its kid.
+pub fn told_of_due(version: &VersionMetadata) -> String {
+    match &*version.rotation {
+        "off" => "rotation is off".to_owned(),
+        _ => format!("rotation is due on {}", version.expires_at.to_the_second()),
+    }
+}
+
+/// What became of the version before, in words that go behind others; none if there was none.
+pub fn told_of_previous(made: &NewVersion) -> String {
+    let before = made.previous_kid.as_deref().map_or("the old version".to_owned(), printable);
+    match made.previous_readable_until {
+        Some(until) if is_previous_kept(made) => format!("; {before} can be read until {}", until.to_the_second()),
+        Some(_) => format!("; {before} can no longer be read"),
+        None => String::new(),
+    }
+}
+
+/// Whether there was a version before, and it can still be read.
+pub fn is_previous_kept(made: &NewVersion) -> bool {
+    made.previous_readable_until > Some(made.version.created_at)
+}
+
 /// Tells of a version of `name` that was made; `how` stands behind its kid.
-pub fn tell_made(name: &str, made: &Metadata, how: impl Display) {
-    let (kid, due, previous) = (printable(&made.kid), made.told_of_due(), made.told_of_previous());
+pub fn tell_made(name: &str, made: &NewVersion, how: impl Display) {
+    let (kid, due, previous) = (printable(&made.version.kid), told_of_due(&made.version), told_of_previous(made));
     output::tell_done(format_args!("{name}: made {kid}{how}, {due}{previous}"));
-    tell_warning(name, made);
+    tell_warning(name, made.warning.as_deref());
 }
 
 /// Says what whoever has changed `name` should know, if there is something.
-pub fn tell_warning(name: &str, changed: &Metadata) {
-    if let Some(warning) = &changed.warning {
+pub fn tell_warning(name: &str, warning: Option<&str>) {
+    if let Some(warning) = warning {
         output::tell_done(format_args!("{name}: {}", printable(warning)));
     }
 }

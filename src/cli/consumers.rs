@@ -1,11 +1,9 @@
 //! `consumers`: which clients have read a secret, and who of them still has an older version.
 
-use serde::Deserialize;
-
 use super::client::{self, JSON};
 use super::command::{Arguments, Command, Group, Operands};
 use super::{Exit, output};
-use crate::base::clock::Timestamp;
+use crate::answers::ConsumerList;
 use crate::base::failure::say;
 use crate::client::Client;
 
@@ -20,36 +18,18 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-#[derive(Deserialize)]
-struct List {
-    consumers: Vec<Item>,
-    complete_since: Timestamp,
-    is_complete: bool,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    client: String,
-    kid: String,
-    read_at: Timestamp,
-    up_to_date: bool,
-}
-
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let name = client::name(arguments)?;
     let client = Client::from_arguments(arguments)?;
     let body = client.ask(name, "GET", &format!("/secret/{name}/consumers"), None, &[])?;
-    if arguments.has(&JSON) {
-        return output::print_line(&body);
-    }
-    let List { consumers, complete_since, is_complete } = client.read(name, &body)?;
-    let rows = consumers.into_iter().map(|item| {
+    let Some(list) = client.shown::<ConsumerList>(arguments, name, &body)? else { return Ok(()) };
+    let rows = list.consumers.into_iter().map(|item| {
         let state = if item.up_to_date { "up to date" } else { "behind" };
         [item.client, item.kid, item.read_at.to_the_second(), state.to_owned()]
     });
     output::print_table(["CLIENT", "LAST READ", "AT", "STATE"], rows)?;
-    if !is_complete {
-        let since = complete_since.to_the_second();
+    if !list.is_complete {
+        let since = list.complete_since.to_the_second();
         say(format_args!("{name}: read history is incomplete: it begins at {since}"));
     }
     Ok(())

@@ -1,10 +1,9 @@
 //! `delete`: a secret with all its versions, for good.
 
-use serde::Deserialize;
-
 use super::client::{self, JSON};
 use super::command::{Arguments, Command, FORCE, Group, Operands};
 use super::{Exit, output, prompt};
+use crate::answers::DeletedSecret;
 use crate::client::{Client, secret_path};
 
 pub const COMMAND: Command = Command {
@@ -18,11 +17,6 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-#[derive(Deserialize)]
-struct Destroyed {
-    versions_destroyed: usize,
-}
-
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let name = client::name(arguments)?;
     let client = Client::from_arguments(arguments)?;
@@ -31,11 +25,8 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         prompt::agree("delete", &told)?;
     }
     let body = client.ask(name, "DELETE", &secret_path(name, None)?, None, &[])?;
-    if arguments.has(&JSON) {
-        output::print_done(&body);
-        return Ok(());
+    if let Some(deleted) = client.done::<DeletedSecret>(arguments, name, &body)? {
+        output::tell_done(format_args!("{name}: destroyed, with its versions: {}", deleted.versions_destroyed));
     }
-    let Destroyed { versions_destroyed } = client.read(name, &body)?;
-    output::tell_done(format_args!("{name}: destroyed, with its versions: {versions_destroyed}"));
     Ok(())
 }

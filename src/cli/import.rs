@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Exit;
 use super::client::{self, PREFIX};
 use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::output;
+use crate::answers::{NewVersions, SecretList};
 use crate::base::failure::{Failure, say};
 use crate::base::name::{NOT_FOR_NEW, is_for_new, is_name};
 use crate::base::progress::Progress;
@@ -128,17 +129,9 @@ impl Plan {
 
     /// Those of the names that there are secrets of already.
     fn existing(&self, client: &Client) -> Result<Vec<&str>, Failure> {
-        #[derive(Deserialize)]
-        struct List {
-            secrets: Vec<Listed>,
-        }
-        #[derive(Deserialize)]
-        struct Listed {
-            name: String,
-        }
         let body = client.ask(IMPORT, "GET", "/secrets", None, &[])?;
-        let List { secrets } = client.read(IMPORT, &body)?;
-        let there: BTreeSet<String> = secrets.into_iter().map(|listed| listed.name).collect();
+        let SecretList { secrets, .. } = client.read::<SecretList>(IMPORT, &body)?;
+        let there: BTreeSet<String> = secrets.into_iter().map(|listed| listed.version.name).collect();
         Ok(self.values.keys().filter(|name| there.contains(*name)).map(String::as_str).collect())
     }
 
@@ -161,10 +154,6 @@ impl Plan {
 
     /// Imports the values; returns a line for each.
     fn import(&self, client: &Client, replace: bool) -> Result<Vec<String>, Failure> {
-        #[derive(Deserialize)]
-        struct Done {
-            unchanged: BTreeSet<String>,
-        }
         let condition: &[_] = if replace { &[] } else { &[("If-None-Match", "*")] };
         let progress = Progress::begin(format!("importing {} values", self.values.len()), 0);
         let answer = client.call("POST", "/secrets", Some(&self.body()), condition)?;
@@ -178,7 +167,8 @@ impl Plan {
         let refused = (400..500).contains(&answer.status);
         let body =
             client.accepted(if refused { "nothing was imported" } else { "maybe imported, see --dry-run" }, answer)?;
-        let Done { unchanged } = client.read(IMPORT, &body)?;
+        let NewVersions { unchanged, .. } = client.read(IMPORT, &body)?;
+        let unchanged = unchanged.ok_or_else(|| client.strange(IMPORT))?;
         let told = self.values.keys().map(|name| match unchanged.contains(name) {
             true => format!("unchanged: {name}"),
             false => format!("imported: {name}"),
@@ -194,15 +184,15 @@ impl Plan {
     fn body(&self) -> Wiped {
         #[derive(Serialize)]
         struct Body<'a> {
-            secrets: Vec<Item<'a>>,
+            secrets: Vec<NewSecret<'a>>,
             skip_unchanged: bool,
         }
         #[derive(Serialize)]
-        struct Item<'a> {
+        struct NewSecret<'a> {
             name: &'a str,
             value: &'a str,
         }
-        let items = self.values.iter().map(|(name, value)| Item { name, value: value.expose() });
+        let items = self.values.iter().map(|(name, value)| NewSecret { name, value: value.expose() });
         wiped_json(&Body { secrets: items.collect(), skip_unchanged: true })
     }
 }

@@ -1,13 +1,12 @@
 //! `list`: what secrets there are for this client.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
+use std::borrow::Cow;
 
 use super::client::{self, JSON, PREFIX};
 use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::settings::OWNER;
 use super::{Exit, output};
+use crate::answers::{ListedSecret, SecretSettings};
 use crate::base::clock::Timestamp;
 use crate::base::name::is_name;
 use crate::client::{Client, encoded};
@@ -27,31 +26,9 @@ const LABEL: Opt = Opt { name: "label", value: Some("KEY=TEXT,..."), summary: "o
 
 pub const LONG: Opt = Opt { name: "long", value: None, summary: "show owner and labels too" };
 
-#[derive(Deserialize)]
-struct Item {
-    name: String,
-    kid: String,
-    expires_at: Timestamp,
-    is_expired: bool,
-    rotation: String,
-    /// None: the daemon does not say.
-    has_appliers: Option<bool>,
-    settings: Option<Settings>,
-}
-
-/// A secret's settings, in a list.
-#[derive(Deserialize)]
-pub struct Settings {
-    pub description: Option<String>,
-    pub owner: Option<String>,
-    labels: BTreeMap<String, String>,
-}
-
-impl Settings {
-    /// The labels, as they are given with `--labels`.
-    pub fn labels(&self) -> String {
-        self.labels.iter().map(|(key, text)| format!("{key}={text}")).collect::<Vec<_>>().join(",")
-    }
+/// The labels, as they are given with `--labels`.
+pub fn labels(settings: &SecretSettings) -> String {
+    settings.labels.iter().map(|(key, text)| format!("{key}={text}")).collect::<Vec<_>>().join(",")
 }
 
 /// The heading over what [`due`] returns.
@@ -67,8 +44,12 @@ pub fn due(rotation: &str, at: Timestamp, is_due: bool) -> String {
 }
 
 /// Who replaces a value when rotation is due, and whether nothing tells those who use it.
-pub fn who_rotates(rotation: String, has_appliers: Option<bool>) -> String {
-    if rotation == "auto" && has_appliers == Some(false) { "auto (no applier)".to_owned() } else { rotation }
+pub fn who_rotates(rotation: Cow<'static, str>, has_appliers: Option<bool>) -> String {
+    if rotation == "auto" && has_appliers == Some(false) {
+        "auto (no applier)".to_owned()
+    } else {
+        rotation.into_owned()
+    }
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
@@ -91,10 +72,10 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         return output::print_line(&client.ask("list", "GET", &format!("/secrets?{query}"), None, &[])?);
     }
     let mut rows = Vec::new();
-    client.list("list", &query, |item: Item| {
-        let due = due(&item.rotation, item.expires_at, item.is_expired);
-        let row = [item.name, item.kid, who_rotates(item.rotation, item.has_appliers), due];
-        rows.push((row, item.settings));
+    client.list("list", &query, |ListedSecret { version, is_expired, has_appliers, settings }| {
+        let due = due(&version.rotation, version.expires_at, is_expired);
+        let row = [version.name, version.kid, who_rotates(version.rotation, has_appliers), due];
+        rows.push((row, settings));
     })?;
     const HEADING: [&str; 4] = ["NAME", "KID", "ROTATION", ROTATION_DUE];
     if !is_long {
@@ -102,7 +83,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     }
     let [name, kid, rotation, due] = HEADING;
     let rows = rows.into_iter().map(|([name, kid, rotation, due], settings)| {
-        let labels = settings.as_ref().map(Settings::labels).unwrap_or_default();
+        let labels = settings.as_ref().map(self::labels).unwrap_or_default();
         let owner = settings.and_then(|settings| settings.owner).unwrap_or_default();
         [name, kid, rotation, due, owner, labels]
     });

@@ -2,8 +2,8 @@
 
 use super::client::{self, JSON};
 use super::command::{Arguments, Command, FORCE, Group, Operands};
-use super::rotate::Rotated;
 use super::{Exit, output};
+use crate::answers::Retired;
 use crate::client::Client;
 
 pub const COMMAND: Command = Command {
@@ -22,11 +22,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let client = Client::from_arguments(arguments)?;
     let wanted: &[u8] = if arguments.has(&FORCE) { br#"{"force":true}"# } else { b"{}" };
     let body = client.ask(name, "POST", &format!("/secret/{name}/retire"), Some(wanted), &[])?;
-    if arguments.has(&JSON) {
-        output::print_done(&body);
-        return Ok(());
-    }
-    let Rotated { rotated: retired, .. } = client.read(name, &body)?;
+    let Some(Retired { retired, .. }) = client.done(arguments, name, &body)? else { return Ok(()) };
     if retired.is_empty() {
         return output::print_line(b"there was no older version");
     }

@@ -1,14 +1,13 @@
 //! `rollback`: the value of an older version becomes the current one again.
 
-use serde::Deserialize;
-
 use super::client::{self, JSON};
 use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::rotate::PATIENCE;
 use super::{Exit, output};
+use crate::answers::{NewVersion, VersionList};
 use crate::base::failure::{Failure, Kind, printable};
 use crate::base::secret::wiped_json;
-use crate::client::{Client, Metadata};
+use crate::client::Client;
 
 pub const COMMAND: Command = Command {
     name: "rollback",
@@ -23,22 +22,11 @@ pub const COMMAND: Command = Command {
 
 const TO: Opt = Opt { name: "to", value: Some("KID"), summary: "the value of this version (see the command versions)" };
 
-#[derive(Deserialize)]
-struct List {
-    versions: Vec<Item>,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    kid: String,
-    is_current: bool,
-}
-
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let name = client::name(arguments)?;
     let client = Client::from_arguments(arguments)?.patient(PATIENCE);
     let body = client.ask(name, "GET", &format!("/secret/{name}/versions"), None, &[])?;
-    let List { versions } = client.read(name, &body)?;
+    let VersionList { versions, .. } = client.read(name, &body)?;
     let current = versions.iter().find(|item| item.is_current).ok_or_else(|| client.strange(name))?;
     let before = versions.iter().find(|item| !item.is_current).map(|item| item.kid.as_str());
     let Some(kid) = arguments.text(&TO)?.or(before) else {
@@ -55,14 +43,10 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         return Err(client.retell(name, &answer, why).into());
     }
     let body = client.accepted(name, answer)?;
-    if arguments.has(&JSON) {
-        output::print_done(&body);
-        return Ok(());
-    }
-    let made: Metadata = client.read(name, &body)?;
+    let Some(made) = client.done::<NewVersion>(arguments, name, &body)? else { return Ok(()) };
     client::tell_made(name, &made, format_args!(" with the value of {}", printable(kid)));
-    if let Some(replaced) = made.previous_kid.filter(|_| made.previous_readable_until > Some(made.created_at)) {
-        output::tell_done(format_args!("to undo that: {}", command(name, Some(&replaced))));
+    if let Some(replaced) = made.previous_kid.as_deref().filter(|_| client::is_previous_kept(&made)) {
+        output::tell_done(format_args!("to undo that: {}", command(name, Some(replaced))));
     }
     Ok(())
 }

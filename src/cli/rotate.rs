@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{self, JSON};
@@ -10,9 +9,10 @@ use super::command::{Arguments, Command, FORCE, Group, Operands, Opt};
 use super::import::DRY_RUN;
 use super::set::REVOKE_PREVIOUS;
 use super::{Exit, output, prompt, rollback};
+use crate::answers::{PlannedVersion, Rotated, RotationPlan};
 use crate::base::failure::{Failure, printable};
 use crate::base::secret::{Wiped, wiped_json};
-use crate::client::{Client, Metadata};
+use crate::client::Client;
 
 pub const COMMAND: Command = Command {
     name: "rotate",
@@ -34,26 +34,6 @@ const DUE: Opt = Opt {
     summary: "all secrets whose rotation is due and left to the schedule, instead of named ones",
 };
 
-/// What an answer says was done, by name or by kid.
-#[derive(Deserialize)]
-pub struct Rotated {
-    #[serde(alias = "retired")]
-    pub rotated: Vec<String>,
-    #[serde(default)]
-    versions: Vec<Metadata>,
-    #[serde(default)]
-    would_rotate: Vec<Foreseen>,
-}
-
-/// A version that would be made.
-#[derive(Deserialize)]
-struct Foreseen {
-    #[serde(flatten)]
-    version: Metadata,
-    #[serde(default)]
-    previous_is_supplied: bool,
-}
-
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let names = client::names(arguments)?;
     if names.is_empty() != arguments.has(&DUE) {
@@ -70,35 +50,36 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     if !names.is_empty() && !arguments.has(&DRY_RUN) && !arguments.has(&FORCE) {
         agree(&client, &wanted)?;
     }
-    let target = if arguments.has(&DRY_RUN) { "/rotate?dry_run=true" } else { "/rotate" };
-    let body = ask(&client, target, &wanted)?;
-    if arguments.has(&JSON) {
-        output::print_done(&body);
-        return Ok(());
-    }
-    let Rotated { rotated, versions, would_rotate } = client.read("rotate", &body)?;
-    if rotated.is_empty() && would_rotate.is_empty() {
-        return output::print_line(b"no rotation was due");
-    }
-    if !would_rotate.is_empty() {
-        return output::print_rows(would_rotate.into_iter().map(|Foreseen { version, .. }| {
-            let told = format!("would become {}, {}", printable(&version.kid), version.told_of_due());
+    if arguments.has(&DRY_RUN) {
+        let body = ask(&client, PLAN, &wanted)?;
+        let Some(RotationPlan { would_rotate, .. }) = client.done::<RotationPlan>(arguments, "rotate", &body)? else {
+            return Ok(());
+        };
+        if would_rotate.is_empty() {
+            return output::print_line(NOTHING_DUE);
+        }
+        return output::print_rows(would_rotate.into_iter().map(|PlannedVersion { version, .. }| {
+            let told = format!("would become {}, {}", printable(&version.kid), client::told_of_due(&version));
             [version.name, told]
         }));
+    }
+    let body = ask(&client, "/rotate", &wanted)?;
+    let Some(Rotated { rotated, versions, .. }) = client.done(arguments, "rotate", &body)? else { return Ok(()) };
+    if rotated.is_empty() {
+        return output::print_line(NOTHING_DUE);
     }
     if versions.is_empty() {
         output::tell_rows_done(rotated.into_iter().map(|name| [name, "rotated".to_owned()]));
         return Ok(());
     }
-    let is_kept = |version: &Metadata| version.previous_readable_until > Some(version.created_at);
     let back = match &versions[..] {
-        [one] if is_kept(one) => Some(rollback::command(&one.name, None)),
+        [one] if client::is_previous_kept(one) => Some(rollback::command(&one.version.name, None)),
         [_] => None,
-        several => several.iter().any(is_kept).then(|| rollback::command("NAME", None)),
+        several => several.iter().any(client::is_previous_kept).then(|| rollback::command("NAME", None)),
     };
-    output::tell_rows_done(versions.into_iter().map(|version| {
-        let told = format!("rotated{}", version.told_of_previous());
-        [version.name, told]
+    output::tell_rows_done(versions.into_iter().map(|made| {
+        let told = format!("rotated{}", client::told_of_previous(&made));
+        [made.version.name, told]
     }));
     if let Some(back) = back {
         output::tell_done(format_args!("to go back: {}", printable(&back)));
@@ -106,16 +87,21 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     Ok(())
 }
 
+/// What is asked to learn what would be done.
+const PLAN: &str = "/rotate?dry_run=true";
+
+const NOTHING_DUE: &[u8] = b"no rotation was due";
+
 fn ask(client: &Client, target: &str, wanted: &Value) -> Result<Wiped, Failure> {
     client.ask("rotate", "POST", target, Some(&wiped_json(wanted)), &[])
 }
 
 /// Goes on if no value would be replaced that a person supplied, or somebody says so.
 fn agree(client: &Client, wanted: &Value) -> Result<(), Failure> {
-    let body = ask(client, "/rotate?dry_run=true", wanted)?;
-    let Rotated { would_rotate, .. } = client.read("rotate", &body)?;
-    let supplied = would_rotate.into_iter().filter(|foreseen| foreseen.previous_is_supplied);
-    let names: Vec<_> = supplied.map(|foreseen| printable(&foreseen.version.name)).collect();
+    let body = ask(client, PLAN, wanted)?;
+    let RotationPlan { would_rotate, .. } = client.read::<RotationPlan>("rotate", &body)?;
+    let supplied = would_rotate.into_iter().filter(|planned| planned.previous_is_supplied);
+    let names: Vec<_> = supplied.map(|planned| printable(&planned.version.name)).collect();
     match &names[..] {
         [] => Ok(()),
         [name] => {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::client::{self, JSON};
 use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::settings::{self, DESCRIPTION, GENERATOR, GRACE_DAYS, LABELS, OWNER, ROTATION, ROTATION_DAYS};
-use super::{Exit, input, output, prompt};
+use super::{Exit, input, prompt};
 use crate::base::secret::{Plaintext, wiped_json};
 use crate::client::Client;
 use crate::generator;
@@ -110,11 +110,9 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         return Err(client.retell(name, &answer, why).into());
     }
     let body = client.accepted(name, answer)?;
-    if arguments.has(&JSON) {
-        output::print_done(&body);
-        return Ok(());
+    if let Some(made) = client.done(arguments, name, &body)? {
+        client::tell_made(name, &made, "");
     }
-    client::tell_made(name, &client.read(name, &body)?, "");
     Ok(())
 }
 

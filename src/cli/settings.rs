@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 use super::client::{self, JSON};
 use super::command::{Arguments, Command, Group, Operands, Opt};
 use super::{Exit, output};
+use crate::answers::ConfiguredSecret;
 use crate::base::failure::printable;
-use crate::client::{Client, Metadata, secret_path};
+use crate::client::{Client, secret_path};
 use crate::generator::{self, Generator};
 
 pub const COMMAND: Command = Command {
@@ -64,14 +65,11 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let client = Client::from_arguments(arguments)?;
     let body = serde_json::to_vec(&settings).expect("it is JSON");
     let body = client.ask(name, "PATCH", &secret_path(name, None)?, Some(&body), &[])?;
-    if arguments.has(&JSON) {
-        output::print_done(&body);
-        return Ok(());
+    if let Some(ConfiguredSecret { version, warning, .. }) = client.done(arguments, name, &body)? {
+        let (kid, due) = (printable(&version.kid), client::told_of_due(&version));
+        output::tell_done(format_args!("{name}: configured; {kid}, {due}"));
+        client::tell_warning(name, warning.as_deref());
     }
-    let configured: Metadata = client.read(name, &body)?;
-    let (kid, due) = (printable(&configured.kid), configured.told_of_due());
-    output::tell_done(format_args!("{name}: configured; {kid}, {due}"));
-    client::tell_warning(name, &configured);
     Ok(())
 }
 

@@ -1,7 +1,5 @@
 //! Which variables of a program's environment are to hold which secrets.
 
-use serde::Deserialize;
-
 use super::Exit;
 use crate::base::failure::{Failure, Kind};
 use crate::base::name::{NO_SECRETS_NAME, is_name};
@@ -37,12 +35,8 @@ impl Wanted {
     /// Adds all that the client may read whose names begin with `prefix`, but for those that are wanted already: the variable
     /// of each is called as its name without the prefix.
     pub fn add_those_under(&mut self, prefix: &str, client: &Client) -> Result<(), Failure> {
-        #[derive(Deserialize)]
-        struct Item {
-            name: String,
-        }
         let mut found = Vec::new();
-        client.list(prefix, &format!("prefix={prefix}"), |Item { name }| found.push(name))?;
+        client.list(prefix, &format!("prefix={prefix}"), |listed| found.push(listed.version.name))?;
         if found.is_empty() {
             let why = "this client may read no secret whose name begins with that";
             return Err(Failure::new(format_args!("--prefix {prefix}"), why).of(Kind::NotFound));

@@ -1,11 +1,10 @@
 //! `versions`: which versions of a secret can be read.
 
-use serde::Deserialize;
-
 use super::client::{self, JSON};
 use super::command::{Arguments, Command, Group, Operands};
-use super::list::{LONG, ROTATION_DUE, Settings, due};
+use super::list::{LONG, ROTATION_DUE, due, labels};
 use super::{Exit, output};
+use crate::answers::VersionList;
 use crate::base::clock::Timestamp;
 use crate::client::Client;
 
@@ -20,39 +19,22 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-#[derive(Deserialize)]
-struct List {
-    settings: Settings,
-    versions: Vec<Item>,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    kid: String,
-    created_at: Timestamp,
-    expires_at: Timestamp,
-    readable_until: Option<Timestamp>,
-    rotation: String,
-}
-
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let name = client::name(arguments)?;
     let client = Client::from_arguments(arguments)?;
     let body = client.ask(name, "GET", &format!("/secret/{name}/versions"), None, &[])?;
-    if arguments.has(&JSON) {
-        return output::print_line(&body);
-    }
-    let List { settings, versions } = client.read(name, &body)?;
+    let Some(list) = client.shown::<VersionList>(arguments, name, &body)? else { return Ok(()) };
     if arguments.has(&LONG) {
-        let labels = settings.labels();
+        let settings = list.settings;
+        let labels = labels(&settings);
         let rows = [("owner:", settings.owner), ("labels:", Some(labels)), ("description:", settings.description)];
         output::print_rows(rows.into_iter().map(|(what, text)| [what.to_owned(), text.unwrap_or_default()]))?;
         output::tell("")?;
     }
-    let rows = versions.into_iter().map(|item| {
+    let rows = list.versions.into_iter().map(|item| {
         let until = item.readable_until.map_or("(current)".to_owned(), Timestamp::to_the_second);
         let due = due(&item.rotation, item.expires_at, false);
-        [item.kid, item.created_at.to_the_second(), item.rotation, due, until]
+        [item.kid, item.created_at.to_the_second(), item.rotation.into_owned(), due, until]
     });
     output::print_table(["KID", "CREATED", "ROTATION", ROTATION_DUE, "READABLE UNTIL"], rows)
 }

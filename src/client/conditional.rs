@@ -1,8 +1,7 @@
 //! Reading a value: the current one, that of a version, or one that is not known yet.
 
-use serde::Deserialize;
-
 use super::{Client, Secret, secret_path};
+use crate::answers::SecretValue;
 use crate::base::failure::Failure;
 use crate::base::secret::Plaintext;
 
@@ -54,16 +53,10 @@ impl Client {
     }
 
     fn read_secret(&self, name: &str, body: &[u8]) -> Result<Secret, Failure> {
-        #[derive(Deserialize)]
-        struct Read {
-            name: String,
-            value: Plaintext,
-            kid: String,
-        }
-        let read: Read = self.read(name, body)?;
+        let read: SecretValue<Plaintext> = self.read(name, body)?;
         if read.name != name {
             return Err(self.strange(name));
         }
-        Ok(Secret { value: read.value, kid: read.kid })
+        Ok(Secret { value: read.value, kid: read.kid.into_owned() })
     }
 }

@@ -1,9 +1,7 @@
 //! The secrets that a client may read, page by page.
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-
 use super::Client;
+use crate::answers::{ListedSecret, SecretList};
 use crate::base::failure::Failure;
 use crate::base::name::is_name;
 
@@ -15,16 +13,11 @@ impl Client {
     ///
     /// # Errors
     /// As [`ask`](Client::ask), or if the answer has another form than the API promises.
-    pub fn list<T: DeserializeOwned>(&self, what: &str, query: &str, mut see: impl FnMut(T)) -> Result<(), Failure> {
-        #[derive(Deserialize)]
-        struct List<T> {
-            secrets: Vec<T>,
-            next: Option<String>,
-        }
+    pub fn list(&self, what: &str, query: &str, mut see: impl FnMut(ListedSecret)) -> Result<(), Failure> {
         let mut after = String::new();
         loop {
             let body = self.ask(what, "GET", &format!("/secrets?{query}&after={after}&limit={LIMIT}"), None, &[])?;
-            let List { secrets, next } = self.read(what, &body)?;
+            let SecretList { secrets, next } = self.read::<SecretList>(what, &body)?;
             secrets.into_iter().for_each(&mut see);
             match next {
                 Some(next) if is_name(&next) && next > after => after = next,

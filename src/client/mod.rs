@@ -18,13 +18,11 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::access::{CLIENT_HEADER, Token};
-use crate::base::clock::Timestamp;
-use crate::base::failure::{Failure, printable, say};
+use crate::base::failure::{Failure, say};
 use crate::base::name::{is_name, is_name_byte};
 use crate::base::secret::{Plaintext, Wiped};
 
@@ -54,46 +52,6 @@ pub struct Client {
 pub struct Secret {
     pub value: Plaintext,
     pub kid: String,
-}
-
-/// What the daemon says of a version that was made.
-#[derive(Deserialize)]
-pub struct Metadata {
-    pub name: String,
-    pub kid: String,
-    pub created_at: Timestamp,
-    /// The day on which its rotation is due.
-    pub expires_at: Timestamp,
-    /// Who replaces it then.
-    rotation: String,
-    /// The version before, if there was one and this is about the call that made this one.
-    pub previous_kid: Option<String>,
-    /// Until when that one can be read.
-    pub previous_readable_until: Option<Timestamp>,
-    /// What whoever stored it should know.
-    pub warning: Option<String>,
-}
-
-impl Metadata {
-    /// When its rotation is due, in words that go behind its kid.
-    pub fn told_of_due(&self) -> String {
-        match self.rotation.as_str() {
-            "off" => "rotation is off".to_owned(),
-            _ => format!("rotation is due on {}", self.expires_at.to_the_second()),
-        }
-    }
-
-    /// What became of the version before, in words that go behind others; none if there was none.
-    pub fn told_of_previous(&self) -> String {
-        let before = self.previous_kid.as_deref().map_or("the old version".to_owned(), printable);
-        match self.previous_readable_until {
-            Some(until) if until > self.created_at => {
-                format!("; {before} can be read until {}", until.to_the_second())
-            }
-            Some(_) => format!("; {before} can no longer be read"),
-            None => String::new(),
-        }
-    }
 }
 
 impl Client {
