@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use super::client;
 use super::command::{Arguments, CONFIG, Command, Group, Operands, Opt};
-use super::{Exit, load_config, output};
+use super::configured::load_config;
+use super::exit::Exit;
+use super::output;
 use crate::audit;
 use crate::client::Client;
 

@@ -4,7 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::command::{Arguments, CONFIG, Command, FORCE, Group, MASTER_KEY, OUTPUT, Operands, Opt};
-use super::{Exit, load_config_to_maintain, master_key, output, prompt, protection};
+use super::configured::{load_config_to_maintain, master_key};
+use super::exit::Exit;
+use super::{output, prompt, protection};
 use crate::backup::{self, Archive, Loss, Verified};
 use crate::base::clock::Clock;
 use crate::base::failure::{Failure, say};

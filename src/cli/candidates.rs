@@ -6,7 +6,9 @@
 use std::ffi::OsString;
 
 use super::command::{Command, Opt};
-use super::{COMMANDS, Exit, output};
+use super::commands::COMMANDS;
+use super::exit::Exit;
+use super::output;
 
 /// The word that asks, in the place of a command. Behind it come the words that were typed behind the program's name, the last
 /// of which is to be completed. It is for scripts, so that neither help nor manual nor completions name it.

@@ -8,10 +8,12 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::command::{Arguments, CONFIG, Command, Group, Operands};
+use super::configured::load_config;
+use super::exit::Exit;
 use super::output::warn;
 use super::shared_paths::SharedPaths;
 use super::whose::Whose;
-use super::{Exit, load_config, output, protection, sockets};
+use super::{output, protection, sockets};
 use crate::access::{Access, Rules};
 use crate::applier;
 use crate::audit;

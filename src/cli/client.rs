@@ -2,11 +2,13 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
 use super::command::{Arguments, Opt};
-use super::{Exit, output};
+use super::exit::Exit;
+use super::output;
 use crate::answers::{NewVersion, VersionMetadata};
 use crate::base::failure::printable;
 use crate::base::name::{NO_SECRETS_NAME, is_name, is_name_byte};
@@ -41,6 +43,9 @@ pub const OPTIONS: &[Opt] = &[ADDR, CLIENT, TOKEN_FILE, CA, CERT, KEY, CLIENT_CO
 pub const JSON: Opt = Opt { name: "json", value: None, summary: "print the API's answer, which is JSON" };
 
 pub const PREFIX: Opt = Opt { name: "prefix", value: Some("PREFIX"), summary: "the beginning of the names" };
+
+/// How much longer it takes where appliers are run, each for up to an hour.
+pub const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Client {
     /// The client that the [`OPTIONS`], the environment and the settings file describe. It connects when it is asked something.

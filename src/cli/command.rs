@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::Exit;
+use super::exit::Exit;
 
 /// One command: how it is called, and what does it. Each stands in its own file.
 pub struct Command {
@@ -221,24 +221,5 @@ impl Command {
             usage.extend([" ", self.operands.usage]);
         }
         usage
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::COMMANDS;
-    use super::*;
-
-    #[test]
-    fn options_of_the_same_name_are_the_same_but_for_the_owner_who_is_a_user_or_a_text() {
-        let options = || COMMANDS.iter().flat_map(Command::all_options);
-        for option in options() {
-            for other in options().filter(|other| other.name == option.name) {
-                assert_eq!(option.value.is_some(), other.value.is_some(), "{}", option.name);
-                if option.name != "owner" {
-                    assert_eq!((option.value, option.summary), (other.value, other.summary), "{}", option.name);
-                }
-            }
-        }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::client::{self, JSON};
 use super::command::{Arguments, Command, FORCE, Group, Operands};
-use super::{Exit, output, prompt};
+use super::exit::Exit;
+use super::{output, prompt};
 use crate::answers::DeletedSecret;
 use crate::client::{Client, secret_path};
 

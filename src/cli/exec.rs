@@ -10,9 +10,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 use signal_hook::low_level::signal_name;
 
-use super::Exit;
 use super::client::{self, PREFIX};
 use super::command::{Arguments, Command, Group, Operands, Opt, WATCH};
+use super::exit::Exit;
 use super::supervise::{DEFAULT_STOP_TIMEOUT, Reaction, shell_status, supervise};
 use super::variables::Wanted;
 use crate::base::failure::{Failure, say};

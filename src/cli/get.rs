@@ -4,7 +4,8 @@ use std::io::{self, IsTerminal};
 
 use super::client::{self, JSON};
 use super::command::{Arguments, Command, Group, Operands, Opt};
-use super::{Exit, output};
+use super::exit::Exit;
+use super::output;
 use crate::client::{Client, secret_path};
 
 pub const COMMAND: Command = Command {

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::command::{Arguments, CONFIG, Command, Group, Operands};
-use super::{Exit, load_config};
+use super::configured::load_config;
+use super::exit::Exit;
 use crate::base::failure::Failure;
 use crate::client::{Place, Transport, one_line};
 use crate::http::tls;

@@ -1,7 +1,8 @@
 //! What `--help` prints.
 
 use super::command::{Command, Group, Opt};
-use super::{COMMANDS, exec};
+use super::commands::COMMANDS;
+use super::exec;
 
 const TITLE: &str = "jarvis-secretsd: a secrets daemon for one host or a small fleet";
 

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::Exit;
 use super::client::{self, PREFIX};
 use super::command::{Arguments, Command, Group, Operands, Opt};
+use super::exit::Exit;
 use super::output;
 use crate::answers::{NewVersions, SecretList};
 use crate::base::failure::{Failure, say};

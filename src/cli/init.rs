@@ -8,7 +8,8 @@ use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
 use super::command::{Arguments, Command, Group, Operands, Opt};
-use super::{Exit, output, token};
+use super::exit::Exit;
+use super::{output, token};
 use crate::access::{self, Token};
 use crate::base::failure::Failure;
 use crate::base::files;

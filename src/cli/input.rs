@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 
-use super::Exit;
+use super::exit::Exit;
 use crate::base::failure::Failure;
 use crate::base::secret::{Plaintext, Wiped, value_of};
 use crate::vault::MAX_VALUE;

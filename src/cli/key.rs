@@ -4,7 +4,9 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use super::command::{Arguments, CONFIG, Command, Group, MASTER_KEY, OUTPUT, Operands};
-use super::{Exit, input, load_config_to_maintain, master_key, output, prompt, protection};
+use super::configured::{load_config_to_maintain, master_key};
+use super::exit::Exit;
+use super::{input, output, prompt, protection};
 use crate::base::failure::Failure;
 use crate::base::files;
 use crate::base::secret::Plaintext;

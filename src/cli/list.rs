@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use super::client::{self, JSON, PREFIX};
 use super::command::{Arguments, Command, Group, Operands, Opt};
+use super::exit::Exit;
+use super::output;
 use super::settings::OWNER;
-use super::{Exit, output};
 use crate::answers::{ListedSecret, SecretSettings};
 use crate::base::clock::Timestamp;
 use crate::base::name::is_name;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
-use super::Exit;
+use super::exit::Exit;
 use crate::base::failure::{Failure, printable, say};
 use crate::base::progress::meanwhile;
 

@@ -6,7 +6,8 @@ use lexopt::{Arg, Parser};
 
 use super::client::JSON;
 use super::command::{Arguments, Command};
-use super::{COMMANDS, Exit};
+use super::commands::COMMANDS;
+use super::exit::Exit;
 use crate::base::nearest::nearest;
 
 pub enum Asked {

@@ -7,7 +7,9 @@ use std::sync::Mutex;
 
 use super::audit::PUBLIC_KEY;
 use super::command::{Arguments, CONFIG, Command, Group, Operands, Opt};
-use super::{Exit, load_config, output};
+use super::configured::load_config;
+use super::exit::Exit;
+use super::output;
 use crate::access::{Policy, Ruling};
 use crate::audit;
 use crate::base::clock::Clock;

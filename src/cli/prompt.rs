@@ -8,7 +8,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-use super::{Exit, input};
+use super::exit::Exit;
+use super::input;
 use crate::base::failure::Failure;
 use crate::base::secret::{Plaintext, Wiped};
 

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use super::Exit;
+use super::exit::Exit;
 use crate::access::Access;
 use crate::audit;
 use crate::base::failure::Failure;

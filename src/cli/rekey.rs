@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::client;
 use super::command::{Arguments, CONFIG, Command, Group, MASTER_KEY, Operands, Opt};
-use super::{Exit, load_config_to_maintain, output};
+use super::configured::load_config_to_maintain;
+use super::exit::Exit;
+use super::output;
 use crate::audit::{self, Entry, Event, Tip};
 use crate::base::clock::Clock;
 use crate::base::directory_locks::DirectoryLocks;

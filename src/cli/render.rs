@@ -15,9 +15,10 @@ use zeroize::Zeroizing;
 
 use super::client;
 use super::command::{Arguments, Command, Group, OUTPUT, Operands, Opt, WATCH};
+use super::exit::Exit;
 use super::hook::Hook;
 use super::supervise::SETTLE;
-use super::{Exit, output, serve};
+use super::{output, signals};
 use crate::base::failure::{Failure, say};
 use crate::base::files::{self, Fresh};
 use crate::base::secret::Plaintext;
@@ -127,7 +128,7 @@ fn follow(
     mut hook: Hook,
 ) -> Result<(), Exit> {
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGCHLD]);
-    let (sender, news) = serve::forwarded(signals.map_err(|why| Failure::new("signal handlers", why))?)?;
+    let (sender, news) = signals::forwarded(signals.map_err(|why| Failure::new("signal handlers", why))?)?;
     if file.update(&text)? {
         hook.run();
     }
@@ -137,7 +138,7 @@ fn follow(
     let mut ended_by = None;
     loop {
         let until = [due, hook.until()].into_iter().flatten().min();
-        match serve::next(&news, until.map(|until| until.saturating_duration_since(Instant::now()))) {
+        match signals::next(&news, until.map(|until| until.saturating_duration_since(Instant::now()))) {
             Some(CHANGED) => {
                 while let Some((number, secret)) = changes.take() {
                     held[number].1 = secret;

@@ -2,7 +2,8 @@
 
 use super::client::{self, JSON};
 use super::command::{Arguments, Command, FORCE, Group, Operands};
-use super::{Exit, output};
+use super::exit::Exit;
+use super::output;
 use crate::answers::Retired;
 use crate::client::Client;
 

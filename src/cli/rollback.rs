@@ -1,9 +1,9 @@
 //! `rollback`: the value of an older version becomes the current one again.
 
-use super::client::{self, JSON};
+use super::client::{self, JSON, PATIENCE};
 use super::command::{Arguments, Command, Group, Operands, Opt};
-use super::rotate::PATIENCE;
-use super::{Exit, output};
+use super::exit::Exit;
+use super::output;
 use crate::answers::{NewVersion, VersionList};
 use crate::base::failure::{Failure, Kind, printable};
 use crate::base::secret::wiped_json;

@@ -1,14 +1,13 @@
 //! `rotate`: new values at once.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use super::client::{self, JSON};
+use super::client::{self, JSON, PATIENCE};
 use super::command::{Arguments, Command, FORCE, Group, Operands, Opt};
+use super::exit::Exit;
 use super::import::DRY_RUN;
 use super::set::REVOKE_PREVIOUS;
-use super::{Exit, output, prompt, rollback};
+use super::{output, prompt, rollback};
 use crate::answers::{PlannedVersion, Rotated, RotationPlan};
 use crate::base::failure::{Failure, printable};
 use crate::base::secret::{Wiped, wiped_json};
@@ -24,9 +23,6 @@ pub const COMMAND: Command = Command {
     example: "jarvis-secretsd rotate postgres_password",
     run,
 };
-
-/// How much longer it takes where appliers are run, each for up to an hour.
-pub const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 const DUE: Opt = Opt {
     name: "due",

@@ -1,18 +1,17 @@
 //! `serve`: the daemon, until a signal ends it.
 
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
-use std::time::Duration;
 
 use rustix::process::geteuid;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::command::{Arguments, CONFIG, Command, Group, Operands, Opt};
+use super::configured::load_config;
+use super::exit::Exit;
 use super::shared_paths::SharedPaths;
 use super::sockets::{self, Sockets};
-use super::{Exit, check, load_config, protection};
+use super::{check, protection, signals};
 use crate::applier::Appliers;
 use crate::base::clock::Clock;
 use crate::base::failure::Failure;
@@ -72,13 +71,13 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     protection::confine(&config).log();
     let daemon = prepared.with(appliers).serve(credentials)?;
     manager.ready();
-    let (_sender, received) = forwarded(signals)?;
+    let (_sender, received) = signals::forwarded(signals)?;
     let ping = || match daemon.is_well() {
         true => manager.ping(),
         false => log::error!("Connections are no longer accepted; waiting to be stopped"),
     };
     loop {
-        match next(&received, manager.ping_interval()) {
+        match signals::next(&received, manager.ping_interval()) {
             Some(SIGHUP) => {
                 manager.reloading();
                 daemon.reload();
@@ -99,23 +98,6 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     }
     manager.stopping();
     Ok(daemon.stop()?)
-}
-
-/// The next signal; none if none has come within `patience`.
-pub fn next(received: &Receiver<i32>, patience: Option<Duration>) -> Option<i32> {
-    match patience {
-        Some(patience) => received.recv_timeout(patience).ok(),
-        None => received.recv().ok(),
-    }
-}
-
-/// The signals, from a thread that does nothing but to wait for them, and where else something can be sent.
-pub fn forwarded(mut signals: Signals) -> Result<(Sender<i32>, Receiver<i32>), Failure> {
-    let (sender, received) = mpsc::channel();
-    let other = sender.clone();
-    let wait = move || _ = signals.forever().try_for_each(|signal| sender.send(signal));
-    let started = thread::Builder::new().name("signals".to_owned()).spawn(wait);
-    started.map(|_| (other, received)).map_err(|why| Failure::new("signal thread", why))
 }
 
 /// A panic's message may quote anything: only its place is told.

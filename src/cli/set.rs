@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::client::{self, JSON};
 use super::command::{Arguments, Command, Group, Operands, Opt};
+use super::exit::Exit;
 use super::settings::{self, DESCRIPTION, GENERATOR, GRACE_DAYS, LABELS, OWNER, ROTATION, ROTATION_DAYS};
-use super::{Exit, input, prompt};
+use super::{input, prompt};
 use crate::base::secret::{Plaintext, wiped_json};
 use crate::client::Client;
 use crate::generator;

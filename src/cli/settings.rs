@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::client::{self, JSON};
 use super::command::{Arguments, Command, Group, Operands, Opt};
-use super::{Exit, output};
+use super::exit::Exit;
+use super::output;
 use crate::answers::ConfiguredSecret;
 use crate::base::failure::printable;
 use crate::client::{Client, secret_path};

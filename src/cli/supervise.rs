@@ -12,7 +12,8 @@ use rustix_libc_wrappers::process::SignalExt;
 use signal_hook::consts::{FORBIDDEN, SIGBUS, SIGCHLD, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::iterator::Signals;
 
-use super::{Exit, serve};
+use super::exit::Exit;
+use super::signals;
 use crate::base::failure::Failure;
 use crate::base::secret::Plaintext;
 use crate::client::{CHANGED, Changes};
@@ -68,7 +69,7 @@ pub fn supervise(
 ) -> Result<ExitStatus, Exit> {
     // Before there is a child, so that it cannot end unheard.
     let signals = Signals::new(passed_on().chain([SIGCHLD]));
-    let (sender, news) = serve::forwarded(signals.map_err(|why| Failure::new("signal handlers", why))?)?;
+    let (sender, news) = signals::forwarded(signals.map_err(|why| Failure::new("signal handlers", why))?)?;
     let changes = watch(&sender)?;
     // So that what the program leaves behind is found.
     adopt_orphans().map_err(|why| Failure::new("orphaned processes", std::io::Error::from(why)))?;
@@ -80,7 +81,7 @@ pub fn supervise(
             Phase::Changed(moment) => Some(moment),
             Phase::Ending { killed_at, .. } => killed_at,
         };
-        match serve::next(&news, until.map(|until| until.saturating_duration_since(Instant::now()))) {
+        match signals::next(&news, until.map(|until| until.saturating_duration_since(Instant::now()))) {
             Some(CHANGED) => {
                 while let Some((number, secret)) = changes.take() {
                     if take(number, secret.value)

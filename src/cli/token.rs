@@ -7,7 +7,8 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::command::{Arguments, Command, Group, OUTPUT, Operands};
-use super::{Exit, output};
+use super::exit::Exit;
+use super::output;
 use crate::access::Token;
 use crate::base::failure::{Failure, say};
 use crate::base::files;

@@ -1,6 +1,6 @@
 //! Which variables of a program's environment are to hold which secrets.
 
-use super::Exit;
+use super::exit::Exit;
 use crate::base::failure::{Failure, Kind};
 use crate::base::name::{NO_SECRETS_NAME, is_name};
 use crate::client::Client;

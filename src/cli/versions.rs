@@ -2,8 +2,9 @@
 
 use super::client::{self, JSON};
 use super::command::{Arguments, Command, Group, Operands};
+use super::exit::Exit;
 use super::list::{LONG, ROTATION_DUE, due, labels};
-use super::{Exit, output};
+use super::output;
 use crate::answers::VersionList;
 use crate::base::clock::Timestamp;
 use crate::client::Client;

@@ -6,7 +6,8 @@ use std::thread;
 
 use rustix::process::geteuid;
 
-use super::{Exit, output, protection};
+use super::exit::Exit;
+use super::{output, protection};
 use crate::access::Access;
 use crate::base::failure::Failure;
 use crate::base::files;

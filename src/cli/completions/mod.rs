@@ -1,7 +1,8 @@
 //! `completions`: a script with which a shell asks this program what may be typed next.
 
 use super::command::{Arguments, Command, Group, Operands};
-use super::{Exit, output};
+use super::exit::Exit;
+use super::output;
 
 pub const COMMAND: Command = Command {
     name: "completions",

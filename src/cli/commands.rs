@@ -1,0 +1,60 @@
+//! The list of all commands.
+
+use super::command::Command;
+use super::{
+    audit, backup, check, completions, consumers, delete, exec, get, healthcheck, import, init, key, list, policy,
+    rekey, render, retire, rollback, rotate, schedule, serve, set, settings, token, versions,
+};
+
+/// All commands, in the order in which the help tells them.
+pub const COMMANDS: &[Command] = &[
+    serve::COMMAND,
+    check::COMMAND,
+    healthcheck::COMMAND,
+    init::COMMAND,
+    token::COMMAND,
+    get::COMMAND,
+    set::COMMAND,
+    settings::COMMAND,
+    list::COMMAND,
+    versions::COMMAND,
+    consumers::COMMAND,
+    rotate::COMMAND,
+    rollback::COMMAND,
+    schedule::COMMAND,
+    retire::COMMAND,
+    delete::COMMAND,
+    import::COMMAND,
+    exec::COMMAND,
+    render::COMMAND,
+    audit::VERIFY,
+    audit::TAKE_CHECKPOINT,
+    policy::CHECK,
+    policy::EXPLAIN,
+    policy::REPLAY,
+    backup::BACKUP,
+    backup::VERIFY,
+    backup::RESTORE,
+    rekey::COMMAND,
+    key::EXPORT,
+    key::IMPORT,
+    completions::COMMAND,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_the_same_name_are_the_same_but_for_the_owner_who_is_a_user_or_a_text() {
+        let options = || COMMANDS.iter().flat_map(Command::all_options);
+        for option in options() {
+            for other in options().filter(|other| other.name == option.name) {
+                assert_eq!(option.value.is_some(), other.value.is_some(), "{}", option.name);
+                if option.name != "owner" {
+                    assert_eq!((option.value, option.summary), (other.value, other.summary), "{}", option.name);
+                }
+            }
+        }
+    }
+}
