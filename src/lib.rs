@@ -22,6 +22,7 @@ pub mod consumers;
 pub mod daemon;
 pub mod http;
 pub mod process;
+pub mod programs;
 pub mod rotation;
 pub mod vault;
 

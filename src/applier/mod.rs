@@ -1,18 +1,10 @@
 //! Appliers: the programs of a secret that make external systems accept its new value.
 //!
 //! Prepare makes of the generated value the one that is stored, apply makes external systems accept it, verify finds out
-//! whether they accept a value, and retire makes them refuse an old one. They run one at a time, in a process beside the
-//! daemon: the [runner](process).
+//! whether they accept a value, and retire makes them refuse an old one. A [runner](crate::programs) runs them.
 
 mod config;
-mod frame;
-pub(crate) mod mask;
-pub mod outcome;
-pub mod process;
-mod run;
-mod runner;
 mod runs;
-mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -25,14 +17,12 @@ use crate::base::failure::Failure;
 use crate::base::files;
 use crate::base::secret::{Plaintext, value_of, wiped_json};
 use crate::metrics::Page;
+use crate::programs::outcome::{End, Outcome};
+use crate::programs::process::{Program, Table};
+use crate::programs::{Runner, check_words, mask};
 use crate::vault::MAX_VALUE;
 pub use config::ApplierConfig;
-use outcome::{End, Outcome};
-use process::{Program, Table};
-pub use runner::Runner;
 use runs::{RunResult, Runs};
-pub use trust::check_program;
-pub(crate) use trust::check_words;
 
 /// What a program is run for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -54,7 +54,7 @@ use std::process::ExitCode;
 use exit::Exit;
 use parse::Asked;
 
-use crate::applier::{self, process::RUNNER};
+use crate::programs::{self, process::RUNNER};
 
 /// Does what the arguments (without the program's name) ask for. Messages go to standard error.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -64,7 +64,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Two are no commands for people, so they are not among those.
     let hidden = arguments.next_if(|first| first == RUNNER || first == candidates::ASK);
     let done = match hidden {
-        Some(word) if word == RUNNER => applier::process::serve().map_err(Exit::from),
+        Some(word) if word == RUNNER => programs::process::serve().map_err(Exit::from),
         Some(_) => candidates::print(arguments),
         None => parse::parse(arguments).and_then(answer),
     };

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use jarvis_secretsd::applier::outcome::{End, MOST_OUTPUT};
+use jarvis_secretsd::programs::outcome::{End, MOST_OUTPUT};
 
 use crate::patience::eventually;
 use crate::stage::{LONG, Stage};

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 
-use jarvis_secretsd::applier::outcome::End;
+use jarvis_secretsd::programs::outcome::End;
 
 use crate::stage::{BINARY, LONG, Stage};
 use crate::trusted::processes_with;

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use jarvis_secretsd::applier::Runner;
-use jarvis_secretsd::applier::outcome::Outcome;
-use jarvis_secretsd::applier::process::{Program, Table};
 use jarvis_secretsd::base::failure::Failure;
+use jarvis_secretsd::programs::Runner;
+use jarvis_secretsd::programs::outcome::Outcome;
+use jarvis_secretsd::programs::process::{Program, Table};
 
 use crate::patience::eventually;
 use crate::trusted::{Trusted, processes_with};

@@ -4,9 +4,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
-use jarvis_secretsd::applier::outcome::End;
-use jarvis_secretsd::applier::process::{Program, Table};
-use jarvis_secretsd::applier::{Runner, check_program};
+use jarvis_secretsd::programs::outcome::End;
+use jarvis_secretsd::programs::process::{Program, Table};
+use jarvis_secretsd::programs::{Runner, check_program};
 use rustix::process::geteuid;
 
 use crate::stage::{BINARY, LONG, Stage};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use jarvis_secretsd::applier::check_program;
+use jarvis_secretsd::programs::check_program;
 use rustix::process::geteuid;
 
 /// A directory for programs. It goes with this.
