@@ -8,6 +8,7 @@ mod runs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -19,10 +20,14 @@ use crate::base::secret::{Plaintext, value_of, wiped_json};
 use crate::metrics::Page;
 use crate::programs::outcome::{End, Outcome};
 use crate::programs::process::{Program, Table};
-use crate::programs::{Runner, check_words, mask};
+use crate::programs::{Runner, mask};
 use crate::vault::MAX_VALUE;
-pub use config::ApplierConfig;
+pub use config::{ApplierConfig, check};
 use runs::{RunResult, Runs};
+
+/// What is wrong if a runner of an earlier daemon does not end.
+const STILL_LOCKED: &str =
+    "an applier that an earlier daemon started still runs and cannot be ended; find it with lsof and stop it";
 
 /// What a program is run for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -86,6 +91,8 @@ pub enum Verdict {
 pub struct Appliers {
     secrets: BTreeMap<String, Applier>,
     runner: Runner,
+    /// That the runner has ended, or was to end, has been logged.
+    end_is_told: AtomicBool,
     runs: Runs,
 }
 
@@ -93,21 +100,6 @@ pub struct Appliers {
 struct Applier {
     programs: [Option<u16>; 4],
     timeout: Duration,
-}
-
-/// Checks that all programs may be run by the user `uid`.
-///
-/// # Errors
-/// Names the first one that may not, why, and the command that helps.
-pub fn check(appliers: &BTreeMap<String, ApplierConfig>, uid: u32) -> Result<(), Failure> {
-    for (name, applier) in appliers {
-        for program in applier.programs().into_iter().flatten() {
-            check_words(program, uid).map_err(|why| {
-                Failure::new(format_args!("[rotation.{}]", crate::base::strict_toml::written(name)), why)
-            })?;
-        }
-    }
-    Ok(())
 }
 
 impl Appliers {
@@ -125,7 +117,8 @@ impl Appliers {
         }
         let lock = std::path::absolute(files::sibling(vault_path, ".appliers.lock"));
         let lock = lock.map_err(|why| Failure::new(vault_path.display(), why))?;
-        let mut table = Table { lock, programs: Vec::new() };
+        let still_locked = STILL_LOCKED.to_owned();
+        let mut table = Table { called: "appliers".to_owned(), lock, still_locked, programs: Vec::new() };
         let mut secrets = BTreeMap::new();
         for (name, applier) in appliers {
             let mut place = |words: &Vec<String>| {
@@ -138,7 +131,8 @@ impl Appliers {
         if table.programs.len() > usize::from(u16::MAX) {
             return Err(Failure::new("[rotation]", "has more appliers than there are numbers for"));
         }
-        Ok(Some(Self { secrets, runner: Runner::start(binary, &table)?, runs: Runs::default() }))
+        let runner = Runner::start(binary, &table)?;
+        Ok(Some(Self { secrets, runner, end_is_told: AtomicBool::new(false), runs: Runs::default() }))
     }
 
     /// The secrets that have appliers.
@@ -208,11 +202,13 @@ impl Appliers {
 
     /// Kills what runs, and lets nothing run any more.
     pub fn cut_off(&self) {
+        self.end_is_told.store(true, Ordering::SeqCst);
         self.runner.cut_off();
     }
 
     /// Kills what runs, and waits until nothing is left of it.
     pub fn end(&self) {
+        self.end_is_told.store(true, Ordering::SeqCst);
         self.runner.end();
     }
 
@@ -221,9 +217,14 @@ impl Appliers {
         Runs::write(appliers.map(|appliers| &appliers.runs), page);
     }
 
-    /// Why no programs can be run; none if they can. It does not wait for one that runs.
-    pub fn trouble(&self) -> Option<&'static str> {
-        self.runner.trouble()
+    /// Why no programs can be run; none if they can. It is logged once, unless they were cut off. It does not wait for one
+    /// that runs.
+    pub fn trouble(&self) -> Option<&str> {
+        let why = self.runner.trouble()?;
+        if !self.end_is_told.swap(true, Ordering::SeqCst) {
+            log::error!("Secrets with appliers cannot be rotated: {why}");
+        }
+        Some(why)
     }
 
     /// Runs the program for this. What it has printed goes to the log if its exit status is not 0, without values, and is an
@@ -234,6 +235,8 @@ impl Appliers {
         let applier = self.secrets.get(name).ok_or_else(missing)?;
         let program = applier.programs[input.action as usize].ok_or_else(missing)?;
         let outcome = self.runner.run(program, applier.timeout, &wiped_json(&input));
+        // If the runner has ended, the log says that first.
+        self.trouble();
         let result = match outcome.end {
             End::Exited(0) => RunResult::Success,
             End::Exited(status) if status <= most => RunResult::Refused,

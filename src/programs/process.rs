@@ -34,8 +34,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The programs that it may run.
 #[derive(Serialize, Deserialize)]
 pub struct Table {
+    /// What messages call them: `appliers`.
+    pub called: String,
     /// The file that is locked while anything may run.
     pub lock: PathBuf,
+    /// What is wrong if another runner does not let go of that lock.
+    pub still_locked: String,
     /// The programs; a number in a request is a place in this list.
     pub programs: Vec<Program>,
 }
@@ -77,7 +81,7 @@ pub fn serve() -> Result<(), Failure> {
     adopt_orphans().map_err(|why| fail(why.into()))?;
     let table: Table =
         serde_json::from_slice(&frame::receive(&daemon).map_err(fail)?).map_err(|why| Failure::new(RUNNER, why))?;
-    let ready = take_lock(&table.lock).and_then(|lock| {
+    let ready = take_lock(&table.lock, &table.still_locked).and_then(|lock| {
         table.programs.iter().try_for_each(Program::check)?;
         Ok(lock)
     });
@@ -110,7 +114,7 @@ fn answer(table: &Table, request: &[u8], daemon: &UnixStream) -> Option<Outcome>
 }
 
 /// Waits until nobody else has this lock. It is held until this process has ended.
-fn take_lock(path: &Path) -> Result<File, Failure> {
+fn take_lock(path: &Path, still_locked: &str) -> Result<File, Failure> {
     let fail = |why: io::Error| Failure::new(path.display(), why);
     let flags = (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits() as i32;
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path);
@@ -120,10 +124,7 @@ fn take_lock(path: &Path) -> Result<File, Failure> {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(file),
             Err(Errno::WOULDBLOCK) if Instant::now() < deadline => thread::sleep(Duration::from_millis(5)),
-            Err(Errno::WOULDBLOCK) => {
-                let why = "an applier that an earlier daemon started still runs and cannot be ended; find it with lsof and stop it";
-                return Err(Failure::new(path.display(), why));
-            }
+            Err(Errno::WOULDBLOCK) => return Err(Failure::new(path.display(), still_locked)),
             Err(why) => return Err(fail(why.into())),
         }
     }

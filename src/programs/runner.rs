@@ -1,5 +1,7 @@
 //! The daemon's side of the process that runs programs for it.
 
+use std::fmt::Display;
+use std::io;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -21,9 +23,6 @@ use crate::base::sync::lock;
 /// for another runner to do that.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Why nothing is run any more. The daemon cannot start another one: by then it has given up the right to execute anything.
-const ENDED: &str = "the process that runs appliers has ended; restart the daemon";
-
 /// The process that runs programs for a daemon which may execute nothing itself. It ends with this.
 pub struct Runner {
     stream: UnixStream,
@@ -31,9 +30,10 @@ pub struct Runner {
     turn: Mutex<()>,
     /// The runner no longer does what it is asked.
     has_failed: AtomicBool,
-    /// Its end, or that it was to end, has been logged.
-    is_told: AtomicBool,
     process: Mutex<Child>,
+    /// Why nothing is run any more once it has ended. The daemon cannot start another one: by then it has given up the right
+    /// to execute anything.
+    ended: String,
 }
 
 impl Runner {
@@ -42,25 +42,24 @@ impl Runner {
     /// # Errors
     /// If it cannot be started, if one of the programs may not be run, or if a runner of an earlier daemon does not end.
     pub fn start(binary: &Path, table: &Table) -> Result<Self, Failure> {
-        let fail = |why: std::io::Error| Failure::new("runner of appliers", why);
-        let (stream, theirs) = UnixStream::pair().map_err(fail)?;
+        let fail = |why: &dyn Display| Failure::new(format_args!("runner of {}", table.called), why);
+        let io = |why: io::Error| fail(&why);
+        let (stream, theirs) = UnixStream::pair().map_err(io)?;
         let mut command = Command::new(binary);
         // A group of its own: what a terminal sends to the daemon's is not for the runner.
         command.arg0("jarvis-secretsd").arg(RUNNER).env_clear().current_dir("/").process_group(0);
         let spawned = command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).spawn();
         // The other end goes with it, so that the runner's end is seen here.
         drop(command);
-        let process = spawned.map_err(|why| {
-            Failure::new("runner of appliers", format_args!("{} cannot be started: {why}", binary.display()))
-        })?;
+        let process = spawned.map_err(|why| fail(&format_args!("{} cannot be started: {why}", binary.display())))?;
         let (turn, process) = (Mutex::default(), Mutex::new(process));
-        let runner =
-            Self { stream, turn, has_failed: AtomicBool::new(false), is_told: AtomicBool::new(false), process };
-        runner.stream.set_read_timeout(Some(PATIENCE)).map_err(fail)?;
-        let table = serde_json::to_vec(table).map_err(|why| Failure::new("runner of appliers", why))?;
-        frame::send(&runner.stream, &[&table]).map_err(fail)?;
-        let ready = frame::receive(&runner.stream).map_err(fail)?;
-        if ready.is_empty() { Ok(runner) } else { Err(Failure::new("appliers", String::from_utf8_lossy(&ready))) }
+        let ended = format!("the process that runs {} has ended; restart the daemon", table.called);
+        let runner = Self { stream, turn, has_failed: AtomicBool::new(false), process, ended };
+        runner.stream.set_read_timeout(Some(PATIENCE)).map_err(io)?;
+        let message = serde_json::to_vec(table).map_err(|why| fail(&why))?;
+        frame::send(&runner.stream, &[&message]).map_err(io)?;
+        let ready = frame::receive(&runner.stream).map_err(io)?;
+        if ready.is_empty() { Ok(runner) } else { Err(Failure::new(&table.called, String::from_utf8_lossy(&ready))) }
     }
 
     /// Has the program with this number in the table run, when its turn has come, with `input` on its standard input. It is
@@ -75,29 +74,20 @@ impl Runner {
         let answer = asked.and_then(|()| frame::receive(&self.stream)).ok().and_then(|answer| Outcome::read(&answer));
         answer.unwrap_or_else(|| {
             self.has_failed.store(true, Ordering::SeqCst);
-            // Unless it was cut off by the daemon itself.
-            self.trouble();
             self.cut_off();
             Outcome::unknown("was cut off")
         })
     }
 
-    /// None while it does what it is asked, else why not; it is logged once, unless it was cut off. It waits for no program.
-    pub fn trouble(&self) -> Option<&'static str> {
+    /// None while it does what it is asked, else why not. It waits for no program.
+    pub fn trouble(&self) -> Option<&str> {
         // Who waits for the children that are left to process 1 may have waited for this one too.
         let has_ended = || !matches!(lock(&self.process).try_wait(), Ok(None));
-        if !self.has_failed.load(Ordering::SeqCst) && !has_ended() {
-            return None;
-        }
-        if !self.is_told.swap(true, Ordering::SeqCst) {
-            log::error!("Secrets with appliers cannot be rotated: {ENDED}");
-        }
-        Some(ENDED)
+        (self.has_failed.load(Ordering::SeqCst) || has_ended()).then_some(&self.ended)
     }
 
     /// Has the program that runs now, and whatever it has started, killed at once, and lets no other run.
     pub fn cut_off(&self) {
-        self.is_told.store(true, Ordering::SeqCst);
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 

@@ -44,8 +44,13 @@ impl Stage {
     pub fn runner(&self, path: &Path, timeout: Duration) -> Result<Runner, Failure> {
         let words = [path, self.directory.path("").as_path()].map(|path| path.to_str().unwrap().to_owned());
         let words = words.into_iter().chain([self.marker.clone()]).collect();
-        let table = Table { lock: self.directory.path("lock"), programs: vec![Program { words, timeout }] };
-        Runner::start(Path::new(BINARY), &table)
+        Runner::start(Path::new(BINARY), &self.table(vec![Program { words, timeout }]))
+    }
+
+    /// What a runner of these programs is told.
+    pub fn table(&self, programs: Vec<Program>) -> Table {
+        let still_locked = "is still locked".to_owned();
+        Table { called: "appliers".to_owned(), lock: self.directory.path("lock"), still_locked, programs }
     }
 
     /// What comes of a program for the shell with this on its standard input.

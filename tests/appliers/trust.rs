@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use jarvis_secretsd::programs::outcome::End;
-use jarvis_secretsd::programs::process::{Program, Table};
+use jarvis_secretsd::programs::process::Program;
 use jarvis_secretsd::programs::{Runner, check_program};
 use rustix::process::geteuid;
 
@@ -95,7 +95,7 @@ fn what_is_no_file_or_cannot_be_executed_is_refused() {
 /// Why a runner does not start with these words, or runs them no longer; nothing, if it does.
 fn refused(stage: &Stage, words: &[&Path]) -> Option<String> {
     let words = words.iter().map(|word| word.to_str().unwrap().to_owned()).collect();
-    let table = Table { lock: stage.directory.path("lock"), programs: vec![Program { words, timeout: LONG }] };
+    let table = stage.table(vec![Program { words, timeout: LONG }]);
     let refused = Runner::start(Path::new(BINARY), &table).err().map(|why| why.to_string());
     fs::remove_file(stage.directory.path("lock")).unwrap();
     refused
