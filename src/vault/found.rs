@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::log::Log;
-use super::log::file::store::{self, FileStore, Store};
+use super::log::file::store::{self, FileStore};
 use super::log::header::Header;
 use super::log::replay::{self, History, Loaded, Unaudited};
 use super::seal::{KeyBytes, SealingKey};
@@ -20,7 +20,7 @@ use crate::base::sync::GroupCommit;
 /// A vault that was read and found good; nothing on the disk was changed yet.
 pub struct Found {
     pub(super) loaded: Loaded,
-    pub(super) store: Box<dyn Store>,
+    pub(super) store: FileStore,
 }
 
 impl Found {
@@ -31,9 +31,10 @@ impl Found {
     pub fn look(path: &Path, master: &KeyBytes, known: VaultAt) -> Result<Self, Failure> {
         let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
         let store = FileStore::open(path).map_err(|why| fail(&why))?;
-        let loaded = replay::load(&mut store.reader(0), store.length(), &SealingKey::new(master), known)
-            .map_err(|why| fail(&why))?;
-        Ok(Self { loaded, store: Box::new(store) })
+        let mut reader = store.reader(0).map_err(|why| fail(&why))?;
+        let loaded =
+            replay::load(&mut reader, store.length(), &SealingKey::new(master), known).map_err(|why| fail(&why))?;
+        Ok(Self { loaded, store })
     }
 
     /// Makes a new, empty vault at `path`, durably, with its directory if that is missing.

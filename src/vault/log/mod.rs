@@ -9,12 +9,12 @@ pub mod rekey;
 pub mod replay;
 
 use super::state::State;
-use file::store::Store;
+use file::store::FileStore;
 use record::Link;
 
 /// The log of a vault that is open.
 pub struct Log {
-    pub store: Box<dyn Store>,
+    pub store: FileStore,
     pub end: End,
 }
 

@@ -1,97 +1,17 @@
 //! A disk that refuses: the change is refused cleanly, nothing of it is visible, and it heals by itself.
 
-use std::io;
-use std::io::Read;
 use std::thread;
 
 use super::super::log::compaction::copy;
-use super::super::log::file::store::{FileStore, Retired, Store, Successor};
+use super::super::log::file::faults::Faults;
 use super::*;
-
-/// How many of the next calls fail, or find no room.
-#[derive(Default)]
-struct Faults {
-    appends: AtomicU64,
-    rooms: AtomicU64,
-    /// What is then said to be free.
-    room: AtomicU64,
-    /// Appends that succeed, and then the thread dies.
-    panics: AtomicU64,
-    /// Appends that write everything, and then neither sync nor can be cut off.
-    unsettled: AtomicU64,
-    cuts: AtomicU64,
-    successors: AtomicU64,
-    replacements: AtomicU64,
-}
-
-fn strike(left: &AtomicU64) -> io::Result<()> {
-    match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) {
-        Ok(_) => Err(io::Error::from(io::ErrorKind::StorageFull)),
-        Err(_) => Ok(()),
-    }
-}
-
-/// A file that fails when it is told to.
-struct Faulty {
-    file: FileStore,
-    faults: Arc<Faults>,
-    is_settled: bool,
-}
-
-impl Store for Faulty {
-    fn length(&self) -> u64 {
-        self.file.length()
-    }
-
-    fn reader(&self, from: u64) -> Box<dyn Read + Send> {
-        self.file.reader(from)
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.is_settled = true;
-        strike(&self.faults.appends)?;
-        self.file.append(bytes)?;
-        strike(&self.faults.unsettled).inspect_err(|_| self.is_settled = false)?;
-        strike(&self.faults.panics).expect("a test asked for it");
-        Ok(())
-    }
-
-    fn cut(&mut self, length: u64) -> io::Result<()> {
-        strike(&self.faults.cuts)?;
-        self.file.cut(length)
-    }
-
-    fn room(&self) -> io::Result<u64> {
-        match strike(&self.faults.rooms) {
-            Ok(()) => self.file.room(),
-            Err(_) => Ok(self.faults.room.load(Ordering::SeqCst)),
-        }
-    }
-
-    fn is_settled(&self) -> bool {
-        self.is_settled && self.file.is_settled()
-    }
-
-    fn begin_successor(&self) -> io::Result<Successor> {
-        strike(&self.faults.successors)?;
-        self.file.begin_successor()
-    }
-
-    fn replace(&mut self, successor: Successor) -> io::Result<Retired> {
-        strike(&self.faults.replacements)?;
-        self.file.replace(successor)
-    }
-}
 
 /// A vault with one secret, on a disk that fails when it is told to.
 fn faulty(name: &str) -> (Site, Arc<Vault>, Arc<Faults>) {
     let site = Site::new(name);
     put(&site.open(), "db", "before");
-    let faults = Arc::<Faults>::default();
-    let loaded = site.look(1).unwrap().loaded;
-    let file = FileStore::open(&site.path()).unwrap();
-    let found = Found { loaded, store: Box::new(Faulty { file, faults: faults.clone(), is_settled: true }) };
-    let vault = site.open_found(found);
+    let vault = site.open();
+    let faults = lock(&vault.log).store.faults.clone();
     (site, vault, faults)
 }
 
@@ -177,7 +97,7 @@ fn a_change_that_the_vaults_file_does_not_take_is_refused_and_the_next_one_is_ma
     for operation in
         [put_operation("db", "x"), put_operation("new", "x"), delete_operation("db"), rotate_operation(&["db"])]
     {
-        faults.appends.store(1, Ordering::SeqCst);
+        faults.writes.store(1, Ordering::SeqCst);
         let refused = vault.commit(order(operation)).unwrap_err();
         assert!(matches!(&refused, Refused::Storage(why) if why.contains("no storage space")), "{refused:?}");
         expect_unchanged(&site, &vault);
@@ -189,7 +109,7 @@ fn a_change_that_the_vaults_file_does_not_take_is_refused_and_the_next_one_is_ma
 #[test]
 fn trouble_lasts_as_long_as_the_file_cannot_be_written_and_needs_no_change_to_end() {
     let (site, vault, faults) = faulty("trouble");
-    faults.appends.store(2, Ordering::SeqCst);
+    faults.writes.store(2, Ordering::SeqCst);
     vault.commit(order(put_operation("db", "x"))).unwrap_err();
     assert!(vault.trouble().unwrap().contains("the vault file cannot be written: no storage space"));
     assert_eq!(read(&vault, "db").unwrap(), "before", "secrets are still served");
@@ -200,7 +120,7 @@ fn trouble_lasts_as_long_as_the_file_cannot_be_written_and_needs_no_change_to_en
 #[test]
 fn a_failure_is_the_fate_of_the_whole_batch_and_of_no_other() {
     let (site, vault, faults) = faulty("batch");
-    faults.appends.store(1, Ordering::SeqCst);
+    faults.writes.store(1, Ordering::SeqCst);
     let answers = vault.commit_batch(vec![order(put_operation("a", "x")), order(put_operation("b", "x"))]);
     assert!(answers.iter().all(|answer| matches!(answer, Err(Refused::Storage(_)))));
     expect_unchanged(&site, &vault);
@@ -259,11 +179,12 @@ fn what_could_be_neither_audited_nor_taken_back_goes_before_the_next_change() {
 #[test]
 fn what_was_written_but_neither_synced_nor_cut_off_is_not_said_to_have_changed_nothing() {
     let (site, vault, faults) = faulty("unsettled");
-    faults.unsettled.store(1, Ordering::SeqCst);
+    faults.syncs.store(1, Ordering::SeqCst);
+    faults.cuts.store(1, Ordering::SeqCst);
     let refused = vault.commit(order(put_operation("db", "x"))).unwrap_err();
     assert!(matches!(refused, Refused::Unsettled(_)), "{refused:?}");
     assert_eq!(site.look(1).unwrap().unaudited().len(), 1, "a crash now would leave it to be audited as recovered");
-    faults.appends.store(1, Ordering::SeqCst);
+    faults.writes.store(1, Ordering::SeqCst);
     let refused = vault.commit(order(put_operation("db", "y"))).unwrap_err();
     assert!(matches!(refused, Refused::Storage(_)), "nothing was written of this one: {refused:?}");
     expect_healed(&site, vault);
@@ -337,7 +258,7 @@ fn a_disk_that_becomes_full_is_compacted_once_if_that_can_make_room() {
     let (site, vault, faults) = faulty("full");
     let attempts = || 1000 - faults.successors.load(Ordering::SeqCst);
     let refuse = || {
-        faults.appends.store(1, Ordering::SeqCst);
+        faults.writes.store(1, Ordering::SeqCst);
         vault.commit(order(put_operation("db", "x"))).unwrap_err();
         settle(&vault);
     };
@@ -370,7 +291,7 @@ fn a_disk_that_becomes_full_makes_what_is_past_its_grace_go() {
     put(&vault, "db", "before");
     site.dial.advance(DAY * 15);
     put(&vault, "other", "v");
-    faults.appends.store(1, Ordering::SeqCst);
+    faults.writes.store(1, Ordering::SeqCst);
     vault.commit(order(put_operation("db", "x"))).unwrap_err();
     settle(&vault);
     assert_eq!(vault.stats().compactions.load(Ordering::Relaxed), 1);
@@ -390,7 +311,7 @@ fn what_is_past_its_grace_takes_no_room_in_a_compaction_of_a_full_disk() {
     // Less than all, and more than what is needed.
     faults.room.store(site.bytes().len() as u64 - 50_000, Ordering::SeqCst);
     faults.rooms.store(1, Ordering::SeqCst);
-    faults.appends.store(1, Ordering::SeqCst);
+    faults.writes.store(1, Ordering::SeqCst);
     vault.commit(order(put_operation("db", "x"))).unwrap_err();
     settle(&vault);
     assert_eq!((vault.stats().compactions.load(Ordering::Relaxed), faults.rooms.load(Ordering::SeqCst)), (1, 0));
@@ -458,7 +379,7 @@ fn a_vault_file_that_somebody_shortened_is_not_made_the_base_of_a_compaction() {
     // What is read by a compaction is what was appended behind its start: here, all of it.
     let mut successor = lock(&vault.log).store.begin_successor().unwrap();
     file.set_len(whole.len() as u64 / 2).unwrap();
-    let reader = lock(&vault.log).store.reader(0);
+    let reader = lock(&vault.log).store.reader(0).unwrap();
     let why = copy(reader, whole.len() as u64, &mut successor).unwrap_err();
     assert!(why.to_string().contains("became shorter"), "{why}");
 }

@@ -1,4 +1,6 @@
 //! What only a log in a file has.
 
+#[cfg(test)]
+pub mod faults;
 pub mod lines;
 pub mod store;

@@ -1,44 +1,13 @@
-//! Where the vault's records are kept: today a file that is appended to.
+//! The file under the log: appended to, or written anew beside it and put in its place.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+#[cfg(test)]
+use super::faults::{Faults, strike};
 use crate::base::files;
-
-/// A log of bytes that survives a crash; the seam at which another kind of storage can stand later.
-pub trait Store: Send {
-    /// How many bytes are kept, durably.
-    fn length(&self) -> u64;
-
-    /// Reads what is kept, from byte `from` on.
-    fn reader(&self, from: u64) -> Box<dyn Read + Send>;
-
-    /// Appends `bytes`. When it returns they are durable; when it fails, none of them is there.
-    ///
-    /// It fails with [`NotFound`](io::ErrorKind::NotFound) or [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if what is kept
-    /// was taken away or changed by somebody else: a successor then makes good for it.
-    ///
-    /// What a failure leaves behind on a disk that refuses everything is cut off before anything else is appended, or at
-    /// the next start.
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-
-    /// Takes back what was appended behind byte `length`, by the same rule.
-    fn cut(&mut self, length: u64) -> io::Result<()>;
-
-    /// How many bytes of another content there is room for beside the present one.
-    fn room(&self) -> io::Result<u64>;
-
-    /// Whether nothing of the last append can come back with a crash, if it failed or was cut off.
-    fn is_settled(&self) -> bool;
-
-    /// Begins another content. The present one stays in force until [`replace`](Self::replace).
-    fn begin_successor(&self) -> io::Result<Successor>;
-
-    /// Puts another content in place of the present one: after a crash there is the one or the other, whole.
-    fn replace(&mut self, successor: Successor) -> io::Result<Retired>;
-}
 
 /// How many bytes of a successor are written before they are synced. All at once would hold up those who sync a change
 /// meanwhile, on a file system that has one journal for both.
@@ -90,7 +59,7 @@ impl Write for Successor {
     }
 }
 
-/// A file that is appended to.
+/// A log of bytes in a file, which survives a crash.
 ///
 /// Assumed of the file system: `fdatasync` and `fsync` return when the data are durable or fail; a rename is atomic;
 /// bytes that were never synced may be lost, torn or zero after a crash, bytes before them may not.
@@ -104,6 +73,8 @@ pub struct FileStore {
     unsettled: bool,
     /// The file may have come into its place by a rename that is not yet durable.
     name_pending: bool,
+    #[cfg(test)]
+    pub faults: std::sync::Arc<Faults>,
 }
 
 impl FileStore {
@@ -116,7 +87,105 @@ impl FileStore {
         }
         // A daemon that was killed may have left it so.
         let name_pending = true;
-        Ok(Self { path: path.to_owned(), file, length: meta.len(), suspect: false, unsettled: false, name_pending })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            length: meta.len(),
+            suspect: false,
+            unsettled: false,
+            name_pending,
+            #[cfg(test)]
+            faults: std::sync::Arc::default(),
+        })
+    }
+
+    /// How many bytes are kept, durably.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Reads what is kept, from byte `from` on.
+    pub fn reader(&self, from: u64) -> io::Result<impl Read + use<>> {
+        let limit = self.length.saturating_sub(from);
+        Ok(Reader { file: self.file.try_clone()?, at: from }.take(limit))
+    }
+
+    /// Appends `bytes`. When it returns they are durable; when it fails, none of them is there.
+    ///
+    /// It fails with [`NotFound`](io::ErrorKind::NotFound) or [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the file was
+    /// taken away or changed by somebody else: a successor then makes good for it.
+    ///
+    /// What a failure leaves behind on a disk that refuses everything is cut off before anything else is appended, or at
+    /// the next start.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.unsettled = false;
+        if self.suspect {
+            self.repair()?;
+        }
+        self.sync_name()?;
+        if let Err(why) = self.write_durably(bytes) {
+            self.suspect = true;
+            // At once if possible, so that a failed change does not come back with a crash.
+            let _ = self.repair();
+            return Err(why);
+        }
+        self.length += bytes.len() as u64;
+        #[cfg(test)]
+        strike(&self.faults.panics).expect("a test asked for it");
+        Ok(())
+    }
+
+    /// Takes back what was appended behind byte `length`, by the same rule.
+    pub fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.length = length;
+        (self.suspect, self.unsettled) = (true, true);
+        self.repair()
+    }
+
+    /// How many bytes of another content there is room for beside the present one.
+    pub fn room(&self) -> io::Result<u64> {
+        #[cfg(test)]
+        if let Some(room) = self.faults.room() {
+            return Ok(room);
+        }
+        let system = rustix::fs::fstatvfs(&self.file)?;
+        Ok(system.f_bavail.saturating_mul(system.f_frsize))
+    }
+
+    /// Whether nothing of the last append can come back with a crash, if it failed or was cut off.
+    pub fn is_settled(&self) -> bool {
+        !self.unsettled
+    }
+
+    /// Begins another content. The present one stays in force until [`replace`](Self::replace).
+    pub fn begin_successor(&self) -> io::Result<Successor> {
+        #[cfg(test)]
+        strike(&self.faults.successors)?;
+        files::create_dir(files::parent(&self.path))?;
+        let path = files::sibling(&self.path, ".compacting");
+        remove_leftover(&path)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        // Without a daemon, root may be writing for it.
+        files::give_to_the_owner_of(&self.path, &file)?;
+        Ok(Successor { path, file: io::BufWriter::with_capacity(1 << 16, file), length: 0, synced: 0 })
+    }
+
+    /// Puts another content in place of the present one: after a crash there is the one or the other, whole.
+    pub fn replace(&mut self, mut successor: Successor) -> io::Result<Retired> {
+        #[cfg(test)]
+        strike(&self.faults.replacements)?;
+        successor.sync()?;
+        let file = successor.file.get_ref().try_clone()?;
+        self.is_in_place(&self.file.metadata()?)?;
+        files::rename(&successor.path, &self.path)?;
+        let retired = Retired { _file: std::mem::replace(&mut self.file, file) };
+        self.length = successor.length;
+        (self.suspect, self.unsettled) = (false, false);
+        // Until the rename is durable a crash brings back the old file, which says the same up to now but will not get
+        // what is appended later. If it cannot be made durable now, it is before anything is appended.
+        self.name_pending = true;
+        let _ = self.sync_name();
+        Ok(retired)
     }
 
     fn write_durably(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -130,7 +199,11 @@ impl FileStore {
             return Err(changed());
         }
         self.unsettled = true;
+        #[cfg(test)]
+        strike(&self.faults.writes)?;
         self.file.write_all_at(bytes, self.length)?;
+        #[cfg(test)]
+        strike(&self.faults.syncs)?;
         self.file.sync_data()?;
         self.unsettled = false;
         Ok(())
@@ -159,6 +232,8 @@ impl FileStore {
 
     /// Cuts the file at `self.length`, through a fresh descriptor: after a failed sync the old one is not trusted.
     fn repair(&mut self) -> io::Result<()> {
+        #[cfg(test)]
+        strike(&self.faults.cuts)?;
         let file = open(&self.path)?;
         let (there, ours) = (file.metadata()?, self.file.metadata()?);
         if !files::is_same(&there, &ours) {
@@ -175,6 +250,20 @@ impl FileStore {
     }
 }
 
+/// Reads from a byte on, whatever others do with the file's own position.
+struct Reader {
+    file: File,
+    at: u64,
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
 fn exchanged() -> io::Error {
     io::Error::other("another file stands in its place; restart to use that one, or move it away")
 }
@@ -185,82 +274,6 @@ fn changed() -> io::Error {
 
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32).open(path)
-}
-
-impl Store for FileStore {
-    fn length(&self) -> u64 {
-        self.length
-    }
-
-    fn reader(&self, from: u64) -> Box<dyn Read + Send> {
-        struct At(io::Result<File>, u64);
-        impl Read for At {
-            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-                let file = self.0.as_ref().map_err(|why| io::Error::new(why.kind(), why.to_string()))?;
-                let read = file.read_at(buffer, self.1)?;
-                self.1 += read as u64;
-                Ok(read)
-            }
-        }
-        let limit = self.length.saturating_sub(from);
-        Box::new(At(self.file.try_clone(), from).take(limit))
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.unsettled = false;
-        if self.suspect {
-            self.repair()?;
-        }
-        self.sync_name()?;
-        if let Err(why) = self.write_durably(bytes) {
-            self.suspect = true;
-            // At once if possible, so that a failed change does not come back with a crash.
-            let _ = self.repair();
-            return Err(why);
-        }
-        self.length += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.length = length;
-        (self.suspect, self.unsettled) = (true, true);
-        self.repair()
-    }
-
-    fn room(&self) -> io::Result<u64> {
-        let system = rustix::fs::fstatvfs(&self.file)?;
-        Ok(system.f_bavail.saturating_mul(system.f_frsize))
-    }
-
-    fn is_settled(&self) -> bool {
-        !self.unsettled
-    }
-
-    fn begin_successor(&self) -> io::Result<Successor> {
-        files::create_dir(files::parent(&self.path))?;
-        let path = files::sibling(&self.path, ".compacting");
-        remove_leftover(&path)?;
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
-        // Without a daemon, root may be writing for it.
-        files::give_to_the_owner_of(&self.path, &file)?;
-        Ok(Successor { path, file: io::BufWriter::with_capacity(1 << 16, file), length: 0, synced: 0 })
-    }
-
-    fn replace(&mut self, mut successor: Successor) -> io::Result<Retired> {
-        successor.sync()?;
-        let file = successor.file.get_ref().try_clone()?;
-        self.is_in_place(&self.file.metadata()?)?;
-        files::rename(&successor.path, &self.path)?;
-        let retired = Retired { _file: std::mem::replace(&mut self.file, file) };
-        self.length = successor.length;
-        (self.suspect, self.unsettled) = (false, false);
-        // Until the rename is durable a crash brings back the old file, which says the same up to now but will not get
-        // what is appended later. If it cannot be made durable now, it is before anything is appended.
-        self.name_pending = true;
-        let _ = self.sync_name();
-        Ok(retired)
-    }
 }
 
 /// Removes what a compaction left at `path` that a crash interrupted.
@@ -286,7 +299,7 @@ mod tests {
 
     fn content(store: &FileStore) -> String {
         let mut text = String::new();
-        store.reader(0).read_to_string(&mut text).unwrap();
+        store.reader(0).unwrap().read_to_string(&mut text).unwrap();
         text
     }
 
@@ -320,7 +333,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert!(store.append(b"lost\n").unwrap_err().to_string().contains("deleted"));
         let mut successor = store.begin_successor().unwrap();
-        io::copy(&mut store.reader(0), &mut successor).unwrap();
+        io::copy(&mut store.reader(0).unwrap(), &mut successor).unwrap();
         drop(store.replace(successor).unwrap());
         store.append(b"one\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\none\n");
