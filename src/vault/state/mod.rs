@@ -1,7 +1,8 @@
 //! What the vault knows: secrets, their versions (sealed), and the ids that were used up.
 
+mod pages;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use super::expiring::Expiring;
@@ -12,6 +13,7 @@ use super::settings::Settings;
 use super::used_kids::UsedKids;
 use super::version::Version;
 use crate::base::clock::Timestamp;
+pub use pages::{PAGE, Page};
 
 /// One version that is still there.
 #[derive(Clone)]
@@ -102,17 +104,6 @@ pub struct State {
     /// What those of them take that hold a version with an end.
     pub expiring: Expiring,
 }
-
-/// One page of a walk through all secrets: what is taken under one short lock.
-pub struct Page<T> {
-    /// What the walk was after.
-    pub items: Vec<T>,
-    /// Where the next page begins; none: the walk is over.
-    pub next: Option<String>,
-}
-
-/// How many secrets one page of a walk looks at; fewer, if they have more versions than this.
-pub const PAGE: usize = 256;
 
 impl State {
     /// Makes `change`, which `record` holds, number `record.seq`. Returns what is to be dropped outside of the lock.
@@ -301,45 +292,6 @@ impl State {
         used
     }
 
-    /// Looks at the next few secrets from `from` on (empty: from the first), in the order of their names, until it has
-    /// `enough` items.
-    ///
-    /// `look` gets each one's name and what is known of it.
-    pub fn page<T>(&self, from: &str, enough: usize, mut look: impl FnMut(&str, &Secret, &mut Vec<T>)) -> Page<T> {
-        let mut rest = self.secrets.range::<str, _>((Bound::Included(from), Bound::Unbounded));
-        let (mut items, mut versions) = (Vec::new(), 0);
-        for (name, secret) in rest.by_ref().take(PAGE) {
-            if !secret.versions.is_empty() {
-                look(name, secret, &mut items);
-            }
-            versions += secret.versions.len();
-            if items.len() >= enough || versions >= PAGE {
-                break;
-            }
-        }
-        Page { items, next: rest.next().map(|(name, _)| name.clone()) }
-    }
-
-    /// Forgets which ids the next few secrets from `from` on have spent, and the secrets of which nothing else was left: all
-    /// those ids are used up for every secret from here on. Its items are to be dropped outside of the lock.
-    pub fn forget_spent(&mut self, from: &str) -> Page<(String, Secret)> {
-        let mut rest = self.secrets.range_mut::<str, _>((Bound::Included(from), Bound::Unbounded));
-        let (mut nothing, mut kids) = (Vec::new(), 0);
-        for (name, secret) in rest.by_ref().take(PAGE) {
-            kids += secret.spent.len();
-            std::mem::take(&mut secret.spent).into_iter().for_each(|kid| self.used.add(kid));
-            if secret.is_nothing() {
-                nothing.push(name.clone());
-            }
-            if kids >= PAGE {
-                break;
-            }
-        }
-        let next = rest.next().map(|(name, _)| name.clone());
-        let items = nothing.iter().filter_map(|name| self.secrets.remove_entry(name)).collect();
-        Page { items, next }
-    }
-
     /// The ids that each secret has spent, of each second the last, also of deleted secrets.
     #[cfg(test)]
     pub fn spent(&self) -> impl Iterator<Item = (&str, &[Kid])> {
@@ -397,150 +349,4 @@ impl Secret {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::log::change::Metadata;
-    use super::super::log::header::Header;
-    use super::super::log::record::NO_LINK;
-    use super::super::seal::{self, SealingKey};
-    use super::super::version::Rotation;
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);
-
-    fn put(state: &mut State, at: Timestamp) -> Kid {
-        let kid = state.unused_kid("db", at);
-        let version =
-            Version { kid, created_at: at, expires_at: at.plus_days(90), rotation: Rotation::Manual, generator: None };
-        let change = Change::Put { name: "db".to_owned(), version, previous_until: at.plus_days(14), before: None };
-        apply(state, change);
-        kid
-    }
-
-    fn apply(state: &mut State, change: Change) {
-        let key = Header::generate(&SealingKey::new(&seal::random().unwrap())).unwrap().1;
-        let metadata = Metadata { audited: 0, more: false, change: &change };
-        let record = Sealed::seal(&key, (state.seq + 1, NO_LINK), &metadata, "v").unwrap();
-        state.apply(change, Arc::new(record));
-    }
-
-    fn delete(state: &mut State) {
-        apply(state, Change::Delete { name: "db".to_owned() });
-    }
-
-    #[test]
-    fn the_last_version_is_current_and_the_one_before_has_its_grace() {
-        let mut state = State::default();
-        let old = put(&mut state, NOW).of("db");
-        let new = put(&mut state, NOW.plus_days(1)).of("db");
-        assert_eq!(state.find("db", None, NOW).unwrap().version.kid.of("db"), new);
-        assert!(state.find("db", Some(&old), NOW.plus_days(14)).is_ok());
-        assert_eq!(state.find("db", Some(&old), NOW.plus_days(15)).err(), Some(Missing::Gone));
-        assert!(state.find("db", Some(&new), NOW.plus_days(1000)).is_ok());
-        assert_eq!(state.find("db", Some("db-20200101-000000"), NOW).err(), Some(Missing::NotFound));
-        assert_eq!(state.find("none", None, NOW).err(), Some(Missing::NotFound));
-    }
-
-    #[test]
-    fn a_kid_never_comes_again() {
-        let mut state = State::default();
-        let first = put(&mut state, NOW);
-        assert_eq!(put(&mut state, NOW), first.next());
-        delete(&mut state);
-        assert_eq!(put(&mut state, NOW), first.next().next(), "not after the secret was deleted");
-        put(&mut state, NOW.plus_days(1));
-        assert_eq!(put(&mut state, NOW), first.next().next().next(), "not when the clock was set back");
-    }
-
-    #[test]
-    fn no_secret_gets_a_kid_that_is_used_up_for_all() {
-        let mut state = State::default();
-        let kept = put(&mut state, NOW);
-        state.used.add(kept.next());
-        assert_eq!(state.unused_kid("another", NOW), kept.next().next());
-        assert_eq!(put(&mut state, NOW), kept.next().next());
-        let later = put(&mut state, NOW.plus_days(1));
-        state.used.add(kept.next().next().next());
-        assert_eq!(put(&mut state, NOW), kept.next().next().next().next(), "not when the clock was set back either");
-        state.used.add_all_through(later.second());
-        let free = put(&mut state, NOW);
-        assert_eq!(free.second(), later.second() + 1);
-        assert_eq!([put(&mut state, NOW), put(&mut state, NOW.plus_days(1))], [free.next(), free.next().next()]);
-        assert_eq!(put(&mut state, NOW.plus_days(2)), Kid::first(NOW.plus_days(2)));
-        assert_eq!(put(&mut state, NOW), free.next().next().next());
-        assert_eq!(state.unused_kid("another", NOW), free);
-        assert!(state.find("db", Some(&kept.of("db")), NOW).is_ok());
-        assert_eq!(state.find("db", Some(&kept.next().of("db")), NOW).err(), Some(Missing::Gone));
-        assert_eq!(state.find("another", Some(&kept.of("another")), NOW).err(), Some(Missing::NotFound));
-    }
-
-    #[test]
-    fn a_destroyed_version_is_gone_and_a_deleted_secret_not_found() {
-        let mut state = State::default();
-        let old = put(&mut state, NOW);
-        put(&mut state, NOW);
-        apply(&mut state, Change::Destroy { name: "db".to_owned(), kid: old });
-        assert_eq!(state.find("db", Some(&old.of("db")), NOW).err(), Some(Missing::Gone));
-        assert_eq!((state.secret_count, state.version_count), (1, 1));
-        delete(&mut state);
-        assert_eq!(state.find("db", Some(&old.of("db")), NOW).err(), Some(Missing::NotFound));
-        assert_eq!((state.secret_count, state.version_count, state.live_bytes), (0, 0, 0));
-    }
-
-    #[test]
-    fn what_is_destroyed_costs_memory_by_the_second_and_not_by_the_version() {
-        let mut state = State::default();
-        let kids: Vec<String> = (0..100).map(|_| put(&mut state, NOW).of("db")).collect();
-        delete(&mut state);
-        let survivor = put(&mut state, NOW).of("db");
-        assert_eq!(state.secrets["db"].spent.len(), 1);
-        for kid in kids {
-            assert_eq!(state.find("db", Some(&kid), NOW).err(), Some(Missing::Gone));
-        }
-        assert!(state.find("db", Some(&survivor), NOW).is_ok());
-        let never = state.unused_kid("db", NOW).of("db");
-        assert_eq!(state.find("db", Some(&never), NOW).err(), Some(Missing::NotFound));
-    }
-
-    #[test]
-    fn a_walk_sees_every_secret_once_and_no_deleted_one() {
-        let mut state = State::default();
-        for n in 0..600 {
-            let at = NOW;
-            let name = format!("s{n:03}");
-            let version = Version {
-                kid: Kid::first(at),
-                created_at: at,
-                expires_at: at,
-                rotation: Rotation::Auto,
-                generator: None,
-            };
-            apply(&mut state, Change::Put { name, version, previous_until: at, before: None });
-        }
-        apply(&mut state, Change::Delete { name: "s300".to_owned() });
-        let (mut from, mut seen) = (Some(String::new()), Vec::new());
-        while let Some(start) = from {
-            let page = state.page(&start, usize::MAX, |name, _, items| items.push(name.to_owned()));
-            seen.extend(page.items);
-            from = page.next;
-        }
-        let expected: Vec<_> = (0..600).filter(|n| *n != 300).map(|n| format!("s{n:03}")).collect();
-        assert_eq!(seen, expected);
-    }
-
-    #[test]
-    fn a_page_of_a_walk_ends_where_it_has_seen_many_versions() {
-        let mut state = State::default();
-        for (name, n) in ["a", "b", "c"].into_iter().flat_map(|name| (0..200).map(move |n| (name, n))) {
-            let at = NOW.plus_days(n);
-            let kid = state.unused_kid(name, at);
-            let version = Version { kid, created_at: at, expires_at: at, rotation: Rotation::Off, generator: None };
-            let (name, previous_until) = (name.to_owned(), at.plus_days(999));
-            apply(&mut state, Change::Put { name, version, previous_until, before: None });
-        }
-        let page = |from: &str| state.page(from, usize::MAX, |name, _, items| items.push(name.to_owned()));
-        let first = page("");
-        assert_eq!((first.items, first.next.as_deref()), (vec!["a".to_owned(), "b".to_owned()], Some("c")));
-        let second = page("c");
-        assert_eq!((second.items, second.next), (vec!["c".to_owned()], None));
-    }
-}
+mod tests;
