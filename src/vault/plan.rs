@@ -419,13 +419,13 @@ impl PlannedSecret {
         let pending = secret.pending().map(|kept| Pending {
             version: kept.version.clone(),
             record: Some(kept.record.clone()),
-            is_configured_since: secret.configured_at() > Some(kept.record.seq),
+            is_configured_since: secret.configured_by().map(|by| by.seq) > Some(kept.record.seq),
         });
         let old = secret.versions.iter().take(secret.versions.len() - 1).map(|kept| kept.version.kid);
         Self {
             current: Some(current.version.clone()),
             settings: secret.settings().cloned().unwrap_or_default(),
-            is_configured: secret.configured_at() > Some(current.record.seq),
+            is_configured: secret.configured_by().map(|by| by.seq) > Some(current.record.seq),
             pending,
             old: old.collect(),
             ended: Vec::new(),

@@ -194,6 +194,11 @@ impl Change {
         }
     }
 
+    /// Whether it may be the first that is known of a secret.
+    pub fn may_be_a_first(&self) -> bool {
+        matches!(self, Self::Put { .. } | Self::Configure { .. } | Self::Prepare { .. } | Self::Spent { .. })
+    }
+
     /// Whether it is about no version and no settings, and yet not dead.
     pub fn is_overhead(&self) -> bool {
         matches!(self, Self::Snapshot { .. } | Self::UsedKids { .. } | Self::Branch { .. })

@@ -41,8 +41,8 @@ impl State {
         let mut rest = self.secrets.range_mut::<str, _>((Bound::Included(from), Bound::Unbounded));
         let (mut nothing, mut kids) = (Vec::new(), 0);
         for (name, secret) in rest.by_ref().take(PAGE) {
-            kids += secret.spent.len();
-            std::mem::take(&mut secret.spent).into_iter().for_each(|kid| self.used.add(kid));
+            kids += secret.spent().len();
+            secret.forget_spent().into_iter().for_each(|kid| self.used.add(kid));
             if secret.is_nothing() {
                 nothing.push(name.clone());
             }

@@ -4,7 +4,7 @@ use super::super::log::change::Metadata;
 use super::super::log::header::Header;
 use super::super::log::record::NO_LINK;
 use super::super::seal::{self, SealingKey};
-use super::super::version::Rotation;
+use super::super::version::{Rotation, Version};
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);
@@ -94,7 +94,7 @@ fn what_is_destroyed_costs_memory_by_the_second_and_not_by_the_version() {
     let kids: Vec<String> = (0..100).map(|_| put(&mut state, NOW).of("db")).collect();
     delete(&mut state);
     let survivor = put(&mut state, NOW).of("db");
-    assert_eq!(state.secrets["db"].spent.len(), 1);
+    assert_eq!(state.secrets["db"].spent().len(), 1);
     for kid in kids {
         assert_eq!(state.find("db", Some(&kid), NOW).err(), Some(Missing::Gone));
     }
