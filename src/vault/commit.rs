@@ -21,7 +21,6 @@ use crate::audit::{AuditFailure, Entry, Event};
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
 use crate::base::files;
-use crate::base::secret::Plaintext;
 use crate::base::sync::lock;
 
 /// How many changes a vault takes. Half of what its data key may seal: compactions seal what is live once more.
@@ -49,8 +48,8 @@ impl Vault {
     /// If it would be refused.
     pub fn foresee(&self, operation: Operation, condition: Condition) -> Result<Vec<Foreseen>, Refused> {
         // The entry is for nobody: nothing is written.
-        let order = Order { operation, condition, entry: Entry::new(Event::Rotate) };
-        let Plan { mut answers, changes, .. } = Plan::make(&self.state, self.clock.now(), self.lifetimes, vec![order]);
+        let orders = [Order { operation, condition, entry: Entry::new(Event::Rotate) }];
+        let Plan { mut answers, changes } = Plan::make(&self.state, self.clock.now(), self.lifetimes, &orders);
         answers.pop().expect("an order has an answer")?;
         let made = changes.into_iter().filter_map(|planned| match (planned.change, planned.replaces) {
             (Change::Put { name, version, previous_until, .. }, Some(previous)) => {
@@ -73,9 +72,11 @@ impl Vault {
         if let Some(why) = self.audit.trouble() {
             return Err(Refused::Audit { applied: false, why });
         }
-        let Plan { mut answers, entries, changes } = Plan::make(&self.state, self.clock.now(), self.lifetimes, orders);
+        let Plan { mut answers, changes } = Plan::make(&self.state, self.clock.now(), self.lifetimes, &orders);
         let before = log.end;
-        let batch = self.seal(&log, &entries, changes).map_err(|why| Refused::Storage(why.to_string()))?;
+        let batch = self.seal(&log, &orders, changes).map_err(|why| Refused::Storage(why.to_string()))?;
+        // The values in them are sealed: they stay no longer in memory.
+        drop(orders);
         if batch.records.is_empty() {
             return Ok(answers);
         }
@@ -153,7 +154,7 @@ impl Vault {
         }
     }
 
-    fn seal(&self, log: &Log, entries: &[Entry], changes: Vec<Planned>) -> Result<Batch, Failure> {
+    fn seal(&self, log: &Log, orders: &[Order], changes: Vec<Planned>) -> Result<Batch, Failure> {
         if log.end.seq + changes.len() as u64 > MAX_CHANGES {
             let why = format!("its data key is used up after {MAX_CHANGES} changes; move the secrets to a new vault");
             return Err(Failure::new("vault", why));
@@ -162,23 +163,31 @@ impl Vault {
         let mut batch = Batch { link: log.end.link, ..Batch::default() };
         let mut changes = (log.end.seq + 1..).zip(changes).peekable();
         while let Some((seq, Planned { order, change, value, destroys, replaces, event })) = changes.next() {
+            let (generated, opened);
             let value = match value {
-                Value::None => Plaintext::new(String::new()),
-                Value::Given(value) => value,
-                Value::Generated(generator) => generator.generate()?,
-                Value::Kept(record) => Plaintext::new(self.record_value(&record)?.value().to_owned()),
+                Value::None => "",
+                Value::Given(value) => value.expose(),
+                Value::Generated(generator) => {
+                    generated = generator.generate()?;
+                    generated.expose()
+                }
+                Value::Kept(record) => {
+                    opened = self.record_value(&record)?;
+                    opened.value()
+                }
             };
+            let entry = &orders[order].entry;
             let more = changes.peek().is_some_and(|(_, next)| next.order == order);
             let metadata = Metadata { audited, more, change: &change };
-            let record = Sealed::seal(&self.key, (seq, batch.link), &metadata, value.expose())?;
+            let record = Sealed::seal(&self.key, (seq, batch.link), &metadata, value)?;
             let (name, id) = change.subject();
             let kid = id.map(|kid| kid.of(name));
             batch.entries.push(Entry {
-                event: event.unwrap_or(entries[order].event),
+                event: event.unwrap_or(entry.event),
                 secret_name: Some(name.to_owned()),
                 kid,
                 vault: Some(self.key.at(seq, &record.link())),
-                ..entries[order].clone()
+                ..entry.clone()
             });
             let version = match &change {
                 Change::Put { version, .. } | Change::Prepare { version, .. } => Some(version.clone()),

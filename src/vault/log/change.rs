@@ -12,7 +12,7 @@ use crate::vault::used_kids::UsedKids;
 use crate::vault::version::{Rotation, Version};
 
 /// One change of the vault: what a record holds, besides a value.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
     /// A new version of a secret becomes the current one.

@@ -27,7 +27,6 @@ pub struct StoredVersion<R = Arc<Sealed>> {
 ///
 /// `R` is what stands for a record: for the state the record itself, for a plan its number. What a change makes of a secret
 /// does not depend on it, so that a plan foresees what the state will be.
-#[cfg_attr(test, derive(Debug, PartialEq))]
 pub struct Secret<R = Arc<Sealed>> {
     /// In the order in which they became current; the last one is.
     pub versions: VecDeque<StoredVersion<R>>,
@@ -43,7 +42,6 @@ pub struct Secret<R = Arc<Sealed>> {
 }
 
 /// Settings, and the record that holds them.
-#[cfg_attr(test, derive(Debug, PartialEq))]
 struct Configured<R> {
     settings: Settings,
     record: R,
@@ -51,7 +49,7 @@ struct Configured<R> {
 
 /// What a change has done to a secret besides changing it.
 pub struct Effect<R> {
-    /// The versions that it has destroyed. Nobody needs their records any more.
+    /// Its versions that are no longer there as they were: nothing needs their records any more.
     pub gone: Vec<StoredVersion<R>>,
     /// Its own record is needed.
     pub is_kept: bool,
@@ -203,11 +201,6 @@ impl<R> Secret<R> {
         self.configured.as_ref().map(|configured| &configured.settings)
     }
 
-    /// The record that made its settings what they are; none: all have their defaults.
-    pub fn configured_by(&self) -> Option<&R> {
-        self.configured.as_ref().map(|configured| &configured.record)
-    }
-
     /// Whether there is nothing to know of it.
     pub fn is_nothing(&self) -> bool {
         self.versions.is_empty() && self.pending.is_none() && self.configured.is_none() && self.spent.is_empty()
@@ -263,6 +256,43 @@ impl Secret {
     /// The records that hold all this, but for the spent ids.
     pub fn records(&self) -> impl Iterator<Item = &Arc<Sealed>> {
         let versions = self.versions.iter().chain(self.pending.as_deref()).flat_map(StoredVersion::records);
-        versions.chain(self.configured_by())
+        versions.chain(self.configured.as_ref().map(|configured| &configured.record))
+    }
+
+    /// A copy to plan on, with the numbers of the records. It has neither the versions that are no longer current nor the ids
+    /// that were spent.
+    pub fn without_older(&self) -> Secret<u64> {
+        let configured = self.configured.as_ref().map(|configured| {
+            let Configured { settings, record } = &**configured;
+            Box::new(Configured { settings: settings.clone(), record: record.seq })
+        });
+        Secret {
+            versions: self.versions.back().map(StoredVersion::numbered).into_iter().collect(),
+            configured,
+            pending: self.pending.as_ref().map(|pending| Box::new(pending.numbered())),
+            ..Secret::default()
+        }
+    }
+}
+
+impl Secret<u64> {
+    /// Adds the older versions, which `original` still has, to a copy that was made without them.
+    pub fn add_older(&mut self, original: &Secret) {
+        let first = self.versions.front().map(|kept| kept.version.kid);
+        let older = original.versions.iter().take_while(|kept| Some(kept.version.kid) != first);
+        self.versions = older.map(StoredVersion::numbered).chain(self.versions.drain(..)).collect();
+    }
+
+    /// Whether its settings were changed since `version` was made what it is.
+    pub fn is_configured_since(&self, version: &StoredVersion<u64>) -> bool {
+        self.configured.as_ref().is_some_and(|configured| configured.record > version.record)
+    }
+}
+
+impl StoredVersion {
+    fn numbered(&self) -> StoredVersion<u64> {
+        let Self { version, readable_until, record, ending } = self;
+        let ending = ending.as_ref().map(|record| record.seq);
+        StoredVersion { version: version.clone(), readable_until: *readable_until, record: record.seq, ending }
     }
 }
