@@ -1,6 +1,8 @@
 //! What the vault and the other parts say, as the API answers it.
 
-use super::{Api, unapplied};
+use rouille::Response;
+
+use super::{Api, conditions, unapplied};
 use crate::answers::{Consumer, NewVersion, SecretSettings, VersionMetadata};
 use crate::consumers::Last;
 use crate::vault::{Done, Lifetimes, Settings, Version};
@@ -32,6 +34,11 @@ pub fn new_versions(api: &Api, done: &[Done]) -> Vec<NewVersion> {
         }
     }
     all
+}
+
+/// The answer that one version was made.
+pub fn of_new_version(made: &NewVersion) -> Response {
+    Response::json(made).with_unique_header("ETag", conditions::etag(&made.version.kid))
 }
 
 /// The settings of a secret as they are in force: its own, those of its current version, and defaults for the others.

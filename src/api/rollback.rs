@@ -7,7 +7,7 @@ use super::call::{Call, MayChange};
 use super::problem::{NotApplied, Problem};
 use super::query::Query;
 use super::received::Received;
-use super::{answer, conditions, json, made};
+use super::{answer, conditions, json};
 use crate::answers::NewVersion;
 use crate::rotation::NotRotated;
 use crate::vault::{Condition, Done, Kid, Operation, Refused};
@@ -24,7 +24,7 @@ pub fn post(call: &mut Call, received: Received) -> Result<Response, Problem> {
     Query::of(received.request, &[])?;
     let Wanted { kid } = json::read(received.body, r#"{"kid":"…"}"#)?;
     let condition = conditions::condition(received.request)?;
-    Ok(made::response(&roll_back(call, secret, kid, condition)?))
+    Ok(answer::of_new_version(&roll_back(call, secret, kid, condition)?))
 }
 
 /// Makes a version with the value of the older one `kid`, if that can still be read. External systems get it first, as in a

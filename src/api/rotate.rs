@@ -9,10 +9,10 @@ use serde::Deserialize;
 
 use super::call::Call;
 use super::json::{self, Lazy};
-use super::made;
 use super::problem::{NotApplied, Problem};
 use super::query::Query;
 use super::received::Received;
+use super::revoke;
 use super::{Api, answer};
 use crate::answers::{NewVersion, PlannedVersion, Rotated, RotationPlan};
 use crate::rotation::{self, Claim, NotRotated, Rotator};
@@ -75,7 +75,7 @@ impl<'a> Wanted<'a> {
             call.about_several();
         }
         if revoke_previous {
-            call.remark(made::REVOKED);
+            call.remark(revoke::DETAIL);
         }
         let may_change = call.whether_it_may_change();
         Ok(Self { rotator: &call.api.rotator, names, revoke_previous, may_change })
@@ -146,14 +146,14 @@ pub fn rotate(call: &mut Call, wanted: &Wanted) -> Result<Rotated, Problem> {
         call.is_written();
     }
     let revoked: &[_] = if wanted.revoke_previous { &claims } else { &[] };
-    let not_retired = made::revoke(call, revoked, &mut told.versions);
+    let not_retired = revoke::revoke(call, revoked, &mut told.versions);
     let Told { mut rotated, mut versions } = told;
     rotated.sort_unstable();
     versions.sort_unstable_by(|a, b| a.version.name.cmp(&b.version.name));
     let what = match (failed.is_empty(), not_retired.is_empty()) {
         (true, true) => None,
         (false, true) => Some("not rotated, the current value stays"),
-        (true, false) => Some(made::NOT_RETIRED),
+        (true, false) => Some(revoke::NOT_RETIRED),
         (false, false) => {
             Some("some secrets were not rotated, and external systems still accept the old versions of others")
         }

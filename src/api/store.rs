@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::query::Query;
 use super::received::Received;
 use super::settings::SecretForm;
-use super::{Api, answer, conditions, made};
+use super::{Api, answer, conditions, revoke};
 use crate::answers::{NewVersion, NewVersions};
 use crate::rotation::Claim;
 use crate::vault::{Condition, MAX_VALUE, New, Operation, Previous, Rotation};
@@ -28,7 +28,7 @@ pub fn post(call: &mut Call, received: Received) -> Result<Response, Problem> {
     let new = json::read(received.body, FORM)?;
     let prepared = prepare(call, vec![new])?;
     let made = store(call, prepared, conditions::condition(received.request)?)?;
-    Ok(made::response(made.first().expect("a put makes one version")))
+    Ok(answer::of_new_version(made.first().expect("a put makes one version")))
 }
 
 /// `POST /secrets`: a new version of each, or of none if one of them is not as it should be or not permitted. Those that have
@@ -126,7 +126,7 @@ pub fn prepare<'a>(call: &mut Call<'a>, wanted: Vec<SecretForm>) -> Result<Prepa
         call.require_change(named(&new)?)?;
         let is_revoking = new.revoke_previous.unwrap_or(false);
         let mut new = checked(call.api, new)?;
-        let (previous, claim) = made::begin(call, &new.name, is_revoking)?;
+        let (previous, claim) = revoke::begin(call, &new.name, is_revoking)?;
         new.previous = previous;
         prepared.claims.extend(claim);
         prepared.versions.push(new);
@@ -142,10 +142,10 @@ pub fn store(call: &mut Call, prepared: Prepared, condition: Condition) -> Resul
     let Prepared { versions, claims } = prepared;
     let done = call.commit(Operation::Put { versions }, condition)?;
     let mut all = answer::new_versions(call.api, &done);
-    let failed = made::revoke(call, &claims, &mut all);
+    let failed = revoke::revoke(call, &claims, &mut all);
     if !failed.is_empty() {
         let replaced = all.into_iter().map(|made| made.version.name).collect();
-        return Err(Problem::apply_failed(made::NOT_RETIRED, replaced, failed));
+        return Err(Problem::apply_failed(revoke::NOT_RETIRED, replaced, failed));
     }
     Ok(all)
 }

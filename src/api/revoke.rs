@@ -1,25 +1,17 @@
-//! What is told of new versions, and `revoke_previous`: those before are destroyed with the same call.
-
-use rouille::Response;
+//! `revoke_previous`: the versions before a new one are destroyed with the same call.
 
 use super::call::Call;
-use super::conditions;
 use super::problem::{NotApplied, Problem};
 use crate::answers::NewVersion;
 use crate::rotation::Claim;
 use crate::vault::{Previous, Refused};
 
 /// The audit detail of a change that destroys the previous versions.
-pub const REVOKED: &str = "revoke_previous";
+pub const DETAIL: &str = "revoke_previous";
 
 /// What a failure says, where the new value is in place.
 pub const NOT_RETIRED: &str = "the value was replaced, and the old version can no longer be read; but the applier that \
                                revokes it in the external system failed, and will run again";
-
-/// The answer that a version was made.
-pub fn response(made: &NewVersion) -> Response {
-    Response::json(made).with_unique_header("ETag", conditions::etag(&made.version.kid))
-}
 
 /// What becomes of the previous versions: `is_wanted` says whether they are revoked. A claim that is returned must be held
 /// until [`revoke`] is through.
@@ -30,7 +22,7 @@ pub fn begin<'a>(call: &mut Call<'a>, name: &str, is_wanted: bool) -> Result<(Pr
     if !is_wanted {
         return Ok((Previous::Kept, None));
     }
-    call.remark(REVOKED);
+    call.remark(DETAIL);
     let rotator = &call.api.rotator;
     let claim = match rotator.has(name) {
         true => Some(rotator.claim(name).ok_or_else(|| Refused::Pending(name.to_owned()))?),
