@@ -4,11 +4,13 @@ use std::ffi::OsString;
 
 use zeroize::Zeroizing;
 
-use super::Environment;
 use crate::base::failure::Failure;
 use crate::base::secret::Plaintext;
 use crate::base::source::Source;
 use crate::vault::MAX_VALUE;
+
+/// What a variable of the environment holds, if there is one of that name.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// How deep words may lie in words.
 const DEEPEST: usize = 8;

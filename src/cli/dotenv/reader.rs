@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::interpolation::{Char, Interpolation};
-use super::{Entry, Read, Reading};
+use super::interpolation::{Char, Environment, Interpolation};
 use crate::base::failure::Failure;
 use crate::base::name::is_name_byte;
 use crate::base::secret::Plaintext;
@@ -15,8 +14,41 @@ const OVERLOOKED: &str = "white space that is easily overlooked; quote the value
 /// What stands for a value that is a mistake, so that who refers to it makes no second one of that.
 const PLACEHOLDER: &str = "?";
 
+/// A name and its value.
+pub struct Entry {
+    /// As it stands in the file: letters, digits, `_`, `.` and `-`.
+    pub key: String,
+    /// What it means, without quotes, with escapes and variables replaced. It may be empty.
+    pub value: Plaintext,
+    /// Where the entry begins, in bytes.
+    pub offset: usize,
+}
+
+/// How the reader treats variables.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    /// Where a variable is looked up first; then among the entries before it.
+    pub environment: Environment<'a>,
+    /// Whether a `$` begins a variable; otherwise it stands for itself.
+    pub variables: bool,
+}
+
+/// The entries of a file, and its mistakes.
+pub struct Read {
+    /// All entries, in their order. A key may come twice. Where a value is a mistake, another one stands for it.
+    pub entries: Vec<Entry>,
+    /// All mistakes, in their order, and where the entry begins that each is in, in bytes.
+    pub mistakes: Vec<(usize, Failure)>,
+}
+
+/// Reads all entries, and finds all mistakes: what compose refuses, or reads in another way than it looks; variables that are
+/// not set; values longer than that of a secret may be. Behind a quote that is never closed nothing more is found.
+pub fn read(source: &Source, reading: Reading) -> Read {
+    Reader::new(source, reading).read()
+}
+
 /// Goes through a file from its beginning to its end.
-pub struct Reader<'a> {
+struct Reader<'a> {
     source: &'a Source,
     reading: Reading<'a>,
     next: usize,
@@ -28,13 +60,13 @@ fn is_blank(c: char) -> bool {
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(source: &'a Source, reading: Reading<'a>) -> Self {
+    fn new(source: &'a Source, reading: Reading<'a>) -> Self {
         let mut reader = Self { source, reading, next: 0 };
         reader.eat('\u{feff}');
         reader
     }
 
-    pub fn read(mut self) -> Read {
+    fn read(mut self) -> Read {
         let (mut entries, mut mistakes): (Vec<Entry>, _) = (Vec::new(), Vec::new());
         if let Some(offset) = self.source.text().find('\0') {
             mistakes.push((offset, self.source.fail(offset, "a NUL byte, which no value can have")));
