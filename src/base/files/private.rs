@@ -95,3 +95,39 @@ fn shared(path: &Path, meta: &Metadata, taken: KeyOwner) -> Option<String> {
         format!("others than its owner may use this key (mode {mode:04o}); if it was not exposed: chmod {right} {path}")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use super::super::{create, create_dir};
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("jarvis-files-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        create_dir(&dir).unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_key_that_others_may_read_is_refused_with_the_remedy() {
+        let path = scratch("open").join("key");
+        create(&path, 0o600, b"k").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+        let error = read_private(&path, 16).unwrap_err().to_string();
+        assert!(error.contains("mode 0640") && error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn a_symlink_a_directory_and_an_oversized_file_are_no_keys() {
+        let dir = scratch("odd");
+        let path = dir.join("key");
+        create(&path, 0o600, &[0; 17]).unwrap();
+        std::os::unix::fs::symlink(&path, dir.join("link")).unwrap();
+        assert!(read_private(&dir.join("link"), 64).unwrap_err().to_string().contains("symbolic link"));
+        assert!(read_private(&dir, 64).unwrap_err().to_string().contains("not a regular file"));
+        assert!(read_private(&path, 16).unwrap_err().to_string().contains("17 bytes"));
+    }
+}
