@@ -12,7 +12,7 @@ use std::sync::{Arc, MutexGuard};
 use super::change::{Change, Metadata};
 use super::file::store::Successor;
 use super::header::Header;
-use super::record::{Link, NO_LINK, Sealed};
+use super::record::{Link, Sealed};
 use super::{End, Log};
 use crate::base::failure::Failure;
 use crate::base::sync::{Breaks, lock};
@@ -131,14 +131,11 @@ impl Vault {
         // What is compacted has no records of its own any more: were one of its lines lost, a start could neither tell that it
         // is the same history nor write the line anew.
         self.audit.sync_all().map_err(|why| Failure::new("compaction", why))?;
-        let mut end = self.write_snapshot(header, &start, &mut successor)?;
+        let snapshot = self.write_snapshot(header, &start, &mut successor)?;
         let mut log = self.catch_up(&mut successor, start.length).map_err(failed)?;
         let length = log.end.length;
-        end.length += length - start.length;
-        end.records += log.end.records - start.records;
-        (end.seq, end.link) = (log.end.seq, log.end.link);
-        let retired = log.store.replace(successor).map_err(failed)?;
-        log.end = end;
+        let end = snapshot.with_those_between(&start, &log.end);
+        let retired = log.replace(successor, end).map_err(failed)?;
         self.stats.compactions.fetch_add(1, Ordering::Relaxed);
         self.stats.publish(&log.end, &mut lock(&self.state), self.clock.now());
         log::info!("Vault compacted: {} bytes became {}", length, log.end.length);
@@ -187,27 +184,21 @@ impl Vault {
         let used = lock(&self.state).used.clone();
         let ids = (!used.is_empty()).then_some(Change::UsedKids { used });
 
-        let overhead_records = 1 + u64::from(ids.is_some());
         let records = live.len() as u64 + u64::from(ids.is_some());
-        let end = End { link: NO_LINK, ..*start };
-        let mut writer = SnapshotWriter { successor, end, breaks: Breaks::begin() };
-        (writer.end.length, writer.end.records) = (0, 0);
-        writer.put(&header.line())?;
+        let mut writer = SnapshotWriter::begin(successor, header)?;
         let snapshot = Change::Snapshot { through: start.seq, link: start.link, records };
         let audited = self.audit.synced_seq();
         let seal = |after: Link, change: &Change| {
             Sealed::seal(&self.key, (start.seq, after), &Metadata { audited, more: false, change }, "")
         };
-        writer.record(&seal(NO_LINK, &snapshot)?)?;
+        writer.record(&seal(writer.end.link, &snapshot)?, true)?;
         if let Some(change) = ids {
             let record = seal(writer.end.link, &change)?;
-            writer.record(&record)?;
+            writer.record(&record, true)?;
         }
-        writer.end.overhead_bytes = writer.end.length;
-        writer.end.overhead_records = overhead_records;
         for record in live.into_values() {
             let record = record.reseal(&self.key, writer.end.link)?;
-            writer.record(&record)?;
+            writer.record(&record, false)?;
         }
         Ok(writer.end)
     }
@@ -230,18 +221,18 @@ struct SnapshotWriter<'a> {
     breaks: Breaks,
 }
 
-impl SnapshotWriter<'_> {
-    fn record(&mut self, record: &Sealed) -> Result<(), Failure> {
-        let mut line = Vec::with_capacity(record.line_length() as usize);
-        record.write_line(&mut line);
-        self.end.link = record.link();
-        self.end.records += 1;
-        self.put(&line)
+impl<'a> SnapshotWriter<'a> {
+    fn begin(successor: &'a mut Successor, header: &Header) -> Result<Self, Failure> {
+        let line = header.line();
+        successor.write_all(&line).map_err(failed)?;
+        Ok(Self { successor, end: End::behind_header(line.len() as u64), breaks: Breaks::begin() })
     }
 
-    fn put(&mut self, line: &[u8]) -> Result<(), Failure> {
-        self.end.length += line.len() as u64;
+    fn record(&mut self, record: &Sealed, is_overhead: bool) -> Result<(), Failure> {
+        let mut line = Vec::with_capacity(record.line_length() as usize);
+        record.write_line(&mut line);
+        self.end = self.end.after(record, is_overhead);
         self.breaks.take_if_due();
-        self.successor.write_all(line).map_err(failed)
+        self.successor.write_all(&line).map_err(failed)
     }
 }

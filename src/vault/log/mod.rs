@@ -8,9 +8,10 @@ pub mod record;
 pub mod rekey;
 pub mod replay;
 
-use super::state::State;
-use file::store::FileStore;
-use record::Link;
+use std::io;
+
+use file::store::{FileStore, Retired, Successor};
+use record::{Link, NO_LINK, Sealed};
 
 /// The log of a vault that is open.
 pub struct Log {
@@ -25,6 +26,14 @@ impl Log {
         self.end.records += records;
         self.end.link = link;
         self.end.length = self.store.length();
+    }
+
+    /// Puts `successor` in place of the file; the log then stands at `end`.
+    pub fn replace(&mut self, successor: Successor, end: End) -> io::Result<Retired> {
+        let retired = self.store.replace(successor)?;
+        self.end = end;
+        debug_assert_eq!(self.store.length(), end.length);
+        Ok(retired)
     }
 }
 
@@ -44,11 +53,35 @@ pub struct End {
 }
 
 impl End {
-    pub fn dead_records(&self, state: &State) -> u64 {
-        self.records.saturating_sub(self.overhead_records + state.live_records)
+    /// The end of a log that has nothing yet but a header line of `length` bytes.
+    pub fn behind_header(length: u64) -> Self {
+        Self { seq: 0, link: NO_LINK, length, records: 0, overhead_bytes: length, overhead_records: 0 }
     }
 
-    pub fn dead_bytes(&self, state: &State) -> u64 {
-        self.length.saturating_sub(self.overhead_bytes + state.live_bytes)
+    /// Where the log stands behind one record more, which is overhead or not.
+    #[must_use]
+    pub fn after(self, record: &Sealed, is_overhead: bool) -> Self {
+        let length = record.line_length();
+        Self {
+            seq: record.seq,
+            link: record.link(),
+            length: self.length + length,
+            records: self.records + 1,
+            overhead_bytes: self.overhead_bytes + if is_overhead { length } else { 0 },
+            overhead_records: self.overhead_records + u64::from(is_overhead),
+        }
+    }
+
+    /// Where a log stands that was at this end, and then got all lines that another one got between its ends `from` and `to`.
+    #[must_use]
+    pub fn with_those_between(self, from: &Self, to: &Self) -> Self {
+        Self {
+            seq: to.seq,
+            link: to.link,
+            length: self.length + to.length - from.length,
+            records: self.records + to.records - from.records,
+            overhead_bytes: self.overhead_bytes + to.overhead_bytes - from.overhead_bytes,
+            overhead_records: self.overhead_records + to.overhead_records - from.overhead_records,
+        }
     }
 }

@@ -70,7 +70,7 @@ pub fn load(vault: &mut dyn Read, size: u64, master: &SealingKey, known: VaultAt
     let mut lines = Lines::of(vault);
     let (header, length) = lines.header()?;
     let key = header.unwrap_key(master).map_err(|NotAuthentic| LoadError::WrongKey)?;
-    let end = End { seq: 0, link: NO_LINK, length, records: 0, overhead_bytes: length, overhead_records: 0 };
+    let end = End::behind_header(length);
     let head_at_known = key.at(0, &NO_LINK).head.filter(|_| known.seq == 0);
     let loaded = Loaded {
         header,
@@ -101,7 +101,7 @@ pub fn load(vault: &mut dyn Read, size: u64, master: &SealingKey, known: VaultAt
         }
         for (portion, opened) in portions.iter().zip(open_both(&portions, &loading.loaded.key)) {
             for (line, opened) in portion.lines().zip(opened) {
-                let Err(why) = opened.and_then(|record| loading.take(record, line.len() as u64)) else { continue };
+                let Err(why) = opened.and_then(|record| loading.take(record)) else { continue };
                 if loading.was_never_finished(line) {
                     return Ok(loading.finish(size));
                 }
@@ -138,7 +138,7 @@ struct Snapshot {
 }
 
 impl Loading {
-    fn take(&mut self, record: Record, length: u64) -> Result<(), String> {
+    fn take(&mut self, record: Record) -> Result<(), String> {
         let Record { sealed, metadata: Metadata { audited, change, more } } = &record;
         let unaudited = match (change, &self.snapshot) {
             (Change::Snapshot { .. }, _) if self.end.records > 0 => {
@@ -158,20 +158,11 @@ impl Loading {
             _ if self.snapshot.is_some() => self.loaded.audited,
             _ => self.loaded.audited.max(*audited),
         };
-        self.end.link = sealed.link();
-        self.end.length += length;
-        self.end.records += 1;
-        if change.is_overhead() {
-            self.end.overhead_bytes += length;
-            self.end.overhead_records += 1;
-        }
+        self.end = self.end.after(sealed, change.is_overhead());
         if let Change::Snapshot { through, link, records } = *change {
             self.snapshot = Some(Snapshot { through, link, remaining: records });
-        } else {
-            self.end.seq = sealed.seq;
-            if let Some(snapshot) = &mut self.snapshot {
-                snapshot.remaining = snapshot.remaining.saturating_sub(1);
-            }
+        } else if let Some(snapshot) = &mut self.snapshot {
+            snapshot.remaining = snapshot.remaining.saturating_sub(1);
         }
         if let Some(Snapshot { through, link, remaining: 0 }) = self.snapshot {
             self.end.seq = through;
