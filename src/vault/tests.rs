@@ -29,9 +29,10 @@ use crate::audit::{self, Entry, Event};
 use crate::base::clock::Dial;
 use crate::base::files;
 use crate::base::secret::Plaintext;
+pub(super) use model::Random;
 
-const START: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);
-const LIFETIMES: Lifetimes = Lifetimes { rotation_days: 90, grace_days: 14 };
+pub(super) const START: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);
+pub(super) const LIFETIMES: Lifetimes = Lifetimes { rotation_days: 90, grace_days: 14 };
 
 /// A directory with a master key, a vault and an audit log, and the clock that they go by.
 struct Site {

@@ -11,10 +11,10 @@ mod tests;
 
 use std::sync::{Arc, Mutex};
 
-use super::log::change::Change;
 use super::kid::Kid;
-use super::order::{Answer, Condition, New, Operation, Order, Previous, Refused};
+use super::log::change::Change;
 use super::log::record::Sealed;
+use super::order::{Answer, Condition, New, Operation, Order, Previous, Refused};
 use super::settings::{Patch, Settings};
 use super::state::{Missing, State, StoredVersion};
 use super::version::{Lifetimes, Rotation, Version};

@@ -5,12 +5,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use super::super::log::change::Change;
-use super::super::kid::Kid;
-use super::super::log::record::Sealed;
-use super::super::state::{Missing, Secret, State};
 use crate::base::clock::Timestamp;
 use crate::base::sync::lock;
+use crate::vault::kid::Kid;
+use crate::vault::log::change::Change;
+use crate::vault::log::record::Sealed;
+use crate::vault::state::{Missing, Secret, State};
 
 pub struct Overlay<'a> {
     state: &'a Mutex<State>,

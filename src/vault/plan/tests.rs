@@ -2,48 +2,38 @@
 
 use std::collections::BTreeSet;
 
-use super::super::log::change::Metadata;
-use super::super::log::header::{Header, VaultKey};
-use super::super::log::record::NO_LINK;
-use super::super::seal::{self, SealingKey};
 use super::*;
 use crate::audit::Entry;
 use crate::base::sync::lock;
+use crate::vault::log::change::Metadata;
+use crate::vault::log::header::{Header, VaultKey};
+use crate::vault::log::record::NO_LINK;
+use crate::vault::seal::{self, SealingKey};
+use crate::vault::tests::{LIFETIMES, Random, START};
 
-const START: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);
-const LIFETIMES: Lifetimes = Lifetimes { rotation_days: 90, grace_days: 14 };
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
-struct Random(u64);
-
 impl Random {
-    /// Marsaglia's xorshift64.
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % end as u64) as usize
-    }
-
-    fn is_one_in(&mut self, many: usize) -> bool {
+    fn is_one_in(&mut self, many: u64) -> bool {
         self.below(many) == 0
     }
 
     fn previous(&mut self) -> Previous {
-        [Previous::Kept, Previous::Kept, Previous::Ended, Previous::Destroyed][self.below(4)]
+        [Previous::Kept, Previous::Kept, Previous::Ended, Previous::Destroyed][self.below(4) as usize]
     }
 
     fn patch(&mut self) -> Patch {
         let days =
             |random: &mut Self| random.is_one_in(2).then(|| random.is_one_in(3).then(|| random.below(40) as u32));
         let (rotation_days, grace_days) = (days(self), days(self));
-        let rotation = self.is_one_in(3).then(|| [Rotation::Auto, Rotation::Manual, Rotation::Off][self.below(3)]);
+        let rotation =
+            self.is_one_in(3).then(|| [Rotation::Auto, Rotation::Manual, Rotation::Off][self.below(3) as usize]);
         Patch { rotation, rotation_days, grace_days, ..Patch::default() }
     }
 
     /// One that is mostly possible as `state` is.
     fn operation(&mut self, state: &Mutex<State>) -> Operation {
-        let name = NAMES[self.below(NAMES.len())].to_owned();
+        let name = NAMES[self.below(NAMES.len() as u64) as usize].to_owned();
         let state = lock(state);
         let versions: Vec<Version> = state
             .secret(&name)
@@ -55,7 +45,7 @@ impl Random {
             state.secret(&name).and_then(|secret| secret.pending()).map(|pending| pending.version.kid.of(&name));
         let kid = |random: &mut Self| match versions.len() {
             0 => String::new(),
-            several => versions[random.below(several)].kid.of(&name),
+            several => versions[random.below(several as u64) as usize].kid.of(&name),
         };
         let value = || Plaintext::new("value".to_owned());
         match self.below(12) {

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::super::log::change::Change;
-use super::super::kid::Kid;
-use super::super::log::record::Sealed;
-use super::super::settings::Settings;
-use super::super::version::Version;
 use crate::base::clock::Timestamp;
+use crate::vault::kid::Kid;
+use crate::vault::log::change::Change;
+use crate::vault::log::record::Sealed;
+use crate::vault::settings::Settings;
+use crate::vault::version::Version;
 
 /// One version that is still there. `R` is what stands for a record.
 #[derive(Clone)]

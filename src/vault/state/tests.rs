@@ -1,11 +1,11 @@
 //! What the state is after each kind of change.
 
-use super::super::log::change::Metadata;
-use super::super::log::header::Header;
-use super::super::log::record::NO_LINK;
-use super::super::seal::{self, SealingKey};
-use super::super::version::{Rotation, Version};
 use super::*;
+use crate::vault::log::change::Metadata;
+use crate::vault::log::header::Header;
+use crate::vault::log::record::NO_LINK;
+use crate::vault::seal::{self, SealingKey};
+use crate::vault::version::{Rotation, Version};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);
 
