@@ -19,13 +19,13 @@ const MAX_LIMIT: usize = 1000;
 pub fn get(call: &mut Call, received: Received) -> Result<Response, Problem> {
     let known = ["prefix", "after", "limit", "owner", "settings"];
     let query = Query::with_repeated(received.request, &known, &["label"])?;
-    let wanted = Wanted::of(&query)?;
+    let wanted = Selection::of(&query)?;
     Ok(list(call, &wanted, |secrets, next| Response::json(&SecretList { secrets: Lazy::new(secrets), next })))
 }
 
 /// Which secrets are to be listed, and what is to be told of them.
 #[derive(Default)]
-pub struct Wanted<'a> {
+pub struct Selection<'a> {
     /// What their names begin with.
     pub prefix: &'a str,
     /// The name behind which they come.
@@ -38,7 +38,7 @@ pub struct Wanted<'a> {
     pub with_settings: bool,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> Selection<'a> {
     fn of(query: &'a Query) -> Result<Self, Problem> {
         let (prefix, after) = (beginning(query, "prefix")?.unwrap_or_default(), beginning(query, "after")?);
         let limit = query.get("limit").map(limit).transpose()?;
@@ -71,14 +71,14 @@ impl<'a> Wanted<'a> {
 /// They are made one by one while `write` goes through them, which is given the name after which the next page begins, too.
 pub fn list<T>(
     call: &mut Call,
-    wanted: &Wanted,
+    wanted: &Selection,
     write: impl FnOnce(&mut dyn Iterator<Item = ListedSecret>, Option<String>) -> T,
 ) -> T {
     let (vault, mut count) = (&call.api.vault, 0);
     let now = vault.now();
     let is_wanted = |name: &str| call.may_read(name) && wanted.has(|| vault.settings(name));
     let seek = |from: &str| call.seek_readable(from);
-    let Wanted { prefix, after, .. } = *wanted;
+    let Selection { prefix, after, .. } = *wanted;
     let (listed, next): (Box<dyn Iterator<Item = Listed>>, _) = match wanted.limit {
         None => (Box::new(vault.listing(prefix, after, |_| true, seek).filter(|listed| is_wanted(&listed.name))), None),
         Some(limit) => {

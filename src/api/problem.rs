@@ -223,7 +223,7 @@ impl From<Refused> for Problem {
 impl From<Problem> for Response {
     fn from(problem: Problem) -> Self {
         #[derive(Serialize)]
-        struct Answer<'a> {
+        struct Body<'a> {
             error: &'a str,
             message: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -235,7 +235,7 @@ impl From<Problem> for Response {
         let (consumers, parts) = (consumers.as_deref(), parts.as_deref());
         let response = match (consumers, parts) {
             (None, None) => refusal(*status, code, message),
-            _ => Self::json(&Answer { error: code, message, consumers, parts }).with_status_code(*status),
+            _ => Self::json(&Body { error: code, message, consumers, parts }).with_status_code(*status),
         };
         let response = match problem.header {
             Some((name, value)) => response.with_additional_header(name, value),

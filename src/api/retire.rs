@@ -18,7 +18,7 @@ const NAMED: usize = 20;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct RetirementForm {
     #[serde(default)]
     force: bool,
 }
@@ -27,8 +27,8 @@ struct Wanted {
 pub fn post(call: &mut Call, received: Received) -> Result<Response, Problem> {
     let secret = call.require_change(received.name)?;
     Query::of(received.request, &[])?;
-    let Wanted { force } = match received.body {
-        [] => Wanted::default(),
+    let RetirementForm { force } = match received.body {
+        [] => RetirementForm::default(),
         body => json::read(body, r#"{} or {"force":true}"#)?,
     };
     let condition = conditions::condition(received.request)?;

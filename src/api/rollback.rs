@@ -14,7 +14,7 @@ use crate::vault::{Condition, Done, Kid, Operation, Refused};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct RollbackForm {
     kid: String,
 }
 
@@ -22,7 +22,7 @@ struct Wanted {
 pub fn post(call: &mut Call, received: Received) -> Result<Response, Problem> {
     let secret = call.require_change(received.name)?;
     Query::of(received.request, &[])?;
-    let Wanted { kid } = json::read(received.body, r#"{"kid":"…"}"#)?;
+    let RollbackForm { kid } = json::read(received.body, r#"{"kid":"…"}"#)?;
     let condition = conditions::condition(received.request)?;
     Ok(answer::of_new_version(&roll_back(call, secret, kid, condition)?))
 }

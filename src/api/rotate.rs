@@ -23,7 +23,7 @@ const ONE_CHANGE: usize = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Names {
+struct RotationForm {
     names: BTreeSet<String>,
     #[serde(default)]
     revoke_previous: bool,
@@ -39,11 +39,11 @@ pub fn post(call: &mut Call, received: Received) -> Result<Response, Problem> {
         Some("true") => true,
         Some(_) => return Err(Problem::bad_request("dry_run is true or false")),
     };
-    let Names { names, revoke_previous } = json::read(received.body, FORM)?;
+    let RotationForm { names, revoke_previous } = json::read(received.body, FORM)?;
     if names.is_empty() && revoke_previous {
         return Err(Problem::bad_request(format!("revoke_previous needs named secrets: {FORM}")));
     }
-    let wanted = Wanted::of(call, names, revoke_previous)?;
+    let wanted = ToRotate::of(call, names, revoke_previous)?;
     match dry_run {
         true => foresee(call, &wanted, |would_rotate| {
             let would_rotate = Lazy::new(would_rotate);
@@ -55,7 +55,7 @@ pub fn post(call: &mut Call, received: Received) -> Result<Response, Problem> {
 
 /// What is to be rotated: what is named, all of which the client may change; or, without any names, what is due and the client
 /// may change.
-pub struct Wanted<'a> {
+pub struct ToRotate<'a> {
     rotator: &'a Rotator,
     names: BTreeSet<String>,
     /// All older versions are destroyed with the same change.
@@ -63,7 +63,7 @@ pub struct Wanted<'a> {
     may_change: Box<dyn Fn(&str) -> bool>,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> ToRotate<'a> {
     pub fn of(call: &mut Call<'a>, names: BTreeSet<String>, revoke_previous: bool) -> Result<Self, Problem> {
         if names.is_empty() {
             call.require_admin("rotation")?;
@@ -126,7 +126,7 @@ impl<'a> Wanted<'a> {
 /// Secrets without appliers come first: a list of names that is not [long](ONE_CHANGE) in one change, and others in parts, so
 /// that nobody waits for all of it. What fails in between is told, and so is what was done before. The others follow one by
 /// one. What fails of these is told.
-pub fn rotate(call: &mut Call, wanted: &Wanted) -> Result<Rotated, Problem> {
+pub fn rotate(call: &mut Call, wanted: &ToRotate) -> Result<Rotated, Problem> {
     let (rotator, only_due) = (wanted.rotator, wanted.only_due());
     let outside = wanted.outside();
     let claims = free(call, &outside, only_due, |name| rotator.claim(name))?;
@@ -177,7 +177,7 @@ struct Told {
 }
 
 impl Told {
-    fn add(&mut self, api: &Api, wanted: &Wanted, done: &[Done]) {
+    fn add(&mut self, api: &Api, wanted: &ToRotate, done: &[Done]) {
         self.rotated.extend(done.iter().filter(|done| done.version.is_some()).map(|done| done.name.clone()));
         if !wanted.only_due() {
             self.versions.extend(answer::new_versions(api, done));
@@ -186,7 +186,7 @@ impl Told {
 }
 
 /// Rotates the secrets without appliers, and tells which; those with `claims` come after them.
-fn rotate_inside(call: &mut Call, wanted: &Wanted, claims: &[Claim]) -> Result<Told, Problem> {
+fn rotate_inside(call: &mut Call, wanted: &ToRotate, claims: &[Claim]) -> Result<Told, Problem> {
     let only_due = wanted.only_due();
     let previous = if wanted.revoke_previous { Previous::Destroyed } else { Previous::Kept };
     let at_a_time = if only_due || wanted.names.len() > ONE_CHANGE { AT_A_TIME } else { ONE_CHANGE };
@@ -231,7 +231,7 @@ fn free<T>(call: &Call, names: &[String], only_due: bool, take: impl Fn(&str) ->
 /// Tells what would be done, version by version while `write` goes through them, and does nothing.
 fn foresee<T>(
     call: &mut Call,
-    wanted: &Wanted,
+    wanted: &ToRotate,
     write: impl FnOnce(&mut dyn Iterator<Item = PlannedVersion>) -> T,
 ) -> Result<T, Problem> {
     let (rotator, only_due) = (wanted.rotator, wanted.only_due());

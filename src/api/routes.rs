@@ -22,11 +22,11 @@ use crate::http::{Exchange, Handler, Peer};
 struct Route {
     method: &'static str,
     path: &'static str,
-    answer: Answer,
+    handling: Handling,
 }
 
 #[derive(Clone, Copy)]
-enum Answer {
+enum Handling {
     /// To a client that is identified; audited as this event.
     Audited(Event, fn(&mut Call, Received) -> Result<Response, Problem>),
     /// To anyone, but not to web pages.
@@ -35,7 +35,7 @@ enum Answer {
     OpenToPages(fn(&Api, &Request) -> Result<Response, Problem>),
 }
 
-use Answer::{Audited, Open, OpenToPages};
+use Handling::{Audited, Open, OpenToPages};
 
 /// Of a path, the methods stand in the order in which `Allow` names them. `GET` is `HEAD` too.
 #[rustfmt::skip]
@@ -59,8 +59,8 @@ static ROUTES: [Route; 17] = [
     route("GET", "/openapi.json", Open(openapi::get)),
 ];
 
-const fn route(method: &'static str, path: &'static str, answer: Answer) -> Route {
-    Route { method, path, answer }
+const fn route(method: &'static str, path: &'static str, handling: Handling) -> Route {
+    Route { method, path, handling }
 }
 
 /// What stands in the place of a secret's name.
@@ -123,12 +123,12 @@ impl Handler for Api {
         let route = Route::of_path(path);
         let asleep = Cell::default();
         // Before anything is looked at: it has no effect, and leaves no audit line, of which a page could make any number.
-        let is_for_pages = route.is_some_and(|route| matches!(route.answer, OpenToPages(_)));
+        let is_for_pages = route.is_some_and(|route| matches!(route.handling, OpenToPages(_)));
         let response = if is_cross_site(request) && !is_for_pages {
             self.metrics.cross_site();
             Problem::cross_site().into()
         } else if let Some((called, name)) = Route::of_request(request.method(), path) {
-            self.answer(called.answer, Received { request, body, name: &name, exchange, asleep: &asleep })
+            self.answer(called.handling, Received { request, body, name: &name, exchange, asleep: &asleep })
         } else if let Some(route) = route {
             Problem::method_not_allowed(Route::methods(route.path)).into()
         } else {
@@ -151,9 +151,9 @@ impl Handler for Api {
 }
 
 impl Api {
-    fn answer(&self, answer: Answer, received: Received) -> Response {
+    fn answer(&self, handling: Handling, received: Received) -> Response {
         let (request, peer) = (received.request, received.exchange.peer);
-        let answered = match answer {
+        let answered = match handling {
             Audited(event, work) => Call::begin(self, request, peer, event).and_then(|mut call| {
                 let worked = work(&mut call, received);
                 call.end(worked)

@@ -19,11 +19,24 @@ use crate::base::clock::Timestamp;
 use crate::base::sync::Breaks;
 use crate::vault::{Kid, Listed, Rotation, Version};
 
-/// `GET /rotation/schedule`: the secrets that the client may read, but for those that are never due, in the order in which
-/// something is to be done about them.
+/// `GET /rotation/schedule`
 pub fn get(call: &mut Call, received: Received) -> Result<Response, Problem> {
     let query = Query::of(received.request, &["limit"])?;
     let limit = query.get("limit").map_or(Ok(usize::MAX), limit)?;
+    Ok(schedule(call, limit, |schedule, window, jitter_hours| {
+        Response::json(&RotationSchedule { schedule: Lazy::new(schedule), window, jitter_hours })
+    }))
+}
+
+/// The secrets that the client may read, but for those that are never due, in the order in which something is to be done about
+/// them.
+///
+/// They are made one by one while `write` goes through them, which is given the maintenance windows and the hours of jitter, too.
+fn schedule<T>(
+    call: &mut Call,
+    limit: usize,
+    write: impl FnOnce(&mut dyn Iterator<Item = ScheduledRotation>, Option<String>, u64) -> T,
+) -> T {
     let (vault, rotator, schedule) = (&call.api.vault, &call.api.rotator, &call.api.schedule);
     let now = vault.now();
     let mut plan = Plan::of(limit);
@@ -47,7 +60,7 @@ pub fn get(call: &mut Call, received: Received) -> Result<Response, Problem> {
         last.set(plan.last);
     }
     let count = plan.count();
-    let items = plan.in_order().map(|(name, planned)| ScheduledRotation {
+    let mut items = plan.in_order().map(|(name, planned)| ScheduledRotation {
         name: name.to_owned(),
         kid: planned.kid.of(name),
         rotation: planned.rotation.as_str().into(),
@@ -58,9 +71,9 @@ pub fn get(call: &mut Call, received: Received) -> Result<Response, Problem> {
     });
     let jitter_hours = schedule.jitter.as_secs() / 3600;
     let window = schedule.windows.as_ref().map(ToString::to_string);
-    let response = Response::json(&RotationSchedule { schedule: Lazy::new(items), window, jitter_hours });
+    let written = write(&mut items, window, jitter_hours);
     call.remark(format!("{count} names"));
-    Ok(response)
+    written
 }
 
 /// How many entries are sorted without a break.
