@@ -12,7 +12,7 @@ use super::output;
 use crate::answers::{NewVersion, VersionMetadata};
 use crate::base::failure::printable;
 use crate::base::name::{NO_SECRETS_NAME, is_name, is_name_byte};
-use crate::client::{Client, Options, Place, Settings, read_name};
+use crate::client::{Address, Client, ClientSettings, Options, read_name};
 
 const ADDR: Opt = Opt {
     name: "addr",
@@ -51,7 +51,7 @@ impl Client {
     /// The client that the [`OPTIONS`], the environment and the settings file describe. It connects when it is asked something.
     pub fn from_arguments(arguments: &Arguments) -> Result<Self, Exit> {
         let options = Options {
-            addr: read(arguments, &ADDR, Place::parse)?,
+            addr: read(arguments, &ADDR, Address::parse)?,
             client: read(arguments, &CLIENT, read_name)?,
             token_file: arguments.path(&TOKEN_FILE),
             ca: arguments.path(&CA),
@@ -59,7 +59,7 @@ impl Client {
             key: arguments.path(&KEY),
             file: arguments.path(&CLIENT_CONFIG),
         };
-        Settings::gather(options).map(Self::new).map_err(Exit::config)
+        ClientSettings::gather(options).map(Self::new).map_err(Exit::config)
     }
 
     /// What the answer says that `what` is about. None: it was printed as it came, for `--json`.

@@ -9,7 +9,7 @@ use super::command::{Arguments, CONFIG, Command, Group, Operands};
 use super::configured::load_config;
 use super::exit::Exit;
 use crate::base::failure::Failure;
-use crate::client::{Place, Transport, one_line};
+use crate::client::{Address, Transport, one_line};
 use crate::http::tls;
 
 pub const COMMAND: Command = Command {
@@ -28,24 +28,24 @@ const TIME_LIMIT: Duration = Duration::from_secs(4);
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let server = load_config(&arguments.config_path())?.server;
-    let (place, what) = match (server.bind_addr, server.unix_socket) {
-        (Some(address), _) => {
-            let place = Place::of(reachable(address), server.tls.is_some());
-            let what = format!("{place}/healthz");
-            (place, what)
+    let (address, what) = match (server.bind_addr, server.unix_socket) {
+        (Some(bound), _) => {
+            let address = Address::of(reachable(bound), server.tls.is_some());
+            let what = format!("{address}/healthz");
+            (address, what)
         }
         (None, Some(path)) => {
-            let place = Place::Unix(path);
-            let what = format!("{place} /healthz");
-            (place, what)
+            let address = Address::Unix(path);
+            let what = format!("{address} /healthz");
+            (address, what)
         }
         (None, None) => unreachable!("the configuration has either"),
     };
-    let tls = match (&place, server.tls) {
-        (Place::Tcp { tls: true, .. }, Some(tls)) => Some(tls::client_of(&tls.cert_path)?),
+    let tls = match (&address, server.tls) {
+        (Address::Tcp { tls: true, .. }, Some(tls)) => Some(tls::client_of(&tls.cert_path)?),
         _ => None,
     };
-    let transport = Transport { place, tls, time_limit: TIME_LIMIT };
+    let transport = Transport { address, tls, time_limit: TIME_LIMIT };
     let answer = transport.call("GET", "/healthz", &[], None, |_| {}).map_err(|why| Failure::new(&what, why))?;
     if answer.status == 200 {
         return Ok(());

@@ -59,7 +59,7 @@ fn with_the_key_file(config: &Config, arguments: &Arguments) -> Result<(), Exit>
                 if !is_under(vault_path, &next) {
                     let why = format!(
                         "the daemon at {} has another vault; name the daemon of this vault with --addr",
-                        client.place()
+                        client.address()
                     );
                     return Err(Failure::new(vault_path.display(), why).into());
                 }

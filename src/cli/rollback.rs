@@ -7,7 +7,7 @@ use super::output;
 use crate::answers::{NewVersion, VersionList};
 use crate::base::failure::{Failure, Kind, printable};
 use crate::base::secret::wiped_json;
-use crate::client::Client;
+use crate::client::{Client, retold};
 
 pub const COMMAND: Command = Command {
     name: "rollback",
@@ -40,7 +40,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         client.call("POST", &format!("/secret/{name}/rollback"), Some(&wanted), &[("If-Match", unchanged.as_str())])?;
     if answer.status == 412 {
         let why = "it was changed at the same time; nothing was rolled back";
-        return Err(client.retell(name, &answer, why).into());
+        return Err(retold(name, &answer, why).into());
     }
     let body = client.accepted(name, answer)?;
     let Some(made) = client.done::<NewVersion>(arguments, name, &body)? else { return Ok(()) };

@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::settings::{self, DESCRIPTION, GENERATOR, GRACE_DAYS, LABELS, OWNER, ROTATION, ROTATION_DAYS};
 use super::{input, prompt};
 use crate::base::secret::{Plaintext, wiped_json};
-use crate::client::Client;
+use crate::client::{Client, retold};
 use crate::generator;
 
 pub const COMMAND: Command = Command {
@@ -108,7 +108,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let answer = client.call("POST", "/secret", Some(&wiped_json(&new)), condition)?;
     if answer.status == 412 {
         let why = "there is a secret of that name already; nothing was changed";
-        return Err(client.retell(name, &answer, why).into());
+        return Err(retold(name, &answer, why).into());
     }
     let body = client.accepted(name, answer)?;
     if let Some(made) = client.done(arguments, name, &body)? {

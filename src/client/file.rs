@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
-use super::place::Place;
-use super::settings::{read_name, read_token};
-use crate::access::Token;
+use super::address::Address;
+use crate::access::{NoToken, Token};
 use crate::base::failure::Failure;
 use crate::base::files;
+use crate::base::name::is_name;
 use crate::base::strict_toml::{Document, Value};
 
 /// No settings are longer.
@@ -20,7 +20,7 @@ const LIMIT: u64 = 1024 * 1024;
 pub struct SettingsFile {
     /// Where it is; none: there is no such file, and it says nothing.
     pub path: Option<PathBuf>,
-    pub addr: Option<Place>,
+    pub addr: Option<Address>,
     pub client: Option<String>,
     pub token: Option<Token>,
     pub token_file: Option<PathBuf>,
@@ -76,7 +76,7 @@ impl SettingsFile {
         let document = Document::read(path)?;
         let mut root = document.root()?;
         let mut file = Self { path: Some(path.to_owned()), ..Self::default() };
-        root.set("addr", &mut file.addr, |value| checked(value, Place::parse))?;
+        root.set("addr", &mut file.addr, |value| checked(value, Address::parse))?;
         root.set("client", &mut file.client, |value| checked(value, read_name))?;
         let token = root.set("token", &mut file.token, |value| checked(value, read_token))?;
         let token_file = root.set("token_file", &mut file.token_file, path_in)?;
@@ -122,4 +122,16 @@ fn checked<T>(value: &Value<'_>, read: fn(&str) -> Result<T, String>) -> Result<
 
 fn path_in(value: &Value<'_>) -> Result<Option<PathBuf>, Failure> {
     value.path().map(Some)
+}
+
+pub fn read_name(text: &str) -> Result<String, String> {
+    let why = "must be a client's name: 1 to 128 of A-Z a-z 0-9 _ . -";
+    if is_name(text) { Ok(text.to_owned()) } else { Err(why.to_owned()) }
+}
+
+pub fn read_token(text: &str) -> Result<Token, String> {
+    Token::parse(text).map_err(|why| match why {
+        NoToken::Form => "must be a token, as `jarvis-secretsd token CLIENT` prints it".to_owned(),
+        NoToken::Checksum => "must be a whole token: this one was mistyped or cut off".to_owned(),
+    })
 }

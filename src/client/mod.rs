@@ -2,11 +2,12 @@
 //!
 //! Every call is a connection of its own, over TCP, TLS or a Unix socket, and ends within a time limit.
 
+mod address;
 mod conditional;
 mod exchange;
 mod file;
+mod identity;
 mod listing;
-mod place;
 mod problem;
 mod settings;
 mod socket;
@@ -14,22 +15,24 @@ mod transport;
 mod watch;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use crate::access::{CLIENT_HEADER, Token};
+use crate::access::CLIENT_HEADER;
 use crate::base::failure::{Failure, say};
 use crate::base::name::{is_name, is_name_byte};
 use crate::base::secret::{Plaintext, Wiped};
 
+use identity::Identity;
+
+pub use address::Address;
 pub(crate) use exchange::Answer;
-pub use place::Place;
-pub(crate) use problem::one_line;
-pub(crate) use settings::{Options, Said, Settings, read_name};
+pub(crate) use file::read_name;
+pub(crate) use problem::{one_line, retold};
+pub(crate) use settings::{ClientSettings, Options};
 pub use transport::Transport;
 pub(crate) use watch::{CHANGED, Changes, watch};
 
@@ -39,11 +42,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// A client of one daemon, as one of the clients of its policy.
 pub struct Client {
     transport: Transport,
-    client: Option<Said<String>>,
-    token: Option<Said<Token>>,
-    certificate: Option<Said<PathBuf>>,
-    /// What the settings file is called in a hint.
-    file: String,
+    identity: Identity,
     /// The user was warned that everything goes in the clear.
     warned: AtomicBool,
 }
@@ -56,14 +55,14 @@ pub struct Secret {
 
 impl Client {
     /// A client by these settings. It connects when it is asked something.
-    pub fn new(settings: Settings) -> Self {
-        let Settings { place, client, token, tls, certificate, file } = settings;
-        let transport = Transport { place, tls, time_limit: TIME_LIMIT };
-        Self { transport, client, token, certificate, file, warned: AtomicBool::new(false) }
+    pub fn new(settings: ClientSettings) -> Self {
+        let ClientSettings { address, tls, identity } = settings;
+        let transport = Transport { address, tls, time_limit: TIME_LIMIT };
+        Self { transport, identity, warned: AtomicBool::new(false) }
     }
 
-    pub fn place(&self) -> &Place {
-        &self.transport.place
+    pub fn address(&self) -> &Address {
+        &self.transport.address
     }
 
     /// The same client, with this much more time for each call.
@@ -99,17 +98,18 @@ impl Client {
         json: Option<&[u8]>,
         headers: &[(&str, &str)],
     ) -> Result<Answer, Failure> {
-        let bearer = self.token.as_ref().map(|token| Zeroizing::new(["Bearer ", token.value.expose()].concat()));
+        let bearer =
+            self.identity.token.as_ref().map(|token| Zeroizing::new(["Bearer ", token.value.expose()].concat()));
         let mut all = headers.to_vec();
-        all.extend(self.client.as_ref().map(|client| (CLIENT_HEADER, client.value.as_str())));
+        all.extend(self.identity.client.as_ref().map(|client| (CLIENT_HEADER, client.value.as_str())));
         all.extend(bearer.as_ref().map(|bearer| ("Authorization", bearer.as_str())));
         let warn = |remote| {
-            if self.token.is_some() && !self.warned.swap(true, Ordering::Relaxed) {
+            if self.identity.token.is_some() && !self.warned.swap(true, Ordering::Relaxed) {
                 say(format_args!("warning: the token and the values are sent to {remote} unencrypted; use https://"));
             }
         };
         let answer = self.transport.call(method, target, &all, json, warn);
-        answer.map_err(|why| problem::unanswered(self.place(), method, &why))
+        answer.map_err(|why| problem::unanswered(self.address(), method, &why))
     }
 
     /// The body of an answer that is a success.
@@ -118,6 +118,11 @@ impl Client {
     /// If the daemon refuses; then its own words say why.
     pub fn accepted(&self, what: impl fmt::Display, answer: Answer) -> Result<Wiped, Failure> {
         if (200..300).contains(&answer.status) { Ok(answer.body) } else { Err(self.refused(what, &answer)) }
+    }
+
+    /// The failure of a call about `what` that the daemon refused, in its own words, and with what to do where that is known.
+    fn refused(&self, what: impl fmt::Display, answer: &Answer) -> Failure {
+        problem::refused(what, answer, self.address(), &self.identity)
     }
 
     /// What the body of an answer says.
@@ -130,7 +135,7 @@ impl Client {
 
     /// The failure of a call about `what` whose answer has another form than the API promises.
     pub fn strange(&self, what: impl fmt::Display) -> Failure {
-        Failure::new(what, format_args!("{} answers, but not as jarvis-secretsd does", self.place()))
+        Failure::new(what, format_args!("{} answers, but not as jarvis-secretsd does", self.address()))
     }
 }
 

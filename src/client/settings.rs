@@ -6,12 +6,12 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
-use super::file::{PassedOver, SettingsFile};
-use super::place::Place;
-use crate::access::{NoToken, Token};
+use super::address::Address;
+use super::file::{PassedOver, SettingsFile, read_name, read_token};
+use super::identity::{Identity, Said};
+use crate::access::Token;
 use crate::base::failure::Failure;
 use crate::base::files;
-use crate::base::name::is_name;
 use crate::http::tls;
 
 /// The longest file that holds a token, in bytes.
@@ -20,7 +20,7 @@ const LONGEST_TOKEN: u64 = 256;
 /// What the options say.
 #[derive(Default)]
 pub struct Options<'a> {
-    pub addr: Option<Place>,
+    pub addr: Option<Address>,
     pub client: Option<String>,
     pub token_file: Option<&'a Path>,
     pub ca: Option<&'a Path>,
@@ -29,29 +29,15 @@ pub struct Options<'a> {
     pub file: Option<&'a Path>,
 }
 
-/// A setting, and what has said it, for messages.
-pub struct Said<T> {
-    pub value: T,
-    /// By what: `--client`, say.
-    pub by: String,
-}
-
 /// All that a call needs to know.
-pub struct Settings {
-    pub place: Place,
-    /// Which client asks; none: the credential alone says so.
-    pub client: Option<Said<String>>,
-    /// What proves it, unless a certificate or the user at the Unix socket does.
-    pub token: Option<Said<Token>>,
+pub struct ClientSettings {
+    pub address: Address,
     /// What TLS is spoken with, where it is.
     pub tls: Option<Arc<ClientConfig>>,
-    /// The certificate that is shown to a daemon that asks for one.
-    pub certificate: Option<Said<PathBuf>>,
-    /// What the settings file would be called in a hint.
-    pub file: String,
+    pub identity: Identity,
 }
 
-impl Settings {
+impl ClientSettings {
     /// Puts together what `options`, the environment and the settings file say.
     ///
     /// # Errors
@@ -62,12 +48,12 @@ impl Settings {
         let by_file = |key| file.said(key);
         let addr = match options.addr {
             Some(addr) => Some(addr),
-            None => variable("ADDR", Place::parse)?.map(|said| said.value).or(file.addr.clone()),
+            None => variable("ADDR", Address::parse)?.map(|said| said.value).or(file.addr.clone()),
         };
         if addr.is_none() {
             missing(&file, "where the daemon is, as --addr or JARVIS_SECRETSD_ADDR does too")?;
         }
-        let place = addr.unwrap_or(Place::Tcp { host: "127.0.0.1".into(), port: 8081, tls: false });
+        let address = addr.unwrap_or(Address::Tcp { host: "127.0.0.1".into(), port: 8081, tls: false });
         let client = match options.client {
             Some(value) => Some(Said { value, by: "--client".into() }),
             None => variable("CLIENT", read_name)?
@@ -82,7 +68,7 @@ impl Settings {
             Ok::<_, Failure>(said.or(path.clone().map(|value| Said { value, by: by_file(key) })))
         };
         let mut certificate = None;
-        let tls = if let Place::Tcp { tls: true, .. } = place {
+        let tls = if let Address::Tcp { tls: true, .. } = address {
             let ca = path("CA", ca, "ca_path", &file.ca_path)?;
             let cert = path("CERT", cert, "cert_path", &file.cert_path)?;
             let key = path("KEY", key, "key_path", &file.key_path)?;
@@ -96,12 +82,12 @@ impl Settings {
             certificate = cert;
             Some(tls)
         } else if let Some((by, _)) = [ca, cert, key].into_iter().find(|(_, path)| path.is_some()) {
-            return Err(Failure::new(by, format_args!("is for https://, and the daemon is at {place}")));
+            return Err(Failure::new(by, format_args!("is for https://, and the daemon is at {address}")));
         } else {
             None
         };
         // The user at a Unix socket is known to the daemon.
-        let is_known = client.is_some() || certificate.is_some() || matches!(place, Place::Unix(_));
+        let is_known = client.is_some() || certificate.is_some() || matches!(address, Address::Unix(_));
         let name = file.name();
         let by_option = options.token_file.map(|path| token_in_file(path, "--token-file")).transpose()?;
         let said = by_option.map_or_else(token_by_environment, |token| Ok(Some(token)))?;
@@ -116,7 +102,7 @@ impl Settings {
             None => token_by_file(file)?,
             said => said,
         };
-        Ok(Self { place, client, token, tls, certificate, file: name })
+        Ok(Self { address, tls, identity: Identity { client, token, certificate, file: name } })
     }
 }
 
@@ -166,18 +152,6 @@ fn variable<T>(name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Resu
         Err(std::env::VarError::NotUnicode(_)) => Err(Failure::new(by, "is not UTF-8")),
         _ => Ok(None),
     }
-}
-
-pub fn read_name(text: &str) -> Result<String, String> {
-    let why = "must be a client's name: 1 to 128 of A-Z a-z 0-9 _ . -";
-    if is_name(text) { Ok(text.to_owned()) } else { Err(why.to_owned()) }
-}
-
-pub fn read_token(text: &str) -> Result<Token, String> {
-    Token::parse(text).map_err(|why| match why {
-        NoToken::Form => "must be a token, as `jarvis-secretsd token CLIENT` prints it".to_owned(),
-        NoToken::Checksum => "must be a whole token: this one was mistyped or cut off".to_owned(),
-    })
 }
 
 /// The token in the file at `path`. One newline may stand behind it, or all that `jarvis-secretsd token` prints with it.

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
+use super::address::Address;
 use super::exchange::{Answer, Request, exchange};
-use super::place::Place;
 use super::socket::Socket;
 
 /// How to reach one daemon, and for how long to try.
 pub struct Transport {
-    pub place: Place,
+    pub address: Address,
     /// What TLS is spoken with, where it is.
     pub tls: Option<Arc<ClientConfig>>,
     /// How long a call may take, from connecting to the end of the answer.
@@ -35,17 +35,17 @@ impl Transport {
         before: impl FnOnce(IpAddr),
     ) -> io::Result<Answer> {
         let deadline = Instant::now() + self.time_limit;
-        let request = Request { method, target, host: &self.place.authority(), headers, body };
-        match (&self.place, &self.tls) {
-            (Place::Unix(path), _) => exchange(&mut Socket::unix(path, deadline)?, &request),
-            (Place::Tcp { host, port, .. }, None) => {
+        let request = Request { method, target, host: &self.address.authority(), headers, body };
+        match (&self.address, &self.tls) {
+            (Address::Unix(path), _) => exchange(&mut Socket::unix(path, deadline)?, &request),
+            (Address::Tcp { host, port, .. }, None) => {
                 let mut socket = Socket::tcp(host, *port, deadline)?;
                 if let Some(remote) = socket.remote {
                     before(remote);
                 }
                 exchange(&mut socket, &request)
             }
-            (Place::Tcp { host, port, .. }, Some(tls)) => {
+            (Address::Tcp { host, port, .. }, Some(tls)) => {
                 let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
                 let session = ClientConnection::new(tls.clone(), name).map_err(io::Error::other)?;
                 let socket = Socket::tcp(host, *port, deadline)?;

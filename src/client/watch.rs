@@ -136,7 +136,7 @@ impl Watcher {
                 say(format_args!("{why}; {REMEDY}"));
             }
             (Some(Trouble::Refused(_)), Some(why)) => say(format_args!("{why}; {REMEDY}")),
-            (None, _) if last_unreached => say(format_args!("{}: answers again", self.client.place())),
+            (None, _) if last_unreached => say(format_args!("{}: answers again", self.client.address())),
             (None, _) if before != Some(Trouble::NoAnswer) => say(format_args!("{}: can be read again", self.name)),
             _ => {}
         }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use jarvis_secretsd::client::{Place, Transport};
+use jarvis_secretsd::client::{Address, Transport};
 
 use crate::asking::{failure, program};
 use crate::site::Site;
@@ -113,8 +113,8 @@ fn a_server_that_never_comes_to_an_end_is_given_up() {
         }
     });
     for addr in [silent, dripping] {
-        let place = Place::of(addr, false);
-        let transport = Transport { place, tls: None, time_limit: Duration::from_millis(300) };
+        let address = Address::of(addr, false);
+        let transport = Transport { address, tls: None, time_limit: Duration::from_millis(300) };
         let why = transport.call("GET", "/", &[], None, |_| {}).map(|answer| answer.status).unwrap_err();
         assert_eq!(why.to_string(), "no whole answer within the time limit");
     }

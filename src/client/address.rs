@@ -8,7 +8,7 @@ use rustix::net::SocketAddrUnix;
 
 /// Where a daemon is. Prints as it is written in a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Address {
     Tcp {
         /// A host's name or IP address; one of IPv6 without its brackets.
         host: String,
@@ -18,7 +18,7 @@ pub enum Place {
     Unix(PathBuf),
 }
 
-impl Place {
+impl Address {
     /// Reads `http://host:port`, `https://host:port` or `unix:/path`.
     ///
     /// # Errors
@@ -65,7 +65,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { tls, .. } => write!(f, "{}://{}", if *tls { "https" } else { "http" }, self.authority()),
@@ -86,9 +86,9 @@ mod tests {
             "http://[::1]:8081",
             "unix:/run/jarvis-secretsd/sock",
         ] {
-            assert_eq!(Place::parse(text).unwrap().to_string(), text);
+            assert_eq!(Address::parse(text).unwrap().to_string(), text);
         }
-        assert_eq!(Place::parse("http://localhost:1/").unwrap().to_string(), "http://localhost:1");
+        assert_eq!(Address::parse("http://localhost:1/").unwrap().to_string(), "http://localhost:1");
         let long = format!("unix:/{}", "x".repeat(200));
         for text in [
             "",
@@ -109,7 +109,7 @@ mod tests {
             "unix:",
             &long,
         ] {
-            assert!(Place::parse(text).is_err(), "{text}");
+            assert!(Address::parse(text).is_err(), "{text}");
         }
     }
 }
