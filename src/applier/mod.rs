@@ -4,6 +4,7 @@
 //! whether they accept a value, and retire makes them refuse an old one. A [runner](crate::programs) runs them.
 
 mod config;
+mod input;
 mod runs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::base::failure::Failure;
@@ -23,60 +23,13 @@ use crate::programs::process::{Program, Table};
 use crate::programs::{Runner, mask};
 use crate::vault::MAX_VALUE;
 pub use config::{ApplierConfig, check};
+use input::Input;
+pub use input::{Action, Told};
 use runs::{RunResult, Runs};
 
 /// What is wrong if a runner of an earlier daemon does not end.
 const STILL_LOCKED: &str =
     "an applier that an earlier daemon started still runs and cannot be ended; find it with lsof and stop it";
-
-/// What a program is run for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// To make of the generated value the one that is stored.
-    Prepare,
-    /// To make external systems accept the new value.
-    Apply,
-    /// To find out whether a value is accepted.
-    Verify,
-    /// To make external systems refuse an old value.
-    Retire,
-}
-
-impl Action {
-    /// The names of the actions, in the order of the variants.
-    const NAMES: [&str; 4] = ["prepare", "apply", "verify", "retire"];
-
-    /// As the configuration and the log call it.
-    pub fn as_str(self) -> &'static str {
-        Self::NAMES[self as usize]
-    }
-}
-
-/// A version as a program is told of it.
-#[derive(Clone, Copy, Serialize)]
-pub struct Told<'a> {
-    /// Its kid; none before it is stored.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kid: Option<&'a str>,
-    pub value: &'a str,
-}
-
-/// What a program finds on its standard input.
-#[derive(Serialize)]
-struct Input<'a> {
-    action: Action,
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    old: Option<Told<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    new: Option<Told<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    current: Option<Told<'a>>,
-    /// The version that is to be verified.
-    #[serde(flatten)]
-    itself: Option<Told<'a>>,
-}
 
 /// Whether external systems accept a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -270,11 +223,5 @@ impl Appliers {
         let level = if is_answer { log::Level::Warn } else { log::Level::Error };
         log::log!(level, "Applier of {name}: {action}: {}{printed}", outcome.end);
         if is_answer { Ok(outcome) } else { Err(format!("{action}: {}", outcome.end)) }
-    }
-}
-
-impl<'a> Input<'a> {
-    fn of(action: Action, name: &'a str) -> Self {
-        Self { action, name, old: None, new: None, current: None, itself: None }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Action;
+use super::input::Action;
 use crate::metrics::Page;
 
 /// The result of a program's run.
