@@ -13,7 +13,7 @@ use super::token::{NoToken, Token};
 use crate::base::clock::Timestamp;
 use crate::base::name::is_name;
 use crate::http::{Peer, header_values};
-use crate::systemd::{Requester, Wanted};
+use crate::systemd::{Requester, WantedCredential};
 
 const AUTHORIZATION: &str = "Authorization";
 
@@ -158,7 +158,10 @@ fn owners<'a>(policy: &'a Policy, evidence: &Evidence<'a>) -> Owners<'a> {
 ///
 /// # Errors
 /// The reason, for the audit log.
-pub fn identify_unit<'r>(requester: &'r Requester, policy: &Policy) -> Result<(Principal, &'r Wanted), &'static str> {
+pub fn identify_unit<'r>(
+    requester: &'r Requester,
+    policy: &Policy,
+) -> Result<(Principal, &'r WantedCredential), &'static str> {
     if !requester.is_root() {
         return Err("credential requested by a user other than root");
     }

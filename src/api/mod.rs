@@ -57,7 +57,7 @@ pub struct Api {
     /// The rotation of a generated value whose request names none and whose secret has no appliers.
     pub default_rotation: Rotation,
     pub metrics: Metrics,
-    pub connections: Arc<http::Stats>,
+    pub connections: Arc<http::ConnectionStats>,
     /// How many requests may wait for a secret to change.
     pub max_watchers: usize,
     pub started: Instant,

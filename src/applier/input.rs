@@ -28,7 +28,7 @@ impl Action {
 
 /// A version as a program is told of it.
 #[derive(Clone, Copy, Serialize)]
-pub struct Told<'a> {
+pub struct ToldVersion<'a> {
     /// Its kid; none before it is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kid: Option<&'a str>,
@@ -37,21 +37,21 @@ pub struct Told<'a> {
 
 /// What a program finds on its standard input.
 #[derive(Serialize)]
-pub(super) struct Input<'a> {
+pub(super) struct ProgramInput<'a> {
     pub action: Action,
     pub name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub old: Option<Told<'a>>,
+    pub old: Option<ToldVersion<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub new: Option<Told<'a>>,
+    pub new: Option<ToldVersion<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub current: Option<Told<'a>>,
+    pub current: Option<ToldVersion<'a>>,
     /// The version that is to be verified.
     #[serde(flatten)]
-    pub itself: Option<Told<'a>>,
+    pub itself: Option<ToldVersion<'a>>,
 }
 
-impl<'a> Input<'a> {
+impl<'a> ProgramInput<'a> {
     pub(super) fn of(action: Action, name: &'a str) -> Self {
         Self { action, name, old: None, new: None, current: None, itself: None }
     }

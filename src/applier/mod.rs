@@ -18,13 +18,13 @@ use crate::base::failure::Failure;
 use crate::base::files;
 use crate::base::secret::{Plaintext, value_of, wiped_json};
 use crate::metrics::Page;
-use crate::programs::outcome::{End, Outcome};
-use crate::programs::process::{Program, Table};
+use crate::programs::outcome::{Outcome, ProgramEnd};
+use crate::programs::process::{Program, ProgramTable};
 use crate::programs::{Runner, mask};
 use crate::vault::MAX_VALUE;
 pub use config::{ApplierConfig, check};
-use input::Input;
-pub use input::{Action, Told};
+use input::ProgramInput;
+pub use input::{Action, ToldVersion};
 use runs::{RunResult, Runs};
 
 /// What is wrong if a runner of an earlier daemon does not end.
@@ -71,7 +71,7 @@ impl Appliers {
         let lock = std::path::absolute(files::sibling(vault_path, ".appliers.lock"));
         let lock = lock.map_err(|why| Failure::new(vault_path.display(), why))?;
         let still_locked = STILL_LOCKED.to_owned();
-        let mut table = Table { called: "appliers".to_owned(), lock, still_locked, programs: Vec::new() };
+        let mut table = ProgramTable { called: "appliers".to_owned(), lock, still_locked, programs: Vec::new() };
         let mut secrets = BTreeMap::new();
         for (name, applier) in appliers {
             let mut place = |words: &Vec<String>| {
@@ -107,12 +107,13 @@ impl Appliers {
     ///
     /// # Errors
     /// In a few words, which hold no value: what went wrong.
-    pub fn prepare(&self, name: &str, old: Told, generated: Plaintext) -> Result<Plaintext, String> {
+    pub fn prepare(&self, name: &str, old: ToldVersion, generated: Plaintext) -> Result<Plaintext, String> {
         if !self.can(Action::Prepare, name) {
             return Ok(generated);
         }
-        let new = Told { kid: None, value: generated.expose() };
-        let outcome = self.run(Input { old: Some(old), new: Some(new), ..Input::of(Action::Prepare, name) }, 0)?;
+        let new = ToldVersion { kid: None, value: generated.expose() };
+        let outcome =
+            self.run(ProgramInput { old: Some(old), new: Some(new), ..ProgramInput::of(Action::Prepare, name) }, 0)?;
         let text = std::str::from_utf8(value_of(&outcome.stdout));
         match text.map_err(|_| "prepare: printed what is not UTF-8".to_owned())? {
             value if (1..=MAX_VALUE).contains(&value.len()) => Ok(Plaintext::new(value.to_owned())),
@@ -124,14 +125,14 @@ impl Appliers {
     ///
     /// # Errors
     /// In a few words, which hold no value: what went wrong.
-    pub fn apply(&self, name: &str, old: Told, new: Told) -> Result<(), String> {
-        self.run(Input { old: Some(old), new: Some(new), ..Input::of(Action::Apply, name) }, 0).map(drop)
+    pub fn apply(&self, name: &str, old: ToldVersion, new: ToldVersion) -> Result<(), String> {
+        self.run(ProgramInput { old: Some(old), new: Some(new), ..ProgramInput::of(Action::Apply, name) }, 0).map(drop)
     }
 
     /// Finds out whether external systems accept this value.
-    pub fn verify(&self, name: &str, version: Told) -> Verdict {
-        match self.run(Input { itself: Some(version), ..Input::of(Action::Verify, name) }, 1) {
-            Ok(Outcome { end: End::Exited(0), .. }) => Verdict::Works,
+    pub fn verify(&self, name: &str, version: ToldVersion) -> Verdict {
+        match self.run(ProgramInput { itself: Some(version), ..ProgramInput::of(Action::Verify, name) }, 1) {
+            Ok(Outcome { end: ProgramEnd::Exited(0), .. }) => Verdict::Works,
             Ok(_) => Verdict::Refused,
             Err(why) => Verdict::Unknown(why),
         }
@@ -141,11 +142,12 @@ impl Appliers {
     ///
     /// # Errors
     /// In a few words, which hold no value: what went wrong.
-    pub fn retire(&self, name: &str, old: Told, current: Told) -> Result<(), String> {
+    pub fn retire(&self, name: &str, old: ToldVersion, current: ToldVersion) -> Result<(), String> {
         if !self.can(Action::Retire, name) {
             return Ok(());
         }
-        self.run(Input { old: Some(old), current: Some(current), ..Input::of(Action::Retire, name) }, 0).map(drop)
+        self.run(ProgramInput { old: Some(old), current: Some(current), ..ProgramInput::of(Action::Retire, name) }, 0)
+            .map(drop)
     }
 
     /// The secrets that have a program to retire an old version.
@@ -182,7 +184,7 @@ impl Appliers {
 
     /// Runs the program for this. What it has printed goes to the log if its exit status is not 0, without values, and is an
     /// error if that is larger than `most`.
-    fn run(&self, input: Input, most: u8) -> Result<Outcome, String> {
+    fn run(&self, input: ProgramInput, most: u8) -> Result<Outcome, String> {
         let (action, name) = (input.action.as_str(), input.name);
         let missing = || format!("{action}: no applier is configured for it");
         let applier = self.secrets.get(name).ok_or_else(missing)?;
@@ -191,8 +193,8 @@ impl Appliers {
         // If the runner has ended, the log says that first.
         self.trouble();
         let result = match outcome.end {
-            End::Exited(0) => RunResult::Success,
-            End::Exited(status) if status <= most => RunResult::Refused,
+            ProgramEnd::Exited(0) => RunResult::Success,
+            ProgramEnd::Exited(status) if status <= most => RunResult::Refused,
             _ => RunResult::Failure,
         };
         self.runs.count(input.action, result);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::vault_at::{Head, VaultAt};
+use super::vault_at::{VaultAt, VaultHead};
 use crate::base::clock::Timestamp;
 
 /// What an audit line tells of.
@@ -120,7 +120,7 @@ pub struct Line {
     pub detail: Option<String>,
     vault_seq: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    vault_head: Option<Head>,
+    vault_head: Option<VaultHead>,
     pub(super) prev: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) signature: Option<String>,

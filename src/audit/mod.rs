@@ -34,9 +34,9 @@ pub(crate) use prefix::prefix_through;
 pub(crate) use read_back::ReadBack;
 pub(crate) use segment::Segmenting;
 pub use segment::{Segment, list as segments};
-pub(crate) use stats::Stats;
-pub(crate) use vault_at::Head;
+pub(crate) use stats::AuditStats;
 pub use vault_at::VaultAt;
+pub(crate) use vault_at::VaultHead;
 pub use verify::verify;
 pub(crate) use verify::{Report, check, verify_watched};
 
@@ -65,7 +65,7 @@ pub struct AuditLog {
     /// The file has become full, and nobody has begun to rotate it.
     full: AtomicBool,
     clock: Clock,
-    stats: Stats,
+    stats: AuditStats,
 }
 
 /// The lines that were written in one go.
@@ -99,7 +99,7 @@ impl AuditLog {
             sync_due: AtomicBool::new(false),
             full: AtomicBool::new(false),
             clock,
-            stats: Stats::default(),
+            stats: AuditStats::default(),
         }
     }
 
@@ -304,7 +304,7 @@ impl AuditLog {
         self.submit(Vec::new()).err().map(|failure| failure.to_string())
     }
 
-    pub fn stats(&self) -> &Stats {
+    pub fn stats(&self) -> &AuditStats {
         &self.stats
     }
 

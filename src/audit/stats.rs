@@ -6,7 +6,7 @@ use crate::metrics::Page;
 
 /// Counters since the start.
 #[derive(Default)]
-pub struct Stats {
+pub struct AuditStats {
     pub lines: AtomicU64,
     /// Writes, each with one signature.
     pub flushes: AtomicU64,
@@ -18,7 +18,7 @@ pub struct Stats {
     pub rotation_failures: AtomicU64,
 }
 
-impl Stats {
+impl AuditStats {
     pub fn write(&self, page: &mut Page) {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         page.counter("audit_lines_total", "Lines written to the audit log.").value(read(&self.lines));
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn each_count_has_its_metric() {
-        let stats = Stats {
+        let stats = AuditStats {
             lines: 9.into(),
             flushes: 10.into(),
             syncs: 11.into(),

@@ -420,7 +420,7 @@ fn lines_that_do_not_tell_the_vaults_head_are_taken_and_told_as_such() {
     assert_eq!((report.lines, tip.vault), (28, VaultAt { seq: 6, head: None }));
     let spelled = |head: &str| format!("{{\"vault_head\":{head:?}}}");
     for (head, is_good) in [("0123456789abcdef", true), ("0123456789abcde", false), ("+123456789abcdef", false)] {
-        let read = serde_json::from_str::<std::collections::BTreeMap<String, Head>>(&spelled(head));
+        let read = serde_json::from_str::<std::collections::BTreeMap<String, VaultHead>>(&spelled(head));
         assert_eq!(read.map(|read| read["vault_head"].to_string()).ok(), is_good.then(|| head.to_owned()), "{head}");
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::archive::digest;
-use super::layout::{LARGEST_TEXT, Writer};
+use super::layout::{ArchiveWriter, LARGEST_TEXT};
 use super::part::Part;
 use super::{
     AUDIT, Archive, FORMAT, MANIFEST, Manifest, POLICY, PUBLIC_KEY, SIGNING_KEY, VAULT, VERSION, Verified, associated,
@@ -198,7 +198,7 @@ impl Parts {
         let manifest = serde_json::to_vec(&manifest)?;
         let sealed = self.contents.seal(&associated(&manifest), &self.signing_key).map_err(io::Error::other)?;
         let sealed = base64::encode(sealed);
-        let mut archive = Writer::new(file, now.seconds());
+        let mut archive = ArchiveWriter::new(file, now.seconds());
         for (name, text) in [
             (MANIFEST, &manifest[..]),
             (SIGNING_KEY, sealed.as_bytes()),

@@ -113,12 +113,12 @@ fn header(name: &str, bytes: u64, mtime: u64) -> io::Result<Header> {
 }
 
 /// An archive that is being written, entry by entry.
-pub struct Writer<'a> {
+pub struct ArchiveWriter<'a> {
     builder: tar::Builder<&'a File>,
     mtime: u64,
 }
 
-impl<'a> Writer<'a> {
+impl<'a> ArchiveWriter<'a> {
     pub fn new(file: &'a File, mtime: u64) -> Self {
         Self { builder: tar::Builder::new(file), mtime }
     }

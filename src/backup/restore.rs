@@ -73,20 +73,20 @@ pub fn restore(
     let entry = entry.ended(Outcome::Success, detail(backup, log_stays));
 
     let archive = &backup.archive;
-    let vault = Place::prepare(&paths.vault_path, 0o600, || archive.reader(VAULT).chain(&branch[..]))?;
+    let vault = PreparedFile::prepare(&paths.vault_path, 0o600, || archive.reader(VAULT).chain(&branch[..]))?;
     let mut places = Vec::new();
     if !log_stays {
         let signer = audit::signing_key_from_pem(&backup.signing_key).expect("it was verified");
         let line = backup.tip.next_line(entry.clone(), now, &signer);
         let (key_path, public_path) =
             (audit::signing_key_path(&paths.audit_path), audit::public_key_path(&paths.audit_path));
-        places.push(Place::prepare(&key_path, 0o600, || &backup.signing_key[..])?);
-        places.push(Place::prepare(&public_path, 0o644, || archive.reader(PUBLIC_KEY))?);
-        places.push(Place::prepare(&paths.audit_path, 0o600, || archive.reader(AUDIT).chain(&line[..]))?);
+        places.push(PreparedFile::prepare(&key_path, 0o600, || &backup.signing_key[..])?);
+        places.push(PreparedFile::prepare(&public_path, 0o644, || archive.reader(PUBLIC_KEY))?);
+        places.push(PreparedFile::prepare(&paths.audit_path, 0o600, || archive.reader(AUDIT).chain(&line[..]))?);
     }
     if !keep_policy || files::is_missing(policy_path) {
         let mode = policy_path.metadata().map_or(0o644, |meta| meta.mode() & 0o777);
-        places.push(Place::prepare(policy_path, mode, || archive.reader(POLICY))?);
+        places.push(PreparedFile::prepare(policy_path, mode, || archive.reader(POLICY))?);
     }
     // All is on the disk now, and only names change.
     let mut kept = Vec::new();
@@ -104,7 +104,7 @@ pub fn restore(
     if log_stays {
         go_on_with(&paths.audit_path, entry, clock)?;
     }
-    vault.map_or(Ok(()), Place::put)?;
+    vault.map_or(Ok(()), PreparedFile::put)?;
     Ok(kept)
 }
 
@@ -150,12 +150,12 @@ fn detail(backup: &Verified, log_stays: bool) -> String {
 }
 
 /// A file that is ready to stand at its place.
-struct Place {
+struct PreparedFile {
     path: PathBuf,
     fresh: files::Fresh,
 }
 
-impl Place {
+impl PreparedFile {
     /// Writes it beside its place, where it belongs to whom the file there belongs to, or else the directory. None: what is
     /// there is the same already, and need not be written to.
     fn prepare<R: Read>(path: &Path, mode: u32, content: impl Fn() -> R) -> Result<Option<Self>, Failure> {

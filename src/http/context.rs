@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::registry::Registry;
 use super::tls::Tls;
-use super::{Address, Handler, Limits, Peer, Stats};
+use super::{Address, ConnectionStats, Handler, Limits, Peer};
 
 /// What a connection needs besides its socket.
 pub struct Context {
     pub limits: Limits,
     pub handler: Arc<dyn Handler>,
-    pub stats: Arc<Stats>,
+    pub stats: Arc<ConnectionStats>,
     pub registry: Arc<Registry>,
     tls: Option<Arc<Tls>>,
     boot: u32,
@@ -25,7 +25,7 @@ impl Context {
     pub fn new(
         limits: Limits,
         handler: Arc<dyn Handler>,
-        stats: Arc<Stats>,
+        stats: Arc<ConnectionStats>,
         capacity: usize,
         tls: Option<Arc<Tls>>,
     ) -> io::Result<Self> {

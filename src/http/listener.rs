@@ -18,7 +18,7 @@ use super::registry::Visit;
 use super::reply::{Date, Reply};
 use super::tls::{self, Tls};
 use super::workers::Workers;
-use super::{Handler, Limits, Refusal, Stats};
+use super::{ConnectionStats, Handler, Limits, Refusal};
 
 /// How long accepting pauses when it fails and no connection ends meanwhile.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -29,7 +29,7 @@ const BETWEEN_WARNINGS: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Listener {
     endpoints: Vec<Endpoint>,
-    stats: Arc<Stats>,
+    stats: Arc<ConnectionStats>,
     tls: Option<Arc<Tls>>,
 }
 
@@ -54,7 +54,7 @@ impl Listener {
     }
 
     /// The counters of all connections that will come in here.
-    pub fn stats(&self) -> &Arc<Stats> {
+    pub fn stats(&self) -> &Arc<ConnectionStats> {
         &self.stats
     }
 
@@ -108,7 +108,7 @@ impl Server {
         !self.thread.is_finished()
     }
 
-    pub fn stats(&self) -> &Arc<Stats> {
+    pub fn stats(&self) -> &Arc<ConnectionStats> {
         &self.context.stats
     }
 

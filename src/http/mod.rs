@@ -42,7 +42,7 @@ pub use listener::{Listener, Server, bind};
 pub(crate) use peer::Address;
 pub use peer::Peer;
 pub(crate) use source::Source;
-pub use stats::Stats;
+pub use stats::ConnectionStats;
 pub(crate) use tls::CertificateName;
 pub use tls::{Tls, TlsConfig, TlsVersion};
 pub(crate) use unix_socket::MAX_PATH;

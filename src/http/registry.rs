@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::link::{ClientsTurn, Link};
 use super::standing::Standing;
-use super::{Source, Stats};
+use super::{ConnectionStats, Source};
 use crate::base::sync::lock;
-use seats::{Claim, Place, Seats, Wanted};
+use seats::{AskedToLeave, SeatClaim, SeatedConnection, Seats};
 
 mod seats;
 #[cfg(test)]
@@ -36,7 +36,7 @@ pub struct Registry {
     max_held: usize,
     /// [`LEAVING`], except in tests.
     leaving: Duration,
-    stats: Arc<Stats>,
+    stats: Arc<ConnectionStats>,
     seats: Mutex<Seats>,
     left: Condvar,
     closing: AtomicBool,
@@ -148,7 +148,7 @@ impl Drop for Seat {
 impl Registry {
     /// A registry for at most `capacity` connections, which may hold `max_held` bytes of large requests and answers. It
     /// keeps `stats` up to date.
-    pub fn new(capacity: usize, max_held: usize, stats: Arc<Stats>) -> Self {
+    pub fn new(capacity: usize, max_held: usize, stats: Arc<ConnectionStats>) -> Self {
         let (seats, left, closing) = (Mutex::default(), Condvar::new(), AtomicBool::new(false));
         let passing = AtomicUsize::new(0);
         Self { capacity, max_held, leaving: LEAVING, stats, seats, left, closing, passing }
@@ -182,15 +182,15 @@ impl Registry {
         let is_patient = seats.in_vain.is_none_or(|when| when.elapsed() >= self.leaving);
         while is_full(&seats) {
             let may_ask = is_patient && Instant::now() < deadline;
-            let claim = Claim::of(Some(source), &seats, self.capacity);
+            let claim = SeatClaim::of(Some(source), &seats, self.capacity);
             let wanted = if self.close(|| claim.first_passing()) {
                 None
             } else if may_ask && claim.ask_passing() {
-                Some(Wanted::Passing)
+                Some(AskedToLeave::Passing)
             } else if self.close(|| claim.first_of_others()) {
                 None
             } else if may_ask && claim.ask_greedy() {
-                Some(Wanted::Greedy)
+                Some(AskedToLeave::Greedy)
             } else {
                 break;
             };
@@ -213,8 +213,8 @@ impl Registry {
         let mut seats = lock(&self.seats);
         let is_meant = match seats.wanted {
             None => false,
-            Some(Wanted::Passing) => is_passing,
-            Some(Wanted::Greedy) => seats.is_greedy(link.peer.source(), self.capacity),
+            Some(AskedToLeave::Passing) => is_passing,
+            Some(AskedToLeave::Greedy) => seats.is_greedy(link.peer.source(), self.capacity),
         };
         is_meant && take(&mut seats.wanted).is_some()
     }
@@ -228,17 +228,17 @@ impl Registry {
     pub fn evict_one(&self, wait: Duration) {
         let seats = lock(&self.seats);
         let before = seats.taken.len();
-        let claim = Claim::of(None, &seats, self.capacity);
+        let claim = SeatClaim::of(None, &seats, self.capacity);
         let _ = self.close(|| claim.first_passing()) || self.close(|| claim.first_of_others());
         drop(self.wait_while(seats, wait, |seats| seats.taken.len() >= before && !self.is_closing()));
     }
 
     /// Closes the connection that `first` picks. The turn of its client may end meanwhile; then it is not the one any more.
-    fn close<'a>(&self, first: impl Fn() -> Option<(ClientsTurn, &'a Place)>) -> bool {
+    fn close<'a>(&self, first: impl Fn() -> Option<(ClientsTurn, &'a SeatedConnection)>) -> bool {
         std::iter::from_fn(first).any(|(turn, place)| self.close_during(turn, place))
     }
 
-    fn close_during(&self, turn: ClientsTurn, place: &Place) -> bool {
+    fn close_during(&self, turn: ClientsTurn, place: &SeatedConnection) -> bool {
         let is_closed = place.link.close_during(turn);
         if is_closed {
             self.stats.count_evicted();

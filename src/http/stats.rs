@@ -6,7 +6,7 @@ use crate::metrics::Page;
 
 /// Counters of one listener, readable at any time and from any thread.
 #[derive(Debug, Default)]
-pub struct Stats {
+pub struct ConnectionStats {
     open: AtomicU64,
     accepted: AtomicU64,
     refused: AtomicU64,
@@ -14,7 +14,7 @@ pub struct Stats {
     timed_out: AtomicU64,
 }
 
-impl Stats {
+impl ConnectionStats {
     pub fn open(&self) -> u64 {
         self.open.load(Ordering::Relaxed)
     }
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn each_count_has_its_metric() {
-        let stats = Stats {
+        let stats = ConnectionStats {
             open: 17.into(),
             accepted: 18.into(),
             refused: 19.into(),

@@ -11,7 +11,7 @@ pub const MOST_OUTPUT: usize = 1 << 20;
 
 /// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum ProgramEnd {
     /// It exited with this status.
     Exited(u8),
     /// A signal of this number ended it.
@@ -28,12 +28,12 @@ pub enum End {
 
 /// A program's end, and what it had printed until then.
 pub struct Outcome {
-    pub end: End,
+    pub end: ProgramEnd,
     pub stdout: Wiped,
     pub stderr: Wiped,
 }
 
-impl fmt::Display for End {
+impl fmt::Display for ProgramEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exited(status) => write!(f, "exit status {status}"),
@@ -46,7 +46,7 @@ impl fmt::Display for End {
     }
 }
 
-impl From<WaitStatus> for End {
+impl From<WaitStatus> for ProgramEnd {
     fn from(status: WaitStatus) -> Self {
         match (status.exit_status(), status.terminating_signal()) {
             (Some(status), _) => Self::Exited(status as u8),
@@ -58,22 +58,22 @@ impl From<WaitStatus> for End {
 impl Outcome {
     /// An outcome of which no more is known than `why`.
     pub fn unknown(why: impl fmt::Display) -> Self {
-        Self { end: End::Unknown(why.to_string()), stdout: Wiped::default(), stderr: Wiped::default() }
+        Self { end: ProgramEnd::Unknown(why.to_string()), stdout: Wiped::default(), stderr: Wiped::default() }
     }
 
     /// The outcome as the runner sends it to the daemon: the kind of the end and its number, the length of the standard
     /// output, the standard output, and then the standard error or the reason.
     pub fn parts(&self) -> ([u8; 6], [&[u8]; 2]) {
         let (kind, number) = match &self.end {
-            End::Exited(status) => (0, *status),
-            End::Signalled(signal) => (1, *signal),
-            End::TimedOut => (2, 0),
-            End::PrintedTooMuch => (3, 0),
-            End::NotGone => (4, 0),
-            End::Unknown(_) => (5, 0),
+            ProgramEnd::Exited(status) => (0, *status),
+            ProgramEnd::Signalled(signal) => (1, *signal),
+            ProgramEnd::TimedOut => (2, 0),
+            ProgramEnd::PrintedTooMuch => (3, 0),
+            ProgramEnd::NotGone => (4, 0),
+            ProgramEnd::Unknown(_) => (5, 0),
         };
         let rest = match &self.end {
-            End::Unknown(why) => why.as_bytes(),
+            ProgramEnd::Unknown(why) => why.as_bytes(),
             _ => &self.stderr,
         };
         let [a, b, c, d] = (self.stdout.len() as u32).to_le_bytes();
@@ -85,11 +85,11 @@ impl Outcome {
         let ([kind, number, length @ ..], output) = message.split_first_chunk::<6>()?;
         let (stdout, rest) = output.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         let end = match kind {
-            0 => End::Exited(*number),
-            1 => End::Signalled(*number),
-            2 => End::TimedOut,
-            3 => End::PrintedTooMuch,
-            4 => End::NotGone,
+            0 => ProgramEnd::Exited(*number),
+            1 => ProgramEnd::Signalled(*number),
+            2 => ProgramEnd::TimedOut,
+            3 => ProgramEnd::PrintedTooMuch,
+            4 => ProgramEnd::NotGone,
             5 => return Some(Self::unknown(String::from_utf8_lossy(rest))),
             _ => return None,
         };

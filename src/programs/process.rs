@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The programs that it may run.
 #[derive(Serialize, Deserialize)]
-pub struct Table {
+pub struct ProgramTable {
     /// What messages call them: `appliers`.
     pub called: String,
     /// The file that is locked while anything may run.
@@ -79,7 +79,7 @@ pub fn serve() -> Result<(), Failure> {
         signal_hook::flag::register(signal, Arc::default()).map_err(fail)?;
     }
     adopt_orphans().map_err(|why| fail(why.into()))?;
-    let table: Table =
+    let table: ProgramTable =
         serde_json::from_slice(&frame::receive(&daemon).map_err(fail)?).map_err(|why| Failure::new(RUNNER, why))?;
     let ready = take_lock(&table.lock, &table.still_locked).and_then(|lock| {
         table.programs.iter().try_for_each(Program::check)?;
@@ -102,7 +102,7 @@ pub fn serve() -> Result<(), Failure> {
 }
 
 /// Does what was asked for; none if the daemon went away.
-fn answer(table: &Table, request: &[u8], daemon: &UnixStream) -> Option<Outcome> {
+fn answer(table: &ProgramTable, request: &[u8], daemon: &UnixStream) -> Option<Outcome> {
     let asked = request.split_first_chunk::<2>();
     let asked =
         asked.and_then(|(number, input)| Some((table.programs.get(usize::from(u16::from_le_bytes(*number)))?, input)));

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::outcome::{End, MOST_OUTPUT, Outcome};
+use super::outcome::{MOST_OUTPUT, Outcome, ProgramEnd};
 use crate::base::secret::Wiped;
 use crate::process::end_all_children;
 
@@ -49,11 +49,11 @@ pub fn run(words: &[String], timeout: Duration, input: &[u8], daemon: &UnixStrea
     // What it printed before its end is still in the pipes.
     running.read();
     let end = match (why, status) {
-        _ if !all_gone => End::NotGone,
-        (Why::TimedOut, _) => End::TimedOut,
-        _ if running.has_printed_too_much() => End::PrintedTooMuch,
+        _ if !all_gone => ProgramEnd::NotGone,
+        (Why::TimedOut, _) => ProgramEnd::TimedOut,
+        _ if running.has_printed_too_much() => ProgramEnd::PrintedTooMuch,
         (_, Some(status)) => status.into(),
-        (_, None) => End::NotGone,
+        (_, None) => ProgramEnd::NotGone,
     };
     Some(Outcome { end, stdout: running.output.0, stderr: running.output.1 })
 }

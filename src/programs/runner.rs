@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::frame;
 use super::outcome::Outcome;
-use super::process::{RUNNER, Table};
+use super::process::{ProgramTable, RUNNER};
 use crate::base::failure::Failure;
 use crate::base::sync::lock;
 
@@ -41,7 +41,7 @@ impl Runner {
     ///
     /// # Errors
     /// If it cannot be started, if one of the programs may not be run, or if a runner of an earlier daemon does not end.
-    pub fn start(binary: &Path, table: &Table) -> Result<Self, Failure> {
+    pub fn start(binary: &Path, table: &ProgramTable) -> Result<Self, Failure> {
         let fail = |why: &dyn Display| Failure::new(format_args!("runner of {}", table.called), why);
         let io = |why: io::Error| fail(&why);
         let (stream, theirs) = UnixStream::pair().map_err(io)?;

@@ -5,7 +5,7 @@
 
 use super::retries::Work;
 use super::rotator::{Claim, Rotator};
-use crate::applier::{Appliers, Told, Verdict};
+use crate::applier::{Appliers, ToldVersion, Verdict};
 use crate::audit::{Entry, Event, Outcome};
 use crate::base::failure::Failure;
 use crate::vault::{Condition, Done, Opened, Operation, Order, Previous, Refused, Rotation, VersionRef};
@@ -34,14 +34,14 @@ impl std::fmt::Display for NotRotated {
 }
 
 /// A version with its value.
-pub(super) struct Known {
+pub(super) struct OpenedVersion {
     pub kid: String,
     pub opened: Opened,
 }
 
-impl Known {
-    pub fn told(&self) -> Told<'_> {
-        Told { kid: Some(&self.kid), value: self.opened.value() }
+impl OpenedVersion {
+    pub fn told(&self) -> ToldVersion<'_> {
+        ToldVersion { kid: Some(&self.kid), value: self.opened.value() }
     }
 
     pub fn has_value_of(&self, other: &Self) -> bool {
@@ -120,7 +120,7 @@ impl Rotator {
     /// Stores a version as `prepare` says, and makes it current in place of `old` once external systems accept it.
     pub(super) fn replace(
         &self,
-        old: Known,
+        old: OpenedVersion,
         prepare: Operation,
         condition: Condition,
         previous: Previous,
@@ -200,17 +200,17 @@ impl Rotator {
         }
     }
 
-    pub(super) fn current(&self, name: &str) -> Result<Known, NotRotated> {
+    pub(super) fn current(&self, name: &str) -> Result<OpenedVersion, NotRotated> {
         self.known(self.vault.find(name, None).map_err(|_| Refused::NotFound(name.to_owned()))?)
     }
 
-    fn pending(&self, name: &str) -> Result<Known, NotRotated> {
+    fn pending(&self, name: &str) -> Result<OpenedVersion, NotRotated> {
         self.known(self.vault.find_pending(name).ok_or_else(|| Refused::NotPending(name.to_owned()))?)
     }
 
-    pub(super) fn known(&self, version: VersionRef) -> Result<Known, NotRotated> {
+    pub(super) fn known(&self, version: VersionRef) -> Result<OpenedVersion, NotRotated> {
         let opened = self.vault.open(&version).map_err(damaged)?;
-        Ok(Known { kid: version.kid, opened })
+        Ok(OpenedVersion { kid: version.kid, opened })
     }
 }
 

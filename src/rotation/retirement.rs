@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::REASON;
-use super::phases::{Known, NotRotated, damaged};
+use super::phases::{NotRotated, OpenedVersion, damaged};
 use super::retries::Work;
 use super::rotator::{Claim, Rotator};
 use crate::applier::{Action, Appliers};
@@ -119,7 +119,7 @@ impl Rotator {
     }
 
     /// Whether one of `versions` has the same value.
-    fn is_among(&self, old: &Known, versions: &[VersionRef]) -> Result<bool, NotRotated> {
+    fn is_among(&self, old: &OpenedVersion, versions: &[VersionRef]) -> Result<bool, NotRotated> {
         for version in versions {
             if old.opened.value() == self.vault.open(version).map_err(damaged)?.value() {
                 return Ok(true);

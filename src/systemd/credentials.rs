@@ -42,7 +42,7 @@ pub struct CredentialSocket(UnixSocket);
 pub struct Requester {
     pub peer: Peer,
     /// What the name of that end says. Anybody can bind such a name, so only root is believed.
-    pub wanted: Option<Wanted>,
+    pub wanted: Option<WantedCredential>,
 }
 
 impl Requester {
@@ -54,14 +54,14 @@ impl Requester {
 
 /// The unit that a credential is for, and the credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedCredential {
     /// As in `backend.service`.
     pub unit: String,
     /// The credential's name, which is the secret's.
     pub id: String,
 }
 
-impl Wanted {
+impl WantedCredential {
     /// Reads `<random hexadecimal digits>/unit/<unit>/<id>`.
     pub fn parse(name: &[u8]) -> Option<Self> {
         let (random, rest) = std::str::from_utf8(name).ok()?.split_once("/unit/")?;
@@ -77,7 +77,7 @@ impl fmt::Display for Requester {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.peer.fmt(f)?;
         match &self.wanted {
-            Some(Wanted { unit, .. }) => write!(f, ",unit={}", unit.escape_debug()),
+            Some(WantedCredential { unit, .. }) => write!(f, ",unit={}", unit.escape_debug()),
             None => Ok(()),
         }
     }
@@ -117,7 +117,7 @@ impl CredentialSocket {
             }
             match self.0.accept() {
                 Ok((stream, name, peer)) => {
-                    let wanted = name.as_abstract_name().and_then(Wanted::parse);
+                    let wanted = name.as_abstract_name().and_then(WantedCredential::parse);
                     if let Err(why) = answer(stream, &Requester { peer, wanted }, &find) {
                         log::debug!("{self}: {why}");
                     }
@@ -175,8 +175,8 @@ mod tests {
 
     #[test]
     fn the_name_of_the_other_end_says_unit_and_credential() {
-        let wanted = Wanted { unit: "backend.service".to_owned(), id: "postgres_password".to_owned() };
-        assert_eq!(Wanted::parse(b"5a9c8d7e6f/unit/backend.service/postgres_password"), Some(wanted));
+        let wanted = WantedCredential { unit: "backend.service".to_owned(), id: "postgres_password".to_owned() };
+        assert_eq!(WantedCredential::parse(b"5a9c8d7e6f/unit/backend.service/postgres_password"), Some(wanted));
         let not_systemd: [&[u8]; 8] = [
             b"",
             b"/unit/backend.service/id",
@@ -188,7 +188,7 @@ mod tests {
             b"5a9c/unit/backend.service/\xff",
         ];
         for name in not_systemd {
-            assert_eq!(Wanted::parse(name), None, "{}", name.escape_ascii());
+            assert_eq!(WantedCredential::parse(name), None, "{}", name.escape_ascii());
         }
     }
 }

@@ -5,5 +5,5 @@ mod credentials;
 mod notify;
 
 pub use activation::{Passed, passed_sockets};
-pub use credentials::{CredentialServer, CredentialSocket, Requester, Wanted};
+pub use credentials::{CredentialServer, CredentialSocket, Requester, WantedCredential};
 pub use notify::ServiceManager;

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use jarvis_secretsd::applier::{Action, ApplierConfig, Appliers, Told, Verdict};
+use jarvis_secretsd::applier::{Action, ApplierConfig, Appliers, ToldVersion, Verdict};
 use jarvis_secretsd::base::secret::Plaintext;
 
 use crate::stage::{BINARY, Stage};
 
-const OLD: Told = Told { kid: Some("db-1"), value: "old\"value" };
-const NEW: Told = Told { kid: Some("db-2"), value: "new\"value" };
+const OLD: ToldVersion = ToldVersion { kid: Some("db-1"), value: "old\"value" };
+const NEW: ToldVersion = ToldVersion { kid: Some("db-2"), value: "new\"value" };
 
 /// Appliers of the secret `db`: one program for the shell, which finds in `$1` what it is run for and in `$2` the stage's
 /// directory.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use jarvis_secretsd::programs::outcome::{End, MOST_OUTPUT};
+use jarvis_secretsd::programs::outcome::{MOST_OUTPUT, ProgramEnd};
 
 use crate::patience::eventually;
 use crate::stage::{LONG, Stage};
@@ -21,7 +21,7 @@ fn a_program_has_the_input_the_arguments_and_nothing_else() {
     let stage = Stage::new();
     let outcome =
         stage.run("cat; echo; echo \"$1 $2 $#\"; pwd; ls -l /proc/self/fd; echo said >&2", LONG, b"{\"a\":1}");
-    assert_eq!(outcome.end, End::Exited(0));
+    assert_eq!(outcome.end, ProgramEnd::Exited(0));
     let stdout = text(&outcome.stdout);
     let expected = format!("{{\"a\":1}}\n{} {} 2\n/\n", stage.directory.path("").display(), stage.marker);
     assert!(stdout.starts_with(&expected), "{stdout}");
@@ -49,7 +49,7 @@ fn a_program_has_an_environment_of_two_variables() {
 fn a_program_that_hangs_is_killed_when_its_time_is_over() {
     for hangs in ["exec sleep $2", "trap '' TERM INT HUP; while :; do sleep $2; done", "kill -STOP $$; sleep $2"] {
         let stage = Stage::new();
-        assert_eq!(stage.run(hangs, SHORT, b"{}").end, End::TimedOut, "{hangs}");
+        assert_eq!(stage.run(hangs, SHORT, b"{}").end, ProgramEnd::TimedOut, "{hangs}");
         stage.assert_nothing_is_left();
     }
 }
@@ -60,7 +60,7 @@ fn what_a_program_says_before_it_hangs_is_known() {
     let outcome = eventually("it has said something before its time is over", || {
         limit *= 2;
         let outcome = Stage::new().run("echo 'cannot connect' >&2; exec sleep $2", limit, b"{}");
-        assert_eq!(outcome.end, End::TimedOut);
+        assert_eq!(outcome.end, ProgramEnd::TimedOut);
         (!outcome.stderr.is_empty()).then_some(outcome)
     });
     assert_eq!(text(&outcome.stderr), "cannot connect\n");
@@ -71,27 +71,27 @@ fn a_program_that_prints_without_end_is_killed_at_one_mebibyte() {
     for prints in ["yes", "yes >&2", "yes & yes >&2", "cat /dev/zero; sleep $2"] {
         let stage = Stage::new();
         let outcome = stage.run(prints, LONG, b"{}");
-        assert_eq!(outcome.end, End::PrintedTooMuch, "{prints}");
+        assert_eq!(outcome.end, ProgramEnd::PrintedTooMuch, "{prints}");
         assert!(outcome.stdout.len() + outcome.stderr.len() <= MOST_OUTPUT + 1, "{prints}");
         stage.assert_nothing_is_left();
     }
     let just_fits = Stage::new().run("head -c 1000000 /dev/zero; head -c 48576 /dev/zero >&2", LONG, b"{}");
-    assert_eq!(just_fits.end, End::Exited(0));
+    assert_eq!(just_fits.end, ProgramEnd::Exited(0));
     assert_eq!((just_fits.stdout.len(), just_fits.stderr.len()), (1_000_000, 48_576));
     let a_byte_more = Stage::new().run("head -c 1000000 /dev/zero; head -c 48577 /dev/zero >&2", LONG, b"{}");
-    assert_eq!(a_byte_more.end, End::PrintedTooMuch);
+    assert_eq!(a_byte_more.end, ProgramEnd::PrintedTooMuch);
 }
 
 #[test]
 fn a_program_need_not_read_its_input() {
     let large = vec![b'x'; 900_000];
     for (ignores, end) in [
-        ("exec 0<&-; echo fine", End::Exited(0)),
-        ("exit 3", End::Exited(3)),
-        ("head -c 1 >/dev/null; exit 4", End::Exited(4)),
-        ("exec sleep $2", End::TimedOut),
+        ("exec 0<&-; echo fine", ProgramEnd::Exited(0)),
+        ("exit 3", ProgramEnd::Exited(3)),
+        ("head -c 1 >/dev/null; exit 4", ProgramEnd::Exited(4)),
+        ("exec sleep $2", ProgramEnd::TimedOut),
     ] {
-        let timeout = if end == End::TimedOut { SHORT } else { LONG };
+        let timeout = if end == ProgramEnd::TimedOut { SHORT } else { LONG };
         assert_eq!(Stage::new().run(ignores, timeout, &large).end, end, "{ignores}");
     }
     let counted = Stage::new().run("wc -c", LONG, &large);
@@ -111,7 +111,7 @@ fn what_a_program_leaves_behind_ends_with_it_wherever_it_has_gone() {
         LONG,
         b"{}",
     );
-    assert_eq!((outcome.end, text(&outcome.stdout)), (End::Exited(0), "done\n"));
+    assert_eq!((outcome.end, text(&outcome.stdout)), (ProgramEnd::Exited(0), "done\n"));
     stage.assert_nothing_is_left();
     assert!(!stage.directory.path("three").exists());
 }
@@ -120,14 +120,17 @@ fn what_a_program_leaves_behind_ends_with_it_wherever_it_has_gone() {
 fn what_is_left_behind_does_not_keep_a_program_from_having_ended_though_it_keeps_its_output_open() {
     let stage = Stage::new();
     let outcome = stage.run("(trap '' HUP TERM; sleep $2) & exit 7", LONG, b"{}");
-    assert_eq!(outcome.end, End::Exited(7));
+    assert_eq!(outcome.end, ProgramEnd::Exited(7));
     stage.assert_nothing_is_left();
 }
 
 #[test]
 fn a_program_that_is_ended_by_a_signal_has_no_exit_status() {
     for (signal, number) in [("SEGV", 11), ("KILL", 9), ("TERM", 15)] {
-        assert_eq!(Stage::new().run(&format!("kill -{signal} $$; sleep $2"), LONG, b"").end, End::Signalled(number));
+        assert_eq!(
+            Stage::new().run(&format!("kill -{signal} $$; sleep $2"), LONG, b"").end,
+            ProgramEnd::Signalled(number)
+        );
     }
 }
 
@@ -136,8 +139,8 @@ fn a_program_that_kills_its_group_kills_nobody_else() {
     let stage = Stage::new();
     let program = stage.shell("kill -KILL 0; sleep $2");
     let runner = stage.runner(&program, LONG).unwrap();
-    assert_eq!(runner.run(0, LONG, b"{}").end, End::Signalled(9));
-    assert_eq!(runner.run(0, LONG, b"{}").end, End::Signalled(9), "the runner is still there");
+    assert_eq!(runner.run(0, LONG, b"{}").end, ProgramEnd::Signalled(9));
+    assert_eq!(runner.run(0, LONG, b"{}").end, ProgramEnd::Signalled(9), "the runner is still there");
 }
 
 #[test]
@@ -145,7 +148,7 @@ fn what_is_no_program_is_not_started() {
     let stage = Stage::new();
     let garbage = stage.directory.program("garbage", "\x7fELF but not really");
     let outcome = stage.runner(&garbage, LONG).unwrap().run(0, LONG, b"{}");
-    let End::Unknown(why) = outcome.end else { panic!("{:?}", outcome.end) };
+    let ProgramEnd::Unknown(why) = outcome.end else { panic!("{:?}", outcome.end) };
     assert!(why.starts_with("was not started: "), "{why}");
 }
 
@@ -153,8 +156,8 @@ fn what_is_no_program_is_not_started() {
 fn only_programs_that_the_runner_was_started_with_are_run() {
     let stage = Stage::new();
     let runner = stage.runner(&stage.shell("exit 0"), LONG).unwrap();
-    assert_eq!(runner.run(1, LONG, b"{}").end, End::Unknown("there is no such program".to_owned()));
-    assert_eq!(runner.run(0, LONG, b"{}").end, End::Exited(0));
+    assert_eq!(runner.run(1, LONG, b"{}").end, ProgramEnd::Unknown("there is no such program".to_owned()));
+    assert_eq!(runner.run(0, LONG, b"{}").end, ProgramEnd::Exited(0));
 }
 
 #[test]
@@ -164,7 +167,7 @@ fn one_program_runs_at_a_time() {
     let runner = stage.runner(&program, LONG).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| assert_eq!(runner.run(0, LONG, b"{}").end, End::Exited(0)));
+            scope.spawn(|| assert_eq!(runner.run(0, LONG, b"{}").end, ProgramEnd::Exited(0)));
         }
     });
 }

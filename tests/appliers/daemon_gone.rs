@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 
-use jarvis_secretsd::programs::outcome::End;
+use jarvis_secretsd::programs::outcome::ProgramEnd;
 
 use crate::stage::{BINARY, LONG, Stage};
 use crate::trusted::processes_with;
@@ -23,11 +23,11 @@ fn a_program_whose_daemon_goes_away_is_killed_with_all_that_it_has_started() {
     stage.written("started");
     assert!(!processes_with(&stage.marker).is_empty());
     runner.cut_off();
-    assert_eq!(waiting.join().unwrap(), End::Unknown("was cut off".to_owned()));
+    assert_eq!(waiting.join().unwrap(), ProgramEnd::Unknown("was cut off".to_owned()));
     let later = runner.run(0, LONG, b"{}").end;
     assert_eq!(
         later,
-        End::Unknown("the process that runs appliers has ended; restart the daemon".to_owned()),
+        ProgramEnd::Unknown("the process that runs appliers has ended; restart the daemon".to_owned()),
         "it runs nothing any more"
     );
     drop(runner);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jarvis_secretsd::base::failure::Failure;
 use jarvis_secretsd::programs::Runner;
 use jarvis_secretsd::programs::outcome::Outcome;
-use jarvis_secretsd::programs::process::{Program, Table};
+use jarvis_secretsd::programs::process::{Program, ProgramTable};
 
 use crate::patience::eventually;
 use crate::trusted::{Trusted, processes_with};
@@ -48,9 +48,9 @@ impl Stage {
     }
 
     /// What a runner of these programs is told.
-    pub fn table(&self, programs: Vec<Program>) -> Table {
+    pub fn table(&self, programs: Vec<Program>) -> ProgramTable {
         let still_locked = "is still locked".to_owned();
-        Table { called: "appliers".to_owned(), lock: self.directory.path("lock"), still_locked, programs }
+        ProgramTable { called: "appliers".to_owned(), lock: self.directory.path("lock"), still_locked, programs }
     }
 
     /// What comes of a program for the shell with this on its standard input.

@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
-use jarvis_secretsd::programs::outcome::End;
+use jarvis_secretsd::programs::outcome::ProgramEnd;
 use jarvis_secretsd::programs::process::Program;
 use jarvis_secretsd::programs::{Runner, check_program};
 use rustix::process::geteuid;
@@ -303,7 +303,7 @@ fn a_program_that_is_changed_after_the_start_is_not_run() {
     let program = stage.shell("echo ran >$1/ran");
     let runner = stage.runner(&program, LONG).unwrap();
     let unknown = |words: &str| match runner.run(0, LONG, b"{}").end {
-        End::Unknown(why) => assert!(why.starts_with("was not started: ") && why.contains(words), "{why}"),
+        ProgramEnd::Unknown(why) => assert!(why.starts_with("was not started: ") && why.contains(words), "{why}"),
         end => panic!("{end:?}"),
     };
     chmod(&program, 0o722);
@@ -319,6 +319,6 @@ fn a_program_that_is_changed_after_the_start_is_not_run() {
     unknown("library can be written by others than its owner");
     chmod(&library, 0o644);
     assert!(!stage.directory.path("ran").exists());
-    assert_eq!(runner.run(0, LONG, b"{}").end, End::Exited(0), "one that is as it should be is run again");
+    assert_eq!(runner.run(0, LONG, b"{}").end, ProgramEnd::Exited(0), "one that is as it should be is run again");
     assert!(stage.directory.path("ran").exists());
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use jarvis_secretsd::http::{self, Exchange, Handler, Limits, Listener, Peer, Server, Stats, Tls};
+use jarvis_secretsd::http::{self, ConnectionStats, Exchange, Handler, Limits, Listener, Peer, Server, Tls};
 use rouille::{Request, Response};
 
 use crate::patience::{self, NEVER, PATIENCE};
@@ -114,7 +114,7 @@ impl Handler for App {
 /// A server on a port of its own, which ends with the test.
 pub struct Site {
     pub app: Arc<App>,
-    pub stats: Arc<Stats>,
+    pub stats: Arc<ConnectionStats>,
     pub addr: SocketAddr,
     server: Option<Server>,
 }

@@ -66,7 +66,7 @@ fn a_unit_is_known_by_its_name_if_root_says_it() {
     let policy = "[clients.web]\nsystemd_unit = [\"a.service\", \"b@1.service\"]\n[clients.open]\n";
     let policy = Policy::parse(policy, Path::new("p.toml")).unwrap();
     let identify = |uid, unit: &str| {
-        let wanted = Wanted { unit: unit.to_owned(), id: "db_main".to_owned() };
+        let wanted = WantedCredential { unit: unit.to_owned(), id: "db_main".to_owned() };
         let requester = Requester { peer: Peer::at(Address::Unix { uid, pid: 1 }), wanted: Some(wanted) };
         identify_unit(&requester, &policy).map(|(who, _)| who.name().to_owned())
     };

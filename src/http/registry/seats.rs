@@ -18,7 +18,7 @@ const NEW_PART: usize = 4;
 /// Who has which place.
 #[derive(Default)]
 pub struct Seats {
-    pub taken: HashMap<u64, Place>,
+    pub taken: HashMap<u64, SeatedConnection>,
     pub next: u64,
     /// Threads that wait for one to become free.
     pub awaited: usize,
@@ -27,14 +27,14 @@ pub struct Seats {
     /// How many bytes all of them hold.
     pub held: usize,
     /// Which of those that were asked for their place is to leave it.
-    pub wanted: Option<Wanted>,
+    pub wanted: Option<AskedToLeave>,
     /// When somebody was last asked for a place and nobody left one.
     pub in_vain: Option<Instant>,
 }
 
 /// Of those that are at work, one that leaves its place with its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum AskedToLeave {
     /// One that does not say who it is.
     Passing,
     /// One of a source that has more than half of all places.
@@ -42,13 +42,13 @@ pub enum Wanted {
 }
 
 /// A connection that has a place.
-pub struct Place {
+pub struct SeatedConnection {
     pub link: Arc<Link>,
     pub source: Source,
     pub held: usize,
 }
 
-impl Place {
+impl SeatedConnection {
     fn standing(&self) -> Standing {
         self.link.peer.standing()
     }
@@ -59,7 +59,7 @@ impl Seats {
     pub fn take(&mut self, link: Arc<Link>, source: Source) -> u64 {
         let number = self.next;
         self.next += 1;
-        self.taken.insert(number, Place { link, source, held: 0 });
+        self.taken.insert(number, SeatedConnection { link, source, held: 0 });
         for source in [Some(source), source.site()].into_iter().flatten() {
             *self.sources.entry(source).or_default() += 1;
         }
@@ -67,7 +67,7 @@ impl Seats {
     }
 
     pub fn leave(&mut self, number: u64) {
-        let Some(Place { source, held, .. }) = self.taken.remove(&number) else { return };
+        let Some(SeatedConnection { source, held, .. }) = self.taken.remove(&number) else { return };
         self.held -= held;
         for source in [Some(source), source.site()].into_iter().flatten() {
             match self.sources.get_mut(&source) {
@@ -78,12 +78,12 @@ impl Seats {
     }
 
     /// The places whose client keeps us waiting, and since when.
-    pub fn waiting(&self) -> impl Iterator<Item = (ClientsTurn, u64, &Place)> {
+    pub fn waiting(&self) -> impl Iterator<Item = (ClientsTurn, u64, &SeatedConnection)> {
         self.taken.iter().filter_map(|(number, place)| Some((place.link.look()?, *number, place)))
     }
 
     /// The connections whose request is being answered.
-    fn at_work(&self) -> impl Iterator<Item = &Place> {
+    fn at_work(&self) -> impl Iterator<Item = &SeatedConnection> {
         self.taken.values().filter(|place| place.link.is_at_work())
     }
 
@@ -99,7 +99,7 @@ impl Seats {
     /// Who has to give way if `number` is to hold `bytes`, and may be that one itself: of those that do not say who they are,
     /// and then of the source that holds the most, the one that has kept us waiting for the longest time. Newcomers are asked
     /// before those that are known if they hold more than half of `max` bytes. Sources that hold little of it are alike.
-    pub fn slowest(&self, number: u64, bytes: usize, max: usize) -> Option<(ClientsTurn, u64, &Place)> {
+    pub fn slowest(&self, number: u64, bytes: usize, max: usize) -> Option<(ClientsTurn, u64, &SeatedConnection)> {
         let mut shares: HashMap<Source, usize> = HashMap::new();
         let mut held_by_new = 0;
         for (other, place) in &self.taken {
@@ -108,7 +108,7 @@ impl Seats {
             held_by_new += if place.standing() == Standing::New { held } else { 0 };
         }
         let is_crowded = held_by_new > max / 2;
-        let excess = |place: &Place| shares[&place.source].saturating_sub(max / FAIR_PART);
+        let excess = |place: &SeatedConnection| shares[&place.source].saturating_sub(max / FAIR_PART);
         let candidates = self.waiting().filter(|(_, other, place)| *other == number || place.held > 0);
         candidates.min_by_key(|(turn, _, place)| {
             let is_known = match place.standing() {
@@ -139,7 +139,7 @@ impl Seats {
 }
 
 /// A claim to one of `capacity` places, all of which are taken.
-pub struct Claim<'a> {
+pub struct SeatClaim<'a> {
     seats: &'a Seats,
     capacity: usize,
     /// Whose it is; none: nobody's, any place will do.
@@ -148,7 +148,7 @@ pub struct Claim<'a> {
     is_crowded: bool,
 }
 
-impl<'a> Claim<'a> {
+impl<'a> SeatClaim<'a> {
     pub fn of(newcomer: Option<Source>, seats: &'a Seats, capacity: usize) -> Self {
         let new = seats.taken.values().filter(|place| place.standing() == Standing::New).count();
         let is_crowded = new + usize::from(newcomer.is_some()) > (capacity / NEW_PART).max(1);
@@ -156,13 +156,13 @@ impl<'a> Claim<'a> {
     }
 
     /// Of those that do not say who they are, the one whose client is to be closed.
-    pub fn first_passing(&self) -> Option<(ClientsTurn, &'a Place)> {
+    pub fn first_passing(&self) -> Option<(ClientsTurn, &'a SeatedConnection)> {
         self.first(|place| (place.standing() == Standing::Passing).then_some(0))
     }
 
     /// The one that is to be closed where there is none of those. One that is known does not make room for newcomers that have
     /// their share.
-    pub fn first_of_others(&self) -> Option<(ClientsTurn, &'a Place)> {
+    pub fn first_of_others(&self) -> Option<(ClientsTurn, &'a SeatedConnection)> {
         self.first(|place| match (place.standing(), self.is_crowded) {
             (Standing::Passing | Standing::New, true) | (Standing::Identified, false) => Some(0),
             (Standing::Passing | Standing::New, false) => Some(1),
@@ -171,7 +171,7 @@ impl<'a> Claim<'a> {
     }
 
     /// Of those with the lowest rank, and then of the source that has the most, the one that has waited for the longest time.
-    fn first(&self, rank: impl Fn(&Place) -> Option<u8>) -> Option<(ClientsTurn, &'a Place)> {
+    fn first(&self, rank: impl Fn(&SeatedConnection) -> Option<u8>) -> Option<(ClientsTurn, &'a SeatedConnection)> {
         let waiting = self.seats.waiting().filter(|(_, _, place)| self.may_have(place));
         let ranked = waiting.filter_map(|(turn, _, place)| Some((rank(place)?, turn, place)));
         let first = ranked.min_by_key(|(rank, turn, place)| (*rank, Reverse(self.excess(place.source)), *turn));
@@ -194,14 +194,14 @@ impl<'a> Claim<'a> {
         self.ask(|place| is_others(place.source) && self.seats.is_greedy(place.source, self.capacity))
     }
 
-    fn ask(&self, whom: impl Fn(&Place) -> bool) -> bool {
+    fn ask(&self, whom: impl Fn(&SeatedConnection) -> bool) -> bool {
         let asked = self.seats.at_work().filter(|place| whom(place)).map(|place| place.link.ask_for_place());
         asked.count() > 0
     }
 
     /// Whether the newcomer may have this one's place: a source, or a site, that has more than half of all gets none of the
     /// others'.
-    fn may_have(&self, place: &Place) -> bool {
+    fn may_have(&self, place: &SeatedConnection) -> bool {
         let half = self.capacity.div_ceil(2);
         let Some(newcomer) = self.newcomer else { return true };
         match newcomer.site() {

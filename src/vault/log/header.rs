@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::audit::{Head, VaultAt};
+use crate::audit::{VaultAt, VaultHead};
 use crate::base::failure::{Failure, printable};
 use crate::base::hex::hex;
 use crate::vault::seal::{self, KeyBytes, NotAuthentic, SealingKey, Tag};
@@ -45,8 +45,8 @@ impl VaultKey {
     /// change, the vault's id stands for it.
     pub fn at(&self, seq: u64, link: &Tag) -> VaultAt {
         let head = match seq {
-            0 => Head::of(Sha256::digest(&self.vault_id).first_chunk().expect("it has 32 bytes")),
-            _ => Head::of(link),
+            0 => VaultHead::of(Sha256::digest(&self.vault_id).first_chunk().expect("it has 32 bytes")),
+            _ => VaultHead::of(link),
         };
         VaultAt::new(seq, head)
     }

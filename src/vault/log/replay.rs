@@ -13,7 +13,7 @@ use super::change::{Change, Metadata};
 use super::file::lines::{LONGEST_LINE, Lines, LoadError, PORTION, Portion, Record, open_both};
 use super::header::{Header, VaultKey};
 use super::record::{Link, NO_LINK, Sealed};
-use crate::audit::{Head, VaultAt};
+use crate::audit::{VaultAt, VaultHead};
 use crate::vault::seal::{NotAuthentic, SealingKey};
 use crate::vault::state::State;
 
@@ -122,7 +122,7 @@ struct Loading {
     /// The last change that the audit log knows.
     known: VaultAt,
     /// What the vault's own history is up to that change; none: not yet read, or not known.
-    head_at_known: Option<Head>,
+    head_at_known: Option<VaultHead>,
     /// The end of all that was read.
     end: End,
     snapshot: Option<Snapshot>,
