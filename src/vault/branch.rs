@@ -3,45 +3,29 @@
 //! Its record is like no other, so that the two branches are told apart from there on, also where nothing else is changed. It
 //! says which ids may have been given out on the other one.
 
+use std::iter;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::Vault;
 use super::contents::Contents;
 use super::kid::Kid;
+use super::log::End;
+use super::log::batch::Batch;
 use super::log::change::{Change, Metadata};
 use super::log::header::VaultKey;
-use super::log::record::Sealed;
-use super::log::{End, Log};
 use super::used_kids::UsedKids;
 use crate::audit::{Event, Line, Outcome, ReadBack, VaultAt};
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
 use crate::base::sync::lock;
 
-/// The record by which a branch begins.
-pub struct Beginning {
-    /// Where the vault stands behind it.
-    pub at: VaultAt,
-    change: Change,
-    record: Sealed,
-}
-
-impl Beginning {
-    /// One behind `end`, on which no id in `used` is given out. `audited` is the newest audit line that is surely on the disk
-    /// by then.
-    pub fn seal(key: &VaultKey, end: &End, audited: u64, used: UsedKids) -> Result<Self, Failure> {
-        let change = Change::Branch { used };
-        let metadata = Metadata { audited, more: false, change: &change };
-        let record = Sealed::seal(key, (end.seq + 1, end.link), &metadata, "")?;
-        Ok(Self { at: key.at(record.seq, &record.link()), change, record })
-    }
-
-    pub fn line(&self) -> Vec<u8> {
-        let mut line = Vec::new();
-        self.record.write_line(&mut line);
-        line
-    }
+/// The record by which a branch begins behind `end`, on which no id in `used` is given out, and where the vault stands behind
+/// it. `audited` is the newest audit line that is surely on the disk by then.
+pub fn beginning(key: &VaultKey, end: End, audited: u64, used: UsedKids) -> Result<(Batch, VaultAt), Failure> {
+    let mut batch = Batch::behind(end);
+    let (_, at) = batch.seal(key, Metadata { audited, more: false, change: Change::Branch { used } }, "")?;
+    Ok((batch, at))
 }
 
 impl Vault {
@@ -51,21 +35,10 @@ impl Vault {
     /// If the file cannot be written; the branch has then not begun.
     pub fn begin_branch(&self, used: UsedKids) -> Result<VaultAt, Failure> {
         let mut log = lock(&self.log);
-        let branch = Beginning::seal(&self.key, &log.end, self.audit.synced_seq(), used)?;
-        let at = branch.at;
-        log.store.append(&branch.line()).map_err(|why| Failure::new("vault", why))?;
-        self.has_begun(&mut log, branch);
+        let (branch, at) = beginning(&self.key, log.end, self.audit.synced_seq(), used)?;
+        log.store.append(&branch.lines()).map_err(|why| Failure::new("vault", why))?;
+        self.take(&mut log, branch, iter::empty());
         Ok(at)
-    }
-
-    /// The line of `branch` is at the end of the file.
-    pub(super) fn has_begun(&self, log: &mut Log, Beginning { change, record, .. }: Beginning) {
-        log.advance(1, record.link());
-        log.end.overhead_records += 1;
-        log.end.overhead_bytes += record.line_length();
-        let mut state = lock(&self.state);
-        state.apply(change, record.into());
-        self.stats.publish(&log.end, &mut state, self.clock.now());
     }
 }
 
@@ -76,8 +49,8 @@ impl Contents {
     /// # Errors
     /// If there are no random bytes.
     pub fn branch(&self, used: UsedKids, audited: u64) -> Result<(Vec<u8>, VaultAt), Failure> {
-        let branch = Beginning::seal(self.key(), self.end(), audited, used)?;
-        Ok((branch.line(), branch.at))
+        let (branch, at) = beginning(self.key(), *self.end(), audited, used)?;
+        Ok((branch.lines(), at))
     }
 }
 

@@ -2,25 +2,21 @@
 //!
 //! One append and one sync of the vault, and one of the audit log, serve all changes that wait
 //! ([`GroupCommit`](crate::base::sync::GroupCommit)), but for an order of many, which has its own.
-//! A crash in between leaves records that the audit log does not know; the next start audits them as recovered, unless the
-//! last one of their order is missing.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Vault;
 use super::log::Log;
+use super::log::batch::Batch;
 use super::log::change::{Change, Metadata};
-use super::log::record::{Link, Sealed};
 use super::order::{AT_A_TIME, Answer, Condition, Done, Operation, Order, Refused};
 use super::plan::{Plan, Planned, Value};
 use super::seal::MAX_SEALS;
 use super::version::Version;
-use crate::audit::{AuditFailure, Entry, Event};
+use crate::audit::{Entry, Event};
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
-use crate::base::files;
 use crate::base::sync::lock;
 
 /// How many changes a vault takes. Half of what its data key may seal: compactions seal what is live once more.
@@ -73,96 +69,31 @@ impl Vault {
             return Err(Refused::Audit { applied: false, why });
         }
         let Plan { mut answers, changes } = Plan::make(&self.state, self.clock.now(), self.lifetimes, &orders);
-        let before = log.end;
-        let batch = self.seal(&log, &orders, changes).map_err(|why| Refused::Storage(why.to_string()))?;
+        let Prepared { batch, entries, done } =
+            self.seal(&log, &orders, changes).map_err(|why| Refused::Storage(why.to_string()))?;
         // The values in them are sealed: they stay no longer in memory.
         drop(orders);
         if batch.records.is_empty() {
             return Ok(answers);
         }
-        self.append(&mut log, &batch.lines)?;
-        let audited = self.audit.write_synced(batch.entries);
-        if let Err(AuditFailure::NotWritten(why)) = audited {
-            return Err(self.take_back(&mut log, before.length, why));
-        }
-        log.advance(batch.records.len() as u64, batch.link);
-        for (order, done) in batch.done {
+        self.write(&mut log, batch, entries, done.iter().map(|(_, done)| done.name.as_str()))?;
+        for (order, done) in done {
             if let Ok(answer) = &mut answers[order] {
                 answer.push(done);
             }
         }
-        let garbage: Vec<_> = {
-            let mut state = lock(&self.state);
-            let garbage = batch.records.into_iter().map(|(change, record)| state.apply(change, record)).collect();
-            self.stats.publish(&log.end, &mut state, self.clock.now());
-            garbage
-        };
-        drop(garbage);
-        self.watchers.wake(answers.iter().flatten().flatten().map(|done| done.name.as_str()));
-        match audited {
-            Err(AuditFailure::NotSynced(why)) => Err(Refused::Audit { applied: true, why }),
-            _ => Ok(answers),
-        }
+        Ok(answers)
     }
 
-    /// Takes back what was appended behind byte `length`: nothing of it is in the audit log, which is why it is refused, so
-    /// nothing of it may stay in the vault.
-    pub(super) fn take_back(&self, log: &mut Log, length: u64, why: String) -> Refused {
-        let cut = log.store.cut(length);
-        let refused = match &cut {
-            Ok(()) => Refused::Audit { applied: false, why },
-            Err(uncut) => Refused::Unsettled(format!("{why}; the vault file cannot be written either: {uncut}")),
-        };
-        self.note_storage(cut);
-        refused
-    }
-
-    pub(super) fn append(&self, log: &mut Log, lines: &[u8]) -> Result<(), Refused> {
-        // Lines of a commit that panicked before it was done: nobody was told of them, and nothing is chained to them.
-        let cut = if log.store.length() > log.end.length { log.store.cut(log.end.length) } else { Ok(()) };
-        let mut is_settled = true;
-        let appended = cut.and_then(|()| log.store.append(lines).inspect_err(|_| is_settled = log.store.is_settled()));
-        self.stats.syncs.fetch_add(1, Ordering::Relaxed);
-        let why = appended.as_ref().err().map(ToString::to_string);
-        self.note_storage(appended);
-        match why {
-            None => Ok(()),
-            Some(why) if is_settled => Err(Refused::Storage(why)),
-            Some(why) => Err(Refused::Unsettled(format!("the vault file cannot be written: {why}"))),
-        }
-    }
-
-    /// Remembers whether the vault's file could be written, and logs when that changes.
-    pub(super) fn note_storage(&self, outcome: std::io::Result<()>) {
-        if outcome.as_ref().is_err_and(|why| matches!(why.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof)) {
-            self.file_lost.store(true, Ordering::SeqCst);
-        }
-        let mut trouble = lock(&self.trouble);
-        match (outcome, &trouble.storage) {
-            (Ok(()), Some(_)) => {
-                log::info!("Vault file can be written again");
-                trouble.storage = None;
-            }
-            (Err(why), None) => {
-                log::error!("Vault file cannot be written: {why}; secrets are still served, changes are refused");
-                trouble.storage = Some(format!("the vault file cannot be written: {why}"));
-                if files::is_out_of_room(&why) {
-                    self.disk_full.store(true, Ordering::SeqCst);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn seal(&self, log: &Log, orders: &[Order], changes: Vec<Planned>) -> Result<Batch, Failure> {
+    fn seal(&self, log: &Log, orders: &[Order], changes: Vec<Planned>) -> Result<Prepared, Failure> {
         if log.end.seq + changes.len() as u64 > MAX_CHANGES {
             let why = format!("its data key is used up after {MAX_CHANGES} changes; move the secrets to a new vault");
             return Err(Failure::new("vault", why));
         }
         let audited = self.audit.synced_seq();
-        let mut batch = Batch { link: log.end.link, ..Batch::default() };
-        let mut changes = (log.end.seq + 1..).zip(changes).peekable();
-        while let Some((seq, Planned { order, change, value, destroys, replaces, event })) = changes.next() {
+        let mut prepared = Prepared { batch: Batch::behind(log.end), entries: Vec::new(), done: Vec::new() };
+        let mut changes = changes.into_iter().peekable();
+        while let Some(Planned { order, change, value, destroys, replaces, event }) = changes.next() {
             let (generated, opened);
             let value = match value {
                 Value::None => "",
@@ -177,37 +108,30 @@ impl Vault {
                 }
             };
             let entry = &orders[order].entry;
-            let more = changes.peek().is_some_and(|(_, next)| next.order == order);
-            let metadata = Metadata { audited, more, change: &change };
-            let record = Sealed::seal(&self.key, (seq, batch.link), &metadata, value)?;
+            let more = changes.peek().is_some_and(|next| next.order == order);
+            let metadata = Metadata { audited, more, change };
+            let (change, at) = prepared.batch.seal(&self.key, metadata, value)?;
             let (name, id) = change.subject();
             let kid = id.map(|kid| kid.of(name));
-            batch.entries.push(Entry {
+            prepared.entries.push(Entry {
                 event: event.unwrap_or(entry.event),
                 secret_name: Some(name.to_owned()),
                 kid,
-                vault: Some(self.key.at(seq, &record.link())),
+                vault: Some(at),
                 ..entry.clone()
             });
-            let version = match &change {
+            let version = match change {
                 Change::Put { version, .. } | Change::Prepare { version, .. } => Some(version.clone()),
                 _ => None,
             };
-            let previous = match &change {
+            let previous = match change {
                 Change::Put { previous_until, .. } => replaces.map(|previous| (previous.kid, *previous_until)),
                 _ => None,
             };
             let done = Done { name: name.to_owned(), kid: id, version, previous, destroyed: destroys };
-            batch.done.push((order, done));
-            batch.link = record.link();
-            batch.records.push((change, Arc::new(record)));
+            prepared.done.push((order, done));
         }
-        // Of its size from the start: to grow, it would need three times as much for a moment.
-        batch.lines.reserve_exact(batch.records.iter().map(|(_, record)| record.line_length() as usize).sum());
-        for (_, record) in &batch.records {
-            record.write_line(&mut batch.lines);
-        }
-        Ok(batch)
+        Ok(prepared)
     }
 
     /// Asks for a compaction when more than half of the file is dead or past its grace and it is large enough to matter, when
@@ -236,11 +160,10 @@ pub struct Foreseen {
     pub previous_until: Timestamp,
 }
 
-#[derive(Default)]
-struct Batch {
-    lines: Vec<u8>,
-    link: Link,
-    records: Vec<(Change, Arc<Sealed>)>,
+/// Orders that are sealed, and not yet carried out.
+struct Prepared {
+    batch: Batch,
     entries: Vec<Entry>,
+    /// What each change does, and to which order it belongs.
     done: Vec<(usize, Done)>,
 }

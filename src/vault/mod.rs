@@ -24,6 +24,7 @@ mod used_kids;
 mod version;
 mod walk;
 mod watchers;
+mod write;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64};

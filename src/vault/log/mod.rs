@@ -1,5 +1,6 @@
 //! The log of all changes: sealed records, each chained to the one before it, and where it stands.
 
+pub mod batch;
 pub mod change;
 pub mod compaction;
 pub mod file;
@@ -20,14 +21,6 @@ pub struct Log {
 }
 
 impl Log {
-    /// So many records were appended, the last of which a next one is chained to by `link`.
-    pub fn advance(&mut self, records: u64, link: Link) {
-        self.end.seq += records;
-        self.end.records += records;
-        self.end.link = link;
-        self.end.length = self.store.length();
-    }
-
     /// Puts `successor` in place of the file; the log then stands at `end`.
     pub fn replace(&mut self, successor: Successor, end: End) -> io::Result<Retired> {
         let retired = self.store.replace(successor)?;

@@ -5,15 +5,15 @@
 //! opens, is then an older one.
 
 use std::io::Write;
+use std::iter;
 
 use super::header::Header;
-use crate::audit::{AuditFailure, Entry, Outcome};
+use crate::audit::{Entry, Outcome};
 use crate::base::sync::lock;
-use crate::vault::Vault;
-use crate::vault::branch::Beginning;
 use crate::vault::order::Refused;
 use crate::vault::seal::{KeyBytes, SealingKey};
 use crate::vault::used_kids::UsedKids;
+use crate::vault::{Vault, branch};
 
 impl Vault {
     /// Puts the vault, which is under the master key `old`, under `next`. `entry` is written to the audit log just before
@@ -40,19 +40,20 @@ impl Vault {
         let mut successor = lock(&self.log).store.begin_successor().map_err(storage)?;
         successor.write_all(&rewrapped.line()).map_err(storage)?;
         let mut log = self.catch_up(&mut successor, header.line().len() as u64).map_err(storage)?;
-        let before = log.end.length;
-        let branch = Beginning::seal(&self.key, &log.end, self.audit.synced_seq(), UsedKids::default())
+        let (branch, at) = branch::beginning(&self.key, log.end, self.audit.synced_seq(), UsedKids::default())
             .map_err(|why| Refused::Storage(why.to_string()))?;
-        successor.write_all(&branch.line()).map_err(storage)?;
+        successor.write_all(&branch.lines()).map_err(storage)?;
         successor.sync().map_err(storage)?;
-        self.append(&mut log, &branch.line())?;
-        let entry = Entry { vault: Some(branch.at), ..entry };
-        let audited = self.audit.write_synced(vec![entry.clone()]);
-        if let Err(AuditFailure::NotWritten(why)) = audited {
-            return Err(self.take_back(&mut log, before, why));
+        let entry = Entry { vault: Some(at), ..entry };
+        let written = self.write(&mut log, branch, vec![entry.clone()], iter::empty());
+        if let Err(refused) = &written
+            && !refused.was_applied()
+        {
+            return written;
         }
-        self.has_begun(&mut log, branch);
-        let retired = log.store.replace(successor).map_err(|why| {
+        // The other header is as long as this one.
+        let end = log.end;
+        let retired = log.replace(successor, end).map_err(|why| {
             let why = why.to_string();
             let took_back = self.audit.write_synced(vec![entry.ended(Outcome::Error, format!("not done: {why}"))]);
             if took_back.is_err() {
@@ -60,14 +61,10 @@ impl Vault {
             }
             Refused::Storage(why)
         })?;
-        log.end.length = log.store.length();
         drop(log);
         drop(retired);
         *header = rewrapped;
         log::info!("Vault put under another master key");
-        match audited {
-            Err(AuditFailure::NotSynced(why)) => Err(Refused::Audit { applied: true, why }),
-            _ => Ok(()),
-        }
+        written
     }
 }

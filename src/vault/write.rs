@@ -1,0 +1,105 @@
+//! Sealed changes: durable in the log, then audited, then in memory, always in this order.
+//!
+//! A crash in between leaves records that the audit log does not know; the next start audits them as recovered, unless the
+//! last one of their order is missing.
+
+use std::io::ErrorKind;
+use std::sync::atomic::Ordering;
+
+use super::Vault;
+use super::log::Log;
+use super::log::batch::Batch;
+use super::order::Refused;
+use crate::audit::{AuditFailure, Entry};
+use crate::base::files;
+use crate::base::sync::lock;
+
+impl Vault {
+    /// Makes the changes of `batch`, and audits them as `entries`. Then those are woken who wait for one of the secrets
+    /// `changed`.
+    ///
+    /// # Errors
+    /// Says why nothing was changed; only [`Refused::Audit`] with `applied` means that it was, and [`Refused::Unsettled`] that it
+    /// may be after a restart.
+    pub(super) fn write<'a>(
+        &self,
+        log: &mut Log,
+        batch: Batch,
+        entries: Vec<Entry>,
+        changed: impl Iterator<Item = &'a str>,
+    ) -> Result<(), Refused> {
+        self.append(log, &batch.lines())?;
+        let audited = self.audit.write_synced(entries);
+        if let Err(AuditFailure::NotWritten(why)) = audited {
+            return Err(self.take_back(log, why));
+        }
+        self.take(log, batch, changed);
+        match audited {
+            Err(AuditFailure::NotSynced(why)) => Err(Refused::Audit { applied: true, why }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes changes that are durable, and audited, into memory: they become visible. Then those are woken who wait for one of
+    /// the secrets `changed`.
+    pub(super) fn take<'a>(&self, log: &mut Log, batch: Batch, changed: impl Iterator<Item = &'a str>) {
+        log.end = batch.end;
+        let garbage: Vec<_> = {
+            let mut state = lock(&self.state);
+            let garbage = batch.records.into_iter().map(|(change, record)| state.apply(change, record)).collect();
+            self.stats.publish(&log.end, &mut state, self.clock.now());
+            garbage
+        };
+        drop(garbage);
+        self.watchers.wake(changed);
+    }
+
+    /// Takes back what was appended behind the end of the log: nothing of it is in the audit log, which is why it is refused, so
+    /// nothing of it may stay in the vault.
+    fn take_back(&self, log: &mut Log, why: String) -> Refused {
+        let cut = log.store.cut(log.end.length);
+        let refused = match &cut {
+            Ok(()) => Refused::Audit { applied: false, why },
+            Err(uncut) => Refused::Unsettled(format!("{why}; the vault file cannot be written either: {uncut}")),
+        };
+        self.note_storage(cut);
+        refused
+    }
+
+    fn append(&self, log: &mut Log, lines: &[u8]) -> Result<(), Refused> {
+        // Lines of a commit that panicked before it was done: nobody was told of them, and nothing is chained to them.
+        let cut = if log.store.length() > log.end.length { log.store.cut(log.end.length) } else { Ok(()) };
+        let mut is_settled = true;
+        let appended = cut.and_then(|()| log.store.append(lines).inspect_err(|_| is_settled = log.store.is_settled()));
+        self.stats.syncs.fetch_add(1, Ordering::Relaxed);
+        let why = appended.as_ref().err().map(ToString::to_string);
+        self.note_storage(appended);
+        match why {
+            None => Ok(()),
+            Some(why) if is_settled => Err(Refused::Storage(why)),
+            Some(why) => Err(Refused::Unsettled(format!("the vault file cannot be written: {why}"))),
+        }
+    }
+
+    /// Remembers whether the vault's file could be written, and logs when that changes.
+    pub(super) fn note_storage(&self, outcome: std::io::Result<()>) {
+        if outcome.as_ref().is_err_and(|why| matches!(why.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof)) {
+            self.file_lost.store(true, Ordering::SeqCst);
+        }
+        let mut trouble = lock(&self.trouble);
+        match (outcome, &trouble.storage) {
+            (Ok(()), Some(_)) => {
+                log::info!("Vault file can be written again");
+                trouble.storage = None;
+            }
+            (Err(why), None) => {
+                log::error!("Vault file cannot be written: {why}; secrets are still served, changes are refused");
+                trouble.storage = Some(format!("the vault file cannot be written: {why}"));
+                if files::is_out_of_room(&why) {
+                    self.disk_full.store(true, Ordering::SeqCst);
+                }
+            }
+            _ => {}
+        }
+    }
+}
