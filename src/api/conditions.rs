@@ -4,6 +4,7 @@ use rouille::Request;
 
 use super::problem::Problem;
 use crate::base::name::is_name_byte;
+use crate::http::header_values;
 use crate::vault::Condition;
 
 pub fn etag(kid: &str) -> String {
@@ -34,8 +35,7 @@ pub fn known(request: &Request, kid: &str) -> Result<Option<Known>, Problem> {
 
 /// The tags in a header; an empty list for `*`. A kid may stand there without its quotes, as a person would type it.
 fn tags(request: &Request, header: &str) -> Result<Option<Vec<String>>, Problem> {
-    let lines: Vec<&str> =
-        request.headers().filter(|(name, _)| name.eq_ignore_ascii_case(header)).map(|(_, value)| value).collect();
+    let lines: Vec<&str> = header_values(request, header).collect();
     if lines.is_empty() {
         return Ok(None);
     }
