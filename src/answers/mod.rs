@@ -11,13 +11,15 @@ mod daemon;
 mod list;
 mod rotation;
 mod secret;
+mod settings;
 mod version;
 
 pub use consumers::{Consumer, ConsumerList};
 pub use daemon::{Health, Rekeyed};
 pub use list::{ListedSecret, SecretList};
 pub use rotation::{PlannedVersion, Rotated, RotationPlan, RotationSchedule, ScheduledRotation};
-pub use secret::{ConfiguredSecret, DeletedSecret, SecretSettings, SecretValue};
+pub use secret::{ConfiguredSecret, DeletedSecret, SecretValue};
+pub use settings::SecretSettings;
 pub use version::{ListedVersion, NewVersion, NewVersions, PendingVersion, Retired, VersionList, VersionMetadata};
 
 #[cfg(test)]

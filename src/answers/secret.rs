@@ -1,13 +1,11 @@
 //! What `GET`, `PATCH` and `DELETE /secret/{name}` answer.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::VersionMetadata;
+use super::{SecretSettings, VersionMetadata};
 use crate::base::clock::Timestamp;
-use crate::generator::Generator;
 
 /// A value. The daemon writes it from where it lies, and a command reads it as a `Plaintext`: no copy is left behind.
 #[derive(Serialize, Deserialize)]
@@ -30,23 +28,6 @@ pub struct ConfiguredSecret {
     /// What whoever made the change should know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
-}
-
-/// A secret's settings as they are in force, defaults included.
-#[derive(Serialize, Deserialize)]
-pub struct SecretSettings {
-    /// As [`VersionMetadata::rotation`].
-    pub rotation: Cow<'static, str>,
-    pub rotation_days: u32,
-    pub grace_days: u32,
-    /// Not read, for a newer daemon may have more generators: none then.
-    #[serde(skip_deserializing)]
-    pub generator: Option<Generator>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub owner: Option<String>,
-    pub labels: BTreeMap<String, String>,
 }
 
 #[derive(Serialize, Deserialize)]
