@@ -1,10 +1,12 @@
 //! The list of all commands.
 
-use super::command::Command;
-use super::{
-    audit, backup, check, completions, consumers, delete, exec, get, healthcheck, import, init, key, list, policy,
-    rekey, render, retire, rollback, rotate, schedule, serve, set, settings, token, versions,
+use super::client::{
+    consumers, delete, exec, get, import, list, render, retire, rollback, rotate, schedule, set, settings, versions,
 };
+use super::command::Command;
+use super::completions;
+use super::daemon::{check, healthcheck, init, serve, token};
+use super::upkeep::{audit, backup, key, policy, rekey};
 
 /// All commands, in the order in which the help tells them.
 pub const COMMANDS: &[Command] = &[

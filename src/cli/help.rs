@@ -1,8 +1,8 @@
 //! What `--help` prints.
 
+use super::client::exec;
 use super::command::{Command, Group, Opt};
 use super::commands::COMMANDS;
-use super::exec;
 
 const TITLE: &str = "jarvis-secretsd: a secrets daemon for one host or a small fleet";
 

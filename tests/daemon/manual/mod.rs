@@ -89,7 +89,7 @@ fn the_manual_has_every_exit_status() {
 
 #[test]
 fn the_manual_has_every_signal() {
-    let source = fs::read_to_string(Path::new(ROOT).join("src/cli/serve.rs")).unwrap();
+    let source = fs::read_to_string(Path::new(ROOT).join("src/cli/daemon/serve.rs")).unwrap();
     let (_, signals) = source.split_once("use signal_hook::consts::{").unwrap();
     let signals = signals.split('}').next().unwrap().split(", ").map(str::to_owned).collect();
     let documented = heads("jarvis-secretsd.8", "SIGNALS");

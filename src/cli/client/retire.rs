@@ -1,10 +1,10 @@
 //! `retire`: the grace of a secret's older versions ends at once.
 
-use super::client::{self, JSON};
-use super::command::{Arguments, Command, FORCE, Group, Operands};
-use super::exit::Exit;
-use super::output;
 use crate::answers::Retired;
+use crate::cli::client::{self, JSON};
+use crate::cli::command::{Arguments, Command, FORCE, Group, Operands};
+use crate::cli::exit::Exit;
+use crate::cli::output;
 use crate::client::Client;
 
 pub const COMMAND: Command = Command {

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
-use super::command::{Arguments, Command, Group, Operands, Opt};
-use super::exit::Exit;
-use super::{output, token};
+use super::token;
 use crate::access::{self, Token};
 use crate::base::failure::Failure;
 use crate::base::files;
+use crate::cli::command::{Arguments, Command, Group, Operands, Opt};
+use crate::cli::exit::Exit;
+use crate::cli::output;
 use crate::config::{self, Config};
 use crate::process::User;
 

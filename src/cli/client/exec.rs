@@ -10,14 +10,14 @@ use std::time::Duration;
 use rustix::process::Signal;
 use signal_hook::low_level::signal_name;
 
-use super::client::{self, PREFIX};
-use super::command::{Arguments, Command, Group, Operands, Opt, WATCH};
-use super::exit::Exit;
 use super::supervise::{DEFAULT_STOP_TIMEOUT, Reaction, shell_status, supervise};
 use super::variables::Wanted;
 use crate::base::failure::{Failure, say};
 use crate::base::secret::Plaintext;
 use crate::base::span;
+use crate::cli::client::{self, PREFIX};
+use crate::cli::command::{Arguments, Command, Group, Operands, Opt, WATCH};
+use crate::cli::exit::Exit;
 use crate::client::{Client, watch};
 use crate::process::Tree;
 

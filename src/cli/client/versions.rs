@@ -1,12 +1,12 @@
 //! `versions`: which versions of a secret can be read.
 
-use super::client::{self, JSON};
-use super::command::{Arguments, Command, Group, Operands};
-use super::exit::Exit;
 use super::list::{LONG, ROTATION_DUE, due, labels};
-use super::output;
 use crate::answers::VersionList;
 use crate::base::clock::Timestamp;
+use crate::cli::client::{self, JSON};
+use crate::cli::command::{Arguments, Command, Group, Operands};
+use crate::cli::exit::Exit;
+use crate::cli::output;
 use crate::client::Client;
 
 pub const COMMAND: Command = Command {

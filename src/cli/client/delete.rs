@@ -1,10 +1,10 @@
 //! `delete`: a secret with all its versions, for good.
 
-use super::client::{self, JSON};
-use super::command::{Arguments, Command, FORCE, Group, Operands};
-use super::exit::Exit;
-use super::{output, prompt};
 use crate::answers::DeletedSecret;
+use crate::cli::client::{self, JSON};
+use crate::cli::command::{Arguments, Command, FORCE, Group, Operands};
+use crate::cli::exit::Exit;
+use crate::cli::{output, prompt};
 use crate::client::{Client, secret_path};
 
 pub const COMMAND: Command = Command {

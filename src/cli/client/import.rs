@@ -5,17 +5,17 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::client::{self, PREFIX};
-use super::command::{Arguments, Command, Group, Operands, Opt};
-use super::exit::Exit;
-use super::output;
 use crate::answers::{NewVersions, SecretList};
 use crate::base::failure::{Failure, say};
 use crate::base::name::{NOT_FOR_NEW, is_for_new, is_name};
 use crate::base::progress::Progress;
 use crate::base::secret::{Plaintext, Wiped, wiped_json};
 use crate::base::source::Source;
+use crate::cli::client::{self, PREFIX};
+use crate::cli::command::{Arguments, Command, Group, Operands, Opt};
 use crate::cli::dotenv::{self, Entry, Read, Reading};
+use crate::cli::exit::Exit;
+use crate::cli::output;
 use crate::client::Client;
 
 pub const COMMAND: Command = Command {

@@ -5,10 +5,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::command::{Arguments, CONFIG, Command, Group, Operands};
-use super::configured::load_config;
-use super::exit::Exit;
 use crate::base::failure::Failure;
+use crate::cli::command::{Arguments, CONFIG, Command, Group, Operands};
+use crate::cli::configured::load_config;
+use crate::cli::exit::Exit;
 use crate::client::{Address, Transport, one_line};
 use crate::http::tls;
 

@@ -3,13 +3,14 @@
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
-use super::command::{Arguments, CONFIG, Command, Group, MASTER_KEY, OUTPUT, Operands};
-use super::configured::{load_config_to_maintain, master_key};
-use super::exit::Exit;
-use super::{input, output, prompt, protection};
 use crate::base::failure::Failure;
 use crate::base::files;
 use crate::base::secret::Plaintext;
+use crate::cli::command::{Arguments, CONFIG, Command, Group, MASTER_KEY, OUTPUT, Operands};
+use crate::cli::configured::{load_config_to_maintain, master_key};
+use crate::cli::daemon::protection;
+use crate::cli::exit::Exit;
+use crate::cli::{input, output, prompt};
 use crate::vault::{KeyFile, MasterKeySource, is_under, passphrase};
 
 pub const EXPORT: Command = Command {

@@ -1,12 +1,12 @@
 //! `rollback`: the value of an older version becomes the current one again.
 
-use super::client::{self, JSON, PATIENCE};
-use super::command::{Arguments, Command, Group, Operands, Opt};
-use super::exit::Exit;
-use super::output;
 use crate::answers::{NewVersion, VersionList};
 use crate::base::failure::{Failure, Kind, printable};
 use crate::base::secret::wiped_json;
+use crate::cli::client::{self, JSON, PATIENCE};
+use crate::cli::command::{Arguments, Command, Group, Operands, Opt};
+use crate::cli::exit::Exit;
+use crate::cli::output;
 use crate::client::{Client, retold};
 
 pub const COMMAND: Command = Command {

@@ -6,11 +6,12 @@ use std::thread;
 
 use rustix::process::geteuid;
 
-use super::exit::Exit;
-use super::{output, protection};
+use super::protection;
 use crate::access::Access;
 use crate::base::failure::Failure;
 use crate::base::files;
+use crate::cli::exit::Exit;
+use crate::cli::output;
 use crate::config::{Config, PathsConfig};
 use crate::process::{Protection, User};
 

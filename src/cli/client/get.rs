@@ -2,10 +2,10 @@
 
 use std::io::{self, IsTerminal};
 
-use super::client::{self, JSON};
-use super::command::{Arguments, Command, Group, Operands, Opt};
-use super::exit::Exit;
-use super::output;
+use crate::cli::client::{self, JSON};
+use crate::cli::command::{Arguments, Command, Group, Operands, Opt};
+use crate::cli::exit::Exit;
+use crate::cli::output;
 use crate::client::{Client, secret_path};
 
 pub const COMMAND: Command = Command {

@@ -3,16 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::client;
-use super::command::{Arguments, CONFIG, Command, Group, MASTER_KEY, Operands, Opt};
-use super::configured::load_config_to_maintain;
-use super::exit::Exit;
-use super::output;
 use crate::audit::{self, Entry, Event, Tip};
 use crate::base::clock::Clock;
 use crate::base::directory_locks::DirectoryLocks;
 use crate::base::failure::Failure;
 use crate::base::progress::Progress;
+use crate::cli::command::{Arguments, CONFIG, Command, Group, MASTER_KEY, Operands, Opt};
+use crate::cli::configured::load_config_to_maintain;
+use crate::cli::exit::Exit;
+use crate::cli::{client, output};
 use crate::client::Client;
 use crate::config::Config;
 use crate::vault::{self, History, KeyBytes, KeyFile, Lifetimes, MasterKeySource, is_under};

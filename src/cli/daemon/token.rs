@@ -6,14 +6,14 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::command::{Arguments, Command, Group, OUTPUT, Operands};
-use super::exit::Exit;
-use super::output;
 use crate::access::Token;
 use crate::base::failure::{Failure, say};
 use crate::base::files;
 use crate::base::name::is_name;
 use crate::base::strict_toml::written;
+use crate::cli::command::{Arguments, Command, Group, OUTPUT, Operands};
+use crate::cli::exit::Exit;
+use crate::cli::output;
 
 pub const COMMAND: Command = Command {
     name: "token",

@@ -3,14 +3,15 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::command::{Arguments, CONFIG, Command, FORCE, Group, MASTER_KEY, OUTPUT, Operands, Opt};
-use super::configured::{load_config_to_maintain, master_key};
-use super::exit::Exit;
-use super::{output, prompt, protection};
 use crate::backup::{self, Archive, Loss, Verified};
 use crate::base::clock::Clock;
 use crate::base::failure::{Failure, say};
 use crate::base::files::{self, KeyOwner};
+use crate::cli::command::{Arguments, CONFIG, Command, FORCE, Group, MASTER_KEY, OUTPUT, Operands, Opt};
+use crate::cli::configured::{load_config_to_maintain, master_key};
+use crate::cli::daemon::protection;
+use crate::cli::exit::Exit;
+use crate::cli::{output, prompt};
 use crate::config::Config;
 use crate::vault::{KeyBytes, KeyFile, KeyInForce, MasterKeySource, is_under};
 

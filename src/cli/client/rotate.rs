@@ -2,15 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::client::{self, JSON, PATIENCE};
-use super::command::{Arguments, Command, FORCE, Group, Operands, Opt};
-use super::exit::Exit;
 use super::import::DRY_RUN;
+use super::rollback;
 use super::set::REVOKE_PREVIOUS;
-use super::{output, prompt, rollback};
 use crate::answers::{PlannedVersion, Rotated, RotationPlan};
 use crate::base::failure::{Failure, printable};
 use crate::base::secret::{Wiped, wiped_json};
+use crate::cli::client::{self, JSON, PATIENCE};
+use crate::cli::command::{Arguments, Command, FORCE, Group, Operands, Opt};
+use crate::cli::exit::Exit;
+use crate::cli::{output, prompt};
 use crate::client::Client;
 
 pub const COMMAND: Command = Command {

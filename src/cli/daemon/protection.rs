@@ -3,11 +3,11 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use super::exit::Exit;
 use crate::access::Access;
 use crate::audit;
 use crate::base::failure::Failure;
 use crate::base::files;
+use crate::cli::exit::Exit;
 use crate::config::{Config, PathsConfig, ServerConfig};
 use crate::http::TlsConfig;
 use crate::process::{self, Protection, Use, User};

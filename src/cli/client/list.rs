@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::client::{self, JSON, PREFIX};
-use super::command::{Arguments, Command, Group, Operands, Opt};
-use super::exit::Exit;
-use super::output;
 use super::settings::OWNER;
 use crate::answers::{ListedSecret, SecretSettings};
 use crate::base::clock::Timestamp;
 use crate::base::name::is_name;
+use crate::cli::client::{self, JSON, PREFIX};
+use crate::cli::command::{Arguments, Command, Group, Operands, Opt};
+use crate::cli::exit::Exit;
+use crate::cli::output;
 use crate::client::{Client, encoded};
 
 pub const COMMAND: Command = Command {

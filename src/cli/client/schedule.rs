@@ -1,12 +1,12 @@
 //! `schedule`: when rotation of which secret is due.
 
-use super::client::{self, JSON};
-use super::command::{Arguments, Command, Group, Operands};
-use super::exit::Exit;
 use super::list::{ROTATION_DUE, due, who_rotates};
-use super::output;
 use crate::answers::RotationSchedule;
 use crate::base::clock::Timestamp;
+use crate::cli::client::{self, JSON};
+use crate::cli::command::{Arguments, Command, Group, Operands};
+use crate::cli::exit::Exit;
+use crate::cli::output;
 use crate::client::Client;
 
 pub const COMMAND: Command = Command {

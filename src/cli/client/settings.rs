@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::client::{self, JSON};
-use super::command::{Arguments, Command, Group, Operands, Opt};
-use super::exit::Exit;
-use super::output;
 use crate::answers::ConfiguredSecret;
 use crate::base::failure::printable;
+use crate::cli::client::{self, JSON};
+use crate::cli::command::{Arguments, Command, Group, Operands, Opt};
+use crate::cli::exit::Exit;
+use crate::cli::output;
 use crate::client::{Client, secret_path};
 use crate::generator::{self, Generator};
 

@@ -12,10 +12,10 @@ use rustix_libc_wrappers::process::SignalExt;
 use signal_hook::consts::{FORBIDDEN, SIGBUS, SIGCHLD, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
 use signal_hook::iterator::Signals;
 
-use super::exit::Exit;
-use super::signals;
 use crate::base::failure::Failure;
 use crate::base::secret::Plaintext;
+use crate::cli::exit::Exit;
+use crate::cli::signals;
 use crate::client::{CHANGED, Changes};
 use crate::process::{Seen, Tree, adopt_orphans};
 

@@ -1,17 +1,36 @@
 //! What all commands share that ask a daemon.
 
+pub mod consumers;
+pub mod delete;
+pub mod exec;
+pub mod get;
+mod hook;
+pub mod import;
+pub mod list;
+pub mod render;
+pub mod retire;
+pub mod rollback;
+pub mod rotate;
+pub mod schedule;
+pub mod set;
+pub mod settings;
+mod supervise;
+mod template;
+mod variables;
+pub mod versions;
+
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::command::{Arguments, Opt};
-use super::exit::Exit;
-use super::output;
 use crate::answers::{NewVersion, VersionMetadata};
 use crate::base::failure::printable;
 use crate::base::name::{NO_SECRETS_NAME, is_name, is_name_byte};
+use crate::cli::command::{Arguments, Opt};
+use crate::cli::exit::Exit;
+use crate::cli::output;
 use crate::client::{Address, Client, ClientSettings, Options, read_name};
 
 const ADDR: Opt = Opt {

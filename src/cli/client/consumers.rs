@@ -1,11 +1,11 @@
 //! `consumers`: which clients have read a secret, and who of them still has an older version.
 
-use super::client::{self, JSON};
-use super::command::{Arguments, Command, Group, Operands};
-use super::exit::Exit;
-use super::output;
 use crate::answers::ConsumerList;
 use crate::base::failure::say;
+use crate::cli::client::{self, JSON};
+use crate::cli::command::{Arguments, Command, Group, Operands};
+use crate::cli::exit::Exit;
+use crate::cli::output;
 use crate::client::Client;
 
 pub const COMMAND: Command = Command {

@@ -1,8 +1,8 @@
 //! Which variables of a program's environment are to hold which secrets.
 
-use super::exit::Exit;
 use crate::base::failure::{Failure, Kind};
 use crate::base::name::{NO_SECRETS_NAME, is_name};
+use crate::cli::exit::Exit;
 use crate::client::Client;
 
 /// The names of secrets, and the variable for each. No variable is there twice.

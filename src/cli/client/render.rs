@@ -13,18 +13,17 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 use zeroize::Zeroizing;
 
-use super::client;
-use super::command::{Arguments, Command, Group, OUTPUT, Operands, Opt, WATCH};
-use super::exit::Exit;
 use super::hook::Hook;
 use super::supervise::SETTLE;
-use super::{output, signals};
+use super::template::Template;
 use crate::base::failure::{Failure, say};
 use crate::base::files::{self, Fresh};
 use crate::base::secret::Plaintext;
 use crate::base::source::Source;
 use crate::base::span;
-use crate::cli::template::Template;
+use crate::cli::command::{Arguments, Command, Group, OUTPUT, Operands, Opt, WATCH};
+use crate::cli::exit::Exit;
+use crate::cli::{client, output, signals};
 use crate::client::{CHANGED, Client, Secret, watch};
 use crate::process::Owner;
 

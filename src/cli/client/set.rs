@@ -5,12 +5,12 @@ use std::io::{self, IsTerminal};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::client::{self, JSON};
-use super::command::{Arguments, Command, Group, Operands, Opt};
-use super::exit::Exit;
 use super::settings::{self, DESCRIPTION, GENERATOR, GRACE_DAYS, LABELS, OWNER, ROTATION, ROTATION_DAYS};
-use super::{input, prompt};
 use crate::base::secret::{Plaintext, wiped_json};
+use crate::cli::client::{self, JSON};
+use crate::cli::command::{Arguments, Command, Group, Operands, Opt};
+use crate::cli::exit::Exit;
+use crate::cli::{input, prompt};
 use crate::client::{Client, retold};
 use crate::generator;
 

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::audit::PUBLIC_KEY;
-use super::command::{Arguments, CONFIG, Command, Group, Operands, Opt};
-use super::configured::load_config;
-use super::exit::Exit;
-use super::output;
+use super::rehearsal::{Access, Act, Change, Rehearsal};
 use crate::access::{Policy, Ruling};
 use crate::audit;
 use crate::base::clock::Clock;
 use crate::base::name::is_name;
 use crate::base::sync::lock;
-use crate::cli::rehearsal::{Access, Act, Change, Rehearsal};
+use crate::cli::command::{Arguments, CONFIG, Command, Group, Operands, Opt};
+use crate::cli::configured::load_config;
+use crate::cli::exit::Exit;
+use crate::cli::output;
 
 pub const CHECK: Command = Command {
     name: "policy check",

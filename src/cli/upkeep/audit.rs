@@ -4,12 +4,11 @@
 
 use std::path::PathBuf;
 
-use super::client;
-use super::command::{Arguments, CONFIG, Command, Group, Operands, Opt};
-use super::configured::load_config;
-use super::exit::Exit;
-use super::output;
 use crate::audit;
+use crate::cli::command::{Arguments, CONFIG, Command, Group, Operands, Opt};
+use crate::cli::configured::load_config;
+use crate::cli::exit::Exit;
+use crate::cli::{client, output};
 use crate::client::Client;
 
 pub const VERIFY: Command = Command {

@@ -1,0 +1,8 @@
+//! The commands that keep a daemon and its files in order.
+
+pub mod audit;
+pub mod backup;
+pub mod key;
+pub mod policy;
+mod rehearsal;
+pub mod rekey;
