@@ -12,7 +12,7 @@ mod nginx;
 #[path = "../patience/mod.rs"]
 mod patience;
 mod requests;
-mod sight;
+mod seen;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -26,7 +26,7 @@ use differences::DIFFERENCES;
 use nginx::Nginx;
 use patience::NEVER;
 use requests::requests;
-use sight::Sight;
+use seen::SeenRequests;
 
 /// Says of each request that it was seen.
 struct Witness;
@@ -40,19 +40,19 @@ impl Handler for Witness {
     fn refused(&self, _: u16) {}
 }
 
-fn ask_us(addr: SocketAddr, bytes: &[u8]) -> Sight {
+fn ask_us(addr: SocketAddr, bytes: &[u8]) -> SeenRequests {
     let mut stream = TcpStream::connect(addr).unwrap();
-    // A server that refuses a request in its middle is heard all the same.
+    // What a server that refuses a request in its middle has answered is read all the same.
     let _ = stream.write_all(bytes).and_then(|()| stream.shutdown(Shutdown::Write));
-    Sight::of(&until_closed(stream))
+    SeenRequests::of(&until_closed(stream))
 }
 
 /// All that the server sends until it closes the connection, or breaks it off.
 fn until_closed(mut stream: impl Read) -> Vec<u8> {
-    let mut heard = Vec::new();
-    match stream.read_to_end(&mut heard) {
+    let mut received = Vec::new();
+    match stream.read_to_end(&mut received) {
         Err(why) if why.kind() != io::ErrorKind::ConnectionReset => panic!("{why}"),
-        _ => heard,
+        _ => received,
     }
 }
 

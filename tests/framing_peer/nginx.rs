@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use crate::patience::{PATIENCE, eventually};
-use crate::sight::Sight;
+use crate::seen::SeenRequests;
 use crate::until_closed;
 
 /// A proxy and, behind it, what says of each request that it was seen: as the proxy passed it on, so that its body was
@@ -78,11 +78,11 @@ impl Nginx {
     }
 
     /// Sends `bytes` and nothing behind them.
-    pub fn ask(&self, bytes: &[u8]) -> Sight {
+    pub fn ask(&self, bytes: &[u8]) -> SeenRequests {
         let mut stream = self.connect().expect("nginx listens");
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let _ = stream.write_all(bytes).and_then(|()| stream.shutdown(Shutdown::Write));
-        Sight::of(&until_closed(stream))
+        SeenRequests::of(&until_closed(stream))
     }
 }
 

@@ -423,7 +423,7 @@ fn hosts() -> Requests {
     all
 }
 
-/// Bodies where none is usual, and what the connection is told besides.
+/// Bodies where none is usual, and what they say of the connection besides.
 fn conversations() -> Requests {
     let mut all = Requests::new();
     for method in ["GET", "HEAD", "DELETE", "OPTIONS", "PUT", "PATCH", "BREW"] {

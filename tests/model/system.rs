@@ -162,8 +162,8 @@ impl System {
 
     /// A value, looked at without asking for it.
     pub fn value(&self, name: &str, kid: &str) -> String {
-        let sight = self.vault().find(name, Some(kid)).expect("it was just made");
-        self.vault().open(&sight).unwrap().value().to_owned()
+        let version = self.vault().find(name, Some(kid)).expect("it was just made");
+        self.vault().open(&version).unwrap().value().to_owned()
     }
 
     /// Asks as a connection does that has read this request.

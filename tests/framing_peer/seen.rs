@@ -2,19 +2,19 @@
 
 /// The requests that it saw, and whether it then refused to go on.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Sight {
+pub struct SeenRequests {
     /// Method, target and length of the body of each.
     pub requests: Vec<String>,
     /// The last answer was a refusal.
     pub is_refused: bool,
 }
 
-impl Sight {
+impl SeenRequests {
     /// Reads answers up to the end of the connection. What a server saw of a request is in the header `Seen` of an
     /// answer without a body; a refusal has none, and is the last one.
     pub fn of(mut answers: &[u8]) -> Self {
-        let mut sight = Self { requests: Vec::new(), is_refused: false };
-        while !answers.is_empty() && !sight.is_refused {
+        let mut all = Self { requests: Vec::new(), is_refused: false };
+        while !answers.is_empty() && !all.is_refused {
             let Some(end) = answers.windows(4).position(|window| window == b"\r\n\r\n") else {
                 panic!("this is no answer: {}", String::from_utf8_lossy(answers));
             };
@@ -24,10 +24,10 @@ impl Sight {
                 continue;
             }
             let seen = header(head, "Seen");
-            sight.is_refused = seen.is_none();
-            sight.requests.extend(seen.map(str::to_owned));
+            all.is_refused = seen.is_none();
+            all.requests.extend(seen.map(str::to_owned));
         }
-        sight
+        all
     }
 
     /// Whether nothing can be smuggled past one of the two servers: where one of them did not give up earlier, both saw
