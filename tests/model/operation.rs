@@ -145,8 +145,8 @@ impl Content {
 }
 
 impl Kind {
-    /// What is told of it.
-    pub fn told(self) -> Value {
+    /// As the API shows it.
+    pub fn to_json(self) -> Value {
         match self {
             Self::Base64 => json!({ "type": "base64", "bytes": 32 }),
             Self::Hex => json!({ "type": "hex", "bytes": 20 }),

@@ -25,7 +25,7 @@ struct Pair {
     compactions: u64,
     /// How many audit lines were compared.
     compared: usize,
-    /// The vault's head behind each change, as the lines have told it.
+    /// The vault's head behind each change, as the audit lines show it.
     heads: BTreeMap<u64, String>,
     backups: Vec<Past>,
     /// Copies of the vault's file.
@@ -261,9 +261,9 @@ impl Pair {
     }
 
     fn compare_lines(&mut self) -> Result<(), String> {
-        let mut told = self.system.new_lines();
+        let mut lines_read = self.system.new_lines();
         let lines = self.model.lines.iter().enumerate().skip(self.compared);
-        for (line, (_, expected)) in told.iter_mut().zip(lines.clone()) {
+        for (line, (_, expected)) in lines_read.iter_mut().zip(lines.clone()) {
             let line = line.as_object_mut().expect("it is an object");
             let head = line["vault_head"].as_str().unwrap_or_default().to_owned();
             let known = self.heads.entry(expected.change).or_insert_with(|| head.clone());
@@ -272,11 +272,11 @@ impl Pair {
         }
         let expected: Vec<_> = lines.map(|(index, line)| line.json(index + 1, REMOTE)).collect();
         self.compared += expected.len();
-        for (line, expected) in told.iter().zip(&expected) {
+        for (line, expected) in lines_read.iter().zip(&expected) {
             same("audit line", line, expected)?;
             self.saw(line["event"].as_str().unwrap());
         }
-        same("number of audit lines", &told.len().into(), &expected.len().into())
+        same("number of audit lines", &lines_read.len().into(), &expected.len().into())
     }
 
     /// Starts the daemon again, and looks at all that can be looked at.

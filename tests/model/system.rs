@@ -41,8 +41,8 @@ pub struct System {
     prepared: Option<Prepared>,
     /// How many have its vault while nothing goes on in the background.
     owners: usize,
-    /// How many bytes of the audit log were looked at.
-    told: usize,
+    /// How many bytes of the audit log have been read.
+    bytes_read: usize,
 }
 
 /// What the daemon answered.
@@ -62,7 +62,7 @@ impl System {
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir(&dir).unwrap();
         let (clock, dial) = Clock::manual(now.into());
-        Self { dir, clock, dial, prepared: None, owners: 0, told: 0 }
+        Self { dir, clock, dial, prepared: None, owners: 0, bytes_read: 0 }
     }
 
     pub fn vault_path(&self) -> PathBuf {
@@ -188,7 +188,7 @@ impl System {
 
     /// The versions that were made since the audit log was looked at: each one's secret and kid.
     pub fn given(&self) -> Vec<(String, String)> {
-        let made = self.lines_from(self.told).into_iter().filter(|line| {
+        let made = self.lines_from(self.bytes_read).into_iter().filter(|line| {
             ["create_secret", "rotate"].contains(&line["event"].as_str().unwrap()) && line["kid"].is_string()
         });
         made.map(|line| ["secret_name", "kid"].map(|field| line[field].as_str().unwrap().to_owned()).into()).collect()
@@ -196,8 +196,8 @@ impl System {
 
     /// The lines of the audit log that were not looked at yet.
     pub fn new_lines(&mut self) -> Vec<Value> {
-        let new = self.lines_from(self.told);
-        self.told = fs::metadata(self.audit_path()).unwrap().len() as usize;
+        let new = self.lines_from(self.bytes_read);
+        self.bytes_read = fs::metadata(self.audit_path()).unwrap().len() as usize;
         new
     }
 

@@ -245,14 +245,14 @@ impl Model {
         self.names().filter(|name| self.current(name).is_some_and(is_due)).collect()
     }
 
-    /// A new value of the same kind. Returns what is told of it.
+    /// A new value of the same kind. Returns its metadata, as the API shows it.
     fn rotate(&mut self, name: &'static str, revokes: bool, cause: Cause) -> Value {
         let Version { kind, rotation, .. } = *self.current(name).expect("only what is there is rotated");
         let grace = if revokes { Grace::Revoked } else { Grace::AsSet };
         self.put(name, None, kind, rotation, grace, cause)
     }
 
-    /// Returns what is told of the new version.
+    /// Returns the metadata of the new version, as the API shows it.
     fn put(
         &mut self,
         name: &'static str,
@@ -272,10 +272,10 @@ impl Model {
             Grace::SetTo(days) => days.unwrap_or(self.grace_days),
         };
         let until = self.now + days(grace_days);
-        let mut told = version.told_to_its_maker(name, self.now);
+        let mut body = version.metadata_with_warning(name, self.now);
         if let Some(previous) = self.current(name) {
-            told["previous_kid"] = previous.kid.as_str().into();
-            told["previous_readable_until"] = time(until).into();
+            body["previous_kid"] = previous.kid.as_str().into();
+            body["previous_readable_until"] = time(until).into();
         }
         self.change(Change::Put(name, version, until), cause);
         let old = self.versions(name).iter().filter(|version| version.until.is_some());
@@ -284,9 +284,9 @@ impl Model {
             for kid in &old {
                 self.change(Change::Destroy(name, kid.clone()), Cause { event: "retire", ..cause });
             }
-            told["retired"] = old.into();
+            body["retired"] = old.into();
         }
-        told
+        body
     }
 
     /// The kid that the daemon has given out for a version of `name` made now: never before, and of this second, unless the
@@ -390,18 +390,18 @@ impl Model {
         self.secrets.get(name).map(|secret| secret.settings.clone()).unwrap_or_default()
     }
 
-    /// What is told of the settings of a secret.
-    fn settings_told(&self, name: &str) -> Option<Value> {
+    /// The settings of a secret, as the API shows them.
+    fn settings_json(&self, name: &str) -> Option<Value> {
         let Version { rotation, kind, .. } = self.current(name)?;
         let Settings { rotation_days, grace_days, owner } = self.settings(name);
-        let mut told = json!({
+        let mut body = json!({
             "rotation": rotation, "rotation_days": rotation_days.unwrap_or(self.rotation_days),
-            "grace_days": grace_days.unwrap_or(self.grace_days), "generator": kind.told(), "labels": {},
+            "grace_days": grace_days.unwrap_or(self.grace_days), "generator": kind.to_json(), "labels": {},
         });
         if let Some(owner) = owner {
-            told["owner"] = owner.into();
+            body["owner"] = owner.into();
         }
-        Some(told)
+        Some(body)
     }
 
     fn current(&self, name: &str) -> Option<&Version> {
@@ -432,14 +432,14 @@ impl Version {
         self.until.is_none_or(|until| now < until)
     }
 
-    /// Its metadata, and what whoever stores or configures it is told besides.
-    fn told_to_its_maker(&self, name: &str, now: SystemTime) -> Value {
-        let mut told = self.metadata(name);
+    /// Its metadata, and the warning for the client that stores or configures it.
+    fn metadata_with_warning(&self, name: &str, now: SystemTime) -> Value {
+        let mut body = self.metadata(name);
         if self.rotation == "auto" {
             let at = &time(self.due.max(now))[..19];
-            told["warning"] = format!("will be replaced on {at}Z; whoever uses it must read it again").into();
+            body["warning"] = format!("will be replaced on {at}Z; whoever uses it must read it again").into();
         }
-        told
+        body
     }
 
     fn metadata(&self, name: &str) -> Value {

@@ -113,7 +113,7 @@ impl Model {
                 None => Grace::AsSet,
             };
             let rotation = new.rotation.unwrap_or("manual");
-            let told = self.put(new.name, new.content.text(), kind, rotation, grace, cause);
+            let body = self.put(new.name, new.content.text(), kind, rotation, grace, cause);
             let mut settings = self.settings(new.name);
             settings.grace_days = new.grace_days.unwrap_or(settings.grace_days);
             if settings != self.settings(new.name) {
@@ -121,7 +121,7 @@ impl Model {
                 let cause = Cause { event: "configure_secret", ..cause };
                 self.change(Change::Configure(new.name, version, settings), cause);
             }
-            told
+            body
         });
         Ok(made.collect())
     }
@@ -191,21 +191,21 @@ impl Model {
     fn list_versions(&mut self, client: &str, name: &'static str, cause: Cause) -> Result<Answer, Refused> {
         self.may_read(client, name)?;
         let readable = self.versions(name).iter().rev().filter(|version| version.is_readable(self.now));
-        let told = readable.map(|version| {
-            let mut told = version.metadata(name);
-            told.as_object_mut().expect("it is an object").remove("name");
-            told["is_current"] = version.until.is_none().into();
+        let listed = readable.map(|version| {
+            let mut body = version.metadata(name);
+            body.as_object_mut().expect("it is an object").remove("name");
+            body["is_current"] = version.until.is_none().into();
             if let Some(until) = version.until {
-                told["readable_until"] = time(until).into();
+                body["readable_until"] = time(until).into();
             }
-            told
+            body
         });
-        let versions: Vec<_> = told.collect();
+        let versions: Vec<_> = listed.collect();
         if versions.is_empty() {
             return Err(Refused::new(404, "not_found", Some(name)).saying(name));
         }
         self.line(cause, Some(name), None, "success");
-        let settings = self.settings_told(name);
+        let settings = self.settings_json(name);
         let answer = json!({ "name": name, "settings": settings, "pending": null, "versions": versions });
         Ok(Answer::Good(answer, None))
     }
@@ -254,21 +254,21 @@ impl Model {
         } else {
             self.change(Change::Configure(name, version, settings), cause);
         }
-        let mut told = self.current(name).expect("it is there").told_to_its_maker(name, self.now);
-        told["settings"] = self.settings_told(name).expect("it is there");
-        Ok(Answer::Good(told, None))
+        let mut body = self.current(name).expect("it is there").metadata_with_warning(name, self.now);
+        body["settings"] = self.settings_json(name).expect("it is there");
+        Ok(Answer::Good(body, None))
     }
 
     fn list(&mut self, client: &str, cause: Cause) -> Answer {
         let may_read = self.names().filter(|name| self.policy.may_read(client, name));
-        let told = may_read.filter_map(|name| {
+        let secrets = may_read.filter_map(|name| {
             let current = self.current(name)?;
-            let mut told = current.metadata(name);
-            told["is_expired"] = current.is_due(self.now).into();
-            told["has_appliers"] = false.into();
-            Some(told)
+            let mut body = current.metadata(name);
+            body["is_expired"] = current.is_due(self.now).into();
+            body["has_appliers"] = false.into();
+            Some(body)
         });
-        let answer = Answer::Good(json!({ "secrets": told.collect::<Vec<_>>() }), None);
+        let answer = Answer::Good(json!({ "secrets": secrets.collect::<Vec<_>>() }), None);
         self.line(cause, None, None, "success");
         answer
     }
@@ -303,11 +303,11 @@ impl Model {
         if rotated.is_empty() {
             self.line(cause, None, None, "success");
         }
-        let mut told = json!({ "rotated_count": rotated.len(), "rotated": rotated });
+        let mut body = json!({ "rotated_count": rotated.len(), "rotated": rotated });
         if is_named {
-            told["versions"] = versions.into();
+            body["versions"] = versions.into();
         }
-        Ok(Answer::Good(told, None))
+        Ok(Answer::Good(body, None))
     }
 
     fn checkpoint(&mut self, client: &str, cause: Cause) -> Result<Answer, Refused> {
