@@ -4,7 +4,6 @@
 //! ([`GroupCommit`](crate::base::sync::GroupCommit)), but for an order of many, which has its own.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Vault;
 use super::log::Log;
@@ -132,21 +131,6 @@ impl Vault {
             prepared.done.push((order, done));
         }
         Ok(prepared)
-    }
-
-    /// Asks for a compaction when more than half of the file is dead or past its grace and it is large enough to matter, when
-    /// the file was lost, for a compaction makes a whole new one, or when the disk has become full, the audit log's too, and that
-    /// can make room.
-    pub fn compact_if_worthwhile(self: &Arc<Self>) {
-        if self.compaction_wanted.load(Ordering::Relaxed) || self.audit.is_behind() {
-            return;
-        }
-        let lost = self.file_lost.swap(false, Ordering::SeqCst);
-        let has_become_full = self.disk_full.swap(false, Ordering::SeqCst) | self.audit.has_run_out_of_room();
-        let full = has_become_full && self.can_make_room();
-        if (lost || full || self.is_compaction_worthwhile()) && !self.compaction_wanted.swap(true, Ordering::SeqCst) {
-            self.compact_in_background(lost);
-        }
     }
 }
 

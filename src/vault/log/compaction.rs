@@ -33,6 +33,21 @@ impl Stats {
 }
 
 impl Vault {
+    /// Asks for a compaction when more than half of the file is dead or past its grace and it is large enough to matter, when
+    /// the file was lost, for a compaction makes a whole new one, or when the disk has become full, the audit log's too, and that
+    /// can make room.
+    pub fn compact_if_worthwhile(self: &Arc<Self>) {
+        if self.compaction_wanted.load(Ordering::Relaxed) || self.audit.is_behind() {
+            return;
+        }
+        let lost = self.file_lost.swap(false, Ordering::SeqCst);
+        let has_become_full = self.disk_full.swap(false, Ordering::SeqCst) | self.audit.has_run_out_of_room();
+        let full = has_become_full && self.can_make_room();
+        if (lost || full || self.is_compaction_worthwhile()) && !self.compaction_wanted.swap(true, Ordering::SeqCst) {
+            self.compact_in_background(lost);
+        }
+    }
+
     pub(in crate::vault) fn is_compaction_worthwhile(&self) -> bool {
         let bytes = self.stats.bytes.load(Ordering::Relaxed);
         let has_grown_since = |before: &AtomicU64| bytes >= before.load(Ordering::Relaxed) / 4 * 5;
@@ -43,7 +58,7 @@ impl Vault {
 
     /// Whether a compaction can make room on a full disk. One that has no room itself is not begun: it would take what little
     /// is left, which the audit log may need. What is past its grace is destroyed before it.
-    pub(in crate::vault) fn can_make_room(&self) -> bool {
+    fn can_make_room(&self) -> bool {
         let [bytes, dead, expired] = self.stats.sizes();
         let needed = bytes.saturating_sub(dead + expired);
         dead + expired > 0 && lock(&self.log).store.room().is_ok_and(|room| room > needed)
@@ -57,7 +72,7 @@ impl Vault {
 
     /// Compacts on a thread of its own, and destroys before that the versions whose grace is over. `lost`: a new file is wanted
     /// whatever is in the old one.
-    pub(in crate::vault) fn compact_in_background(self: &Arc<Self>, lost: bool) {
+    fn compact_in_background(self: &Arc<Self>, lost: bool) {
         let vault = self.clone();
         let started = std::thread::Builder::new().name("compaction".to_owned()).spawn(move || {
             if let Err(why) = vault.destroy_expired("compaction", || false) {
@@ -146,11 +161,7 @@ impl Vault {
 
     /// Copies to `successor` what the file has behind byte `copied`, while it is appended to; the last of it with the file
     /// held, which the caller lets go when the successor has taken its place.
-    pub(in crate::vault) fn catch_up(
-        &self,
-        successor: &mut Successor,
-        mut copied: u64,
-    ) -> io::Result<MutexGuard<'_, Log>> {
+    pub(super) fn catch_up(&self, successor: &mut Successor, mut copied: u64) -> io::Result<MutexGuard<'_, Log>> {
         loop {
             let (length, reader) = {
                 let log = lock(&self.log);
