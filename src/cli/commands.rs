@@ -1,7 +1,7 @@
 //! The list of all commands.
 
 use super::client::{
-    consumers, delete, exec, get, import, list, render, retire, rollback, rotate, schedule, set, settings, versions,
+    configure, consumers, delete, exec, get, import, list, render, retire, rollback, rotate, schedule, set, versions,
 };
 use super::command::Command;
 use super::completions;
@@ -17,7 +17,7 @@ pub const COMMANDS: &[Command] = &[
     token::COMMAND,
     get::COMMAND,
     set::COMMAND,
-    settings::COMMAND,
+    configure::COMMAND,
     list::COMMAND,
     versions::COMMAND,
     consumers::COMMAND,

@@ -1,5 +1,6 @@
 //! What all commands share that ask a daemon.
 
+pub mod configure;
 pub mod consumers;
 pub mod delete;
 pub mod exec;
@@ -13,7 +14,7 @@ pub mod rollback;
 pub mod rotate;
 pub mod schedule;
 pub mod set;
-pub mod settings;
+mod settings;
 mod supervise;
 mod template;
 mod variables;

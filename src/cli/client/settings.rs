@@ -1,26 +1,10 @@
-//! The settings of a secret, as options, and `configure`, which changes them.
+//! The settings of a secret, as options of `set` and `configure`.
 
 use serde_json::{Map, Value, json};
 
-use crate::answers::ConfiguredSecret;
-use crate::base::failure::printable;
-use crate::cli::client::{self, JSON};
-use crate::cli::command::{Arguments, Command, Group, Operands, Opt};
+use crate::cli::command::{Arguments, Opt};
 use crate::cli::exit::Exit;
-use crate::cli::output;
-use crate::client::{Client, secret_path};
 use crate::generator::{self, Generator};
-
-pub const COMMAND: Command = Command {
-    name: "configure",
-    group: Group::Secrets,
-    operands: Operands::one("NAME"),
-    options: &[ROTATION, ROTATION_DAYS, GRACE_DAYS, GENERATOR, DESCRIPTION, OWNER, LABELS, JSON],
-    shared: client::OPTIONS,
-    summary: "change the settings of a secret, but not its value",
-    example: "jarvis-secretsd configure postgres_password --owner dba --labels env=prod",
-    run,
-};
 
 pub const ROTATION: Opt = Opt {
     name: "rotation",
@@ -56,23 +40,6 @@ pub const LABELS: Opt = Opt {
     value: Some("KEY=TEXT,..."),
     summary: "labels to add or change; a label without a text is removed, an empty list removes all",
 };
-
-fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let name = client::name(arguments)?;
-    let settings = given(arguments)?;
-    if settings.is_empty() {
-        return Err(Exit::usage("configure needs an option that names a setting"));
-    }
-    let client = Client::from_arguments(arguments)?;
-    let body = serde_json::to_vec(&settings).expect("it is JSON");
-    let body = client.ask(name, "PATCH", &secret_path(name, None)?, Some(&body), &[])?;
-    if let Some(ConfiguredSecret { version, warning, .. }) = client.done(arguments, name, &body)? {
-        let (kid, due) = (printable(&version.kid), client::told_of_due(&version));
-        output::tell_done(format_args!("{name}: configured; {kid}, {due}"));
-        client::tell_warning(name, warning.as_deref());
-    }
-    Ok(())
-}
 
 /// The settings that were given, as fields of a request.
 pub fn given(arguments: &Arguments) -> Result<Map<String, Value>, Exit> {
