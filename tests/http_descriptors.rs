@@ -1,4 +1,4 @@
-//! A process that may open no more files goes on to serve. Alone in its file, because the limit is the whole process's.
+//! A process that may open no more files still serves. Alone in its file, because the limit is the whole process's.
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -259,7 +259,7 @@ fn a_reload_that_fails_leaves_the_old_policy_in_force() {
 }
 
 #[test]
-fn beyond_loopback_a_client_believed_on_its_header_alone_stops_the_start() {
+fn beyond_loopback_a_client_without_a_credential_stops_the_start() {
     let policy = parse("[clients.web]\n[clients.db]");
     for address in ["0.0.0.0:8081", "[::]:8081", "192.0.2.1:8081", "[2001:db8::1]:8081"] {
         assert_eq!(
@@ -311,7 +311,7 @@ fn rules_that_open_the_door_are_warned_about() {
 }
 
 #[test]
-fn a_client_with_a_credential_is_not_believed_on_its_header_alone() {
+fn a_client_with_a_credential_is_not_authenticated_by_its_header_alone() {
     let hash = "0123456789abcdef".repeat(4);
     let policy = parse(&format!(
         "[clients.a]\ntoken_sha256 = [\"{hash}\"]\n[clients.b]\ntoken_sha256 = []\n\

@@ -1,4 +1,4 @@
-//! What the programs of a secret are told, and what is made of what they say.
+//! What the programs of a secret are given, and what is made of their answers.
 
 use std::path::Path;
 use std::time::Duration;
@@ -35,7 +35,7 @@ fn prepare(appliers: &Appliers) -> Result<String, String> {
 }
 
 #[test]
-fn each_program_is_told_what_it_needs_and_no_more() {
+fn each_program_gets_what_it_needs_and_no_more() {
     let stage = Stage::new();
     let appliers = appliers(&stage, "cat >$2/$1.json; echo made");
     prepare(&appliers).unwrap();

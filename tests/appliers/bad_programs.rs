@@ -1,4 +1,4 @@
-//! Whatever a program does, it ends in time, nothing of it is left, and it is told how it ended.
+//! Whatever a program does, it ends in time, nothing of it is left, and the outcome says how it ended.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn a_program_has_the_input_the_arguments_and_nothing_else() {
     for line in stdout.lines().filter(|line| line.contains(" -> ")) {
         let (before, leads_to) = line.split_once(" -> ").unwrap();
         let number: u32 = before.rsplit(' ').next().unwrap().parse().unwrap();
-        // What whoever runs the tests has left open is not ours to close.
+        // What was open before the tests is not ours to close.
         let is_inherited = fs::read_link(format!("/proc/self/fd/{number}")).is_ok_and(|own| own == Path::new(leads_to));
         assert!(number <= 2 || leads_to.starts_with("/proc/") || is_inherited, "{line} in {stdout}");
     }

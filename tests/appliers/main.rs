@@ -1,4 +1,4 @@
-//! Appliers from outside: the real process that runs them, and programs that behave as badly as programs can.
+//! The real process that runs appliers, and programs that behave as badly as programs can.
 
 mod appliers;
 mod bad_programs;

@@ -47,7 +47,7 @@ impl Stage {
         Runner::start(Path::new(BINARY), &self.table(vec![Program { words, timeout }]))
     }
 
-    /// What a runner of these programs is told.
+    /// What a runner of these programs gets at its start.
     pub fn table(&self, programs: Vec<Program>) -> ProgramTable {
         let still_locked = "is still locked".to_owned();
         ProgramTable { called: "appliers".to_owned(), lock: self.directory.path("lock"), still_locked, programs }

@@ -77,7 +77,7 @@ fn trailers_without_end_are_refused() {
 }
 
 #[test]
-fn a_client_that_asks_first_is_told_to_go_on() {
+fn a_client_that_expects_100_continue_gets_it() {
     let site = Site::new();
     let mut client = site.connect();
     client.send("POST /e HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
@@ -87,7 +87,7 @@ fn a_client_that_asks_first_is_told_to_go_on() {
 }
 
 #[test]
-fn a_client_that_sends_the_body_along_is_not_told_to_go_on() {
+fn a_client_that_sends_the_body_along_gets_no_100_continue() {
     let site = Site::new();
     let mut client = site.connect();
     client.send("POST /e HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\nbody");
@@ -140,7 +140,7 @@ fn a_large_body_that_comes_slowly_makes_room_for_one_that_is_there() {
 }
 
 #[test]
-fn a_large_body_that_finds_no_room_is_told_to_come_again_while_small_ones_are_served() {
+fn a_large_body_that_finds_no_room_is_answered_503_while_small_ones_are_served() {
     let site = tight();
     let mut busy = site.connect();
     let body = "x".repeat(40_000);

@@ -39,7 +39,7 @@ fn over_the_limit_an_incomplete_request_makes_room() {
 }
 
 #[test]
-fn when_every_connection_is_at_work_a_new_one_is_told_to_come_again() {
+fn when_every_connection_is_at_work_a_new_one_is_answered_503() {
     let site = crowded(2);
     let mut busy = [site.connect(), site.connect()];
     for client in &mut busy {
@@ -86,7 +86,7 @@ fn over_the_limit_a_client_that_does_not_take_its_answer_makes_room() {
     for client in &mut deaf {
         client.send("GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
     }
-    // Until its answer has filled the socket it is our turn, and others are told to come again.
+    // Until its answer has filled the socket it is our turn, and others are answered 503.
     eventually("another one is served", || site.connect().get("/").status == 200);
     assert!(site.stats.evicted() >= 1);
 }
@@ -160,7 +160,7 @@ fn of_connections_that_do_not_say_who_they_are_a_quarter_of_the_places_is_kept()
 }
 
 #[test]
-fn requests_behind_the_last_that_is_answered_are_not_heard() {
+fn requests_behind_the_last_that_is_answered_are_not_read() {
     let site = crowded(4);
     let mut first = site.connect();
     assert_eq!(first.get("/anonymous").status, 200);

@@ -83,7 +83,7 @@ fn http_1_0_knows_no_transfer_codings() {
 }
 
 #[test]
-fn a_post_without_a_length_is_asked_for_one() {
+fn a_post_without_a_length_is_refused_with_411() {
     lines_are_refused("", 411, "length_required");
 }
 

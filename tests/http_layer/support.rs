@@ -1,4 +1,4 @@
-//! A server with a small application, and a client that sends exactly what it is told.
+//! A server with a small application, and a client that sends exactly the given bytes.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -46,7 +46,7 @@ impl Gate {
     }
 }
 
-/// An application that answers with what it saw, knows whoever asks for anything but `/anonymous`, and misbehaves on demand.
+/// An application that answers with what it saw, takes every request but for `/anonymous` as authenticated, and misbehaves on demand.
 #[derive(Default)]
 pub struct App {
     pub gate: Gate,
@@ -206,7 +206,7 @@ impl Answer {
     }
 }
 
-/// A client that sends exactly what it is told.
+/// A client that sends exactly the given bytes.
 pub struct Client {
     stream: TcpStream,
     unread: Vec<u8>,
@@ -281,7 +281,7 @@ impl Client {
         self.answer()
     }
 
-    /// Sends no more, but goes on to listen.
+    /// Sends no more, but still reads.
     pub fn finish(&self) {
         self.stream.shutdown(std::net::Shutdown::Write).unwrap();
     }

@@ -105,7 +105,7 @@ fn no_session_is_resumed_so_that_every_certificate_is_verified_anew() {
 }
 
 #[test]
-fn plain_http_is_told_to_speak_tls() {
+fn plain_http_on_a_tls_port_is_answered_that_tls_is_needed() {
     let files = files();
     let site = site(&files.settings());
     let answer = site.connect().get("/");
@@ -154,7 +154,7 @@ fn a_handshake_whose_bytes_drip_is_given_up() {
 }
 
 #[test]
-fn whoever_is_silent_in_the_handshake_makes_room_for_others() {
+fn a_client_that_is_silent_in_the_handshake_makes_room_for_others() {
     let files = files();
     let tls = Arc::new(Tls::load(&files.settings(), &Clock::system()).unwrap());
     let site = Site::secure(&tls, |limits| limits.max_connections = 2);
@@ -170,7 +170,7 @@ fn whoever_is_silent_in_the_handshake_makes_room_for_others() {
 }
 
 #[test]
-fn a_client_for_which_there_is_no_room_is_told_so_in_tls() {
+fn a_client_for_which_there_is_no_room_gets_a_tls_alert() {
     let files = files();
     let tls = Arc::new(Tls::load(&files.settings(), &Clock::system()).unwrap());
     let site = Site::secure(&tls, |limits| limits.max_connections = 1);
@@ -212,7 +212,7 @@ fn a_client_with_a_certificate_of_the_ca_is_known_by_the_names_in_it() {
 }
 
 #[test]
-fn a_client_whose_certificate_the_ca_does_not_stand_for_gets_nowhere_and_is_told_why() {
+fn a_client_whose_certificate_is_not_of_the_ca_is_refused_with_the_reason() {
     let files = files();
     let site = site(&files.settings_with_client_ca());
     let cases = [

@@ -35,7 +35,7 @@ fn serve(path: &Path, limits: Limits) -> (Arc<App>, Server) {
 /// Asks once, and returns all that comes.
 fn ask(path: &Path, target: &str) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
-    // Who is turned away is not listened to, and hears the answer all the same.
+    // The request of a client that is turned away is not read, and it gets the answer all the same.
     let _ = stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
     let _ = stream.shutdown(Shutdown::Write);
     let mut answer = Vec::new();

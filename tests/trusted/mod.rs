@@ -1,4 +1,4 @@
-//! Programs where nobody but root and whoever runs the tests could change them, which a directory for all, such as /tmp, is
+//! Programs where nobody but root and the user of the tests could change them, which a directory for all, such as /tmp, is
 //! not.
 #![allow(dead_code, reason = "each test needs something else")]
 
