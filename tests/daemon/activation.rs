@@ -50,7 +50,7 @@ fn passed_sockets_of_both_kinds_take_the_place_of_the_configured_ones() {
     let sockets = [("tcp", addr.to_string()), ("unix", path.to_str().unwrap().to_owned())];
     let sockets = sockets.each_ref().map(|(name, address)| (*name, address.as_str()));
     let mut daemon = listening(&site, &[], &sockets);
-    // Whoever connects first starts it, and waits meanwhile.
+    // The first connection starts it, and waits meanwhile.
     let mut admin = Client::named("admin", addr);
     admin.store("db_main", "v");
     daemon.await_log("Using the sockets that were passed");

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
+use crate::external_system::pending;
 use crate::needs;
-use crate::outside::pending;
 use crate::process::without_root;
 use crate::running::Daemon;
 use crate::site::{NOBODY, Site, eventually, said};

@@ -3,7 +3,7 @@
 use std::thread;
 
 use crate::client::Client;
-use crate::outside::{OLD, World, line, pending, rotate};
+use crate::external_system::{ExternalSystem, OLD, line, pending, rotate};
 use crate::running::Daemon;
 use crate::site::eventually;
 use crate::trusted::processes_with;
@@ -14,19 +14,19 @@ const ALL: [&str; 3] = ["prepare", "apply", "verify"];
 const STAYS: &str = "echo $$ >$D/at; trap '' TERM INT HUP; while :; do sleep 0.01; done";
 
 /// Kills the daemon while the applier is at this, and starts another one.
-fn killed_at(world: &World, action: &str, before: &str) -> Daemon {
-    let daemon = world.start();
-    world.on(action, &format!("{before}\n{STAYS}"));
+fn killed_at(external: &ExternalSystem, action: &str, before: &str) -> Daemon {
+    let daemon = external.start();
+    external.on(action, &format!("{before}\n{STAYS}"));
     let mut client = daemon.client("admin");
     let asking = thread::spawn(move || client.try_ask("POST", "/rotate", &[], br#"{"names":["db_main"]}"#).is_err());
-    world.written("at");
+    external.written("at");
     drop(daemon);
-    assert!(asking.join().unwrap(), "nobody was told that it was rotated");
-    world.remove(&format!("on-{action}"));
+    assert!(asking.join().unwrap(), "no answer has said that it was rotated");
+    external.remove(&format!("on-{action}"));
     // Nothing of the old applier may be left when the next one is asked.
-    let pid = world.read("at");
-    world.on("verify", &format!("kill -0 {} 2>/dev/null && echo overlap >>$D/overlap", pid.trim()));
-    world.site.start()
+    let pid = external.read("at");
+    external.on("verify", &format!("kill -0 {} 2>/dev/null && echo overlap >>$D/overlap", pid.trim()));
+    external.site.start()
 }
 
 /// Waits until nothing is pending, and returns the value that is served.
@@ -37,48 +37,49 @@ fn settled(admin: &mut Client) -> String {
 
 #[test]
 fn killed_while_it_is_prepared_there_is_nothing_to_decide() {
-    let world = World::with(&ALL);
-    let daemon = killed_at(&world, "prepare", "");
+    let external = ExternalSystem::with(&ALL);
+    let daemon = killed_at(&external, "prepare", "");
     let mut admin = daemon.client("admin");
-    assert_eq!((settled(&mut admin).as_str(), world.read("world").as_str()), (OLD, OLD));
-    assert_eq!(world.calls(), ["prepare"]);
+    assert_eq!((settled(&mut admin).as_str(), external.read("accepted").as_str()), (OLD, OLD));
+    assert_eq!(external.calls(), ["prepare"]);
     assert_eq!(rotate(&mut admin).status, 200);
 }
 
 #[test]
 fn killed_while_what_it_has_revoked_is_retired_that_is_served_to_nobody_and_retired_at_the_next_start() {
-    let world = World::with(&["apply", "verify", "retire"]);
-    let daemon = world.start();
+    let external = ExternalSystem::with(&["apply", "verify", "retire"]);
+    let daemon = external.start();
     let mut admin = daemon.client("admin");
     let old = admin.get("/secret/db_main").text("kid");
-    world.on("retire", STAYS);
+    external.on("retire", STAYS);
     let body = br#"{"name":"db_main","value":"new","revoke_previous":true}"#;
     let asking = thread::spawn(move || admin.try_ask("POST", "/secret", &[], body).is_err());
-    world.written("at");
+    external.written("at");
     let gone = |daemon: &Daemon| daemon.client("admin").get(&format!("/secret/db_main?kid={old}")).status;
     assert_eq!(gone(&daemon), 410, "while it is retired");
     drop(daemon);
-    assert!(asking.join().unwrap(), "nobody was told that it was done");
-    world.remove("on-retire");
-    let daemon = world.site.start();
+    assert!(asking.join().unwrap(), "no answer has said that it was done");
+    external.remove("on-retire");
+    let daemon = external.site.start();
     let mut admin = daemon.client("admin");
     assert_eq!((admin.value("db_main"), gone(&daemon)), ("new".to_owned(), 410));
-    let destroyed = || world.site.audit(1).iter().any(|line| line["event"] == "destroy_version" && line["kid"] == *old);
+    let destroyed =
+        || external.site.audit(1).iter().any(|line| line["event"] == "destroy_version" && line["kid"] == *old);
     eventually("it is retired and destroyed", || destroyed().then_some(()));
-    assert_eq!(world.calls(), ["retire", "retire"]);
+    assert_eq!(external.calls(), ["retire", "retire"]);
     daemon.stop().verify_audit();
 }
 
 #[test]
 fn killed_before_it_was_applied_the_old_value_stays() {
-    let world = World::with(&ALL);
-    let daemon = killed_at(&world, "apply", "");
+    let external = ExternalSystem::with(&ALL);
+    let daemon = killed_at(&external, "apply", "");
     let mut admin = daemon.client("admin");
-    assert_eq!((settled(&mut admin).as_str(), world.read("world").as_str()), (OLD, OLD));
-    assert_eq!(world.calls(), ["prepare", "apply", "verify", "verify"]);
+    assert_eq!((settled(&mut admin).as_str(), external.read("accepted").as_str()), (OLD, OLD));
+    assert_eq!(external.calls(), ["prepare", "apply", "verify", "verify"]);
     let detail = "unfinished; verify: the new value does not work";
-    assert_eq!(world.audited(), [line("prepare_rotation", "success", ""), line("rotate", "error", detail)]);
-    assert_eq!(world.read("overlap"), "");
+    assert_eq!(external.audited(), [line("prepare_rotation", "success", ""), line("rotate", "error", detail)]);
+    assert_eq!(external.read("overlap"), "");
     // Whoever has decided is perhaps still at it.
     eventually("it can be rotated again", || (rotate(&mut admin).status == 200).then_some(()));
     daemon.stop().verify_audit();
@@ -86,36 +87,37 @@ fn killed_before_it_was_applied_the_old_value_stays() {
 
 #[test]
 fn killed_after_it_was_applied_the_new_value_becomes_current() {
-    let world = World::with(&ALL);
-    let daemon = killed_at(&world, "apply", "printf %s \"$value\" >$D/world");
+    let external = ExternalSystem::with(&ALL);
+    let daemon = killed_at(&external, "apply", "printf %s \"$value\" >$D/accepted");
     let mut admin = daemon.client("admin");
     let value = settled(&mut admin);
-    assert!(value.starts_with("user:") && value == world.read("world"), "{value}");
+    assert!(value.starts_with("user:") && value == external.read("accepted"), "{value}");
     let audited = [line("prepare_rotation", "success", ""), line("rotate", "success", "unfinished")];
-    assert_eq!(world.audited(), audited);
-    assert_eq!(world.read("overlap"), "");
+    assert_eq!(external.audited(), audited);
+    assert_eq!(external.read("overlap"), "");
     daemon.stop().verify_audit();
 }
 
 #[test]
 fn killed_while_it_is_verified_the_new_value_becomes_current() {
-    let world = World::with(&ALL);
-    let daemon = killed_at(&world, "verify", "");
+    let external = ExternalSystem::with(&ALL);
+    let daemon = killed_at(&external, "verify", "");
     let value = settled(&mut daemon.client("admin"));
-    assert!(value.starts_with("user:") && value == world.read("world"), "{value}");
-    assert_eq!(world.calls(), ["prepare", "apply", "verify", "verify"]);
-    assert_eq!(world.read("overlap"), "");
+    assert!(value.starts_with("user:") && value == external.read("accepted"), "{value}");
+    assert_eq!(external.calls(), ["prepare", "apply", "verify", "verify"]);
+    assert_eq!(external.read("overlap"), "");
 }
 
 #[test]
 fn an_applier_does_not_outlive_a_daemon_that_is_killed() {
-    let world = World::with(&ALL);
-    let daemon = world.start();
-    let marker = world.path("orphan").display().to_string();
-    world.on("apply", &format!("setsid sh -c 'while :; do sleep 1; done' {marker} & echo $$ >$D/at; exec sleep 1000"));
+    let external = ExternalSystem::with(&ALL);
+    let daemon = external.start();
+    let marker = external.path("orphan").display().to_string();
+    external
+        .on("apply", &format!("setsid sh -c 'while :; do sleep 1; done' {marker} & echo $$ >$D/at; exec sleep 1000"));
     let mut client = daemon.client("admin");
     let asking = thread::spawn(move || client.try_ask("POST", "/rotate", &[], br#"{"names":["db_main"]}"#).is_err());
-    world.written("at");
+    external.written("at");
     eventually("what it has started is there", || (!processes_with(&marker).is_empty()).then_some(()));
     drop(daemon);
     eventually("nothing of it is left", || processes_with(&marker).is_empty().then_some(()));
@@ -123,28 +125,28 @@ fn an_applier_does_not_outlive_a_daemon_that_is_killed() {
 }
 
 #[test]
-fn while_nothing_can_be_told_at_the_start_the_old_value_is_served_and_the_new_one_kept() {
-    let world = World::with(&ALL);
-    let daemon = world.start();
-    world.on("verify", "exit 2");
+fn while_verify_cannot_decide_at_the_start_the_old_value_is_served_and_the_new_one_kept() {
+    let external = ExternalSystem::with(&ALL);
+    let daemon = external.start();
+    external.on("verify", "exit 2");
     assert_eq!(rotate(&mut daemon.client("admin")).status, 502);
     drop(daemon);
-    let mut daemon = world.site.start();
+    let mut daemon = external.site.start();
     daemon.await_log("The rotation of db_main is not finished: verify: exit status 2; neither value is known to work");
     let mut admin = daemon.client("admin");
     assert_eq!(admin.value("db_main"), OLD);
     assert!(pending(&mut admin).is_some());
     drop(daemon);
-    world.remove("on-verify");
-    let daemon = world.site.start();
-    assert_eq!(settled(&mut daemon.client("admin")), world.read("world"), "it was applied");
+    external.remove("on-verify");
+    let daemon = external.site.start();
+    assert_eq!(settled(&mut daemon.client("admin")), external.read("accepted"), "it was applied");
 }
 
 #[test]
 fn without_its_appliers_a_rotation_that_is_not_finished_waits_for_a_person() {
-    let world = World::with(&ALL);
-    let daemon = world.start();
-    world.on("verify", "exit 2");
+    let external = ExternalSystem::with(&ALL);
+    let daemon = external.start();
+    external.on("verify", "exit 2");
     assert_eq!(rotate(&mut daemon.client("admin")).status, 502);
     let site = daemon.stop();
     let config = site.read("config.toml");

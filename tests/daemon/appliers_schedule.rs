@@ -1,4 +1,4 @@
-//! The schedule and the world outside: what is due, what is tried again, and what is retired, by a clock that the test turns.
+//! The schedule and the external system: what is due, what is tried again, and what is retired, by a clock that the test turns.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use serde_json::json;
 
 use crate::calendar::Calendar;
 use crate::client::Client;
-use crate::outside::{OLD, World, pending, rotate};
+use crate::external_system::{ExternalSystem, OLD, pending, rotate};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A calendar whose secret `db_main`, of the schedule's to replace, is accepted outside.
-fn calendar(world: &World) -> (Calendar, Client) {
-    let calendar = Calendar::at(world.site.clone());
+/// A calendar whose secret `db_main`, of the schedule's to replace, is accepted by the external system.
+fn calendar(external: &ExternalSystem) -> (Calendar, Client) {
+    let calendar = Calendar::at(external.site.clone());
     let mut admin = calendar.client("admin");
     admin.make(&json!({ "name": "db_main", "value": OLD, "rotation": "auto" }));
     (calendar, admin)
@@ -21,29 +21,29 @@ fn calendar(world: &World) -> (Calendar, Client) {
 
 #[test]
 fn when_it_is_due_it_is_rotated_through_its_appliers() {
-    let world = World::with(&["apply", "verify"]);
-    let (calendar, mut admin) = calendar(&world);
+    let external = ExternalSystem::with(&["apply", "verify"]);
+    let (calendar, mut admin) = calendar(&external);
     admin.make(&json!({ "name": "other", "generate": true, "rotation": "auto" }));
     let other = admin.value("other");
     calendar.daily_round();
-    assert!(world.calls().is_empty(), "not due yet");
+    assert!(external.calls().is_empty(), "not due yet");
     calendar.pass_days(90);
     calendar.daily_round();
     assert_ne!(admin.value("other"), other);
     assert_ne!(admin.value("db_main"), OLD);
-    assert_eq!(admin.value("db_main"), world.read("world"));
-    assert_eq!(world.calls(), ["apply", "verify"]);
+    assert_eq!(admin.value("db_main"), external.read("accepted"));
+    assert_eq!(external.calls(), ["apply", "verify"]);
     let [prepared] = &calendar.audited("prepare_rotation")[..] else { panic!() };
     assert_eq!((prepared[0].as_str(), prepared[2].as_str()), ("db_main", "scheduled"));
     assert_eq!(calendar.audited("rotate").iter().filter(|line| line[2] == "scheduled").count(), 2);
     calendar.daily_round();
-    assert_eq!(world.calls().len(), 2);
+    assert_eq!(external.calls().len(), 2);
 }
 
 #[test]
 fn a_dry_run_of_what_is_due_passes_over_what_is_being_rotated_as_the_rotation_does() {
-    let world = World::with(&["apply", "verify"]);
-    let (calendar, mut admin) = calendar(&world);
+    let external = ExternalSystem::with(&["apply", "verify"]);
+    let (calendar, mut admin) = calendar(&external);
     calendar.pass_days(90);
     let mut would_rotate = || admin.post("/rotate?dry_run=true", r#"{"names":[]}"#).json()["would_rotate"].clone();
     assert_eq!(would_rotate()[0]["name"], "db_main");
@@ -55,12 +55,12 @@ fn a_dry_run_of_what_is_due_passes_over_what_is_being_rotated_as_the_rotation_do
 
 #[test]
 fn what_has_failed_is_tried_again_after_a_minute_and_then_after_twice_as_long() {
-    let world = World::with(&["apply", "verify"]);
-    let (calendar, mut admin) = calendar(&world);
-    world.on("apply", "exit 3");
+    let external = ExternalSystem::with(&["apply", "verify"]);
+    let (calendar, mut admin) = calendar(&external);
+    external.on("apply", "exit 3");
     calendar.pass_days(90);
     calendar.daily_round();
-    let tries = || world.calls().iter().filter(|call| *call == "apply").count();
+    let tries = || external.calls().iter().filter(|call| *call == "apply").count();
     assert_eq!(tries(), 1);
     calendar.tend();
     calendar.daily_round();
@@ -72,10 +72,10 @@ fn what_has_failed_is_tried_again_after_a_minute_and_then_after_twice_as_long() 
     calendar.tend();
     assert_eq!(tries(), 2, "too early");
     calendar.dial.advance(MINUTE);
-    world.remove("on-apply");
+    external.remove("on-apply");
     calendar.tend();
     assert_eq!(tries(), 3);
-    assert_eq!(admin.value("db_main"), world.read("world"));
+    assert_eq!(admin.value("db_main"), external.read("accepted"));
     let ends: Vec<_> = calendar.audited("rotate").into_iter().map(|[_, _, detail]| detail).collect();
     assert_eq!(ends, ["scheduled; apply: exit status 3", "scheduled; apply: exit status 3", "scheduled"]);
     calendar.dial.advance(MINUTE * 60);
@@ -85,25 +85,25 @@ fn what_has_failed_is_tried_again_after_a_minute_and_then_after_twice_as_long() 
 
 #[test]
 fn what_has_failed_is_tried_again_too_after_the_clock_was_ahead_and_is_put_right() {
-    let world = World::with(&["apply", "verify"]);
-    let (calendar, mut admin) = calendar(&world);
+    let external = ExternalSystem::with(&["apply", "verify"]);
+    let (calendar, mut admin) = calendar(&external);
     let right = calendar.daemon.vault().now();
     calendar.pass_days(3650);
-    world.on("verify", "exit 2");
+    external.on("verify", "exit 2");
     assert_eq!(rotate(&mut admin).status, 502);
-    world.remove("on-verify");
+    external.remove("on-verify");
     calendar.tend();
     assert_eq!(admin.value("db_main"), OLD, "too early");
     calendar.dial.set(right);
     calendar.tend();
-    assert_eq!(admin.value("db_main"), world.read("world"));
+    assert_eq!(admin.value("db_main"), external.read("accepted"));
 }
 
 #[test]
-fn what_could_not_be_told_is_asked_again_until_it_can() {
-    let world = World::with(&["apply", "verify"]);
-    let (calendar, mut admin) = calendar(&world);
-    world.on("verify", "exit 2");
+fn what_verify_could_not_decide_is_verified_again_until_it_can() {
+    let external = ExternalSystem::with(&["apply", "verify"]);
+    let (calendar, mut admin) = calendar(&external);
+    external.on("verify", "exit 2");
     assert_eq!(rotate(&mut admin).status, 502);
     for _ in 0..3 {
         calendar.dial.advance(MINUTE * 60);
@@ -111,53 +111,53 @@ fn what_could_not_be_told_is_asked_again_until_it_can() {
     }
     assert_eq!(admin.value("db_main"), OLD);
     assert_eq!(calendar.audited("rotate").len(), 1, "it is written down once");
-    world.remove("on-verify");
+    external.remove("on-verify");
     calendar.tend();
     assert_eq!(admin.value("db_main"), OLD, "too early");
     calendar.dial.advance(MINUTE * 60);
     calendar.tend();
-    assert_eq!(admin.value("db_main"), world.read("world"));
-    assert_eq!(world.calls().iter().filter(|call| *call == "apply").count(), 1, "it was applied once");
+    assert_eq!(admin.value("db_main"), external.read("accepted"));
+    assert_eq!(external.calls().iter().filter(|call| *call == "apply").count(), 1, "it was applied once");
 }
 
 #[test]
 fn a_rotation_by_name_that_failed_is_not_tried_again_by_the_schedule() {
-    let world = World::with(&["apply", "verify"]);
-    let (calendar, mut admin) = calendar(&world);
-    world.on("apply", "exit 3");
+    let external = ExternalSystem::with(&["apply", "verify"]);
+    let (calendar, mut admin) = calendar(&external);
+    external.on("apply", "exit 3");
     assert_eq!(rotate(&mut admin).status, 502);
-    let calls = world.calls().len();
+    let calls = external.calls().len();
     calendar.dial.advance(MINUTE * 60);
     calendar.tend();
-    assert_eq!(world.calls().len(), calls, "it is not due");
+    assert_eq!(external.calls().len(), calls, "it is not due");
 }
 
 #[test]
 fn a_secret_that_is_deleted_meanwhile_is_not_tried_again() {
-    let world = World::with(&["apply", "verify"]);
-    let (calendar, mut admin) = calendar(&world);
-    world.on("apply", "exit 3");
+    let external = ExternalSystem::with(&["apply", "verify"]);
+    let (calendar, mut admin) = calendar(&external);
+    external.on("apply", "exit 3");
     calendar.pass_days(90);
     calendar.daily_round();
     admin.delete("/secret/db_main");
-    let calls = world.calls().len();
+    let calls = external.calls().len();
     calendar.dial.advance(MINUTE * 60);
     calendar.tend();
-    assert_eq!(world.calls().len(), calls);
+    assert_eq!(external.calls().len(), calls);
     assert_eq!(calendar.audited("rotate").len(), 1);
 }
 
 #[test]
 fn a_version_is_retired_before_it_is_destroyed_and_stays_while_that_fails() {
-    let world = World::with(&["apply", "verify", "retire"]);
-    let (calendar, mut admin) = calendar(&world);
+    let external = ExternalSystem::with(&["apply", "verify", "retire"]);
+    let (calendar, mut admin) = calendar(&external);
     let old = admin.get("/secret/db_main").text("kid");
     assert_eq!(rotate(&mut admin).status, 200);
-    world.on("retire", "exit 3");
+    external.on("retire", "exit 3");
     calendar.pass_days(14);
     calendar.daily_round();
     let versions = || calendar.daemon.vault().census().versions;
-    let tries = || world.calls().iter().filter(|call| *call == "retire").count();
+    let tries = || external.calls().iter().filter(|call| *call == "retire").count();
     assert_eq!((versions(), tries()), (2, 1));
     let gone = (410, "gone".to_owned());
     assert_eq!(admin.get(&format!("/secret/db_main?kid={old}")).refusal(), gone, "nobody gets it any more");
@@ -167,7 +167,7 @@ fn a_version_is_retired_before_it_is_destroyed_and_stays_while_that_fails() {
     assert_eq!(calendar.daemon.vault().destroy_expired("compaction", || false), Ok(0), "no other way around it");
     calendar.tend();
     assert_eq!((versions(), tries()), (2, 1), "too early");
-    world.remove("on-retire");
+    external.remove("on-retire");
     calendar.dial.advance(MINUTE);
     calendar.tend();
     assert_eq!((versions(), tries()), (1, 2));
@@ -179,26 +179,26 @@ fn a_version_is_retired_before_it_is_destroyed_and_stays_while_that_fails() {
         "old": { "kid": old, "value": OLD },
         "current": { "kid": current.text("kid"), "value": current.text("value") },
     });
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&world.read("retired")).unwrap(), told);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&external.read("retired")).unwrap(), told);
     calendar.tend();
     assert_eq!(tries(), 2);
 }
 
 #[test]
 fn a_value_that_is_the_current_one_too_is_not_retired() {
-    let world = World::with(&["apply", "verify", "retire"]);
-    let (calendar, mut admin) = calendar(&world);
+    let external = ExternalSystem::with(&["apply", "verify", "retire"]);
+    let (calendar, mut admin) = calendar(&external);
     admin.store("db_main", OLD);
     calendar.pass_days(14);
     calendar.daily_round();
     assert_eq!(calendar.daemon.vault().census().versions, 1);
-    assert!(world.calls().is_empty());
+    assert!(external.calls().is_empty());
 }
 
 #[test]
 fn a_value_that_can_still_be_read_under_another_kid_is_not_retired_before_that_ends() {
-    let world = World::with(&["apply", "verify", "retire"]);
-    let (calendar, mut admin) = calendar(&world);
+    let external = ExternalSystem::with(&["apply", "verify", "retire"]);
+    let (calendar, mut admin) = calendar(&external);
     let mut set_grace = |days: u32| {
         let body = format!(r#"{{"grace_days":{days}}}"#);
         assert_eq!(admin.ask("PATCH", "/secret/db_main", &[], &body).status, 200);
@@ -208,24 +208,24 @@ fn a_value_that_can_still_be_read_under_another_kid_is_not_retired_before_that_e
     set_grace(14);
     admin.store("db_main", "another");
     let versions = || calendar.daemon.vault().census().versions;
-    let retired = || world.calls().iter().filter(|call| *call == "retire").count();
+    let retired = || external.calls().iter().filter(|call| *call == "retire").count();
     calendar.daily_round();
     assert_eq!((versions(), retired()), (2, 0), "the first one is destroyed, and its value still used");
     assert_eq!(admin.get(&format!("/secret/db_main?kid={again}")).text("value"), OLD);
     calendar.pass_days(14);
     calendar.daily_round();
     assert_eq!((versions(), retired()), (1, 1));
-    assert!(world.read("retired").contains(&again), "{}", world.read("retired"));
+    assert!(external.read("retired").contains(&again), "{}", external.read("retired"));
 }
 
 #[test]
 fn a_value_that_is_pending_is_not_retired_before_that_is_decided() {
-    let world = World::with(&["prepare", "apply", "verify", "retire"]);
-    let (calendar, mut admin) = calendar(&world);
+    let external = ExternalSystem::with(&["prepare", "apply", "verify", "retire"]);
+    let (calendar, mut admin) = calendar(&external);
     admin.store("db_main", "another");
     // As where two users take turns, and one value comes again.
-    world.on("prepare", &format!("echo {OLD}; exit 0"));
-    world.on("verify", "exit 2");
+    external.on("prepare", &format!("echo {OLD}; exit 0"));
+    external.on("verify", "exit 2");
     assert_eq!(rotate(&mut admin).status, 502);
     assert!(pending(&mut admin).is_some());
     let forced = admin.post("/secret/db_main/retire", r#"{"force":true}"#);
@@ -233,11 +233,11 @@ fn a_value_that_is_pending_is_not_retired_before_that_is_decided() {
     calendar.pass_days(14);
     calendar.daily_round();
     let versions = || calendar.daemon.vault().census().versions;
-    let retired = || world.calls().iter().filter(|call| *call == "retire").count();
+    let retired = || external.calls().iter().filter(|call| *call == "retire").count();
     assert_eq!((versions(), retired()), (2, 0));
 
     // The pending one is discarded, and what nothing else has is retired.
-    world.on("verify", r#"[ "$value" = another ]; exit"#);
+    external.on("verify", r#"[ "$value" = another ]; exit"#);
     for _ in 0..2 {
         calendar.dial.advance(MINUTE * 60);
         calendar.tend();
@@ -246,18 +246,18 @@ fn a_value_that_is_pending_is_not_retired_before_that_is_decided() {
 }
 
 #[test]
-fn all_old_versions_are_retired_outside_before_somebody_has_them_destroyed() {
-    let world = World::with(&["apply", "verify", "retire"]);
-    let (calendar, mut admin) = calendar(&world);
+fn all_old_versions_are_retired_in_the_external_system_before_they_are_destroyed_on_request() {
+    let external = ExternalSystem::with(&["apply", "verify", "retire"]);
+    let (calendar, mut admin) = calendar(&external);
     let old = [admin.get("/secret/db_main").text("kid"), admin.store("db_main", "second")];
     admin.store("db_main", "third");
-    world.on("retire", "echo \"$input\" >>$D/all; grep -q second $D/all && exit 3");
+    external.on("retire", "echo \"$input\" >>$D/all; grep -q second $D/all && exit 3");
     let retire = |admin: &mut Client| admin.post("/secret/db_main/retire", r#"{"force":true}"#);
     let refused = retire(&mut admin);
     assert_eq!(refused.refusal(), (502, "apply_failed".to_owned()));
     let message = "not retired, the older versions stay: db_main (retire: exit status 3)";
     assert_eq!(refused.text("message"), message);
-    let told = world.read("all");
+    let told = external.read("all");
     assert_eq!(told.lines().count(), 2);
     assert!(told.lines().next().unwrap().contains(OLD), "the oldest first");
     assert_eq!(calendar.daemon.vault().census().versions, 3);
@@ -265,15 +265,15 @@ fn all_old_versions_are_retired_outside_before_somebody_has_them_destroyed() {
     assert_eq!(kid, &old[1]);
     assert!(detail.ends_with("; retire: exit status 3"), "{detail}");
 
-    world.remove("on-retire");
+    external.remove("on-retire");
     assert_eq!(retire(&mut admin).json()["retired"], json!(old));
     assert_eq!(calendar.daemon.vault().census().versions, 1);
 }
 
 #[test]
 fn nobody_rotates_a_secret_whose_old_versions_are_being_retired() {
-    let world = World::with(&["apply", "verify", "retire"]);
-    let (calendar, _admin) = calendar(&world);
+    let external = ExternalSystem::with(&["apply", "verify", "retire"]);
+    let (calendar, _admin) = calendar(&external);
     let (rotator, entry) = (calendar.daemon.rotator(), Entry::new(Event::Retire));
     let claim = rotator.retire_old("db_main", &entry).unwrap().expect("it has appliers");
     assert!(rotator.claim("db_main").is_none());

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::client::{Answer, Client};
 use crate::running::Daemon;
-use crate::site::{AUDIT, PUBLIC_KEY, run, told};
+use crate::site::{AUDIT, PUBLIC_KEY, audit_fields, run};
 
 fn line(daemon: &Daemon, answer: &Answer) -> Value {
     daemon.site.audited(answer.header("X-Request-Id").unwrap())
@@ -18,7 +18,7 @@ fn each_kind_of_access_leaves_a_line_that_says_what_it_was() {
     let kid = stored.text("kid");
     let expect = |answer: Answer, event, name, kid: Option<&str>, result, detail| {
         let line = line(&daemon, &answer);
-        assert_eq!(told(&line), [Some(event), Some("admin"), name, Some(result), detail], "{line}");
+        assert_eq!(audit_fields(&line), [Some(event), Some("admin"), name, Some(result), detail], "{line}");
         assert_eq!(line["kid"].as_str(), kid, "{line}");
         assert!(line["remote"].as_str().unwrap().starts_with("127.0.0.1"), "{line}");
     };
@@ -60,7 +60,7 @@ fn a_call_is_never_said_to_have_failed_for_a_secret_that_it_did_not_fail_for() {
         ),
     ] {
         let line = line(&daemon, &admin.post(path, body));
-        assert_eq!(told(&line), [Some(event), Some("admin"), None, Some("error"), Some(detail)], "{line}");
+        assert_eq!(audit_fields(&line), [Some(event), Some("admin"), None, Some("error"), Some(detail)], "{line}");
     }
 }
 
@@ -78,12 +78,12 @@ fn what_was_denied_leaves_a_line_too() {
     ] {
         let line = line(&daemon, &answer);
         let expected = [Some(event), Some("reader"), name, Some("denied"), Some("not_authorized")];
-        assert_eq!(told(&line), expected, "{line}");
+        assert_eq!(audit_fields(&line), expected, "{line}");
     }
 }
 
 #[test]
-fn who_could_not_be_identified_is_told_apart_in_the_log_and_only_there() {
+fn the_reason_of_a_failed_authentication_is_in_the_audit_log_only() {
     let daemon = Daemon::start();
     let header = |value| ("X-Jarvis-Client", value);
     for (headers, claimed, detail) in [
@@ -96,7 +96,7 @@ fn who_could_not_be_identified_is_told_apart_in_the_log_and_only_there() {
         let answer = Client::with(&headers, daemon.addr()).get("/secret/db_main");
         let line = line(&daemon, &answer);
         let expected = [Some("auth_failure"), claimed, None, Some("denied"), Some(detail)];
-        assert_eq!(told(&line), expected, "{line}");
+        assert_eq!(audit_fields(&line), expected, "{line}");
     }
     let foreign = Client::with(&[("Host", "evil.example"), header("admin")], daemon.addr()).get("/secrets");
     assert_eq!(line(&daemon, &foreign)["event"], "auth_failure");

@@ -10,7 +10,7 @@ use std::thread;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::asking::refused;
+use crate::client_program::refused;
 use crate::needs;
 use crate::process::without_root;
 use crate::running::Daemon;
@@ -95,7 +95,7 @@ fn backups_of_a_daemon_at_work_bring_every_acknowledged_value_back_elsewhere() {
 }
 
 #[test]
-fn a_restored_log_goes_on_with_a_line_that_tells_it_under_the_same_key() {
+fn a_restored_log_continues_under_the_same_key_with_a_line_about_the_restore() {
     let daemon = Daemon::start();
     daemon.client("admin").store("db_main", "v");
     let backup = backup(&daemon.site, "b.tar");
@@ -162,14 +162,14 @@ fn verify_says_what_a_restore_would_lose_and_the_restore_loses_that_and_keeps_th
 }
 
 #[test]
-fn a_log_that_has_gone_on_in_a_new_file_is_kept_too() {
+fn a_log_that_was_continued_in_a_new_file_is_kept_too() {
     let daemon = Daemon::start();
     daemon.client("admin").store("kept", "v");
     let backup = backup(&daemon.site, "b.tar");
     let (audit, older) = (daemon.site.path(AUDIT), daemon.site.path("state/audit/audit.jsonl.1"));
     fs::rename(&audit, &older).unwrap();
     daemon.signal(Signal::HUP);
-    eventually("the log goes on in a new file", || audit.exists().then_some(()));
+    eventually("the log continues in a new file", || audit.exists().then_some(()));
     daemon.client("admin").store("made", "v");
     let site = daemon.stop();
     let before = site.audit_lines();
@@ -199,7 +199,7 @@ fn a_log_of_the_same_key_that_took_another_course_is_put_aside() {
     daemon.client("admin").store("other", "v");
     fs::rename(site.path(AUDIT), &rotated).unwrap();
     daemon.signal(Signal::HUP);
-    eventually("the log goes on in a new file", || site.path(AUDIT).exists().then_some(()));
+    eventually("the log continues in a new file", || site.path(AUDIT).exists().then_some(()));
     daemon.stop();
     done(&verify(&site, &backup), "would put the audit log aside");
 }
@@ -227,7 +227,7 @@ fn a_backup_from_before_a_rekey_is_compared_restored_and_served_with_the_key_fro
 }
 
 #[test]
-fn settings_are_in_a_backup_and_it_is_told_which_a_restore_would_change() {
+fn settings_are_in_a_backup_and_it_is_reported_which_a_restore_would_change() {
     let daemon = Daemon::start();
     let mut admin = daemon.client("admin");
     for name in ["a", "b", "c"] {

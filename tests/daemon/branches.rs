@@ -1,5 +1,5 @@
 //! The vault's history is one line: a file that does not continue it is refused, and what a restore or an accepted rollback
-//! begins is told by the audit log.
+//! begins is in the audit log.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::asking::refused;
+use crate::client_program::refused;
 use crate::running::Daemon;
 use crate::site::{AUDIT, MASTER_KEY, Site, VAULT, said};
 
@@ -127,7 +127,7 @@ fn another_branch_is_refused_also_when_its_file_was_compacted() {
 }
 
 #[test]
-fn a_restore_is_told_with_the_place_of_the_branch_that_it_begins_and_needs_no_warning() {
+fn a_restore_is_audited_with_the_branch_that_it_begins_and_needs_no_warning() {
     let site = Site::new();
     change(&site, "a", 3);
     let daemon = site.start();

@@ -81,7 +81,7 @@ fn all_that_is_due_is_rotated_in_parts_that_others_changes_come_between() {
 }
 
 #[test]
-fn a_dry_run_tells_of_all_that_is_due_what_is_then_done() {
+fn a_dry_run_reports_for_all_that_is_due_what_is_then_done() {
     let calendar = Calendar::start();
     let mut admin = calendar.client("admin");
     let all = numbered("db_", 700);
@@ -147,7 +147,7 @@ fn the_first_of_the_schedule_are_the_first_of_all_of_it() {
 }
 
 #[test]
-fn where_the_disk_fails_in_between_it_is_told_what_was_rotated_and_what_was_not() {
+fn where_the_disk_fails_in_between_the_answer_says_what_was_rotated_and_what_was_not() {
     let site = Site::new();
     let mut command = Command::new("sh");
     let config = site.path("config.toml");

@@ -69,7 +69,7 @@ impl Calendar {
         self.dial.advance(Duration::from_secs(days * 86_400));
     }
 
-    /// What the daemon does between two of these: it goes on with what was not finished.
+    /// What the daemon does between two of these: it continues what was not finished.
     pub fn tend(&self) {
         self.daemon.rotator().tend(&Schedule { jitter: Duration::ZERO, ..Schedule::default() });
     }

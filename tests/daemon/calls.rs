@@ -6,7 +6,7 @@ use crate::client::{Answer, Client};
 use crate::consumers::await_past;
 use crate::running::Daemon;
 
-/// What is told of a version of `db_main`.
+/// What the API shows of a version of `db_main`.
 const METADATA: &str = concat!(
     r#""name":"db_main","kid":"db_main-99999999-999999","created_at":"9999-99-99T99:99:99.999999999Z","#,
     r#""expires_at":"9999-99-99T99:99:99.999999999Z","rotation":"manual""#,
@@ -131,7 +131,7 @@ fn a_value_is_a_persons_to_replace_however_it_was_made_unless_it_is_said_otherwi
     ] {
         let answer = admin.post("/secret", &format!(r#"{{"name":"db_main",{wanted}}}"#));
         assert_eq!(answer.text("rotation"), rotation, "{wanted}");
-        assert_eq!(answer.json().get("value"), None, "a value is told only to those who read it");
+        assert_eq!(answer.json().get("value"), None, "a value is only in the answer to those who read it");
     }
 }
 

@@ -138,7 +138,7 @@ fn sent_wrongly(daemon: &Daemon, canary: &Canary) -> Vec<(u16, String)> {
 }
 
 #[test]
-fn a_value_is_found_in_the_answer_that_tells_it_and_nowhere_else() {
+fn a_value_is_in_the_answer_to_its_reader_and_nowhere_else() {
     let site = Site::new();
     let mut serve = site.command("serve");
     serve.env("RUST_LOG", "trace");

@@ -1,4 +1,4 @@
-//! `ETag`, `If-Match` and `If-None-Match`: whoever changes a secret can say what they believe it is.
+//! `ETag`, `If-Match` and `If-None-Match`: a client that changes a secret can say which version it expects.
 
 use crate::client::{Answer, Client};
 use crate::running::Daemon;
@@ -104,7 +104,7 @@ fn a_secret_is_deleted_only_if_the_condition_holds() {
 }
 
 #[test]
-fn of_many_who_replace_the_same_version_exactly_one_succeeds() {
+fn of_many_clients_that_replace_the_same_version_exactly_one_succeeds() {
     let daemon = Daemon::start();
     let kid = quoted(&daemon.client("admin").store("db_main", "first"));
     let statuses: Vec<u16> = std::thread::scope(|scope| {

@@ -297,7 +297,7 @@ fn healthcheck_exits_with_0_while_the_daemon_is_well_and_with_1_when_it_is_not_t
 }
 
 #[test]
-fn audit_verify_tells_a_good_log_from_a_changed_one() {
+fn audit_verify_distinguishes_a_good_log_from_a_changed_one() {
     let daemon = Daemon::start();
     let mut admin = daemon.client("admin");
     admin.store("db_main", "v");

@@ -143,7 +143,7 @@ impl Client {
         if !body.is_empty() || !matches!(method, "GET" | "HEAD" | "DELETE") {
             head = line(head, &("Content-Length", &body.len().to_string()));
         }
-        // A daemon that refuses a request in its middle is heard all the same.
+        // The answer of a daemon that refuses a request in its middle is read all the same.
         let _ = self.send([head.as_bytes(), b"\r\n", body].concat());
         self.answer_to(method)
     }

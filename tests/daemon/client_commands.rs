@@ -6,9 +6,9 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::asking::{Asked, failure, fed, printed, program};
 use crate::client::Client;
-use crate::site::{Site, told};
+use crate::client_program::{ServingDaemon, failure, fed, printed, program};
+use crate::site::{Site, audit_fields};
 
 /// A way in which somebody asks.
 type Way<'a> = &'a dyn Fn(&[&str]) -> Command;
@@ -19,7 +19,7 @@ fn json(output: Output) -> Value {
 
 #[test]
 fn each_command_works_over_tcp_tls_and_the_unix_socket_with_token_certificate_and_user() {
-    let (plain, secured) = (Asked::plain(), Asked::secured());
+    let (plain, secured) = (ServingDaemon::plain(), ServingDaemon::secured());
     let admin: Way = &|arguments| plain.admin(arguments);
     let admin_by_tls: Way = &|arguments| secured.admin(arguments);
     let local: Way = &|arguments| plain.local(arguments);
@@ -56,7 +56,7 @@ fn each_command_works_over_tcp_tls_and_the_unix_socket_with_token_certificate_an
 
 #[test]
 fn json_is_the_answer_of_the_api_on_each_command() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let run = |arguments: &[&str]| json(asked.local(arguments).output().unwrap());
     let made = json(fed(asked.local(&["set", "db_main", "--json"]), b"v"));
     assert_eq!((&made["name"], &made["rotation"]), (&"db_main".into(), &"manual".into()));
@@ -70,7 +70,7 @@ fn json_is_the_answer_of_the_api_on_each_command() {
 
 #[test]
 fn a_list_of_several_pages_is_one_table() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let mut client = Client::unix(&[], &asked.daemon.site.path("sock"));
     for portion in 0..3 {
         let secrets: Vec<_> = (0..700).map(|n| json!({ "name": format!("s{portion}{n:03}"), "value": "v" })).collect();
@@ -87,7 +87,7 @@ fn a_list_of_several_pages_is_one_table() {
 
 #[test]
 fn the_daemon_makes_a_value_of_the_wanted_kind() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     for (option, length, rotation) in [
         ("--generate", 44, "auto"),
         ("--generate=base64", 44, "auto"),
@@ -109,7 +109,7 @@ fn the_daemon_makes_a_value_of_the_wanted_kind() {
 
 #[test]
 fn settings_come_with_a_value_or_without() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let run = |arguments: &[&str]| printed(asked.local(arguments).output().unwrap());
     let settings = || json(asked.local(&["versions", "db_main", "--json"]).output().unwrap())["settings"].clone();
     printed(fed(
@@ -136,7 +136,7 @@ fn settings_come_with_a_value_or_without() {
 
 #[test]
 fn create_replaces_nothing() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let create = |value: &[u8]| fed(asked.local(&["set", "db_main", "--create"]), value);
     printed(create(b"first"));
     let refused = create(b"second");
@@ -146,7 +146,7 @@ fn create_replaces_nothing() {
 
 #[test]
 fn several_are_rotated_or_none() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("db_main", "v");
     let unknown = asked.local(&["rotate", "db_main", "db_none"]).output().unwrap();
     assert_eq!(failure(&unknown, 3), "rotate: there is no secret db_none");
@@ -157,12 +157,12 @@ fn several_are_rotated_or_none() {
     let rows: Vec<_> = both.lines().map(|line| line.split(';').next().unwrap()).collect();
     assert_eq!(rows, ["db_main   rotated", "db_other  rotated", "to go back: jarvis-secretsd rollback NAME"]);
     let lines = asked.daemon.site.audit(1);
-    assert_eq!(told(lines.last().unwrap())[..2], [Some("rotate"), Some("local")]);
+    assert_eq!(audit_fields(lines.last().unwrap())[..2], [Some("rotate"), Some("local")]);
 }
 
 #[test]
 fn a_value_that_has_leaked_is_replaced_and_no_version_before_it_can_be_read() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let run = |arguments: &[&str]| printed(asked.local(arguments).output().unwrap());
     let old = ["one", "two"].map(|value| {
         asked.store("db_main", value);
@@ -183,8 +183,8 @@ fn a_value_that_has_leaked_is_replaced_and_no_version_before_it_can_be_read() {
 }
 
 #[test]
-fn what_is_due_and_what_would_be_rotated_is_told() {
-    let asked = Asked::plain();
+fn what_is_due_and_what_would_be_rotated_is_reported() {
+    let asked = ServingDaemon::plain();
     let run = |arguments: &[&str]| printed(asked.local(arguments).output().unwrap());
     asked.store("db_main", "v");
     run(&["set", "db_other", "--generate", "--rotation", "auto", "--rotation-days", "1"]);
@@ -201,7 +201,7 @@ fn what_is_due_and_what_would_be_rotated_is_told() {
 
 #[test]
 fn an_output_that_takes_nothing_is_a_failure() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("db_main", "v");
     let config = asked.daemon.site.path("config.toml");
     let config = config.to_str().unwrap();
@@ -221,7 +221,7 @@ fn an_output_that_takes_nothing_is_a_failure() {
         assert_eq!(failure(&output, 1), "standard output: No space left on device (os error 28)", "{arguments:?}");
         let output = asked.local(arguments).stdout(closed()).output().unwrap();
         assert_eq!(failure(&output, 1), "standard output: Broken pipe (os error 32)", "{arguments:?}");
-        // Nobody is told why, and that is no other failure.
+        // Nothing can be printed, and that is no other failure.
         let output = asked.local(arguments).stdout(full()).stderr(full()).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
     }
@@ -238,8 +238,8 @@ fn closed() -> PipeWriter {
 }
 
 #[test]
-fn what_was_done_is_no_failure_where_nobody_can_be_told() {
-    let asked = Asked::plain();
+fn what_was_done_is_no_failure_where_it_cannot_be_printed() {
+    let asked = ServingDaemon::plain();
     asked.store("db_main", "v");
     asked.store("db_other", "v");
     for arguments in [
@@ -321,8 +321,8 @@ fn wrong_usage_of_the_client_commands_exits_with_2_before_anything_is_sent() {
 }
 
 #[test]
-fn what_is_listed_is_picked_by_owner_and_labels_and_told_with_them() {
-    let asked = Asked::plain();
+fn a_list_is_filtered_by_owner_and_labels_and_shows_them() {
+    let asked = ServingDaemon::plain();
     let run = |arguments: &[&str]| printed(asked.local(arguments).output().unwrap());
     let names = |arguments: &[&str]| {
         let table = run(&[&["list"], arguments].concat());
@@ -364,7 +364,7 @@ fn what_is_listed_is_picked_by_owner_and_labels_and_told_with_them() {
 
 #[test]
 fn a_checkpoint_is_printed_as_the_log_is_verified_against_it() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("a", "v");
     failure(&asked.admin(&["audit", "checkpoint", "--client", "reader"]).output().unwrap(), 4);
     let checkpoint = printed(asked.admin(&["audit", "checkpoint"]).output().unwrap());

@@ -3,16 +3,16 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use crate::asking::{Asked, failure, printed};
-use crate::site::told;
+use crate::client_program::{ServingDaemon, failure, printed};
+use crate::site::audit_fields;
 
-fn exec(asked: &Asked, secrets: &str, program: &[&str]) -> Command {
+fn exec(asked: &ServingDaemon, secrets: &str, program: &[&str]) -> Command {
     asked.local(&[&["exec", "--secrets", secrets, "--"], program].concat())
 }
 
 #[test]
 fn a_program_gets_each_secret_in_its_variable_and_its_arguments_as_they_are() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("postgres_password", "two\nlines $HOME 'ß'\n");
     asked.store("api.key-2", "k");
     let script = "printf '%s|' \"$PGPASSWORD\" \"$API_KEY_2\" \"$@\"";
@@ -20,13 +20,13 @@ fn a_program_gets_each_secret_in_its_variable_and_its_arguments_as_they_are() {
     let output = exec(&asked, "postgres_password=PGPASSWORD,api.key-2", &arguments).output().unwrap();
     assert_eq!(printed(output), "two\nlines $HOME 'ß'\n|k|--secrets|-h|--|a b||");
     let lines = asked.daemon.site.audit(1);
-    let read: Vec<_> = lines.iter().map(told).filter(|line| line[0] == Some("get_secret")).collect();
+    let read: Vec<_> = lines.iter().map(audit_fields).filter(|line| line[0] == Some("get_secret")).collect();
     assert_eq!(read.len(), 2, "each was read once: {read:?}");
 }
 
 #[test]
 fn it_is_the_same_process_with_the_rest_of_its_environment_and_its_exit_status() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("key", "value");
     let mut program = exec(&asked, "key", &["sh", "-c", "echo $$ $KEY $OTHER; exit 42"]);
     let child = program.env("OTHER", "kept").stdout(Stdio::piped()).spawn().unwrap();
@@ -38,7 +38,7 @@ fn it_is_the_same_process_with_the_rest_of_its_environment_and_its_exit_status()
 
 #[test]
 fn the_token_that_fetches_them_does_not_go_on_to_the_program() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("key", "value");
     let mut program = asked.admin(&["exec", "--secrets", "key", "--", "env"]);
     let environment = printed(program.output().unwrap());
@@ -54,7 +54,7 @@ fn the_token_that_fetches_them_does_not_go_on_to_the_program() {
 
 #[test]
 fn if_one_secret_cannot_be_had_nothing_is_run() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("key", "value");
     asked.store("nul", "a\0b");
     let ran = asked.daemon.site.path("ran");
@@ -72,7 +72,7 @@ fn if_one_secret_cannot_be_had_nothing_is_run() {
 
 #[test]
 fn a_program_that_is_not_there_or_cannot_be_run_is_127_or_126_as_in_a_shell() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("key", "value");
     let plain = asked.daemon.site.write("plain", "");
     let plain = plain.to_str().unwrap();
@@ -84,7 +84,7 @@ fn a_program_that_is_not_there_or_cannot_be_run_is_127_or_126_as_in_a_shell() {
 
 #[test]
 fn what_would_be_read_in_two_ways_is_wrong_usage() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     for arguments in [
         &["exec", "--", "true"][..],
         &["exec", "--secrets", "key"],
@@ -103,7 +103,7 @@ fn what_would_be_read_in_two_ways_is_wrong_usage() {
 
 #[test]
 fn a_prefix_stands_for_all_secrets_under_it_that_the_client_may_read() {
-    let asked = Asked::secured();
+    let asked = ServingDaemon::secured();
     for (name, value) in [("db_main.user", "u"), ("db_pass", "p"), ("api_key", "k"), ("db", "no")] {
         asked.store(name, value);
     }
@@ -125,7 +125,7 @@ fn a_prefix_stands_for_all_secrets_under_it_that_the_client_may_read() {
 
 #[test]
 fn a_secret_under_a_prefix_that_makes_no_variable_or_one_twice_lets_nothing_run() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let ran = asked.daemon.site.path("ran");
     let run = |arguments: &[&str], status| {
         let arguments = [&["exec"], arguments, &["--", "touch", ran.to_str().unwrap()]].concat();

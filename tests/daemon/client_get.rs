@@ -1,13 +1,14 @@
 //! `get`: a value for a script, over every way to a daemon.
 
-use crate::asking::{Asked, failure, printed};
+use crate::client_program::{ServingDaemon, failure, printed};
 use crate::needs;
-use crate::site::{BINARY, told};
+use crate::site::{BINARY, audit_fields};
 use crate::terminal;
 
 #[test]
 fn a_value_is_read_over_tcp_tls_and_the_unix_socket_with_each_credential() {
-    for (asked, ways) in [(Asked::plain(), &["admin", "local"][..]), (Asked::secured(), &["admin", "reader", "local"])]
+    for (asked, ways) in
+        [(ServingDaemon::plain(), &["admin", "local"][..]), (ServingDaemon::secured(), &["admin", "reader", "local"])]
     {
         asked.store("db_main", "pa\u{df} \"word\"");
         for way in ways {
@@ -21,14 +22,14 @@ fn a_value_is_read_over_tcp_tls_and_the_unix_socket_with_each_credential() {
             assert!(output.stderr.is_empty(), "{way}: {output:?}");
             assert_eq!(printed(output), "pa\u{df} \"word\"", "{way}: the value and nothing else");
             let lines = asked.daemon.site.audit(1);
-            assert_eq!(told(lines.last().unwrap())[..3], [Some("get_secret"), Some(way), Some("db_main")]);
+            assert_eq!(audit_fields(lines.last().unwrap())[..3], [Some("get_secret"), Some(way), Some("db_main")]);
         }
     }
 }
 
 #[test]
 fn an_older_version_is_read_by_its_kid_and_json_is_the_answer_of_the_api() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let (old, new) = (asked.store("db_main", "one"), asked.store("db_main", "two"));
     let get = |arguments: &[&str]| asked.local(&[&["get", "db_main"], arguments].concat()).output().unwrap();
     assert_eq!(printed(get(&["--kid", &old])), "one");
@@ -44,7 +45,7 @@ fn at_a_terminal_the_next_prompt_begins_on_a_line_of_its_own() {
     if !needs::is_installed("script") {
         return;
     }
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     for value in ["one line", "two\nlines", "two\nlines\n"] {
         asked.store("db_main", value);
         let program = asked.local(&[]);
@@ -55,8 +56,8 @@ fn at_a_terminal_the_next_prompt_begins_on_a_line_of_its_own() {
 }
 
 #[test]
-fn what_the_daemon_refuses_is_told_in_its_words_and_exits_with_3_or_4() {
-    let asked = Asked::secured();
+fn what_the_daemon_refuses_is_printed_in_its_words_and_exits_with_3_or_4() {
+    let asked = ServingDaemon::secured();
     let of = |mut program: std::process::Command, status| failure(&program.output().unwrap(), status);
     assert_eq!(of(asked.admin(&["get", "db_none"]), 3), "db_none: there is no secret db_none");
     assert_eq!(of(asked.reader(&["get", "api_key"]), 4), "api_key: client reader not allowed to access api_key");
@@ -64,7 +65,7 @@ fn what_the_daemon_refuses_is_told_in_its_words_and_exits_with_3_or_4() {
 
 #[test]
 fn a_certificate_that_is_not_of_the_ca_is_refused_before_anything_is_sent() {
-    let asked = Asked::secured();
+    let asked = ServingDaemon::secured();
     let lines = asked.daemon.site.audit_lines().len();
     let mut program = asked.admin(&["get", "db_main"]);
     let foreign = crate::tls_client::data("foreign.pem");
@@ -78,8 +79,8 @@ fn a_certificate_that_is_not_of_the_ca_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn nobody_at_the_address_is_told_with_what_to_do() {
-    let asked = Asked::plain();
+fn an_unreachable_daemon_is_reported_with_what_to_do() {
+    let asked = ServingDaemon::plain();
     let addr = asked.addr();
     let mut tcp = asked.admin(&["get", "db_main"]);
     let mut unix = asked.local(&["get", "db_main"]);
@@ -92,10 +93,10 @@ fn nobody_at_the_address_is_told_with_what_to_do() {
 }
 
 #[test]
-fn whoever_mistakes_tls_for_plain_http_or_the_other_way_round_is_told_so() {
+fn mistaking_tls_for_plain_http_or_the_other_way_round_is_reported() {
     for (asked, wrong, status, told) in [
-        (Asked::plain(), "https", 5, "if the daemon does not use TLS, the address must begin with http://"),
-        (Asked::secured(), "http", 1, "db_main: this port speaks TLS; use https://"),
+        (ServingDaemon::plain(), "https", 5, "if the daemon does not use TLS, the address must begin with http://"),
+        (ServingDaemon::secured(), "http", 1, "db_main: this port speaks TLS; use https://"),
     ] {
         let addr = format!("{wrong}://localhost:{}", asked.daemon.addr().port());
         let why = failure(&asked.admin(&["get", "db_main", "--addr", &addr]).output().unwrap(), status);

@@ -6,32 +6,32 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::asking::{Asked, failure, printed};
 use crate::client::Client;
+use crate::client_program::{ServingDaemon, failure, printed};
 
 const FILE: &str = "# the database\nexport POSTGRES_PASSWORD=\"hunter2 \\$\"\nAPI.Key: 'it\\'s'\nEMPTY=\n";
 
-fn import(asked: &Asked, arguments: &[&str]) -> Output {
+fn import(asked: &ServingDaemon, arguments: &[&str]) -> Output {
     let path = asked.daemon.site.path(".env");
     command(asked, path.to_str().unwrap(), arguments).output().unwrap()
 }
 
-fn command(asked: &Asked, file: &str, arguments: &[&str]) -> Command {
+fn command(asked: &ServingDaemon, file: &str, arguments: &[&str]) -> Command {
     asked.local(&[&["import", file], arguments].concat())
 }
 
-fn client(asked: &Asked) -> Client {
+fn client(asked: &ServingDaemon) -> Client {
     Client::unix(&[], &asked.daemon.site.path("sock"))
 }
 
-fn names(asked: &Asked) -> Vec<String> {
+fn names(asked: &ServingDaemon) -> Vec<String> {
     let list = client(asked).get("/secrets").json();
     list["secrets"].as_array().unwrap().iter().map(|secret| secret["name"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
 fn keys_in_lower_case_become_secrets_and_empty_values_are_passed_over_with_a_word() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let file = asked.daemon.site.write(".env", FILE);
     let told = printed(import(&asked, &[]));
     let expected = format!(
@@ -47,7 +47,7 @@ fn keys_in_lower_case_become_secrets_and_empty_values_are_passed_over_with_a_wor
 
 #[test]
 fn a_prefix_stands_before_every_name_and_the_file_may_come_from_standard_input() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let mut program = command(&asked, "-", &["--prefix", "Shop_"]);
     let mut run = || {
         program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -65,7 +65,7 @@ fn a_prefix_stands_before_every_name_and_the_file_may_come_from_standard_input()
 
 #[test]
 fn without_replace_one_name_that_exists_means_that_nothing_is_imported() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.daemon.site.write(".env", "A=new\nB=new\nC=new\n");
     let (a, b) = (asked.store("a", "old"), asked.store("b", "old"));
     let why = failure(&import(&asked, &[]), 1);
@@ -83,7 +83,7 @@ fn without_replace_one_name_that_exists_means_that_nothing_is_imported() {
 
 #[test]
 fn a_dry_run_shows_names_and_which_exist_and_changes_nothing() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let file = asked.daemon.site.write(".env", "A=hunter1\nB=hunter2\nC=\n");
     asked.store("a", "old");
     let told = printed(import(&asked, &["--dry-run"]));
@@ -98,8 +98,8 @@ fn a_dry_run_shows_names_and_which_exist_and_changes_nothing() {
 }
 
 #[test]
-fn a_file_with_a_mistake_is_refused_with_its_place_before_anything_is_asked() {
-    let asked = Asked::plain();
+fn a_file_with_a_mistake_is_refused_with_its_place_before_any_request() {
+    let asked = ServingDaemon::plain();
     let site = &asked.daemon.site;
     let lines = site.audit_lines().len();
     let long = format!("A=1\n{}=hunter2\n", "b".repeat(128));
@@ -128,7 +128,7 @@ fn a_file_with_a_mistake_is_refused_with_its_place_before_anything_is_asked() {
 
 #[test]
 fn who_may_not_change_one_of_the_names_imports_none() {
-    let asked = Asked::secured();
+    let asked = ServingDaemon::secured();
     let file = asked.daemon.site.write(".env", "DB_MAIN=1\n");
     let why = failure(&asked.reader(&["import", file.to_str().unwrap()]).output().unwrap(), 4);
     assert_eq!(why, "nothing was imported: client reader may read db_main, but not change it");
@@ -137,7 +137,7 @@ fn who_may_not_change_one_of_the_names_imports_none() {
 
 #[test]
 fn no_value_is_printed_or_logged() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.daemon.site.write(".env", "A=hunter2\nB=\"hunter2\\n\"\n");
     for arguments in [&["--dry-run"][..], &[], &[], &["--replace"], &["--dry-run"]] {
         let Output { stdout, stderr, .. } = import(&asked, arguments);
@@ -152,8 +152,8 @@ fn no_value_is_printed_or_logged() {
 }
 
 #[test]
-fn all_mistakes_of_a_file_are_told_at_once_each_with_its_place() {
-    let asked = Asked::plain();
+fn all_mistakes_of_a_file_are_reported_at_once_each_with_its_place() {
+    let asked = ServingDaemon::plain();
     let lines = asked.daemon.site.audit_lines().len();
     let text = "GOOD=1\nA=$UNSET_1\ngood=2\nB C=3\nD=\"x\" y\n";
     let file = asked.daemon.site.write(".env", text);
@@ -177,7 +177,7 @@ fn all_mistakes_of_a_file_are_told_at_once_each_with_its_place() {
 
 #[test]
 fn only_the_keys_that_are_named_are_imported_and_each_must_be_there() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let file = asked.daemon.site.write(".env", "PORT=8080\nAPI_KEY=k\nport=1\nDb.Pass=p\nREST=r\n");
     let told = printed(import(&asked, &["--only", "API_KEY,Db.Pass", "--only", "REST"]));
     assert!(told.starts_with("imported: api_key\nimported: db.pass\nimported: rest\nimported in all: 3\n"), "{told}");
@@ -189,7 +189,7 @@ fn only_the_keys_that_are_named_are_imported_and_each_must_be_there() {
 
 #[test]
 fn a_value_that_is_the_current_one_makes_no_version_and_nobody_a_consumer() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.daemon.site.write(".env", "A=1\nB=2\n");
     printed(import(&asked, &[]));
     let (a, b) = (asked.kid("a"), asked.kid("b"));
@@ -208,7 +208,7 @@ fn a_value_that_is_the_current_one_makes_no_version_and_nobody_a_consumer() {
 
 #[test]
 fn where_no_dollar_sign_is_special_a_password_is_what_stands_there() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.daemon.site.write(".env", "A=pa$word\nB=\"$$x${\"\n");
     assert_eq!(import(&asked, &[]).status.code(), Some(1));
     printed(import(&asked, &["--raw"]));

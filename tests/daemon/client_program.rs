@@ -1,4 +1,4 @@
-//! The program as one who asks a daemon, with settings of the test alone.
+//! The program as a client of a daemon, with settings of the test alone.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -54,14 +54,14 @@ pub fn refused(output: &Output, why: &str) {
 
 /// A daemon at a TCP port, with TLS or without, and at a Unix socket. `admin` has a token, `reader` a certificate, and
 /// `local` is our own user.
-pub struct Asked {
+pub struct ServingDaemon {
     pub daemon: Daemon,
     pub token: String,
     scheme: &'static str,
     files: ServerFiles,
 }
 
-impl Asked {
+impl ServingDaemon {
     pub fn plain() -> Self {
         Self::start("http", "")
     }

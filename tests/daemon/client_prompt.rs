@@ -1,6 +1,6 @@
 //! `set` at a terminal: a value that is typed and not seen.
 
-use crate::asking::{Asked, failure, printed};
+use crate::client_program::{ServingDaemon, failure, printed};
 use crate::needs;
 use crate::terminal::Terminal;
 
@@ -8,11 +8,11 @@ const FIRST: &str = "Value of db_main (not shown): ";
 const SECOND: &str = "Repeat it: ";
 
 #[test]
-fn a_value_is_asked_for_twice_and_not_shown() {
+fn a_value_is_prompted_for_twice_and_not_shown() {
     if !needs::is_installed("script") {
         return;
     }
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let mut terminal = Terminal::open(&asked.local(&[]), "set db_main");
     terminal.answer(FIRST, "correct horse\n");
     terminal.answer(SECOND, "correct horse\n");
@@ -27,7 +27,7 @@ fn what_is_not_the_same_or_too_long_for_a_terminal_is_not_stored() {
     if !needs::is_installed("script") {
         return;
     }
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let mut differing = Terminal::open(&asked.local(&[]), "set db_main");
     differing.answer(FIRST, "one\n");
     differing.answer(SECOND, "two\n");
@@ -45,7 +45,7 @@ fn ctrl_c_and_the_end_of_input_leave_a_terminal_that_shows_what_is_typed() {
     if !needs::is_installed("script") {
         return;
     }
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     for (typed, status) in [("half\u{3}", "status=130"), ("\u{4}", "status=1")] {
         let mut terminal = Terminal::open(&asked.local(&[]), "set db_main");
         terminal.answer(FIRST, typed);

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{getegid, geteuid};
 
-use crate::asking::{Asked, failure, printed};
+use crate::client_program::{ServingDaemon, failure, printed};
 use crate::needs;
-use crate::site::{NOBODY, told};
+use crate::site::{NOBODY, audit_fields};
 
 fn mode(path: &std::path::Path) -> u32 {
     fs::metadata(path).unwrap().mode() & 0o7777
@@ -17,7 +17,7 @@ fn mode(path: &std::path::Path) -> u32 {
 
 #[test]
 fn placeholders_become_values_each_of_which_is_read_once() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("db.password", "a{{ b }}\n\"c\"");
     asked.store("key", "k");
     let template = asked.daemon.site.write("t", "[db]\np = {{ db.password }}{{key}}\r\n{{ \"{{\" }} key }} {{ key }}");
@@ -25,13 +25,13 @@ fn placeholders_become_values_each_of_which_is_read_once() {
     assert_eq!(rendered, "[db]\np = a{{ b }}\n\"c\"k\r\n{{ key }} k");
     let lines = asked.daemon.site.audit(1);
     let read: Vec<_> =
-        lines.iter().map(told).filter(|line| line[0] == Some("get_secret")).map(|line| line[2]).collect();
+        lines.iter().map(audit_fields).filter(|line| line[0] == Some("get_secret")).map(|line| line[2]).collect();
     assert_eq!(read, [Some("db.password"), Some("key")]);
 }
 
 #[test]
 fn a_template_may_come_from_standard_input() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("key", "k");
     let mut program = asked.local(&["render", "-"]);
     let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -41,7 +41,7 @@ fn a_template_may_come_from_standard_input() {
 
 #[test]
 fn the_file_is_private_and_replaced_in_one_step() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("key", "k");
     let site = &asked.daemon.site;
     let template = site.write("t", "new {{ key }}");
@@ -63,8 +63,8 @@ fn the_file_is_private_and_replaced_in_one_step() {
 }
 
 #[test]
-fn a_mistake_in_the_template_is_told_with_its_place_and_nothing_is_written() {
-    let asked = Asked::plain();
+fn a_mistake_in_the_template_is_reported_with_its_place_and_nothing_is_written() {
+    let asked = ServingDaemon::plain();
     asked.store("key", "k");
     let site = &asked.daemon.site;
     let output = site.write("out", "old");
@@ -89,7 +89,7 @@ fn a_mistake_in_the_template_is_told_with_its_place_and_nothing_is_written() {
 
 #[test]
 fn many_that_write_the_same_file_at_once_all_succeed_and_leave_it_whole_and_nothing_else() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let value = "k".repeat(60_000);
     asked.store("key", &value);
     let site = &asked.daemon.site;
@@ -109,7 +109,7 @@ fn many_that_write_the_same_file_at_once_all_succeed_and_leave_it_whole_and_noth
 
 #[test]
 fn only_a_file_is_replaced() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("key", "k");
     let site = &asked.daemon.site;
     let template = site.write("t", "{{ key }}");
@@ -128,7 +128,7 @@ fn only_a_file_is_replaced() {
 
 #[test]
 fn the_file_can_be_given_to_a_user_and_a_group() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("key", "k");
     let site = &asked.daemon.site;
     let template = site.write("t", "{{ key }}");
@@ -162,7 +162,7 @@ fn a_file_that_is_mounted_by_itself_is_not_replaced_and_it_is_said_what_to_mount
     if !needs::to_be_root() || !needs::is_installed("unshare") {
         return;
     }
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("key", "k");
     let site = &asked.daemon.site;
     let (template, output) = (site.write("t", "{{ key }}"), site.write("out", "old"));

@@ -2,21 +2,21 @@
 
 use serde_json::Value;
 
-use crate::asking::{Asked, failure, printed};
+use crate::client_program::{ServingDaemon, failure, printed};
 use crate::needs;
 use crate::terminal::Terminal;
 
-fn run(asked: &Asked, arguments: &[&str]) -> String {
+fn run(asked: &ServingDaemon, arguments: &[&str]) -> String {
     printed(asked.local(arguments).output().unwrap())
 }
 
-fn value(asked: &Asked) -> String {
+fn value(asked: &ServingDaemon) -> String {
     run(asked, &["get", "db_main"])
 }
 
 #[test]
 fn a_rotation_is_undone_by_what_it_prints_and_so_is_that() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("db_main", "v");
     let first = asked.kid("db_main");
     let rotated = run(&asked, &["rotate", "db_main", "--force"]);
@@ -42,7 +42,7 @@ fn a_rotation_is_undone_by_what_it_prints_and_so_is_that() {
 
 #[test]
 fn what_is_gone_back_to_is_said_to_be_replaced_again_if_it_will_be() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("db_main", "v");
     run(&asked, &["configure", "db_main", "--rotation", "auto"]);
     asked.store("db_main", "by hand");
@@ -53,7 +53,7 @@ fn what_is_gone_back_to_is_said_to_be_replaced_again_if_it_will_be() {
 
 #[test]
 fn where_there_is_no_way_back_that_is_said() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("db_main", "v");
     let refused = |arguments: &[&str]| failure(&asked.local(arguments).output().unwrap(), 1);
     let unknown = |arguments: &[&str]| failure(&asked.local(arguments).output().unwrap(), 3);
@@ -76,7 +76,7 @@ fn where_there_is_no_way_back_that_is_said() {
 
 #[test]
 fn without_a_terminal_what_a_person_supplied_is_neither_replaced_nor_destroyed_unless_that_is_forced() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("db_main", "v");
     asked.store("db_other", "v");
     run(&asked, &["set", "db_made", "--generate", "--rotation", "manual"]);
@@ -111,7 +111,7 @@ fn at_a_terminal_only_a_yes_goes_on() {
     if !needs::is_installed("script") {
         return;
     }
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("db_main", "v");
     let question = "Continue? [y/N] ";
     let ended = |command: &str, typed: &str| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jarvis_secretsd::client::{Address, Transport};
 
-use crate::asking::{failure, program};
+use crate::client_program::{failure, program};
 use crate::site::Site;
 
 /// Serves one connection, once a request has come.
@@ -23,12 +23,12 @@ fn serve(answer: impl FnOnce(&mut TcpStream) + Send + 'static) -> SocketAddr {
 }
 
 /// What `get db_main` fails with, by another server than the daemon, where this is the answer.
-fn told(answer: impl Into<Vec<u8>>) -> String {
-    told_with(1, answer)
+fn message(answer: impl Into<Vec<u8>>) -> String {
+    message_with(1, answer)
 }
 
 /// The same with this status.
-fn told_with(status: i32, answer: impl Into<Vec<u8>>) -> String {
+fn message_with(status: i32, answer: impl Into<Vec<u8>>) -> String {
     let answer = answer.into();
     // A client that has had enough may close the connection.
     let addr = serve(move |stream| _ = stream.write_all(&answer));
@@ -56,15 +56,15 @@ fn garbage_is_no_answer() {
         (1, "HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n{}", "its body is too long"),
         (1, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{}", "it is longer than it announced"),
     ] {
-        let told = told_with(status, answer);
+        let told = message_with(status, answer);
         assert!(told.contains(why), "{answer:?}: {told}");
     }
     let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(1 << 20));
-    assert!(told(endless).contains("its head is too long"));
+    assert!(message(endless).contains("its head is too long"));
 }
 
 #[test]
-fn an_answer_of_another_form_or_about_another_secret_is_not_taken_and_its_value_not_told() {
+fn an_answer_of_another_form_or_about_another_secret_is_not_taken_and_its_value_not_printed() {
     let valid = r#"{"name":"db_main","value":"hunter2","kid":"k"}"#;
     for body in [
         "{}".to_owned(),
@@ -74,22 +74,22 @@ fn an_answer_of_another_form_or_about_another_secret_is_not_taken_and_its_value_
         valid.replace("\"k\"", "1"),
         valid[..valid.len() - 1].to_owned(),
     ] {
-        assert_eq!(told(http("200 OK", &body)), "db_main: ADDR answers, but not as jarvis-secretsd does", "{body}");
+        assert_eq!(message(http("200 OK", &body)), "db_main: ADDR answers, but not as jarvis-secretsd does", "{body}");
     }
 }
 
 #[test]
 fn a_refusal_in_words_of_somebody_else_steers_no_terminal() {
     assert_eq!(
-        told(http("502 Bad Gateway", "<html>\u{1b}[2J")),
+        message(http("502 Bad Gateway", "<html>\u{1b}[2J")),
         "db_main: status 502 from ADDR, which does not answer as jarvis-secretsd does"
     );
     let body = r#"{"error":"x","message":"a\n\u001b[2J\"b\""}"#;
-    assert_eq!(told(http("400 Bad Request", body)), r#"db_main: a\n\u{1b}[2J"b""#);
+    assert_eq!(message(http("400 Bad Request", body)), r#"db_main: a\n\u{1b}[2J"b""#);
 }
 
 #[test]
-fn of_a_change_that_was_not_answered_it_is_told_that_it_may_have_been_made() {
+fn the_message_about_an_unanswered_change_says_that_it_may_have_been_made() {
     let addr = serve(|_| ());
     let arguments = ["set", "db_main", "--generate", "--addr", &format!("http://{addr}")];
     let why = failure(&program(&Site::empty(), &arguments).output().unwrap(), 5);
@@ -99,7 +99,7 @@ fn of_a_change_that_was_not_answered_it_is_told_that_it_may_have_been_made() {
 #[test]
 fn a_redirection_is_not_followed() {
     let answer = "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
-    assert!(told(answer).starts_with("db_main: status 302 from ADDR, "));
+    assert!(message(answer).starts_with("db_main: status 302 from ADDR, "));
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! Where the daemon is and who asks: options, the environment, the settings file.
+//! The daemon's address and the client's name: options, the environment, the settings file.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::asking::{Asked, failure, printed, program};
+use crate::client_program::{ServingDaemon, failure, printed, program};
 use crate::process::by_nobody;
 use crate::running::Daemon;
 use crate::site::{BINARY, Site};
@@ -74,7 +74,7 @@ fn the_file_is_the_one_that_is_named_or_the_users_own() {
 
 #[test]
 fn a_token_comes_from_the_environment_or_from_a_file() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let (site, token) = (&asked.daemon.site, &asked.token);
     let ways = format!("addr = {:?}\nclient = \"admin\"\n", asked.addr());
     let token_file = private(site, "token", &format!("{token}\n"));
@@ -110,7 +110,7 @@ fn closed(site: &Site) -> PathBuf {
 
 #[test]
 fn a_settings_file_that_this_user_may_not_read_is_passed_over_where_all_is_said_otherwise() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let (site, addr) = (&asked.daemon.site, asked.addr());
     let path = closed(site);
     let list = |arguments: &[&str], environment: &[(&str, &str)]| {
@@ -145,7 +145,7 @@ fn a_settings_file_that_this_user_may_not_read_is_passed_over_where_all_is_said_
 
 #[test]
 fn a_directory_that_this_user_may_not_enter_holds_no_settings_of_this_user() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let site = &asked.daemon.site;
     closed(site);
     let mut list = Command::new(BINARY);
@@ -167,7 +167,7 @@ fn warned(output: Output) -> String {
 
 #[test]
 fn a_token_that_others_may_read_is_used_and_warned_about_once() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let (site, token) = (&asked.daemon.site, &asked.token);
     let ways = format!("addr = {:?}\nclient = \"admin\"\n", asked.addr());
     let token_file = private(site, "token", token);
@@ -192,7 +192,7 @@ fn a_token_that_others_may_read_is_used_and_warned_about_once() {
 
 #[test]
 fn a_certificates_key_that_others_may_read_is_used_and_warned_about_once() {
-    let asked = Asked::secured();
+    let asked = ServingDaemon::secured();
     let mut list = asked.reader(&["list"]);
     let key = asked.daemon.site.path("tls/client.key");
     assert!(list.output().unwrap().stderr.is_empty());
@@ -202,8 +202,8 @@ fn a_certificates_key_that_others_may_read_is_used_and_warned_about_once() {
 }
 
 #[test]
-fn a_token_that_is_none_is_not_sent_and_not_told() {
-    let asked = Asked::plain();
+fn an_invalid_token_is_neither_sent_nor_printed() {
+    let asked = ServingDaemon::plain();
     let mistyped = format!("{}0", asked.token);
     for (token, why) in [
         ("hunter2", "must be a token, as `jarvis-secretsd token CLIENT` prints it"),
@@ -219,7 +219,7 @@ fn a_token_that_is_none_is_not_sent_and_not_told() {
 }
 
 #[test]
-fn a_mistake_in_the_settings_is_told_with_its_place_and_exits_with_78() {
+fn a_mistake_in_the_settings_is_reported_with_its_place_and_exits_with_78() {
     let site = Site::empty();
     for (text, why) in [
         ("adr = \"x\"", ":1:1: unknown key `adr` at the top level; did you mean `addr`?"),
@@ -252,7 +252,7 @@ fn a_mistake_in_the_settings_is_told_with_its_place_and_exits_with_78() {
 
 #[test]
 fn a_token_that_goes_to_another_machine_in_the_clear_is_warned_about() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     // Not a loopback address, though this machine answers there.
     let addr = format!("http://0.0.0.0:{}", asked.daemon.addr().port());
     let output = asked.admin(&["list", "--addr", &addr]).output().unwrap();
@@ -263,7 +263,7 @@ fn a_token_that_goes_to_another_machine_in_the_clear_is_warned_about() {
 
 #[test]
 fn each_file_of_the_environment_can_be_named_by_an_option_which_wins() {
-    let asked = Asked::secured();
+    let asked = ServingDaemon::secured();
     asked.store("db_main", "v");
     let site = &asked.daemon.site;
     let token = private(site, "token", &asked.token);

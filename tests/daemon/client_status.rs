@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::asking::{Asked, failure, fed};
+use crate::client_program::{ServingDaemon, failure, fed};
 use crate::site::said;
 
 /// Its one line of failure, which is JSON.
@@ -16,7 +16,7 @@ fn error(mut program: Command, status: i32) -> Value {
 
 #[test]
 fn a_script_can_tell_what_is_not_there_from_what_is_not_permitted_and_from_a_daemon_that_is_not_there() {
-    let asked = Asked::secured();
+    let asked = ServingDaemon::secured();
     asked.store("api_key", "v");
     for command in [&["get"][..], &["versions"], &["consumers"], &["retire"], &["delete", "--force"], &["rotate"]] {
         failure(&asked.admin(&[command, &["db_none"]].concat()).output().unwrap(), 3);
@@ -37,7 +37,7 @@ fn a_script_can_tell_what_is_not_there_from_what_is_not_permitted_and_from_a_dae
 
 #[test]
 fn before_a_program_is_run_its_wrapper_fails_as_every_client_command() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let exec = |arguments: &[&str]| asked.local(&[&["exec"], arguments, &["--", "true"]].concat());
     failure(&exec(&["--secrets", "none"]).output().unwrap(), 3);
     let mut stranger = exec(&["--secrets", "none", "--client", "stranger"]);
@@ -47,7 +47,7 @@ fn before_a_program_is_run_its_wrapper_fails_as_every_client_command() {
 
 #[test]
 fn with_json_an_error_has_the_code_of_the_api_and_what_would_be_said() {
-    let asked = Asked::secured();
+    let asked = ServingDaemon::secured();
     asked.store("api_key", "v");
     let unknown = json!({ "error": "not_found", "message": "db_none: there is no secret db_none" });
     assert_eq!(error(asked.admin(&["get", "db_none", "--json"]), 3), unknown);
@@ -69,7 +69,7 @@ fn with_json_an_error_has_the_code_of_the_api_and_what_would_be_said() {
 
 #[test]
 fn with_json_a_failure_without_an_answer_has_a_code_of_its_own() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     for (arguments, status, code) in [
         (&["get", "a", "--json", "--addr", "http://127.0.0.1:1"][..], 5, "unreachable"),
         (&["get", "a b", "--json"], 2, "usage"),

@@ -5,12 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::asking::{Asked, failure, fed, printed};
+use crate::client_program::{ServingDaemon, failure, fed, printed};
 use crate::needs;
 
 #[test]
 fn a_value_comes_byte_for_byte_but_for_the_newline_behind_a_single_line() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let (longest, lines) = ("x".repeat(65_536), "x\n".repeat(32_768));
     for (input, value) in [
         ("two words \n", "two words "),
@@ -29,7 +29,7 @@ fn a_value_comes_byte_for_byte_but_for_the_newline_behind_a_single_line() {
 
 #[test]
 fn exact_keeps_every_byte_of_what_is_given() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     for input in ["one line\n", "one line", "\n", "two\nlines\n"] {
         printed(fed(asked.admin(&["set", "db_main", "--exact"]), input.as_bytes()));
         assert_eq!(printed(asked.admin(&["get", "db_main"]).output().unwrap()), input);
@@ -41,7 +41,7 @@ fn exact_keeps_every_byte_of_what_is_given() {
 
 #[test]
 fn what_cannot_be_a_value_is_not_sent() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let lines = asked.daemon.site.audit_lines().len();
     let too_long = "x".repeat(65_537);
     for (input, why) in [
@@ -63,7 +63,7 @@ const KEY_PROGRAMS: [(&str, &[&str], &[&str]); 2] = [
 
 #[test]
 fn a_private_key_can_be_used_after_it_was_stored_and_read_or_rendered() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let site = &asked.daemon.site;
     for (program, make, read) in KEY_PROGRAMS {
         if !needs::is_installed(program) {

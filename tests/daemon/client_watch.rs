@@ -13,8 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix_libc_wrappers::process::SignalExt;
 use serde_json::json;
 
-use crate::asking::{Asked, failure, program};
 use crate::client::Client;
+use crate::client_program::{ServingDaemon, failure, program};
 use crate::needs;
 use crate::site::{NOBODY, Site, eventually};
 use crate::watching::Watching;
@@ -23,13 +23,13 @@ use crate::watching::Watching;
 const TELLS: &str = "echo \"$A $B $C\"; exec sleep 1000";
 
 /// `exec --watch`, with more options, of a script that has these secrets.
-fn exec(asked: &Asked, options: &[&str], secrets: &str, script: &str) -> Watching {
+fn exec(asked: &ServingDaemon, options: &[&str], secrets: &str, script: &str) -> Watching {
     let command: &[&str] = &["--secrets", secrets, "--", "sh", "-c", script];
     Watching::start(&asked.daemon.site, asked.local(&[&["exec", "--watch"], options, command].concat()))
 }
 
 /// Stores values of several secrets in one step.
-fn store_all(asked: &Asked, values: &[(&str, &str)]) {
+fn store_all(asked: &ServingDaemon, values: &[(&str, &str)]) {
     let secrets: Vec<_> = values.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
     let answer = local(asked).post("/secrets", &json!({ "secrets": secrets }).to_string());
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -38,7 +38,7 @@ fn store_all(asked: &Asked, values: &[(&str, &str)]) {
 /// Stores a new value of all these secrets in one step, until they are answered in one: on a busy machine, the program may be
 /// told of one of them so much later than of another that it does not wait for both. Returns the value, and what is in `file`
 /// then, where `shown` says what each answer adds.
-fn change_together(asked: &Asked, names: &[&str], file: &str, shown: impl Fn(u32) -> String) -> (u32, String) {
+fn change_together(asked: &ServingDaemon, names: &[&str], file: &str, shown: impl Fn(u32) -> String) -> (u32, String) {
     let mut value = 1;
     eventually("all are answered once", || {
         let before = shown(value);
@@ -52,13 +52,13 @@ fn change_together(asked: &Asked, names: &[&str], file: &str, shown: impl Fn(u32
     })
 }
 
-fn local(asked: &Asked) -> Client {
+fn local(asked: &ServingDaemon) -> Client {
     Client::unix(&[], &asked.daemon.site.path("sock"))
 }
 
 #[test]
 fn a_command_is_started_again_with_the_new_value_and_without_the_token() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("a", "first");
     let script = "echo \"$A $JARVIS_SECRETSD_TOKEN $OTHER\"; exec sleep 1000";
     let mut program = asked.admin(&["exec", "--watch", "--secrets", "a", "--", "sh", "-c", script]);
@@ -76,7 +76,7 @@ fn a_command_is_started_again_with_the_new_value_and_without_the_token() {
 
 #[test]
 fn under_a_prefix_those_secrets_are_watched_that_there_were_at_the_start() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("shop_a", "1");
     asked.store("shop_b", "1");
     let command = ["exec", "--watch", "--prefix", "shop_", "--", "sh", "-c", TELLS];
@@ -89,7 +89,7 @@ fn under_a_prefix_those_secrets_are_watched_that_there_were_at_the_start() {
 
 #[test]
 fn secrets_that_change_together_start_it_again_once() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     store_all(&asked, &[("a", "1"), ("b", "1"), ("c", "1")]);
     let watching = exec(&asked, &[], "a,b,c", TELLS);
     watching.await_written("1 1 1\n");
@@ -101,7 +101,7 @@ fn secrets_that_change_together_start_it_again_once() {
 
 #[test]
 fn a_command_that_does_not_end_in_time_is_killed() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("a", "1");
     let watching = exec(&asked, &["--stop-timeout", "100ms"], "a", &format!("trap '' TERM; {TELLS}"));
     watching.await_written("1  \n");
@@ -111,7 +111,7 @@ fn a_command_that_does_not_end_in_time_is_killed() {
 
 #[test]
 fn a_command_that_fetches_for_itself_is_sent_a_signal() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("a", "1");
     let script = "trap 'echo told' USR1; echo begun; while :; do sleep 1 & wait $!; done";
     let mut watching = exec(&asked, &["--signal", "USR1"], "a", script);
@@ -126,7 +126,7 @@ fn a_command_that_fetches_for_itself_is_sent_a_signal() {
 
 #[test]
 fn signals_are_passed_on_and_the_exit_status_is_the_commands() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("a", "1");
     let traps = "for s in HUP INT QUIT USR1 USR2; do trap \"echo $s\" $s; done; trap 'echo TERM; exit 7' TERM";
     let mut watching = exec(&asked, &[], "a", &format!("{traps}; echo begun; while :; do sleep 1 & wait $!; done"));
@@ -158,7 +158,7 @@ fn signals_are_passed_on_and_the_exit_status_is_the_commands() {
 const SERVER: &str = "flock --nonblock lock sh -c 'echo \"$A\"; exec sleep 1000'";
 
 /// `exec --watch` of a script, in the site's directory.
-fn exec_there(asked: &Asked, options: &[&str], script: &str) -> Watching {
+fn exec_there(asked: &ServingDaemon, options: &[&str], script: &str) -> Watching {
     let command: &[&str] = &["--secrets", "a", "--", "sh", "-c", script];
     let mut program: Command = asked.local(&[&["exec", "--watch"], options, command].concat());
     program.current_dir(asked.daemon.site.path(""));
@@ -176,7 +176,7 @@ fn nothing_is_left_of_a_command_that_is_started_again() {
         ("1h", format!("(setsid {SERVER} &); exec sleep 1000")),
         ("100ms", format!("{stubborn} & trap - TERM; wait")),
     ] {
-        let asked = Asked::plain();
+        let asked = ServingDaemon::plain();
         asked.store("a", "1");
         let watching = exec_there(&asked, &["--stop-timeout", timeout], &script);
         watching.await_written("1\n");
@@ -197,7 +197,7 @@ fn nothing_is_left_of_a_command_that_has_ended() {
             "sh -c \"trap '' TERM; echo \\$\\$; while :; do sleep 1000; done\" & sleep 0; exit 3",
         ),
     ] {
-        let asked = Asked::plain();
+        let asked = ServingDaemon::plain();
         asked.store("a", "1");
         let mut watching = exec_there(&asked, options, script);
         assert_eq!(watching.ended().code(), Some(3), "{script}");
@@ -208,7 +208,7 @@ fn nothing_is_left_of_a_command_that_has_ended() {
 
 #[test]
 fn every_signal_that_can_be_caught_is_passed_on() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("a", "1");
     // Of our own are those of a fault, of a child's end and of a pipe that nobody reads. What is left out of the real-time
     // ones is the C library's.
@@ -230,8 +230,8 @@ fn every_signal_that_can_be_caught_is_passed_on() {
 }
 
 #[test]
-fn a_command_stops_and_goes_on_together_with_what_watches() {
-    let asked = Asked::plain();
+fn a_command_is_stopped_and_continued_together_with_what_watches() {
+    let asked = ServingDaemon::plain();
     asked.store("a", "1");
     let mut watching = exec(&asked, &[], "a", "echo $$; exec sleep 1000");
     let command = eventually("it has begun", || asked.daemon.site.read("stdout").trim().parse::<i32>().ok());
@@ -260,7 +260,7 @@ fn state(pid: i32) -> Option<char> {
 
 #[test]
 fn a_command_that_is_to_end_is_not_started_again() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("a", "1");
     let script = "trap 'echo ending' TERM; echo begun; while [ ! -e \"$0\" ]; do sleep 1 & wait $!; done; exit 3";
     let go = asked.daemon.site.path("go");
@@ -280,7 +280,7 @@ fn a_command_that_is_to_end_is_not_started_again() {
 
 #[test]
 fn if_one_secret_cannot_be_had_at_first_nothing_is_run() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("a", "1");
     let ran = asked.daemon.site.path("ran");
     let arguments = ["exec", "--watch", "--secrets", "a,none", "--", "touch", ran.to_str().unwrap()];
@@ -289,8 +289,8 @@ fn if_one_secret_cannot_be_had_at_first_nothing_is_run() {
 }
 
 #[test]
-fn a_secret_that_is_deleted_is_told_and_watched_on_and_what_cannot_be_used_is_left_out() {
-    let asked = Asked::plain();
+fn a_deleted_secret_is_reported_and_still_watched_and_an_unusable_value_is_left_out() {
+    let asked = ServingDaemon::plain();
     asked.store("a", "1");
     let mut watching = exec(&asked, &[], "a", TELLS);
     watching.await_written("1  \n");
@@ -306,8 +306,8 @@ fn a_secret_that_is_deleted_is_told_and_watched_on_and_what_cannot_be_used_is_le
 }
 
 #[test]
-fn a_daemon_that_is_started_again_is_asked_again() {
-    let asked = Asked::plain();
+fn a_daemon_that_is_started_again_is_watched_again() {
+    let asked = ServingDaemon::plain();
     store_all(&asked, &[("a", "1"), ("b", "1")]);
     let mut watching = exec(&asked, &[], "a,b", TELLS);
     watching.await_written("1 1 \n");
@@ -325,8 +325,8 @@ fn a_daemon_that_is_started_again_is_asked_again() {
 }
 
 /// A daemon at whose Unix socket only one request may wait.
-fn crowded() -> Asked {
-    let mut asked = Asked::plain();
+fn crowded() -> ServingDaemon {
+    let mut asked = ServingDaemon::plain();
     let site = asked.daemon.site.clone();
     asked.daemon.stop();
     site.edit("config.toml", "[paths]", "max_connections = 7\n[paths]");
@@ -335,7 +335,7 @@ fn crowded() -> Asked {
 }
 
 #[test]
-fn where_no_more_may_wait_it_is_asked_again_and_again() {
+fn where_no_more_requests_may_wait_the_client_polls() {
     let asked = crowded();
     store_all(&asked, &[("a", "1"), ("b", "1")]);
     let watching = exec(&asked, &[], "a,b", TELLS);
@@ -378,7 +378,7 @@ fn old_daemon() -> String {
 }
 
 #[test]
-fn a_daemon_that_cannot_put_its_answer_off_is_asked_now_and_then() {
+fn a_daemon_without_waiting_requests_is_polled() {
     let site = Site::empty();
     let mut program = program(&site, &["exec", "--watch", "--secrets", "a", "--", "sh", "-c", TELLS]);
     program.env("JARVIS_SECRETSD_ADDR", old_daemon()).env("PATH", "/usr/bin:/bin");
@@ -388,7 +388,7 @@ fn a_daemon_that_cannot_put_its_answer_off_is_asked_now_and_then() {
 }
 
 /// `render --watch` of the site's file `t` into `out`, with a command that adds what it finds there to the file `ran`.
-fn render(asked: &Asked, options: &[&str], template: &str, script: &str) -> Watching {
+fn render(asked: &ServingDaemon, options: &[&str], template: &str, script: &str) -> Watching {
     let site = &asked.daemon.site;
     let (template, out) = (site.write("t", template), site.path("out"));
     let (template, out) = (template.to_str().unwrap(), out.to_str().unwrap());
@@ -402,7 +402,7 @@ const COPIES: &str = "cat \"$0\" >>ran; printf '|' >>ran";
 
 #[test]
 fn a_file_is_written_anew_and_the_command_run_once_for_secrets_that_change_together() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     store_all(&asked, &[("a", "1"), ("b", "1")]);
     let watching = render(&asked, &[], "{{ a }} {{ b }} {{ a }}", COPIES);
     watching.await_file("ran", "1 1 1|");
@@ -415,7 +415,7 @@ fn a_file_is_written_anew_and_the_command_run_once_for_secrets_that_change_toget
 
 #[test]
 fn a_file_that_is_as_it_should_be_is_left_alone() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     store_all(&asked, &[("a", "1"), ("b", "1")]);
     let site = &asked.daemon.site;
     let out = site.write("out", "1 1");
@@ -436,7 +436,7 @@ fn a_file_of_another_owner_is_not_as_it_should_be() {
     if !needs::to_be_root() {
         return;
     }
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     store_all(&asked, &[("a", "1")]);
     let out = asked.daemon.site.write("out", "1");
     fs::set_permissions(&out, PermissionsExt::from_mode(0o600)).unwrap();
@@ -446,8 +446,8 @@ fn a_file_of_another_owner_is_not_as_it_should_be() {
 }
 
 #[test]
-fn a_command_or_a_write_that_fails_is_told_and_the_watching_goes_on() {
-    let asked = Asked::plain();
+fn a_command_or_a_write_that_fails_is_reported_and_watching_continues() {
+    let asked = ServingDaemon::plain();
     asked.store("a", "1");
     let site = &asked.daemon.site;
     let watching = render(&asked, &[], "{{ a }}", &format!("{COPIES}; exit 9"));
@@ -464,7 +464,7 @@ fn a_command_or_a_write_that_fails_is_told_and_the_watching_goes_on() {
 
 #[test]
 fn a_command_that_hangs_keeps_no_file_from_being_written_and_is_run_again_after_it() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("a", "1");
     let watching = render(&asked, &[], "{{ a }}", "until [ -e go ]; do sleep 0.1; done; cat \"$0\" >>ran");
     watching.await_file("out", "1");
@@ -477,7 +477,7 @@ fn a_command_that_hangs_keeps_no_file_from_being_written_and_is_run_again_after_
 
 #[test]
 fn a_command_that_takes_too_long_is_killed_with_all_that_it_waits_for() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("a", "1");
     let script =
         format!("[ -e \"hung\" ] && {{ {COPIES}; exit; }}; trap '' TERM; touch hung; (flock lock sleep 1000); true");
@@ -492,7 +492,7 @@ fn a_command_that_takes_too_long_is_killed_with_all_that_it_waits_for() {
 #[test]
 fn what_ends_the_watching_reaches_the_command_which_is_waited_for() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-        let asked = Asked::plain();
+        let asked = ServingDaemon::plain();
         asked.store("a", "1");
         let script = "trap 'until [ -e go ]; do sleep 0.1; done; echo ended >>ran; exit' TERM INT HUP; echo begun >>ran
             while :; do sleep 1 & wait $!; done";
@@ -508,7 +508,7 @@ fn what_ends_the_watching_reaches_the_command_which_is_waited_for() {
 
 #[test]
 fn what_is_only_for_watching_or_cannot_be_watched_is_wrong_usage() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("a", "1");
     let template = asked.daemon.site.write("t", "{{ a }}");
     let template = template.to_str().unwrap();

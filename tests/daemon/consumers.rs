@@ -8,14 +8,14 @@ use jarvis_secretsd::http::{Exchange, Handler, Peer};
 use rouille::Request;
 use serde_json::{Value, json};
 
-use crate::asking::{Asked, failure, printed};
 use crate::calendar::{Calendar, prepared};
 use crate::client::{Answer, Client};
+use crate::client_program::{ServingDaemon, failure, printed};
 use crate::credentials::{self, end_of, fetched};
+use crate::external_system::{ExternalSystem, OLD};
 use crate::needs;
-use crate::outside::{OLD, World};
 use crate::running::Daemon;
-use crate::site::{AUDIT, Site, eventually, told};
+use crate::site::{AUDIT, Site, audit_fields, eventually};
 use crate::waiting::await_asleep_by;
 
 /// Waits until the daemon has read its log back.
@@ -130,7 +130,7 @@ fn detail(daemon: &Daemon, answer: &Answer) -> Value {
 }
 
 #[test]
-fn who_was_sent_no_value_and_names_no_version_has_read_none() {
+fn a_client_that_was_sent_no_value_and_names_no_version_has_read_none() {
     let daemon = Daemon::start();
     let mut admin = daemon.client("admin");
     let old = admin.store("db_main", "old");
@@ -162,7 +162,7 @@ fn who_was_sent_no_value_and_names_no_version_has_read_none() {
 }
 
 #[test]
-fn who_is_told_that_a_version_which_it_names_is_the_one_has_read_that() {
+fn a_client_that_gets_304_for_the_version_it_names_has_read_that() {
     let daemon = Daemon::start();
     let mut admin = daemon.client("admin");
     let first = admin.store("db_main", "v");
@@ -193,7 +193,7 @@ fn who_is_told_that_a_version_which_it_names_is_the_one_has_read_that() {
 }
 
 #[test]
-fn who_leaves_before_a_change_that_it_waits_for_has_not_read_what_comes_then() {
+fn a_client_that_disconnects_before_the_change_it_waits_for_has_not_read_it() {
     let daemon = Daemon::start();
     let mut admin = daemon.client("admin");
     let old = admin.store("db_main", "old");
@@ -300,25 +300,25 @@ fn the_log_is_read_back_through_its_segments_as_far_as_a_version_goes() {
 
 #[test]
 fn after_a_retirement_that_failed_the_log_is_read_back_as_far_as_the_version_was_made() {
-    let world = World::with(&["apply", "verify", "retire"]);
-    world.site.edit("config.toml", "[security]\n", "[audit]\nsegment_bytes = 65536\n[security]\n");
-    let daemon = world.start();
+    let external = ExternalSystem::with(&["apply", "verify", "retire"]);
+    external.site.edit("config.toml", "[security]\n", "[audit]\nsegment_bytes = 65536\n[security]\n");
+    let daemon = external.start();
     let mut admin = daemon.client("admin");
     let old = admin.get("/secret/db_main").text("kid");
     daemon.client("reader").value("db_main");
     fill(&daemon, 2);
     admin.store("db_main", "new");
-    world.on("retire", "exit 3");
+    external.on("retire", "exit 3");
     let failed = retire(&mut admin, "db_main", r#"{"force":true}"#);
     assert_eq!(failed.refusal(), (502, "apply_failed".to_owned()));
-    let line = world.site.audit(1).pop().unwrap();
+    let line = external.site.audit(1).pop().unwrap();
     assert_eq!((&line["event"], &line["result"], &line["kid"]), (&json!("retire"), &json!("error"), &json!(old)));
     let before = consumers(&mut admin, "db_main");
     assert_eq!(before["consumers"].as_array().unwrap().len(), 2);
     drop(daemon);
 
-    world.remove("on-retire");
-    let daemon = world.site.start();
+    external.remove("on-retire");
+    let daemon = external.site.start();
     let mut admin = daemon.client("admin");
     assert_eq!(consumers(&mut admin, "db_main"), before);
     assert_eq!(retire(&mut admin, "db_main", "{}").refusal(), (409, "consumers_behind".to_owned()));
@@ -409,7 +409,7 @@ fn of_a_deleted_secret_nothing_is_known() {
 }
 
 #[test]
-fn who_uses_a_secret_is_for_who_may_change_it() {
+fn the_clients_that_use_a_secret_are_listed_only_for_those_that_may_change_it() {
     let daemon = Daemon::start();
     let [_, new] = one_behind(&daemon);
     daemon.client("admin").store("db_root", "v");
@@ -426,7 +426,7 @@ fn who_uses_a_secret_is_for_who_may_change_it() {
     let answer = keeper.get("/secret/db_main/consumers");
     let line = daemon.site.audited(answer.header("X-Request-Id").unwrap());
     let expected = ["list_consumers", "keeper", "db_main", "success", "2 consumers, 1 behind"].map(Some);
-    assert_eq!(told(&line), expected);
+    assert_eq!(audit_fields(&line), expected);
     assert_eq!(keeper.get("/secret/db_main/consumers?kid=x").status, 400);
     let head = keeper.ask("HEAD", "/secret/db_main/consumers", &[], "");
     assert_eq!((head.status, head.body.as_str()), (200, ""));
@@ -454,7 +454,7 @@ fn nothing_is_retired_while_a_client_is_behind() {
         );
         let line = daemon.site.audited(refused.header("X-Request-Id").unwrap());
         let expected = ["retire", "admin", "db_main", "error", "consumers_behind"].map(Some);
-        assert_eq!(told(&line), expected);
+        assert_eq!(audit_fields(&line), expected);
     }
     for body in ["[]", "true", r#"{"force":1}"#, r#"{"forced":true}"#] {
         assert_eq!(retire(&mut admin, "db_main", body).refusal(), (400, "bad_request".to_owned()), "{body}");
@@ -468,13 +468,13 @@ fn nothing_is_retired_while_a_client_is_behind() {
     assert_eq!(reader.get(&format!("/secret/db_main?kid={old}")).refusal(), (410, "gone".to_owned()));
     assert_eq!(reader.value("db_main"), "new");
     let line = daemon.site.audited(retired.header("X-Request-Id").unwrap());
-    assert_eq!(told(&line), [Some("retire"), Some("admin"), Some("db_main"), Some("success"), None]);
+    assert_eq!(audit_fields(&line), [Some("retire"), Some("admin"), Some("db_main"), Some("success"), None]);
     assert_eq!(line["kid"], json!(old));
 
     let again = retire(&mut admin, "db_main", "{}");
     assert_eq!(again.json(), json!({ "name": "db_main", "kid": new, "retired": [] }));
     let line = daemon.site.audited(again.header("X-Request-Id").unwrap());
-    assert_eq!(told(&line), ["retire", "admin", "db_main", "success", "there was no older version"].map(Some));
+    assert_eq!(audit_fields(&line), ["retire", "admin", "db_main", "success", "there was no older version"].map(Some));
     let site = daemon.stop();
     assert_eq!(site.start().client("reader").get(&format!("/secret/db_main?kid={old}")).status, 410);
     site.verify_audit();
@@ -493,7 +493,7 @@ fn what_is_forced_is_done_and_the_audit_log_says_at_whose_cost() {
     let lines: Vec<Value> = daemon.site.audit(1).into_iter().filter(|line| line["request_id"] == id).collect();
     for (line, kid) in lines.iter().zip([&old, &middle]) {
         let expected = ["retire", "keeper", "db_main", "success", "forced; behind: keeper, reader"].map(Some);
-        assert_eq!((told(line), &line["kid"]), (expected, &json!(kid)));
+        assert_eq!((audit_fields(line), &line["kid"]), (expected, &json!(kid)));
     }
     assert_eq!(lines.len(), 2);
     assert_eq!(standing(&mut admin, "db_main"), [], "nobody has read what is left");
@@ -518,7 +518,7 @@ fn a_condition_holds_for_a_retirement_as_for_a_deletion() {
 }
 
 #[test]
-fn those_behind_are_counted_for_who_watches_and_nobody_is_named() {
+fn the_metrics_count_the_clients_that_use_an_old_version_and_name_none() {
     let calendar = Calendar::start();
     let mut admin = calendar.client("admin");
     let samples = || {
@@ -623,8 +623,8 @@ fn a_retirement_does_not_wait_for_the_log_where_it_is_forced_or_there_is_nothing
 }
 
 #[test]
-fn the_commands_show_who_is_behind_and_retire() {
-    let asked = Asked::plain();
+fn the_commands_show_which_clients_use_an_old_version_and_retire_it() {
+    let asked = ServingDaemon::plain();
     let site = &asked.daemon.site;
     let old = asked.store("db_main", "old");
     printed(asked.admin(&["get", "db_main"]).output().unwrap());

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::client::Client;
 use crate::needs;
 use crate::running::Daemon;
-use crate::site::{NOBODY, PATIENCE, Site, told};
+use crate::site::{NOBODY, PATIENCE, Site, audit_fields};
 
 /// What systemd takes for all credentials of a unit together (`CREDENTIALS_TOTAL_SIZE_MAX`).
 const TAKEN: usize = 1024 * 1024;
@@ -74,7 +74,11 @@ fn a_unit_gets_the_bytes_of_its_secret_and_the_audit_log_says_so() {
     for unit in ["web.service", "web@1.service"] {
         assert_eq!(fetched(&path, Some(&end_of(unit, "web_key"))), "two\nlines \u{1F511}\n".as_bytes());
         let line = last_audited(&daemon);
-        assert_eq!(told(&line), [Some("get_secret"), Some("web"), Some("web_key"), Some("success"), None], "{line}");
+        assert_eq!(
+            audit_fields(&line),
+            [Some("get_secret"), Some("web"), Some("web_key"), Some("success"), None],
+            "{line}"
+        );
         let remote = format!("unix:uid=0,pid={},unit={unit}", std::process::id());
         assert_eq!(line["remote"], remote, "{line}");
         assert_eq!(line["kid"], daemon.client("admin").get("/secret/web_key").text("kid"));
@@ -105,13 +109,13 @@ fn a_unit_that_may_not_have_a_secret_gets_more_than_systemd_takes_so_that_it_doe
         assert!(bytes.len() > TAKEN && bytes.iter().all(|byte| *byte == 0), "{unit} {id}: {} bytes", bytes.len());
         let line = last_audited(&daemon);
         let (event, client, name, result, detail) = expected;
-        assert_eq!(told(&line), [Some(event), client, name, Some(result), Some(detail)], "{line}");
+        assert_eq!(audit_fields(&line), [Some(event), client, name, Some(result), Some(detail)], "{line}");
     }
     let nameless = "credential requested by a program other than systemd";
     for name in [None, Some("web.service/web_key".to_owned()), Some("12ab/unit/web.service/web_key/".to_owned())] {
         assert!(fetched(&path, name.as_deref()).len() > TAKEN, "{name:?}");
         let line = last_audited(&daemon);
-        assert_eq!(told(&line), [Some("auth_failure"), None, None, Some("denied"), Some(nameless)], "{line}");
+        assert_eq!(audit_fields(&line), [Some("auth_failure"), None, None, Some("denied"), Some(nameless)], "{line}");
     }
     assert_eq!(fetched(&path, Some(&end_of("web.service", "web_key"))), "two\nlines \u{1F511}\n".as_bytes());
 }
@@ -131,7 +135,7 @@ fn another_user_than_root_gets_nothing_whatever_name_its_end_has() {
     assert_eq!(asked.join().unwrap(), b"");
     let line = last_audited(&daemon);
     let why = "credential requested by a user other than root";
-    assert_eq!(told(&line), [Some("auth_failure"), None, None, Some("denied"), Some(why)], "{line}");
+    assert_eq!(audit_fields(&line), [Some("auth_failure"), None, None, Some("denied"), Some(why)], "{line}");
 }
 
 #[test]

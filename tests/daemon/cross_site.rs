@@ -123,7 +123,7 @@ fn a_page_cannot_store_rotate_or_retire_by_the_browsers_certificate() {
 }
 
 #[test]
-fn programs_and_whoever_types_an_address_are_served() {
+fn programs_and_addresses_typed_in_a_browser_are_served() {
     let daemon = Daemon::start();
     let mut admin = daemon.client("admin");
     let by_curl = [("Content-Type", "application/x-www-form-urlencoded"), ("Accept", "*/*")];
@@ -136,7 +136,7 @@ fn programs_and_whoever_types_an_address_are_served() {
 }
 
 #[test]
-fn how_the_daemon_is_may_be_asked_from_anywhere() {
+fn the_health_may_be_read_from_anywhere() {
     let daemon = Daemon::start();
     let mut nobody = Client::with(&[], daemon.addr());
     for signs in SIGNS {

@@ -1,4 +1,4 @@
-//! Clients that leave while they wait for a secret to change.
+//! Clients that disconnect while they wait for a secret to change.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -11,7 +11,7 @@ use rustix::process::{Signal, geteuid};
 
 use crate::client::Client;
 use crate::running::Daemon;
-use crate::site::{PATIENCE, POLICY, Site, eventually, told};
+use crate::site::{PATIENCE, POLICY, Site, audit_fields, eventually};
 use crate::tls::secure;
 use crate::tls_client::{self, Offer, Secure, data};
 use crate::waiting::{await_asleep_by, waiting};
@@ -75,7 +75,7 @@ fn the_end_of_a_connection_ends_its_wait_and_no_other() {
     }
     let reads = || daemon.site.audit(1).into_iter().filter(|line| line["event"] == "get_secret").collect::<Vec<_>>();
     let lines = eventually("all who left are audited", || Some(reads()).filter(|lines| lines.len() >= 5));
-    assert!(lines.iter().all(|line| told(line)[3..] == [Some("success"), Some("not modified")]), "{lines:?}");
+    assert!(lines.iter().all(|line| audit_fields(line)[3..] == [Some("success"), Some("not modified")]), "{lines:?}");
 
     let new = admin.store("db_main", "new");
     let answer = stays.join().unwrap();
@@ -108,7 +108,7 @@ fn secure_client(daemon: &Daemon) -> Secure {
 
 /// A wait is long enough for a certificate to lose its worth.
 #[test]
-fn who_waits_with_a_certificate_that_is_accepted_no_more_is_refused_what_comes_then() {
+fn a_waiting_client_whose_certificate_is_accepted_no_more_does_not_get_the_new_value() {
     let site = site();
     let files = secure(&site);
     files.put("ca.pem", "client-ca.pem");

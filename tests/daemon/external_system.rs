@@ -1,4 +1,4 @@
-//! A world outside that accepts one value of the secret `db_main`, which its appliers keep in a file.
+//! An external system that accepts one value of the secret `db_main`, which its appliers keep in a file.
 
 use std::fs;
 use std::io::Write;
@@ -14,7 +14,7 @@ use crate::site::{Site, eventually};
 use crate::trusted::Trusted;
 
 /// The applier, for the shell: `$1` is what it is run for. Before it does that, it does what stands in the file `on-$1`, if
-/// there is one; in it, `$D` is the world's directory, and `$value` the value, the last one of the input.
+/// there is one; in it, `$D` is the system's directory, and `$value` the value, the last one of the input.
 const APPLIER: &str = r#"#!/bin/sh
 D=$2
 input=$(cat)
@@ -23,8 +23,8 @@ echo $1 >>$D/calls
 [ -f $D/on-$1 ] && . $D/on-$1
 case $1 in
 prepare) echo "user:$value" ;;
-apply) printf %s "$value" >$D/world ;;
-verify) [ "$(cat $D/world)" = "$value" ] ;;
+apply) printf %s "$value" >$D/accepted ;;
+verify) [ "$(cat $D/accepted)" = "$value" ] ;;
 retire) printf %s "$input" >$D/retired ;;
 esac
 "#;
@@ -32,16 +32,16 @@ esac
 /// The value from which each test starts.
 pub const OLD: &str = "the-old-value";
 
-/// For [`World::on`]: says where it is, and goes on when there is a file `go`.
+/// For [`ExternalSystem::on`]: says where it is, and goes on when there is a file `go`.
 pub const HOLD: &str = "echo here >$D/at; while [ ! -f $D/go ]; do sleep 0.01; done";
 
-/// A world, and a site for a daemon that rotates what it accepts.
-pub struct World {
+/// An external system, and a site for a daemon that rotates what it accepts.
+pub struct ExternalSystem {
     directory: Trusted,
     pub site: Site,
 }
 
-impl World {
+impl ExternalSystem {
     /// One with these appliers, each for up to ten minutes.
     pub fn with(actions: &[&str]) -> Self {
         Self::timed(actions, 600)
@@ -49,15 +49,15 @@ impl World {
 
     /// The same with another time limit, in seconds.
     pub fn timed(actions: &[&str], timeout: u32) -> Self {
-        let world = Self { directory: Trusted::new(), site: Site::new() };
-        let (program, directory) = (world.directory.program("applier", APPLIER), world.directory.path(""));
+        let external = Self { directory: Trusted::new(), site: Site::new() };
+        let (program, directory) = (external.directory.program("applier", APPLIER), external.directory.path(""));
         let words = |action: &&str| format!("{action} = [{program:?}, {action:?}, {directory:?}]\n");
         let appliers: String = actions.iter().map(words).collect();
         let config =
-            format!("{}[rotation.db_main]\n{appliers}timeout_secs = {timeout}\n", world.site.read("config.toml"));
-        world.site.write("config.toml", &config);
-        world.write("world", OLD);
-        world
+            format!("{}[rotation.db_main]\n{appliers}timeout_secs = {timeout}\n", external.site.read("config.toml"));
+        external.site.write("config.toml", &config);
+        external.write("accepted", OLD);
+        external
     }
 
     /// Starts a daemon that serves the value that is accepted.
@@ -131,7 +131,7 @@ pub fn pending(client: &mut Client) -> Option<String> {
     versions["pending"]["kid"].as_str().map(str::to_owned)
 }
 
-/// An audit line as [`World::audited`] tells it.
+/// An audit line as [`ExternalSystem::audited`] returns it.
 pub fn line(event: &str, result: &str, detail: &str) -> [String; 3] {
     [event, result, detail].map(str::to_owned)
 }

@@ -6,7 +6,7 @@ use rustix::process::Pid;
 
 use crate::client::Client;
 
-/// A figure that `/proc` tells of a process: a count, or KiB.
+/// A figure of a process in `/proc`: a count, or KiB.
 pub fn figure(pid: Pid, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap();
     let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));

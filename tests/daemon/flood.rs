@@ -40,7 +40,7 @@ impl Flooded {
         Self { site, addr: daemon.addr(), other: daemon.client("admin"), daemon }
     }
 
-    /// The other client goes on to be served, and a new one is too.
+    /// The other client is still served, and a new one is too.
     fn serves_others(&mut self) {
         is_served(&mut self.other);
         is_served(&mut Client::named("admin", self.addr));
@@ -83,7 +83,7 @@ fn a_length_that_nobody_can_send_costs_nothing() {
 }
 
 #[test]
-fn a_request_with_both_framings_is_refused_and_what_follows_it_is_not_heard() {
+fn a_request_with_both_framings_is_refused_and_what_follows_it_is_not_read() {
     let mut flooded = Flooded::new();
     let mut smuggler = Client::named("admin", flooded.addr);
     smuggler

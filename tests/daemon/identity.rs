@@ -1,4 +1,4 @@
-//! Who is asking: the client header, and the host for which a request was meant.
+//! Authentication by the client header, and the host for which a request was meant.
 
 use crate::client::{Answer, Client};
 use crate::running::Daemon;
@@ -15,7 +15,7 @@ fn unauthenticated() -> (u16, String) {
 }
 
 #[test]
-fn whoever_does_not_prove_to_be_a_client_gets_the_same_answer() {
+fn every_failed_authentication_gets_the_same_answer() {
     let daemon = Daemon::start();
     daemon.client("admin").store("db_main", "v");
     let long = "n".repeat(129);
@@ -33,7 +33,7 @@ fn whoever_does_not_prove_to_be_a_client_gets_the_same_answer() {
 }
 
 #[test]
-fn whoever_is_unknown_changes_nothing() {
+fn unknown_clients_change_nothing() {
     let daemon = Daemon::start();
     let mut admin = daemon.client("admin");
     admin.store("db_main", "before");

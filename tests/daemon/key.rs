@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 
-use crate::asking::{fed, refused};
+use crate::client_program::{fed, refused};
 use crate::running::Daemon;
 use crate::site::{MASTER_KEY, Site, VAULT, mode, said};
 

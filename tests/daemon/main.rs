@@ -1,11 +1,10 @@
-//! The daemon from outside: the real binary, asked over HTTP as curl would ask it, and the files that it leaves.
+//! The real binary as a daemon: requests over HTTP as curl would send them, and the files that it leaves.
 
 mod activation;
 mod applier_process;
 mod appliers;
 mod appliers_crash;
 mod appliers_schedule;
-mod asking;
 mod audited;
 mod backup;
 mod branches;
@@ -20,6 +19,7 @@ mod client_commands;
 mod client_exec;
 mod client_get;
 mod client_import;
+mod client_program;
 mod client_prompt;
 mod client_render;
 mod client_rollback;
@@ -33,12 +33,13 @@ mod crash;
 mod credentials;
 mod cross_site;
 mod crowd;
+mod disconnecting;
+mod external_system;
 mod figures;
 mod flood;
 mod identity;
 mod key;
 mod key_files;
-mod leaving;
 mod manual;
 mod named_by_token;
 mod names_and_values;
@@ -48,7 +49,6 @@ mod not_authenticated;
 mod notify;
 mod old_names;
 mod openapi;
-mod outside;
 mod overload;
 #[path = "../patience/mod.rs"]
 mod patience;

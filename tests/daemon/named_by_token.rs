@@ -2,14 +2,14 @@
 
 use jarvis_secretsd::access::Token;
 
-use crate::asking::{Asked, printed, program};
 use crate::client::{Answer, Client};
+use crate::client_program::{ServingDaemon, printed, program};
 use crate::running::Daemon;
 use crate::site::{Site, said};
 
 const CLIENT: &str = "X-Jarvis-Client";
 
-/// A daemon with these clients, who may read `db_*`, and their credentials; `admin` is believed on its header.
+/// A daemon with these clients, who may read `db_*`, and their credentials; `admin` has none, and its header is enough.
 fn served(clients: &[(&str, String)], security: &str) -> Daemon {
     let site = Site::new();
     let mut policy = "[clients.admin]\nallow = [\"*\"]\n".to_owned();
@@ -43,17 +43,17 @@ fn ask(daemon: &Daemon, headers: &[(&str, &str)]) -> Answer {
     Client::with(headers, daemon.addr()).get("/secret/db_main")
 }
 
-/// Which client was believed to ask.
+/// The client as which the request was authenticated.
 #[track_caller]
-fn believed(daemon: &Daemon, headers: &[(&str, &str)]) -> String {
+fn client_of(daemon: &Daemon, headers: &[(&str, &str)]) -> String {
     let answer = ask(daemon, headers);
     assert_eq!((answer.status, answer.text("value").as_str()), (200, "v"), "{headers:?}");
     daemon.site.audited(answer.header("X-Request-Id").unwrap())["client"].as_str().unwrap().to_owned()
 }
 
-/// Which client was claimed by one who was not believed, and the reason, which only the audit log tells.
+/// The client that an unauthenticated request claimed, and the reason, which only the audit log has.
 #[track_caller]
-fn disbelieved(daemon: &Daemon, headers: &[(&str, &str)]) -> (Option<String>, String) {
+fn refusal(daemon: &Daemon, headers: &[(&str, &str)]) -> (Option<String>, String) {
     let answer = ask(daemon, headers);
     assert_eq!(answer.refusal(), (401, "unauthenticated".to_owned()), "{headers:?}");
     assert_eq!(answer.header("WWW-Authenticate"), Some("Bearer"), "no browser asks for a password: {headers:?}");
@@ -61,7 +61,7 @@ fn disbelieved(daemon: &Daemon, headers: &[(&str, &str)]) -> (Option<String>, St
     (line["client"].as_str().map(str::to_owned), line["detail"].as_str().unwrap().to_owned())
 }
 
-fn told(client: Option<&str>, reason: &str) -> (Option<String>, String) {
+fn claimed(client: Option<&str>, reason: &str) -> (Option<String>, String) {
     (client.map(str::to_owned), reason.to_owned())
 }
 
@@ -70,15 +70,15 @@ fn a_token_alone_is_enough_and_a_header_beside_it_must_agree() {
     let [web, db, none] = tokens();
     let daemon = served(&[("web", known(&web)), ("db", known(&db))], "");
     for (token, client) in [(&web, "web"), (&db, "db")] {
-        assert_eq!(believed(&daemon, &[("Authorization", &bearer(token))]), client);
-        assert_eq!(believed(&daemon, &[("Authorization", &bearer(token)), (CLIENT, "")]), client);
-        assert_eq!(believed(&daemon, &[("Authorization", &bearer(token)), (CLIENT, client)]), client);
+        assert_eq!(client_of(&daemon, &[("Authorization", &bearer(token))]), client);
+        assert_eq!(client_of(&daemon, &[("Authorization", &bearer(token)), (CLIENT, "")]), client);
+        assert_eq!(client_of(&daemon, &[("Authorization", &bearer(token)), (CLIENT, client)]), client);
     }
-    let disagreeing = |client| disbelieved(&daemon, &[("Authorization", &bearer(&web)), (CLIENT, client)]);
-    assert_eq!(disagreeing("db"), told(Some("db"), "another client's token"));
-    assert_eq!(disagreeing("nobody"), told(Some("nobody"), "unknown client"));
-    assert_eq!(disagreeing("admin"), told(Some("admin"), "a credential, where the client has none"));
-    assert_eq!(disbelieved(&daemon, &[("Authorization", &bearer(&none))]), told(None, "wrong token"));
+    let disagreeing = |client| refusal(&daemon, &[("Authorization", &bearer(&web)), (CLIENT, client)]);
+    assert_eq!(disagreeing("db"), claimed(Some("db"), "another client's token"));
+    assert_eq!(disagreeing("nobody"), claimed(Some("nobody"), "unknown client"));
+    assert_eq!(disagreeing("admin"), claimed(Some("admin"), "a credential, where the client has none"));
+    assert_eq!(refusal(&daemon, &[("Authorization", &bearer(&none))]), claimed(None, "wrong token"));
 }
 
 #[test]
@@ -87,24 +87,28 @@ fn basic_means_the_same_as_both_headers() {
     let daemon = served(&[("web", known(&web)), ("db", known(&db))], "");
     let (right, tokens_own) = (basic("web", web.expose()), basic("", web.expose()));
     for authorization in [&right, &tokens_own, &right.replace("Basic ", "bASIC   ")] {
-        assert_eq!(believed(&daemon, &[("Authorization", authorization)]), "web", "{authorization}");
-        assert_eq!(believed(&daemon, &[("Authorization", authorization), (CLIENT, "web")]), "web", "{authorization}");
+        assert_eq!(client_of(&daemon, &[("Authorization", authorization)]), "web", "{authorization}");
+        assert_eq!(client_of(&daemon, &[("Authorization", authorization), (CLIENT, "web")]), "web", "{authorization}");
     }
-    let refused = |authorization: &str| disbelieved(&daemon, &[("Authorization", authorization)]);
-    assert_eq!(refused(&basic("db", web.expose())), told(Some("db"), "another client's token"));
-    assert_eq!(refused(&basic("nobody", web.expose())), told(Some("nobody"), "unknown client"));
-    assert_eq!(refused(&basic("we b", web.expose())), told(None, "malformed client name"));
-    assert_eq!(refused(&basic(web.expose(), web.expose())), told(None, "unknown client"), "no token is written down");
-    assert_eq!(refused(&basic("web", "")), told(Some("web"), "malformed token"));
-    assert_eq!(refused(&basic("web", &format!("x:{}", web.expose()))), told(Some("web"), "malformed token"));
-    assert_eq!(refused(&basic("web", &bearer(&web))), told(Some("web"), "malformed token"));
+    let refused = |authorization: &str| refusal(&daemon, &[("Authorization", authorization)]);
+    assert_eq!(refused(&basic("db", web.expose())), claimed(Some("db"), "another client's token"));
+    assert_eq!(refused(&basic("nobody", web.expose())), claimed(Some("nobody"), "unknown client"));
+    assert_eq!(refused(&basic("we b", web.expose())), claimed(None, "malformed client name"));
+    assert_eq!(
+        refused(&basic(web.expose(), web.expose())),
+        claimed(None, "unknown client"),
+        "no token is written down"
+    );
+    assert_eq!(refused(&basic("web", "")), claimed(Some("web"), "malformed token"));
+    assert_eq!(refused(&basic("web", &format!("x:{}", web.expose()))), claimed(Some("web"), "malformed token"));
+    assert_eq!(refused(&basic("web", &bearer(&web))), claimed(Some("web"), "malformed token"));
     let no_colon = format!("Basic {}", base64::encode(web.expose()));
     for malformed in ["Basic", "Basic !", "Basic d2Vi", "Basic d2VijA==", &no_colon, &format!("{right}="), &right[..20]]
     {
-        assert_eq!(refused(malformed), told(None, "malformed Basic credentials"), "{malformed}");
+        assert_eq!(refused(malformed), claimed(None, "malformed Basic credentials"), "{malformed}");
     }
-    let both = disbelieved(&daemon, &[("Authorization", &right), (CLIENT, "db")]);
-    assert_eq!(both, told(Some("db"), "X-Jarvis-Client and Basic name different clients"));
+    let both = refusal(&daemon, &[("Authorization", &right), (CLIENT, "db")]);
+    assert_eq!(both, claimed(Some("db"), "X-Jarvis-Client and Basic name different clients"));
 }
 
 #[test]
@@ -113,12 +117,12 @@ fn a_token_of_several_clients_needs_the_header_and_is_warned_about() {
     let two = format!("token_sha256 = [\"{}\", \"{}\"]", shared.hash(), web.hash());
     let daemon = served(&[("web", two), ("db", known(&shared)), ("ci", known(&Token::generate().unwrap()))], "");
     for client in ["web", "db"] {
-        assert_eq!(believed(&daemon, &[("Authorization", &bearer(&shared)), (CLIENT, client)]), client);
-        assert_eq!(believed(&daemon, &[("Authorization", &basic(client, shared.expose()))]), client);
+        assert_eq!(client_of(&daemon, &[("Authorization", &bearer(&shared)), (CLIENT, client)]), client);
+        assert_eq!(client_of(&daemon, &[("Authorization", &basic(client, shared.expose()))]), client);
     }
-    let unnamed = disbelieved(&daemon, &[("Authorization", &bearer(&shared))]);
-    assert_eq!(unnamed, told(None, "no client header, and several clients with this credential"));
-    assert_eq!(believed(&daemon, &[("Authorization", &bearer(&web))]), "web");
+    let unnamed = refusal(&daemon, &[("Authorization", &bearer(&shared))]);
+    assert_eq!(unnamed, claimed(None, "no client header, and several clients with this credential"));
+    assert_eq!(client_of(&daemon, &[("Authorization", &bearer(&web))]), "web");
     let warning = "clients that share a token, so a request with it must name its client (X-Jarvis-Client): db, web";
     assert!(daemon.log().contains(warning), "{}", daemon.log());
     let checked = daemon.site.command("check").output().unwrap();
@@ -126,35 +130,35 @@ fn a_token_of_several_clients_needs_the_header_and_is_warned_about() {
 }
 
 #[test]
-fn an_expired_token_is_told_as_expired_and_whose_it_was() {
+fn the_audit_log_says_that_a_token_has_expired_and_whose_it_was() {
     let [old, moved] = tokens();
     let ended = |token: &Token| format!("{{ sha256 = \"{}\", expires = 2025-01-31 }}", token.hash());
     let web = format!("token_sha256 = [{}, {}]", ended(&old), ended(&moved));
     let daemon = served(&[("web", web), ("db", known(&moved))], "");
-    assert_eq!(disbelieved(&daemon, &[("Authorization", &bearer(&old))]), told(Some("web"), "expired token"));
+    assert_eq!(refusal(&daemon, &[("Authorization", &bearer(&old))]), claimed(Some("web"), "expired token"));
     assert_eq!(
-        disbelieved(&daemon, &[("Authorization", &basic("web", old.expose()))]),
-        told(Some("web"), "expired token")
+        refusal(&daemon, &[("Authorization", &basic("web", old.expose()))]),
+        claimed(Some("web"), "expired token")
     );
     // It went from one client to the other, and is that of one alone now.
-    assert_eq!(believed(&daemon, &[("Authorization", &bearer(&moved))]), "db");
-    let still = disbelieved(&daemon, &[("Authorization", &bearer(&moved)), (CLIENT, "web")]);
-    assert_eq!(still, told(Some("web"), "expired token"));
+    assert_eq!(client_of(&daemon, &[("Authorization", &bearer(&moved))]), "db");
+    let still = refusal(&daemon, &[("Authorization", &bearer(&moved)), (CLIENT, "web")]);
+    assert_eq!(still, claimed(Some("web"), "expired token"));
 }
 
 #[test]
 fn where_the_header_is_not_required_a_token_still_names_its_client() {
     let [web, none] = tokens();
     let daemon = served(&[("web", known(&web)), ("anonymous", String::new())], "require_client_id_header = false\n");
-    assert_eq!(believed(&daemon, &[]), "anonymous");
-    assert_eq!(believed(&daemon, &[("Authorization", &bearer(&web))]), "web");
-    assert_eq!(believed(&daemon, &[("Authorization", &basic("web", web.expose()))]), "web");
-    assert_eq!(disbelieved(&daemon, &[("Authorization", &bearer(&none))]), told(None, "wrong token"));
+    assert_eq!(client_of(&daemon, &[]), "anonymous");
+    assert_eq!(client_of(&daemon, &[("Authorization", &bearer(&web))]), "web");
+    assert_eq!(client_of(&daemon, &[("Authorization", &basic("web", web.expose()))]), "web");
+    assert_eq!(refusal(&daemon, &[("Authorization", &bearer(&none))]), claimed(None, "wrong token"));
 }
 
 #[test]
 fn over_the_unix_socket_a_token_counts_before_the_user() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("db_main", "v");
     let path = asked.daemon.site.path("sock");
     let asks = |headers: &[(&str, &str)]| {
@@ -170,7 +174,7 @@ fn over_the_unix_socket_a_token_counts_before_the_user() {
 
 #[test]
 fn the_commands_need_no_client_beside_a_token() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     asked.store("db_main", "v");
     let mut get = program(&asked.daemon.site, &["get", "db_main"]);
     get.env("JARVIS_SECRETSD_ADDR", asked.addr()).env("JARVIS_SECRETSD_TOKEN", &asked.token);

@@ -1,4 +1,4 @@
-//! Whoever is not authenticated is told what was sent, and the daemon's log why that was not accepted.
+//! A failed authentication: the message says what was sent, and the daemon's log why that was not accepted.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -9,33 +9,33 @@ use std::time::Instant;
 use jarvis_secretsd::access::Token;
 use rustix::process::geteuid;
 
-use crate::asking::{Asked, failure, program};
 use crate::client::Client;
+use crate::client_program::{ServingDaemon, failure, program};
 use crate::running::Daemon;
 use crate::site::eventually;
 
 const TOKEN: &str = "Authorization";
 
 /// Whatever the log says of those who were not authenticated, a line each, without the time.
-fn told(daemon: &Daemon) -> Vec<String> {
+fn logged(daemon: &Daemon) -> Vec<String> {
     let log = daemon.log();
     let lines = log.lines().filter_map(|line| line.split_once("Not authenticated: "));
     lines.map(|(_, told)| told.to_owned()).collect()
 }
 
-/// Does this again and again, for a second's second request is not told, until the log tells of one. Returns the request's id, and
-/// what is told of it.
-fn told_of(daemon: &Daemon, mut fail: impl FnMut() -> String) -> (String, String) {
-    eventually("the log tells of one of these requests", || {
+/// Does this again and again, for only the first request of a second is logged, until one is. Returns the request's id, and
+/// what is logged of it.
+fn logged_for(daemon: &Daemon, mut fail: impl FnMut() -> String) -> (String, String) {
+    eventually("the log has one of these requests", || {
         let id = fail();
-        let line = told(daemon).into_iter().find(|line| line.starts_with(&format!("request {id} ")))?;
+        let line = logged(daemon).into_iter().find(|line| line.starts_with(&format!("request {id} ")))?;
         Some((id, line))
     })
 }
 
 #[test]
 fn the_log_says_by_the_requests_id_why_it_was_not_authenticated() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let daemon = &asked.daemon;
     let stranger = Token::generate().unwrap();
     let bearer = format!("Bearer {}", stranger.expose());
@@ -50,7 +50,7 @@ fn the_log_says_by_the_requests_id_why_it_was_not_authenticated() {
         (&[], "", "no client header"),
     ] {
         let mut client = Client::with(headers, daemon.addr());
-        let (_, line) = told_of(daemon, || {
+        let (_, line) = logged_for(daemon, || {
             let answer = client.get("/secret/db_main");
             assert_eq!(answer.status, 401, "{}", answer.body);
             answer.header("X-Request-Id").unwrap().to_owned()
@@ -63,7 +63,7 @@ fn the_log_says_by_the_requests_id_why_it_was_not_authenticated() {
 }
 
 #[test]
-fn the_log_tells_of_one_a_second_and_how_many_there_were_besides() {
+fn the_log_has_one_line_a_second_and_the_number_of_the_others() {
     const FAILURES: usize = 500;
     let daemon = Daemon::start();
     let (mut stranger, mut all) = (daemon.client("stranger"), 0);
@@ -75,10 +75,10 @@ fn the_log_tells_of_one_a_second_and_how_many_there_were_besides() {
     for _ in 0..FAILURES {
         fail();
     }
-    // As soon as one is told again, the number of those before it is told too.
-    let (_, line) = told_of(&daemon, &mut fail);
+    // As soon as one is logged again, the number of those before it is logged too.
+    let (_, line) = logged_for(&daemon, &mut fail);
     assert!(line.ends_with(" more before it"), "{line}");
-    let lines = told(&daemon).len() as u64;
+    let lines = logged(&daemon).len() as u64;
     assert!(lines <= begun.elapsed().as_secs() + 1, "{lines} in {:?}", begun.elapsed());
     fail();
     let site = daemon.stop();
@@ -94,10 +94,10 @@ fn the_log_tells_of_one_a_second_and_how_many_there_were_besides() {
     assert_eq!(counted, all, "{log}");
 }
 
-/// What the program is told which must not be believed, in front of the request's id; and that the log knows the request.
+/// The part of the program's message in front of the request's id, and that the log has the request.
 fn refusal(daemon: &Daemon, mut program: Command) -> String {
     let mut message = String::new();
-    told_of(daemon, || {
+    logged_for(daemon, || {
         let why = failure(&program.output().unwrap(), 4);
         let (before, id) = why.split_once("; the daemon's log says why under request id ").unwrap();
         message = before.to_owned();
@@ -113,7 +113,7 @@ fn private(path: &Path, text: &str) {
 
 #[test]
 fn a_command_says_what_it_has_sent_and_where_that_came_from() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let daemon = &asked.daemon;
     let (file, settings) = (daemon.site.path("a.token"), daemon.site.path("client.toml"));
     let token = Token::generate().unwrap();
@@ -164,7 +164,7 @@ fn a_command_says_what_it_has_sent_and_where_that_came_from() {
 
 #[test]
 fn a_command_names_the_certificate_that_it_would_show() {
-    let asked = Asked::secured();
+    let asked = ServingDaemon::secured();
     let mut reader = asked.reader(&["get", "db_main", "--client", "admin"]);
     let certificate = crate::tls_client::data("client.pem");
     reader.env_remove("JARVIS_SECRETSD_TOKEN");

@@ -49,7 +49,7 @@ fn monotonic_micros() -> i128 {
 }
 
 #[test]
-fn the_service_manager_is_told_of_start_reload_and_stop() {
+fn the_service_manager_is_notified_of_start_reload_and_stop() {
     let site = Site::new();
     let manager = Manager::at_path(&site);
     let daemon = start(&site, &[("NOTIFY_SOCKET", site.path("notify").to_str().unwrap())]);

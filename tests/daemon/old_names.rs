@@ -7,8 +7,8 @@ use std::process::{Command, Output};
 
 use serde_json::json;
 
-use crate::asking::{failure, fed, printed, program};
 use crate::client::Client;
+use crate::client_program::{failure, fed, printed, program};
 use crate::running::Daemon;
 use crate::site::{MASTER_KEY, Site, VAULT};
 
@@ -51,7 +51,7 @@ fn no_new_secret_gets_a_name_that_would_be_taken_for_a_directory_or_an_option() 
     }
     assert_eq!(admin.get("/secrets").json(), json!({ "secrets": [] }));
     let denied = daemon.client("keeper").post("/secret", r#"{"name":"-x","value":"v"}"#);
-    assert_eq!(denied.status, 403, "who may not is told no more than that");
+    assert_eq!(denied.status, 403, "a client that may not learns no more than that");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn an_import_names_each_line_whose_key_would_be_such_a_name() {
         );
     }
     let replace = asked(&daemon, &["import", "--prefix=-", "--replace", file]).output().unwrap();
-    assert!(failure(&replace, 1).contains("there is no secret -a, and"), "which is told by the daemon");
+    assert!(failure(&replace, 1).contains("there is no secret -a, and"), "which is the daemon's message");
     daemon.site.write("values.env", "OLD=2\n");
     printed(asked(&daemon, &["import", "--prefix=-", "--replace", file]).output().unwrap());
     assert_eq!(Client::named("admin", daemon.addr()).value("-old"), "2");

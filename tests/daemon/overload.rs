@@ -45,7 +45,7 @@ fn during<T>(time: Duration, begun: T, end: impl FnOnce(T) -> Seen) -> Seen {
 }
 
 #[test]
-fn under_overload_who_is_let_in_is_served_in_bounded_memory_and_all_is_as_before_after() {
+fn under_overload_accepted_clients_are_served_in_bounded_memory_and_then_all_is_as_before() {
     let from_env = |name: &str, usual| std::env::var(name).map_or(usual, |text| text.parse::<u64>().unwrap());
     let lasting = Duration::from_secs(from_env("OVERLOAD_SECONDS", 2));
     let count = from_env("OVERLOAD_CONNECTIONS", 1000) as usize;
@@ -122,7 +122,7 @@ fn tell(lasting: Duration, sustained: u64, tally: &Tally, seen: [&Seen; 3], peak
     );
     for (when, seen) in ["alone", "in a full house", "under overload"].iter().zip(seen) {
         println!(
-            "visitors {when}: {} answers, p50 {:?}, p99 {:?}; told to come again {} times, cut off {} times",
+            "visitors {when}: {} answers, p50 {:?}, p99 {:?}; 503 {} times, cut off {} times",
             seen.times.len(),
             seen.percentile(50),
             seen.percentile(99),

@@ -163,7 +163,7 @@ fn what_is_not_understood_is_refused_with_its_line() {
 }
 
 #[test]
-fn a_key_that_cannot_be_used_is_told_to_be_what_it_is() {
+fn the_message_about_an_unusable_key_says_what_it_is() {
     let site = site();
     for (key, why) in [
         ("p521.key", ": is a P-521 key, which is not supported; use P-256, P-384 or Ed25519"),

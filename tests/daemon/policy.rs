@@ -6,7 +6,7 @@ use std::process::Output;
 
 use rustix::process::Signal;
 
-use crate::asking::{failure, printed};
+use crate::client_program::{failure, printed};
 use crate::running::Daemon;
 use crate::site::{AUDIT, PUBLIC_KEY, Site, eventually, run};
 
@@ -51,7 +51,7 @@ fn explain_fails_if_the_client_may_not_do_what_is_asked_about() {
 }
 
 #[test]
-fn a_policy_is_checked_without_a_daemon_and_what_is_wrong_is_told_with_its_place() {
+fn a_policy_is_checked_without_a_daemon_and_what_is_wrong_is_reported_with_its_place() {
     let site = Site::new();
     let policy = site.write("new.toml", RULES);
     let checked = printed(run(&[&"policy", &"check", &policy]));
@@ -129,7 +129,7 @@ fn explain_takes_the_policy_that_the_configuration_names() {
     }
 }
 
-/// A daemon's site whose log tells of some accesses under [`RULES`].
+/// A daemon's site whose log has some accesses under [`RULES`].
 fn lived() -> Site {
     let site = Site::new();
     site.write("policy.toml", RULES);
@@ -180,7 +180,7 @@ fn a_replay_of_the_policy_that_was_in_force_changes_nothing() {
 }
 
 #[test]
-fn a_replay_tells_who_loses_what_and_why_and_fails() {
+fn a_replay_lists_what_each_client_would_lose_and_why_and_fails() {
     let site = lived();
     let replayed = replay(&site, "[clients.admin]\nallow = [\"*\"]\n[clients.backend]\nallow = [\"jwt_key\"]\n");
     let (rows, sum) = changes(&replayed);
@@ -198,7 +198,7 @@ fn a_replay_tells_who_loses_what_and_why_and_fails() {
 }
 
 #[test]
-fn a_replay_tells_who_gains_what_they_had_asked_for_in_vain() {
+fn a_replay_lists_what_each_client_would_gain_that_it_was_denied() {
     let site = lived();
     let replayed = replay(&site, &RULES.replace(r#""jwt_*", "jwt_key"]"#, "\"*\"]\nadmin = true"));
     assert_eq!(replayed.status.code(), Some(0));
@@ -228,7 +228,7 @@ fn what_was_taken_away_before_is_not_lost_again() {
 }
 
 #[test]
-fn a_replay_believes_no_log_that_does_not_verify_and_no_policy_that_is_wrong() {
+fn a_replay_accepts_no_log_that_does_not_verify_and_no_policy_that_is_wrong() {
     let site = lived();
     let log = site.read(AUDIT);
     site.write(AUDIT, &log.replacen(r#""client":"backend""#, r#""client":"deploy""#, 1));
@@ -249,7 +249,7 @@ fn a_replay_goes_over_several_files_with_the_key_that_is_named() {
     fs::rename(site.path(AUDIT), &old).unwrap();
     fs::copy(site.path(PUBLIC_KEY), &key).unwrap();
     daemon.signal(Signal::HUP);
-    eventually("the log goes on in a new file", || site.path(AUDIT).exists().then_some(()));
+    eventually("the log continues in a new file", || site.path(AUDIT).exists().then_some(()));
     assert_eq!(daemon.client("backend").get("/secret/jwt_key").status, 200);
     let site = daemon.stop();
     let policy = site.write("new.toml", "[clients.backend]\nallow = [\"jwt_old\"]\n");

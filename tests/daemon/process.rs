@@ -49,7 +49,7 @@ fn configure(site: &Site, server: &str) {
     site.edit("config.toml", "[server]\n", &format!("[server]\n{server}\n"));
 }
 
-/// Makes the daemon run as somebody who is not root, whoever runs this test.
+/// Makes the daemon run as a user that is not root, also where root runs this test.
 pub fn without_root(site: &Site) {
     if geteuid().is_root() {
         configure(site, &format!("user = \"{NOBODY}\"\ngroup = \"{NOBODY}\""));
@@ -157,7 +157,7 @@ fn can_attach(pid: Pid) -> bool {
     attached
 }
 
-/// Nobody but root can read the daemon's memory, nor anything that tells where to look in it.
+/// Nobody but root can read the daemon's memory, nor anything that says where to look in it.
 fn assert_is_opaque(pid: Pid) {
     let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap();
     assert!(!status.contains("Uid:\t0"), "it runs as the user who looks");
@@ -301,7 +301,7 @@ fn a_policy_is_not_read_from_outside_its_directory() {
 }
 
 #[test]
-fn a_confined_daemon_that_is_not_root_still_tells_what_the_system_says_of_it() {
+fn a_confined_daemon_that_is_not_root_still_reports_what_the_system_says_of_it() {
     let site = Site::new();
     without_root(&site);
     let daemon = site.start();
@@ -309,18 +309,18 @@ fn a_confined_daemon_that_is_not_root_still_tells_what_the_system_says_of_it() {
         let page = daemon.client("admin").get("/metrics").body;
         (!page.contains("process_cpu_seconds_total 0\n")).then_some(page)
     });
-    let told = |sample: &str| -> f64 {
+    let metric = |sample: &str| -> f64 {
         let value = page
             .lines()
             .find_map(|line| line.strip_prefix("jarvis_secretsd_")?.strip_prefix(sample)?.strip_prefix(' '));
         value.unwrap_or_else(|| panic!("{sample} is not in {page}")).parse().unwrap()
     };
-    assert!(told("process_resident_memory_bytes") > 100_000.0, "{page}");
-    assert!(told("process_cpu_seconds_total") > 0.0, "{page}");
-    assert!((5.0..told("process_max_fds")).contains(&told("process_open_fds")), "{page}");
+    assert!(metric("process_resident_memory_bytes") > 100_000.0, "{page}");
+    assert!(metric("process_cpu_seconds_total") > 0.0, "{page}");
+    assert!((5.0..metric("process_max_fds")).contains(&metric("process_open_fds")), "{page}");
     for file in ["vault", "audit"] {
         let [size, room] =
-            ["size", "available"].map(|what| told(&format!("filesystem_{what}_bytes{{file=\"{file}\"}}")));
+            ["size", "available"].map(|what| metric(&format!("filesystem_{what}_bytes{{file=\"{file}\"}}")));
         assert!(0.0 < room && room <= size, "{page}");
     }
 }
@@ -352,7 +352,7 @@ fn an_unknown_user_is_bad_configuration() {
 }
 
 #[test]
-fn check_tells_what_protects_the_process() {
+fn check_reports_what_protects_the_process() {
     let site = Site::new();
     let output = site.command("check").output().unwrap();
     assert_eq!(output.status.code(), Some(0));

@@ -11,7 +11,7 @@ use std::thread;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 
-use crate::asking::{Asked, printed};
+use crate::client_program::{ServingDaemon, printed};
 use crate::needs;
 use crate::running::Daemon;
 use crate::site::{BINARY, PUBLIC_KEY, eventually};
@@ -28,13 +28,13 @@ fn opened_pipe(path: &Path) -> File {
 
 /// A log in two parts: the first comes out of a pipe as slowly as one likes.
 struct SlowLog {
-    asked: Asked,
+    asked: ServingDaemon,
     first: String,
 }
 
 impl SlowLog {
     fn new() -> Self {
-        let asked = Asked::plain();
+        let asked = ServingDaemon::plain();
         asked.store("db_main", "one");
         asked.store("db_main", "two");
         let lines = asked.daemon.site.audit_lines();
@@ -92,7 +92,7 @@ fn a_check_of_a_log_says_at_a_terminal_how_far_it_is_and_elsewhere_nothing() {
 }
 
 #[test]
-fn a_failure_is_told_on_a_line_of_its_own() {
+fn a_failure_is_printed_on_a_line_of_its_own() {
     if !needs::is_installed("script") {
         return;
     }
@@ -107,7 +107,7 @@ fn a_failure_is_told_on_a_line_of_its_own() {
     assert!(behind.starts_with("jarvis-secretsd: ") && behind.contains("status=1"), "{shown}");
 }
 
-/// A server that answers its first request when it is told to.
+/// A server that answers its first request when the test wants it.
 fn slow_server(answer: &'static str) -> (SocketAddr, Sender<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
@@ -126,7 +126,7 @@ fn an_import_says_at_a_terminal_how_long_it_takes() {
     if !needs::is_installed("script") {
         return;
     }
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let file = asked.daemon.site.write("values.env", "A=1\nB=2\n");
     let (addr, go) = slow_server(r#"{"secrets":[],"unchanged":[]}"#);
     let terminal = Terminal::open(&asked.local(&[]), &format!("import {} --addr http://{addr}", file.display()));
@@ -156,7 +156,7 @@ fn backups_say_at_a_terminal_how_far_they_are() {
         let (progress, others): (Vec<_>, Vec<_>) =
             shown.split(CLEAR).filter(|line| !line.is_empty()).partition(is_progress);
         assert!(!progress.is_empty() && shown.contains(" verified"), "{command}: {shown}");
-        // Whatever else is told has whole lines of its own, and is behind the last of these.
+        // Whatever else is printed has whole lines of its own, and is behind the last of these.
         assert!(others.iter().all(|line| line.ends_with("\r\n") && !line.contains(" %")), "{command}: {shown}");
         assert_eq!(shown.split(CLEAR).last(), others.last().copied(), "{command}: {shown}");
     }

@@ -79,7 +79,7 @@ fn a_path_that_is_not_there_is_not_found() {
 }
 
 #[test]
-fn a_method_that_a_path_does_not_have_is_told_which_it_has() {
+fn the_answer_to_a_wrong_method_lists_those_of_the_path() {
     let daemon = Daemon::start();
     let mut admin = daemon.client("admin");
     admin.store("db_main", "v");

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::asking::{failure, refused};
+use crate::client_program::{failure, refused};
 use crate::needs;
 use crate::running::Daemon;
 use crate::site::{AUDIT, MASTER_KEY, NEXT_KEY, NOBODY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, run, said};
@@ -60,7 +60,7 @@ fn with_a_secret() -> Daemon {
 }
 
 #[test]
-fn a_daemon_at_work_goes_on_serving_and_the_old_key_is_kept_aside() {
+fn a_running_daemon_keeps_serving_and_the_old_key_is_kept_aside() {
     let daemon = with_a_secret();
     let site = daemon.site.clone();
     let old = key(&site, MASTER_KEY);
@@ -105,7 +105,7 @@ fn only_an_administrator_has_it_done_and_only_if_a_key_lies_ready() {
 }
 
 #[test]
-fn one_that_was_refused_goes_on_with_the_same_key() {
+fn a_rekey_after_a_refused_one_uses_the_same_next_key() {
     let daemon = with_a_secret();
     let (site, addr) = (daemon.site.clone(), daemon.addr().to_string());
     let denied = failure(&rekey(&site, "reader", &addr), 4);

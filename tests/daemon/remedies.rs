@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::asking::{Asked, failure, program, refused};
 use crate::client::Client;
+use crate::client_program::{ServingDaemon, failure, program, refused};
 use crate::running::Daemon;
 use crate::site::{MASTER_KEY, Site, said};
 
@@ -17,7 +17,7 @@ const HOW: &str = "the value is never an argument, which others see in ps: give 
                    <FILE), or type it when it is asked for";
 
 #[test]
-fn who_gives_a_value_as_an_argument_is_told_where_it_goes_and_it_is_not_repeated() {
+fn the_message_about_a_value_as_an_argument_says_where_it_goes_and_does_not_repeat_it() {
     for arguments in [&["set", "x", "hunter2"][..], &["set", "x", "--create", "hunter2"], &["set", "x", "hunter2", "y"]]
     {
         assert_eq!(usage(arguments), format!("set takes NAME; {HOW}"), "{arguments:?}");
@@ -30,7 +30,7 @@ fn who_gives_a_value_as_an_argument_is_told_where_it_goes_and_it_is_not_repeated
 }
 
 #[test]
-fn who_gives_a_generator_wrongly_is_told_how_and_which_there_are() {
+fn the_message_about_a_wrong_generator_says_how_and_which_there_are() {
     let types = "base64, hex, password, urlsafe, uuid";
     let how = "set takes NAME; write the form after an equals sign: --generate=";
     for arguments in [["set", "x", "--generate", "password"], ["set", "--generate", "password", "x"]] {
@@ -47,7 +47,7 @@ fn who_gives_a_generator_wrongly_is_told_how_and_which_there_are() {
 }
 
 #[test]
-fn a_reader_who_wants_to_change_something_is_told_that_it_may_only_be_read() {
+fn the_message_about_a_change_by_a_reader_says_that_it_may_only_read() {
     let daemon = Daemon::start();
     let mut admin = daemon.client("admin");
     let mut reader = daemon.client("reader");
@@ -67,7 +67,7 @@ fn a_reader_who_wants_to_change_something_is_told_that_it_may_only_be_read() {
     for _whether_it_exists in [false, true] {
         let message = "client reader may read db_main, but not change it";
         assert_eq!(changes(&mut reader, "db_main"), [(); 7].map(|()| denied(message)));
-        // Whoever may not read it hears nothing of that.
+        // A client that may not read it does not learn that.
         let message = "client reader not allowed to access db_root";
         assert_eq!(changes(&mut reader, "db_root"), [(); 7].map(|()| denied(message)));
         admin.store("db_main", "v");
@@ -76,8 +76,8 @@ fn a_reader_who_wants_to_change_something_is_told_that_it_may_only_be_read() {
 }
 
 #[test]
-fn who_cannot_retire_a_version_for_its_readers_is_told_how_to_do_it_all_the_same() {
-    let asked = Asked::plain();
+fn the_message_about_a_version_that_is_still_read_says_how_to_retire_it_all_the_same() {
+    let asked = ServingDaemon::plain();
     asked.store("db_main", "one");
     Client::unix(&[], &asked.daemon.site.path("sock")).value("db_main");
     asked.store("db_main", "two");
@@ -86,7 +86,7 @@ fn who_cannot_retire_a_version_for_its_readers_is_told_how_to_do_it_all_the_same
 }
 
 #[test]
-fn who_has_failed_too_often_is_told_when_to_try_again() {
+fn after_too_many_failures_the_message_says_when_to_try_again() {
     let site = Site::new();
     site.edit("config.toml", "auth_failures_per_minute = 0", "auth_failures_per_minute = 1");
     let daemon = site.start();

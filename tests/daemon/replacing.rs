@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
-use crate::outside::{OLD, World, pending};
+use crate::external_system::{ExternalSystem, OLD, pending};
 use crate::running::Daemon;
 use crate::site::Site;
 
@@ -58,7 +58,7 @@ fn grace_days_beside_a_value_hold_for_the_version_that_it_replaces() {
 }
 
 #[test]
-fn whoever_replaces_a_version_is_told_until_when_it_can_be_read() {
+fn the_answer_to_a_replacement_says_until_when_the_old_version_can_be_read() {
     let daemon = Daemon::start();
     let mut admin = daemon.client("admin");
     let first = post(&mut admin, "/secret", &json!({ "name": "db_main", "value": "one" }));
@@ -155,42 +155,42 @@ fn what_is_due_is_not_revoked_as_a_whole_and_settings_alone_revoke_nothing() {
     assert_eq!(admin.get("/secret/db_main").text("kid"), kid);
 }
 
-/// How often the world outside was told to accept a value no more.
-fn retired(world: &World) -> usize {
-    world.calls().iter().filter(|call| *call == "retire").count()
+/// How often the external system was to accept a value no more.
+fn retired(external: &ExternalSystem) -> usize {
+    external.calls().iter().filter(|call| *call == "retire").count()
 }
 
 #[test]
-fn what_is_revoked_is_made_useless_outside_too() {
-    let world = World::with(&["apply", "verify", "retire"]);
-    let daemon = world.start();
+fn what_is_revoked_is_retired_in_the_external_system_too() {
+    let external = ExternalSystem::with(&["apply", "verify", "retire"]);
+    let daemon = external.start();
     let mut admin = daemon.client("admin");
     let old = admin.get("/secret/db_main").text("kid");
     let body = json!({ "name": "db_main", "value": "leaked no more", "revoke_previous": true });
     let answer = post(&mut admin, "/secret", &body);
-    assert_eq!((answer.json()["retired"].clone(), retired(&world)), (json!([old]), 1));
-    assert!(world.read("retired").contains(OLD));
+    assert_eq!((answer.json()["retired"].clone(), retired(&external)), (json!([old]), 1));
+    assert!(external.read("retired").contains(OLD));
     let line = |event: &str, kid: &str| [event, kid, "success", "revoke_previous"].map(|text| json!(text));
-    assert_eq!(lines(&world.site, &answer), [line("create_secret", &answer.text("kid")), line("retire", &old)]);
+    assert_eq!(lines(&external.site, &answer), [line("create_secret", &answer.text("kid")), line("retire", &old)]);
 
     let rotated = post(&mut admin, "/rotate", &json!({ "names": ["db_main"], "revoke_previous": true })).json();
-    assert_eq!((rotated["versions"][0]["retired"].clone(), retired(&world)), (json!([answer.text("kid")]), 2));
-    assert_eq!(admin.value("db_main"), world.read("world"));
+    assert_eq!((rotated["versions"][0]["retired"].clone(), retired(&external)), (json!([answer.text("kid")]), 2));
+    assert_eq!(admin.value("db_main"), external.read("accepted"));
 
     // The same value once more: it is in use.
-    let same = json!({ "name": "db_main", "value": world.read("world"), "revoke_previous": true });
+    let same = json!({ "name": "db_main", "value": external.read("accepted"), "revoke_previous": true });
     let kid = admin.get("/secret/db_main").text("kid");
     assert_eq!(post(&mut admin, "/secret", &same).json()["retired"], json!([kid]));
-    assert_eq!(retired(&world), 2);
+    assert_eq!(retired(&external), 2);
 }
 
 #[test]
-fn what_cannot_be_made_useless_outside_is_served_no_more_all_the_same() {
-    let world = World::with(&["apply", "verify", "retire"]);
-    let daemon = world.start();
+fn a_value_that_the_external_system_cannot_retire_is_served_no_more_all_the_same() {
+    let external = ExternalSystem::with(&["apply", "verify", "retire"]);
+    let daemon = external.start();
     let mut admin = daemon.client("admin");
     let old = admin.get("/secret/db_main").text("kid");
-    world.on("retire", "exit 3");
+    external.on("retire", "exit 3");
     let body = json!({ "name": "db_main", "value": "new", "revoke_previous": true }).to_string();
     let failed = admin.post("/secret", &body);
     assert_eq!(failed.refusal(), (502, "apply_failed".to_owned()));
@@ -198,7 +198,7 @@ fn what_cannot_be_made_useless_outside_is_served_no_more_all_the_same() {
     assert_eq!(failed.json()["failed"], json!([{ "name": "db_main", "message": "retire: exit status 3" }]));
     assert_eq!((admin.value("db_main"), status(&mut admin, &old)), ("new".to_owned(), 410));
     let told: Vec<_> =
-        lines(&world.site, &failed).into_iter().map(|[event, kid, result, _]| [event, kid, result]).collect();
+        lines(&external.site, &failed).into_iter().map(|[event, kid, result, _]| [event, kid, result]).collect();
     let current = admin.get("/secret/db_main").text("kid");
     assert_eq!(
         told,
@@ -206,7 +206,7 @@ fn what_cannot_be_made_useless_outside_is_served_no_more_all_the_same() {
     );
 
     // Whoever revokes next, or the daily round, makes good for it.
-    world.remove("on-retire");
+    external.remove("on-retire");
     let again = post(&mut admin, "/rotate", &json!({ "names": ["db_main"], "revoke_previous": true })).json();
     // It is run again by itself as well.
     assert_eq!(again["versions"][0]["retired"].as_array().unwrap().last(), Some(&json!(current)));
@@ -215,16 +215,16 @@ fn what_cannot_be_made_useless_outside_is_served_no_more_all_the_same() {
 
 #[test]
 fn nothing_is_revoked_while_a_rotation_is_under_way() {
-    let world = World::with(&["apply", "verify", "retire"]);
-    let daemon = world.start();
+    let external = ExternalSystem::with(&["apply", "verify", "retire"]);
+    let daemon = external.start();
     let mut admin = daemon.client("admin");
-    world.on("apply", crate::outside::HOLD);
-    let rotating = world.rotating(&daemon);
+    external.on("apply", crate::external_system::HOLD);
+    let rotating = external.rotating(&daemon);
     let body = json!({ "name": "db_main", "value": "new", "revoke_previous": true }).to_string();
     assert_eq!(admin.post("/secret", &body).refusal(), (409, "rotation_pending".to_owned()));
     assert_eq!(admin.value("db_main"), OLD, "nothing was changed");
-    world.write("go", "");
+    external.write("go", "");
     assert_eq!(rotating.join().unwrap().status, 200);
     assert_eq!(admin.post("/secret", &body).status, 200);
-    assert_eq!((pending(&mut admin), retired(&world)), (None, 2));
+    assert_eq!((pending(&mut admin), retired(&external)), (None, 2));
 }

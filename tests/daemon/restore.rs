@@ -1,4 +1,4 @@
-//! What a restore would lose is told before, and asked about.
+//! What a restore would lose is shown before, and has to be confirmed.
 
 use std::fs;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ fn served(site: &Site) -> Vec<String> {
 const HOW: &str = "nothing was changed: there is no terminal to confirm this at, so it needs --force";
 
 #[test]
-fn without_a_terminal_what_would_be_lost_is_told_and_kept_unless_that_is_forced() {
+fn without_a_terminal_what_would_be_lost_is_reported_and_kept_unless_that_is_forced() {
     let (site, backup, kid) = gone_on_since_a_backup();
     let vault = site.read(VAULT);
     let told = [
@@ -54,7 +54,7 @@ fn without_a_terminal_what_would_be_lost_is_told_and_kept_unless_that_is_forced(
 }
 
 #[test]
-fn nobody_is_asked_where_there_is_nothing_to_lose() {
+fn no_question_is_asked_where_there_is_nothing_to_lose() {
     let (site, backup, _) = gone_on_since_a_backup();
     let elsewhere = Site::new();
     fs::create_dir_all(elsewhere.path(VAULT).parent().unwrap()).unwrap();

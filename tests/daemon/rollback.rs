@@ -5,7 +5,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
-use crate::outside::{OLD, World, line, pending, rotate};
+use crate::external_system::{ExternalSystem, OLD, line, pending, rotate};
 use crate::running::Daemon;
 use crate::site::{Site, eventually};
 
@@ -50,7 +50,7 @@ fn an_older_value_becomes_a_new_version_and_what_it_replaces_keeps_its_grace() {
 }
 
 #[test]
-fn what_cannot_be_gone_back_to_is_told_apart_and_nothing_is_changed() {
+fn each_reason_against_a_rollback_has_its_own_error_and_nothing_is_changed() {
     let daemon = Daemon::start();
     let mut admin = daemon.client("admin");
     let first = admin.store("db_main", "one");
@@ -66,7 +66,7 @@ fn what_cannot_be_gone_back_to_is_told_apart_and_nothing_is_changed() {
     assert_eq!(lines(&daemon.site, &gone), [line], "the log says which version was wanted");
     let absent = refusal(roll_back(&mut admin, "db_main-20010101-000000"), 404, "not_found");
     assert_eq!(absent.text("message"), "there is no such version of db_main");
-    // That is told first, whatever condition is not met.
+    // That is the first reason, whatever condition is not met.
     let condition = [("If-Match", "\"db_main-20010101-000000\"")];
     let body = json!({ "kid": "hunter2" }).to_string();
     refusal(admin.ask("POST", "/secret/db_main/rollback", &condition, &body), 404, "not_found");
@@ -104,74 +104,74 @@ fn check_and_set_holds_for_it_too() {
     assert_eq!(admin.value("db_main"), "one");
 }
 
-/// A world in which `db_main` was rotated, and the kids of its version then and now.
-fn rotated(actions: &[&str]) -> (World, Daemon, [String; 2]) {
-    let world = World::with(actions);
-    let daemon = world.start();
+/// An external system for which `db_main` was rotated, and the kids of its version then and now.
+fn rotated(actions: &[&str]) -> (ExternalSystem, Daemon, [String; 2]) {
+    let external = ExternalSystem::with(actions);
+    let daemon = external.start();
     let mut admin = daemon.client("admin");
     let old = admin.get("/secret/db_main").text("kid");
     assert_eq!(rotate(&mut admin).status, 200);
     let new = admin.get("/secret/db_main").text("kid");
-    world.remove("calls");
-    (world, daemon, [old, new])
+    external.remove("calls");
+    (external, daemon, [old, new])
 }
 
 /// The audit lines behind the first rotation, without those about reads.
-fn audited(world: &World) -> Vec<[String; 3]> {
+fn audited(external: &ExternalSystem) -> Vec<[String; 3]> {
     let changes = ["create_secret", "rotate", "prepare_rotation"];
-    let lines = world.site.audit(1).into_iter().filter(|line| changes.iter().any(|event| line["event"] == *event));
+    let lines = external.site.audit(1).into_iter().filter(|line| changes.iter().any(|event| line["event"] == *event));
     let told =
         |line: Value| ["event", "result", "detail"].map(|field| line[field].as_str().unwrap_or_default().to_owned());
     lines.skip(3).map(told).collect()
 }
 
 #[test]
-fn what_lies_outside_is_told_first_as_in_a_rotation_but_no_value_is_prepared() {
-    let (world, daemon, [old, new]) = rotated(&["prepare", "apply", "verify"]);
+fn a_rollback_runs_the_appliers_as_a_rotation_does_but_prepares_no_value() {
+    let (external, daemon, [old, new]) = rotated(&["prepare", "apply", "verify"]);
     let mut admin = daemon.client("admin");
     let answer = roll_back(&mut admin, &old);
     assert_eq!((answer.status, answer.text("previous_kid")), (200, new), "{}", answer.body);
-    assert_eq!((admin.value("db_main").as_str(), world.read("world").as_str()), (OLD, OLD));
-    assert_eq!(world.calls(), ["apply", "verify"]);
+    assert_eq!((admin.value("db_main").as_str(), external.read("accepted").as_str()), (OLD, OLD));
+    assert_eq!(external.calls(), ["apply", "verify"]);
     let detail = format!("rollback to {old}");
     let expected = [line("prepare_rotation", "success", &detail), line("create_secret", "success", &detail)];
-    assert_eq!(audited(&world), expected);
+    assert_eq!(audited(&external), expected);
     daemon.stop().verify_audit();
 }
 
 #[test]
-fn what_lies_outside_and_does_not_accept_it_keeps_the_value_that_is_there() {
-    let (world, daemon, [old, new]) = rotated(&["apply", "verify"]);
+fn where_the_external_system_does_not_accept_a_rollback_the_current_value_stays() {
+    let (external, daemon, [old, new]) = rotated(&["apply", "verify"]);
     let mut admin = daemon.client("admin");
-    world.on("apply", "exit 3");
+    external.on("apply", "exit 3");
     let answer = roll_back(&mut admin, &old);
     assert_eq!(answer.refusal(), (502, "apply_failed".to_owned()), "{}", answer.body);
     assert_eq!(answer.text("message"), "not rolled back, the current value stays: db_main (apply: exit status 3)");
     let current = admin.get("/secret/db_main");
-    assert_eq!((current.text("value"), current.text("kid")), (world.read("world"), new.clone()));
+    assert_eq!((current.text("value"), current.text("kid")), (external.read("accepted"), new.clone()));
     assert_eq!(pending(&mut admin), None);
     let detail = format!("rollback to {old}");
     let failed = line("create_secret", "error", &format!("{detail}; apply: exit status 3"));
-    assert_eq!(audited(&world), [line("prepare_rotation", "success", &detail), failed]);
+    assert_eq!(audited(&external), [line("prepare_rotation", "success", &detail), failed]);
 
-    world.remove("calls");
+    external.remove("calls");
     assert_eq!(roll_back(&mut admin, &new).refusal(), (409, "already_current".to_owned()));
     assert_eq!(roll_back(&mut admin, "db_main-20010101-000000").status, 404);
     assert_eq!(admin.ask("POST", TARGET, &[("If-Match", &old)], &json!({ "kid": old }).to_string()).status, 412);
     assert_eq!(roll_back(&mut admin, "hunter2").status, 404);
-    assert!(!world.site.read("log").contains("hunter2"), "it may be a secret");
-    assert_eq!(world.calls(), Vec::<String>::new(), "no program is run for what is refused");
+    assert!(!external.site.read("log").contains("hunter2"), "it may be a secret");
+    assert_eq!(external.calls(), Vec::<String>::new(), "no program is run for what is refused");
 }
 
 #[test]
 fn one_that_is_not_decided_on_keeps_others_away_and_becomes_current_when_it_is_accepted() {
-    let (world, daemon, [old, _]) = rotated(&["apply", "verify"]);
+    let (external, daemon, [old, _]) = rotated(&["apply", "verify"]);
     let mut admin = daemon.client("admin");
-    world.on("verify", "exit 2");
+    external.on("verify", "exit 2");
     assert_eq!(roll_back(&mut admin, &old).refusal(), (502, "apply_failed".to_owned()));
     assert!(pending(&mut admin).is_some());
     assert_eq!(roll_back(&mut admin, &old).refusal(), (409, "rotation_pending".to_owned()));
-    world.remove("on-verify");
+    external.remove("on-verify");
     let site = daemon.stop();
     let daemon = site.start();
     let mut admin = daemon.client("admin");
@@ -181,24 +181,24 @@ fn one_that_is_not_decided_on_keeps_others_away_and_becomes_current_when_it_is_a
 
 #[test]
 fn killed_while_it_is_applied_it_is_decided_by_what_is_accepted_at_the_next_start() {
-    for (before, is_done) in [("", false), ("printf %s \"$value\" >$D/world", true)] {
-        let (world, daemon, [old, _]) = rotated(&["apply", "verify"]);
+    for (before, is_done) in [("", false), ("printf %s \"$value\" >$D/accepted", true)] {
+        let (external, daemon, [old, _]) = rotated(&["apply", "verify"]);
         let before_it = daemon.client("admin").value("db_main");
-        world.on("apply", &format!("{before}\necho $$ >$D/at; while :; do sleep 0.01; done"));
+        external.on("apply", &format!("{before}\necho $$ >$D/at; while :; do sleep 0.01; done"));
         let mut client = daemon.client("admin");
         let body = json!({ "kid": old }).to_string();
         let asking = thread::spawn(move || client.try_ask("POST", TARGET, &[], body.as_bytes()).is_err());
-        world.written("at");
+        external.written("at");
         drop(daemon);
-        assert!(asking.join().unwrap(), "nobody was told that it was done");
-        world.remove("on-apply");
-        let daemon = world.site.start();
+        assert!(asking.join().unwrap(), "no answer has said that it was done");
+        external.remove("on-apply");
+        let daemon = external.site.start();
         let mut admin = daemon.client("admin");
         eventually("it is decided on", || pending(&mut admin).is_none().then_some(()));
         let expected = if is_done { OLD } else { &before_it };
-        assert_eq!((admin.value("db_main").as_str(), world.read("world").as_str()), (expected, expected));
+        assert_eq!((admin.value("db_main").as_str(), external.read("accepted").as_str()), (expected, expected));
         let prepared = line("prepare_rotation", "success", &format!("rollback to {old}"));
-        let [first, second] = &audited(&world)[..] else { panic!("{:?}", audited(&world)) };
+        let [first, second] = &audited(&external)[..] else { panic!("{:?}", audited(&external)) };
         let ended = if is_done { "success" } else { "error" };
         assert_eq!((first, &second[..2]), (&prepared, &["rotate", ended].map(str::to_owned)[..]));
         daemon.stop().verify_audit();

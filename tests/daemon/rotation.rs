@@ -30,7 +30,7 @@ fn versions_of_the_same_second_are_numbered() {
 }
 
 #[test]
-fn times_are_told_to_the_nanosecond() {
+fn times_are_exact_to_the_nanosecond() {
     let calendar = Calendar::start();
     let answer = calendar.client("admin").post("/secret", r#"{"name":"db_main","value":"v"}"#);
     assert_eq!(answer.text("created_at"), "2025-10-27T11:36:44.549067206Z");
@@ -76,7 +76,7 @@ fn when_it_is_due_an_auto_value_is_replaced_and_a_manual_one_is_reported() {
 }
 
 #[test]
-fn what_is_due_is_told_apart_for_those_who_watch() {
+fn the_metrics_distinguish_who_is_to_rotate_what_is_due() {
     let calendar = Calendar::start();
     let mut admin = calendar.client("admin");
     admin.make(&json!({ "name": "db_auto", "generate": true, "rotation": "auto" }));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::calendar::{Calendar, START};
 use crate::running::Daemon;
-use crate::site::told;
+use crate::site::audit_fields;
 
 fn names(listed: &Value) -> Vec<&str> {
     listed.as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap()).collect()
@@ -52,7 +52,7 @@ fn listing_the_schedule_is_audited() {
     daemon.client("admin").store("db_main", "v");
     let answer = daemon.client("reader").get("/rotation/schedule");
     let line = daemon.site.audited(answer.header("X-Request-Id").unwrap());
-    assert_eq!(told(&line), [Some("list_schedule"), Some("reader"), None, Some("success"), Some("1 names")]);
+    assert_eq!(audit_fields(&line), [Some("list_schedule"), Some("reader"), None, Some("success"), Some("1 names")]);
 }
 
 #[test]

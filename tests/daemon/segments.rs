@@ -281,7 +281,7 @@ fn a_restored_log_has_the_segments_before_it_and_no_others() {
     daemon.stop();
     let since = site.audit_files().len() - 1 - before;
     assert!(before > 0 && since > 0);
-    // A log that cannot be gone on with does not stay.
+    // A log that cannot be continued does not stay.
     fs::write(site.path(AUDIT), "no line\n").unwrap();
     assert_eq!(restore(&site, &backup), since);
     assert_eq!(site.audit_files().len() - 1, before);

@@ -15,10 +15,10 @@ use crate::site::{AUDIT, BINARY, MASTER_KEY, NOBODY, POLICY, Site, VAULT, mode, 
 
 /// What `check` says; it succeeds.
 fn checked(site: &Site) -> String {
-    told(&mut site.command("check"))
+    output_of(&mut site.command("check"))
 }
 
-fn told(command: &mut Command) -> String {
+fn output_of(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     String::from_utf8(output.stdout).unwrap()
@@ -45,7 +45,7 @@ fn what_init_makes_can_be_read_by_the_daemons_user_whatever_the_umask() {
     let site = Site::empty();
     let mut init = Command::new("sh");
     init.args(["-c", "umask 077; exec \"$@\"", "sh", BINARY, "init"]).arg(site.path("etc/deep"));
-    told(&mut init);
+    output_of(&mut init);
     for (name, expected) in
         [("etc", 0o755), ("etc/deep", 0o755), ("etc/deep/config.toml", 0o644), ("etc/deep/policy.toml", 0o644)]
     {
@@ -62,7 +62,7 @@ fn init_by_root_is_for_the_daemons_user_where_there_is_one() {
     let account = site.write("passwd", &format!("jarvis-secretsd:x:{NOBODY}:{NOBODY}::/:/sbin/nologin\n"));
     let mut init = Command::new(BINARY);
     init.arg("init").arg(site.path("etc"));
-    told(&mut among_mounts(&format!("mount --bind {} /etc/passwd", account.display()), &init));
+    output_of(&mut among_mounts(&format!("mount --bind {} /etc/passwd", account.display()), &init));
     for name in ["etc/config.toml", "etc/policy.toml"] {
         let meta = fs::metadata(site.path(name)).unwrap();
         assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o777), (0, NOBODY, 0o640), "{name}");
@@ -133,7 +133,7 @@ fn check_finds_state_that_the_daemons_user_cannot_use() {
 }
 
 #[test]
-fn check_tells_whether_the_address_can_be_listened_at() {
+fn check_reports_whether_the_daemon_can_listen_at_the_address() {
     let site = Site::new();
     assert!(checked(&site).contains("address 127.0.0.1:0: good\n"));
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -160,7 +160,7 @@ fn check_finds_a_read_only_file_system_where_the_daemon_writes() {
     for site in [named, of_root, state_of(NOBODY)] {
         let state = site.path("state").display().to_string();
         let before = format!("mount --bind {state} {state}; mount -o remount,bind,ro {state}");
-        let text = told(&mut among_mounts(&before, &site.command("check")));
+        let text = output_of(&mut among_mounts(&before, &site.command("check")));
         let warning =
             text.lines().find(|line| line.contains("Read-only file system")).unwrap_or_else(|| panic!("{text}"));
         assert!(warning.starts_with(&format!("warning: {}: user ", site.path(VAULT).display())), "{warning}");
@@ -173,7 +173,7 @@ fn check_finds_a_read_only_file_system_where_the_daemon_writes() {
 }
 
 #[test]
-fn a_key_directory_that_may_not_be_entered_is_told_as_that_and_no_key_is_made() {
+fn a_key_directory_that_may_not_be_entered_is_reported_as_that_and_no_key_is_made() {
     let site = Site::new();
     let locked = site.path("locked");
     fs::create_dir(&locked).unwrap();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
 use crate::running::Daemon;
-use crate::site::told;
+use crate::site::audit_fields;
 
 fn patch(client: &mut Client, name: &str, body: &Value) -> Answer {
     client.ask("PATCH", &format!("/secret/{name}"), &[], &body.to_string())
@@ -49,11 +49,11 @@ fn a_patch_changes_what_it_names_and_neither_the_value_nor_the_kid() {
     assert_eq!(settings, expected);
     let line = daemon.site.audited(answer.header("X-Request-Id").unwrap());
     let what = "rotation, grace_days, owner, labels";
-    assert_eq!(told(&line), ["configure_secret", "admin", "db_main", "success", what].map(Some));
+    assert_eq!(audit_fields(&line), ["configure_secret", "admin", "db_main", "success", what].map(Some));
 
     let again = patch(&mut admin, "db_main", &body);
     let line = daemon.site.audited(again.header("X-Request-Id").unwrap());
-    assert_eq!(told(&line), ["configure_secret", "admin", "db_main", "success", "no change"].map(Some));
+    assert_eq!(audit_fields(&line), ["configure_secret", "admin", "db_main", "success", "no change"].map(Some));
     assert_eq!(admin.get("/secret/db_main").text("value"), "v");
     admin.store("db_main", "w");
     assert_eq!(admin.get(&format!("/secret/db_main?kid={kid}")).status, 410, "its grace is over at once");
@@ -75,7 +75,7 @@ fn rotation_days_count_from_when_the_version_was_made() {
 }
 
 #[test]
-fn a_patch_is_for_who_may_change_the_secret_and_holds_to_its_condition() {
+fn a_patch_needs_the_right_to_change_the_secret_and_holds_to_its_condition() {
     let daemon = Daemon::start();
     let mut admin = daemon.client("admin");
     let kid = admin.store("db_main", "v");
@@ -141,7 +141,7 @@ fn with_value(settings: &Value) -> Value {
 }
 
 #[test]
-fn a_list_is_of_those_with_an_owner_and_labels_page_by_page_and_tells_settings_if_asked() {
+fn a_list_is_filtered_by_owner_and_labels_page_by_page_and_shows_settings_on_request() {
     let daemon = Daemon::start();
     let mut admin = daemon.client("admin");
     for (number, name) in ["db_a", "db_b", "db_c", "db_d", "web"].into_iter().enumerate() {
@@ -162,7 +162,7 @@ fn a_list_is_of_those_with_an_owner_and_labels_page_by_page_and_tells_settings_i
     assert_eq!(names("owner=").0, "db_z", "that nobody answers for");
     assert_eq!(names("label=env=prod&label=n%3D3"), ("db_d".into(), None));
     assert_eq!(names("label=env=prod&owner=nobody").0, "");
-    // Who may not read a secret learns nothing of it by its labels.
+    // A client that may not read a secret learns nothing of it by its labels.
     let list = daemon.client("reader").get("/secrets?label=n=4").json();
     assert_eq!(list["secrets"], json!([]));
 

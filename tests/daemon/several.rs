@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::running::Daemon;
-use crate::site::told;
+use crate::site::audit_fields;
 
 fn body(secrets: Value) -> String {
     json!({ "secrets": secrets }).to_string()
@@ -35,7 +35,8 @@ fn each_gets_a_version_in_the_order_of_the_request_and_a_line_of_its_own_in_one_
 
     let request = answer.header("X-Request-Id").unwrap();
     let lines: Vec<Value> = daemon.site.audit(1).into_iter().filter(|line| line["request_id"] == request).collect();
-    let names: Vec<_> = lines.iter().map(|line| [told(line)[0], told(line)[2], line["kid"].as_str()]).collect();
+    let names: Vec<_> =
+        lines.iter().map(|line| [audit_fields(line)[0], audit_fields(line)[2], line["kid"].as_str()]).collect();
     let expected: Vec<_> =
         made.iter().map(|made| [Some("create_secret"), made["name"].as_str(), made["kid"].as_str()]).collect();
     assert_eq!(names, expected);
@@ -88,7 +89,10 @@ fn a_condition_must_hold_for_each_and_the_answer_names_those_for_which_it_does_n
     assert_eq!(exists.refusal(), (412, "precondition_failed".to_owned()));
     assert!(exists.text("message").ends_with(": db_main, db_other"), "{}", exists.body);
     let line = daemon.site.audited(exists.header("X-Request-Id").unwrap());
-    assert_eq!(told(&line), [Some("create_secret"), Some("admin"), None, Some("error"), Some("precondition_failed")]);
+    assert_eq!(
+        audit_fields(&line),
+        [Some("create_secret"), Some("admin"), None, Some("error"), Some("precondition_failed")]
+    );
     let missing = ask(("If-Match", "*"), &all);
     assert!(missing.text("message").ends_with(": db_new"), "{}", missing.body);
     assert_eq!(admin.value("db_main"), "1");
@@ -122,13 +126,16 @@ fn what_has_its_value_already_is_left_out_where_that_is_wanted() {
     let answer = admin.ask("POST", "/secrets", &[("If-None-Match", "*")], &wanted(all)).json();
     assert_eq!(answer, json!({ "secrets": [], "unchanged": ["db_a"] }));
     let line = &daemon.site.audit(lines + 1)[0];
-    assert_eq!(told(line), [Some("create_secret"), Some("admin"), Some("db_a"), Some("success"), Some("no change")]);
+    assert_eq!(
+        audit_fields(line),
+        [Some("create_secret"), Some("admin"), Some("db_a"), Some("success"), Some("no change")]
+    );
 
     // Settings that come with it are not passed over.
     let answer = admin.post("/secrets", &wanted(json!([{ "name": "db_a", "value": "one", "owner": "ops" }]))).json();
     assert_eq!(answer["unchanged"], json!([]));
     assert_ne!(admin.get("/secret/db_a").text("kid"), a);
-    // Who may not change a secret is not told what it holds.
+    // A client that may not change a secret does not learn what it holds.
     let guess = wanted(json!([{ "name": "db_a", "value": "one" }]));
     assert_eq!(daemon.client("reader").post("/secrets", &guess).refusal(), (403, "not_authorized".into()));
 }

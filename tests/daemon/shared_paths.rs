@@ -133,7 +133,7 @@ fn state_of_another_user_stops_the_start_unless_that_is_meant() {
 }
 
 #[test]
-fn configuration_of_another_user_is_told_of() {
+fn configuration_of_another_user_is_reported() {
     if !needs::to_be_root() {
         return;
     }

@@ -129,7 +129,7 @@ fn sighup_puts_a_good_policy_into_force_and_a_broken_one_not() {
 }
 
 #[test]
-fn sighup_goes_on_in_a_new_file_when_the_audit_log_was_renamed() {
+fn sighup_begins_a_new_file_when_the_audit_log_was_renamed() {
     let site = Site::new();
     let (log, old) = (site.path(AUDIT), site.path("state/audit/audit.jsonl.1"));
     let daemon = site.start();
@@ -138,7 +138,10 @@ fn sighup_goes_on_in_a_new_file_when_the_audit_log_was_renamed() {
     fs::rename(&log, &old).unwrap();
     assert_eq!(admin.get("/secret/a").status, 200);
     let text = fs::read_to_string(&old).unwrap();
-    assert!(text.ends_with('\n') && text.contains("get_secret"), "until the signal the renamed file is gone on with");
+    assert!(
+        text.ends_with('\n') && text.contains("get_secret"),
+        "until the signal logging continues in the renamed file"
+    );
     daemon.signal(Signal::HUP);
     eventually("there is a new file", || log.exists().then_some(()));
     await_audit(&site, "policy_reload", 1);
@@ -150,7 +153,7 @@ fn sighup_goes_on_in_a_new_file_when_the_audit_log_was_renamed() {
     site.verify_audit_files(&[&old, &log]);
     let events: Vec<_> = site.audit(1).iter().map(|line| line["event"].as_str().unwrap().to_owned()).collect();
     assert_eq!(events, ["log_reopen", "policy_reload", "create_secret", "get_secret", "server_stop"]);
-    // The next start goes on from the new file alone.
+    // The next start continues from the new file alone.
     site.start().stop();
     site.verify_audit_files(&[&old, &log]);
 }

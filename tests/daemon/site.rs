@@ -47,7 +47,7 @@ pub const PUBLIC_KEY: &str = "state/audit/audit.sign.pub";
 pub const NOBODY: u32 = 65533;
 
 /// What an audit line says of an access: event, client, name, result, detail.
-pub fn told(line: &Value) -> [Option<&str>; 5] {
+pub fn audit_fields(line: &Value) -> [Option<&str>; 5] {
     ["event", "client", "secret_name", "result", "detail"].map(|field| line[field].as_str())
 }
 

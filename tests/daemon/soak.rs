@@ -148,7 +148,7 @@ fn rotate_audit(daemon: &Daemon, number: usize) -> PathBuf {
     let (log, old) = (daemon.site.path(AUDIT), daemon.site.path(&format!("{AUDIT}.{number}")));
     fs::rename(&log, &old).unwrap();
     daemon.signal(Signal::HUP);
-    eventually("the daemon goes on in a new audit log", || log.exists().then_some(()));
+    eventually("the daemon continues in a new audit log", || log.exists().then_some(()));
     old
 }
 

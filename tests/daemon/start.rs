@@ -106,7 +106,7 @@ fn refusal(site: &Site, status: i32) -> String {
     text[begins..].to_owned()
 }
 
-/// What the log told at INFO, without times, and without the protections that only some systems offer.
+/// What was logged at INFO, without times, and without the protections that only some systems offer.
 fn story(daemon: &Daemon) -> Vec<String> {
     let log = daemon.log();
     let told = log.lines().filter_map(|line| line.split_once(" INFO  ")).map(|(_, message)| message);
@@ -115,7 +115,7 @@ fn story(daemon: &Daemon) -> Vec<String> {
 }
 
 #[test]
-fn the_first_start_makes_what_is_missing_and_tells_it_like_a_story() {
+fn the_first_start_makes_what_is_missing_and_logs_each_step_in_order() {
     let site = Site::new();
     let mut daemon = site.start();
     daemon.await_log("No secrets due for rotation");
@@ -306,7 +306,7 @@ fn an_audit_log_that_was_cut_back_or_removed_is_refused_unless_that_is_accepted(
 }
 
 #[test]
-fn a_log_that_was_renamed_and_not_gone_on_with_is_refused_by_its_new_name() {
+fn a_log_that_was_renamed_and_not_continued_is_refused_by_its_new_name() {
     // An interrupted logrotate: the daemon died before SIGHUP came.
     for (renamed, in_its_place) in
         [("audit.jsonl.1", None), ("audit-20261129.jsonl", Some("")), ("audit.jsonl-2", None)]
@@ -540,7 +540,7 @@ fn assert_is_whole(site: &Site) {
 }
 
 #[test]
-fn wrong_usage_is_told_apart_from_a_bad_configuration() {
+fn wrong_usage_exits_otherwise_than_a_bad_configuration() {
     let ended = Command::new(BINARY).arg("sevre").output().unwrap();
     assert_eq!(ended.status.code(), Some(2));
     let said = String::from_utf8(ended.stderr).unwrap();

@@ -1,4 +1,4 @@
-//! Floods of what needs no credential: a client that has one goes on to be served.
+//! Floods of what needs no credential: a client that has one is still served.
 //!
 //! A read fails if it is answered with anything but the value, or its connection ends instead.
 
@@ -111,7 +111,7 @@ impl Besieged {
 }
 
 #[test]
-fn whoever_asks_for_what_needs_no_credential_starves_nobody() {
+fn calls_that_need_no_credential_starve_nobody() {
     let besieged = Besieged::with(1);
     let calls =
         ["GET /metrics", "GET /openapi.json", "GET /nowhere", "GET /secret/small", "GET /healthz", "BREW /secrets"];

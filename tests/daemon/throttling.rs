@@ -1,4 +1,4 @@
-//! Throttling: who keeps failing is no longer listened to, and nobody else notices.
+//! Throttling: an address that keeps failing to authenticate gets 429, and no other one notices.
 
 use std::net::Ipv4Addr;
 use std::time::Instant;
@@ -52,7 +52,7 @@ fn failures_beyond_ten_a_minute_are_answered_429_and_written_down_once() {
 }
 
 #[test]
-fn nobody_on_this_host_is_shut_out_by_another_who_fails() {
+fn no_client_on_this_host_is_shut_out_by_the_failures_of_another() {
     let daemon = site(10).start();
     let mut admin = daemon.client("admin");
     admin.store("db_main", "v");

@@ -161,7 +161,7 @@ fn check_and_start_refuse_files_that_do_not_fit_and_change_nothing() {
     assert!(fs::read_dir(site.path("state")).is_err(), "nothing was made");
 }
 
-/// `reader`, `keeper` and `admin` have certificates or none; `open` is believed on its header.
+/// `reader`, `keeper` and `admin` have certificates or none; for `open` its header is enough.
 const CERTIFIED: &str = r#"
 [clients.reader]
 allow = ["db_*"]
@@ -206,7 +206,7 @@ fn a_certificate_of_the_client_ca_proves_which_client_it_is() {
 }
 
 #[test]
-fn a_header_does_not_make_another_client_of_whoever_has_a_certificate_or_none() {
+fn the_client_header_alone_does_not_authenticate_a_client_that_has_a_certificate() {
     let (daemon, _files) = certified();
     for (certificate, claimed) in [
         (None, "reader"),

@@ -40,7 +40,7 @@ fn outline(answer: &Answer) -> String {
 }
 
 #[test]
-fn whoever_does_not_prove_a_name_gets_the_same_401_whatever_is_wrong() {
+fn every_failed_authentication_gets_the_same_401_whatever_is_wrong() {
     let [admin, web, old, none] = [(); 4].map(|()| Token::generate().unwrap());
     let hashes = format!("[\"{}\", {{ sha256 = \"{}\", expires = 2025-01-31 }}]", web.hash(), old.hash());
     let daemon = served(&admin, &format!("token_sha256 = {hashes}"));

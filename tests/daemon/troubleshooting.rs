@@ -9,13 +9,13 @@ use std::process::Output;
 
 use rustix::process::Signal;
 
-use crate::asking::{fed, program};
 use crate::client::{Answer, Client};
+use crate::client_program::{fed, program};
 use crate::running::Daemon;
 use crate::site::{AUDIT, MASTER_KEY, NEXT_KEY, POLICY, PUBLIC_KEY, SIGNING_KEY, Site, VAULT, eventually, run};
 use crate::tls_client::ServerFiles;
 
-/// Produces a symptom, and returns what is said then.
+/// Produces a symptom, and returns what is printed then.
 type Case = (&'static str, fn() -> String);
 
 /// What needs root, a full disk, systemd and the like is produced by the scripts in tests/system that say `guide`.

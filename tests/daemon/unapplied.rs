@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::asking::{Asked, fed, printed};
 use crate::calendar::Calendar;
 use crate::client::Client;
-use crate::outside::World;
+use crate::client_program::{ServingDaemon, fed, printed};
+use crate::external_system::ExternalSystem;
 use crate::site::Site;
 
 const AUTO: &str = "\njarvis_secretsd_secrets_auto_without_applier ";
@@ -30,9 +30,9 @@ fn by_name(list: &Value, field: &str) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn a_generated_value_is_auto_where_an_applier_tells_the_world_of_the_next_one() {
-    let world = World::with(&["apply", "verify"]);
-    let daemon = world.site.start();
+fn a_generated_value_is_auto_where_an_applier_makes_the_next_one_accepted() {
+    let external = ExternalSystem::with(&["apply", "verify"]);
+    let daemon = external.site.start();
     let mut admin = daemon.client("admin");
     let make = |admin: &mut Client, body: Value| admin.post("/secret", &body.to_string()).json();
     let applied = make(&mut admin, json!({ "name": "db_main", "generate": true }));
@@ -47,8 +47,8 @@ fn a_generated_value_is_auto_where_an_applier_tells_the_world_of_the_next_one() 
 
 #[test]
 fn what_is_auto_without_an_applier_is_said_by_the_answer_the_list_the_schedule_and_the_metrics() {
-    let world = World::with(&["apply", "verify"]);
-    let daemon = world.site.start();
+    let external = ExternalSystem::with(&["apply", "verify"]);
+    let daemon = external.site.start();
     let mut admin = daemon.client("admin");
     for (name, rotation) in [("db_main", "auto"), ("db_manual", "manual"), ("db_off", "off")] {
         let body = json!({ "name": name, "generate": true, "rotation": rotation });
@@ -102,7 +102,7 @@ fn a_configuration_can_leave_generated_values_to_the_schedule() {
 
 #[test]
 fn the_commands_say_so_too_and_what_is_never_due() {
-    let asked = Asked::plain();
+    let asked = ServingDaemon::plain();
     let run = |arguments: &[&str]| printed(asked.local(arguments).output().unwrap());
     let told =
         |output: &str| output.lines().map(|line| line.split("20").next().unwrap().to_owned()).collect::<Vec<_>>();
@@ -148,7 +148,7 @@ fn the_log_names_what_was_rotated_and_by_whom_and_what_waits_for_a_person() {
     let Calendar { daemon, site, .. } = calendar;
     daemon.stop().unwrap();
 
-    // By the clock of the world they are long due.
+    // By the system's clock they are long due.
     let mut daemon = site.start();
     let due = daemon.await_log("Rotation is due");
     assert!(due.trim_end().ends_with("Rotation is due, and a person has to do it: db_main, db_other"), "{due}");

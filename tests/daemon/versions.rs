@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::running::Daemon;
-use crate::site::{Site, told};
+use crate::site::{Site, audit_fields};
 
 #[test]
 fn versions_are_listed_newest_first_and_without_values() {
@@ -27,7 +27,7 @@ fn versions_are_listed_newest_first_and_without_values() {
 
     let line = daemon.site.audited(answer.header("X-Request-Id").unwrap());
     let expected = ["list_versions", "reader", "db_main", "success", "2 versions"].map(Some);
-    assert_eq!(told(&line), expected);
+    assert_eq!(audit_fields(&line), expected);
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn versions_whose_grace_is_over_are_left_out() {
 }
 
 #[test]
-fn versions_are_for_who_may_read_the_secret() {
+fn versions_are_listed_only_for_clients_that_may_read_the_secret() {
     let daemon = Daemon::start();
     daemon.client("admin").store("db_root", "v");
     let mut reader = daemon.client("reader");
@@ -54,7 +54,7 @@ fn versions_are_for_who_may_read_the_secret() {
     let missing = reader.get("/secret/db_none/versions");
     assert_eq!(missing.refusal(), (404, "not_found".to_owned()));
     let line = daemon.site.audited(missing.header("X-Request-Id").unwrap());
-    assert_eq!(told(&line), ["list_versions", "reader", "db_none", "error", "not_found"].map(Some));
+    assert_eq!(audit_fields(&line), ["list_versions", "reader", "db_none", "error", "not_found"].map(Some));
     assert_eq!(reader.get("/secret/db_main/versions?kid=x").status, 400);
     let other = reader.ask("POST", "/secret/db_main/versions", &[], "{}");
     assert_eq!((other.status, other.header("Allow")), (405, Some("GET, HEAD")));

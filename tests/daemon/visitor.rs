@@ -1,4 +1,4 @@
-//! Clients as they should be: each keeps its connection, asks now and then, and comes again when it is told to.
+//! Clients as they should be: each keeps its connection, asks now and then, and comes again after a 503.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub struct Seen {
     /// How long each answer took, from the moment when it was asked for on the connection that brought it.
     pub times: Vec<Duration>,
-    /// How often one was told to come again, and how often its connection ended instead.
+    /// How often one was answered 503, and how often its connection ended instead.
     pub busy: usize,
     pub ended: usize,
     /// Names of secrets whose value, which is their name, was acknowledged.
@@ -42,7 +42,7 @@ pub struct Visitors {
 }
 
 impl Visitors {
-    /// Sends so many to the Unix socket `path`, as whoever we are by the policy, and waits until each is answered. What they
+    /// Sends so many to the Unix socket `path`, as the client that the policy has for our uid, and waits until each is answered. What they
     /// store has names that begin with `name`.
     pub fn send(name: &str, path: &Path, count: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));

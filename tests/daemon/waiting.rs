@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::client::{Answer, Client};
 use crate::running::Daemon;
-use crate::site::{POLICY, Site, eventually, told};
+use crate::site::{POLICY, Site, audit_fields, eventually};
 
 /// Asks for `db_main` with this behind its path, by a client that has the version `kid`.
 fn ask(client: &mut Client, query: &str, kid: &str) -> Answer {
@@ -35,7 +35,7 @@ pub fn await_asleep_by(client: &mut Client, count: usize) {
 /// What the audit log says of the request that was answered like this, which is one line.
 fn audited(daemon: &Daemon, answer: &Answer) -> [Option<String>; 5] {
     let line = daemon.site.audited(answer.header("X-Request-Id").unwrap());
-    told(&line).map(|word| word.map(str::to_owned))
+    audit_fields(&line).map(|word| word.map(str::to_owned))
 }
 
 fn line(words: [&str; 4]) -> [Option<String>; 5] {
@@ -44,7 +44,7 @@ fn line(words: [&str; 4]) -> [Option<String>; 5] {
 }
 
 #[test]
-fn whatever_changes_a_secret_wakes_who_waits_for_it_and_is_audited_once() {
+fn whatever_changes_a_secret_wakes_the_requests_that_wait_for_it_and_is_audited_once() {
     let daemon = Daemon::start();
     let mut admin = daemon.client("admin");
     let kid = admin.store("db_main", "first");
@@ -74,7 +74,7 @@ fn whatever_changes_a_secret_wakes_who_waits_for_it_and_is_audited_once() {
 }
 
 #[test]
-fn all_who_wait_for_a_secret_are_woken_and_those_for_another_sleep_on() {
+fn all_requests_that_wait_for_a_secret_are_woken_and_those_for_another_are_not() {
     let daemon = Daemon::start();
     let mut admin = daemon.client("admin");
     let (kid, other) = (admin.store("db_main", "v"), admin.store("db_other", "v"));
@@ -122,7 +122,7 @@ fn when_the_time_is_over_nothing_was_modified_and_no_answer_counts_as_slow() {
 }
 
 #[test]
-fn who_may_not_read_it_or_is_unknown_does_not_wait() {
+fn clients_that_may_not_read_it_or_are_unknown_do_not_wait() {
     let daemon = Daemon::start();
     let kid = daemon.client("admin").store("db_main", "v");
     let answer = ask(&mut daemon.client("idle"), "?wait=60s", &kid);
@@ -186,7 +186,7 @@ fn a_quarter_of_the_connections_may_wait_and_the_others_are_served() {
 }
 
 #[test]
-fn whatever_one_client_does_there_are_places_for_others_who_wait() {
+fn whatever_one_client_does_others_have_places_to_wait() {
     // Eight may wait.
     let daemon = small(32);
     let kid = daemon.client("admin").store("db_main", "v");
@@ -217,7 +217,7 @@ fn at_least_one_may_wait() {
 }
 
 #[test]
-fn who_waits_makes_no_room_for_others_who_come() {
+fn waiting_connections_make_no_room_for_new_ones() {
     let daemon = small(4);
     let kid = daemon.client("admin").store("db_main", "v");
     let waiter = waiting(daemon.client("reader"), "db_main", &kid);
