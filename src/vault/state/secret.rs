@@ -279,8 +279,10 @@ impl Secret<u64> {
     /// Adds the older versions, which `original` still has, to a copy that was made without them.
     pub fn add_older(&mut self, original: &Secret) {
         let first = self.versions.front().map(|kept| kept.version.kid);
-        let older = original.versions.iter().take_while(|kept| Some(kept.version.kid) != first);
-        self.versions = older.map(StoredVersion::numbered).chain(self.versions.drain(..)).collect();
+        let place = original.versions.iter().rposition(|kept| Some(kept.version.kid) == first);
+        let older = original.versions.range(..place.unwrap_or(original.versions.len()));
+        self.versions.reserve(older.len());
+        older.rev().for_each(|kept| self.versions.push_front(kept.numbered()));
     }
 
     /// Whether its settings were changed since `version` was made what it is.
