@@ -19,7 +19,7 @@ make_due() {
     at bulk
     printf '[rotation]\nwindow = "%s-%s"\n' "$(date -u -d '12 hours' +%H:%M)" "$(date -u -d '13 hours' +%H:%M)" \
         >>"$DIR/config.toml"
-    # One may read none of them, and the other not every one; no beginning of a name tells.
+    # One may read none of them, and the other not every one; no beginning of a name shows which.
     {
         printf '\n[clients.ends]\nallow = [%s]\n%s\n' "$(printf '"*_end%s", ' {1..20})" "$(token_line ends)"
         printf '\n[clients.denied]\nallow = ["*"]\ndeny = [%s]\n%s\n' "$(printf '"*%s", ' {0..9} _{1..10})" "$(token_line denied)"

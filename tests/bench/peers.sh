@@ -5,7 +5,7 @@ RVAULT=${RVAULT:-$(command -v rvault || echo "${CARGO_TARGET_DIR:-target}/bench/
 [ -x "$RVAULT" ] || { echo "missing: rvault (make bench-deps builds it)" >&2; exit 77; }
 NGINX=$(command -v nginx || echo /usr/sbin/nginx)
 
-# free_port: one that nobody listens at.
+# free_port: one that is unused now.
 free_port() {
     local port
     while port=$((20000 + RANDOM % 10000)) && (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# promtool finds nothing to say about /metrics, which counts what was done and tells no secret.
+# promtool finds nothing to say about /metrics, which counts what was done and shows no secret.
 source "$(dirname "$0")/lib.sh"
 need curl jq promtool
 
@@ -41,7 +41,7 @@ for sample in \
 done
 
 for secret in "$name" "$value" "$rotated"; do
-    ! grep -qF -- "$secret" "$DIR/page" || fail "/metrics tells $secret"
+    ! grep -qF -- "$secret" "$DIR/page" || fail "/metrics shows $secret"
 done
 
 stop_daemon

@@ -12,7 +12,7 @@ trap 'stop_prometheus; clean_up' EXIT
 # rows HEADING: the table below that heading of the handbook, without its head.
 rows() { awk -v heading="$1" '/^#/ { below = $0 == heading } below && /^\| `/' docs/monitoring.md; }
 
-# try WHAT COMMAND...: runs it; what it prints is told if it fails.
+# try WHAT COMMAND...: runs it; what it prints is shown if it fails.
 try() {
     local what=$1
     shift

@@ -27,5 +27,5 @@ answer=$(bash -ec "$verify" 2>&1) || fail "a signature is not verified: $answer"
 sed -i '1s/server_start/server_stop/' audit.jsonl
 ! bash -ec "$verify" >/dev/null 2>&1 || fail "a line that was changed is verified"
 reads=$(bash -ec "$query")
-[[ $reads =~ $'\tdb\t127.0.0.1:'[0-9]+$'\tsuccess'$ ]] || fail "who has read a secret is not told: $reads"
-echo "the commands in the audit log's page verify a signature, and tell who has read a secret"
+[[ $reads =~ $'\tdb\t127.0.0.1:'[0-9]+$'\tsuccess'$ ]] || fail "the read of a secret is not listed: $reads"
+echo "the commands in the audit log's page verify a signature, and list who has read a secret"

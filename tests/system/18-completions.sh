@@ -57,7 +57,7 @@ while read -r command; do
     { "$BINARY" $command --help && printf '  --%s\n' help version; } | sed -nE "s/^  (--[a-z-]+).*/$command|\1/p"
 done < <("$BINARY" --help | sed -n 's/^  \([a-z][a-z ]*[a-z]\)  .*/\1/p') | sort -u >"$DIR/words"
 [ "$(wc -l <"$DIR/words")" -gt 30 ] || fail "the help names too little: $(cat "$DIR/words")"
-# Of each word all but the last letter is typed; or, where others begin like that, all of it: the space behind it then tells
+# Of each word all but the last letter is typed; or, where others begin like that, all of it: the space behind it then shows
 # that it was known.
 awk -F '|' '
     { behind[NR] = $1; word[NR] = $2 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The audit log as the handbook tells it: it is verified by the command and by hand, over two files and against a checkpoint, and what
+# The audit log as the handbook describes it: it is verified by the command and by hand, over two files and against a checkpoint, and what
 # was changed or cut is found either way.
 source "$(dirname "$0")/lib.sh"
 need curl jq openssl
@@ -18,7 +18,7 @@ expect 200 db GET /secret/postgres_password
 run() { (cd "$DIR/audit" && sh -euc "${1//\/opt\/jarvis/$DIR}") >"$DIR/printed" 2>&1; }
 
 run "$(pasted "$page" '# Audit log')" || fail "the log is not read: $(cat "$DIR/printed")"
-grep -qP '\tdb\t127\.0\.0\.1:[0-9]+\tsuccess$' "$DIR/printed" || fail "who has read the secret is not told: $(cat "$DIR/printed")"
+grep -qP '\tdb\t127\.0\.0\.1:[0-9]+\tsuccess$' "$DIR/printed" || fail "the read of the secret is not listed: $(cat "$DIR/printed")"
 
 # Two files, and a checkpoint of the newer one.
 mv "$DIR/audit/audit.jsonl" "$DIR/audit/audit.jsonl.1"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Backup and restore as the handbook tells them: a daemon at work is saved, everything is destroyed, and every value comes back
+# Backup and restore as the handbook describes them: a daemon at work is saved, everything is destroyed, and every value comes back
 # in another directory. Then some nights with contrib/backup-vault.sh, the first of them as cron spends it.
 #
 # The handbook's paths are the system's, so this runs where nobody else sees what is mounted over them.
@@ -53,7 +53,7 @@ eval "$(pasted docs/backup-and-keys.md '## Backup and restore')" >"$DIR/verified
 grep -q ': 3 secrets, 4 versions, all opened' "$DIR/verified" || fail "another content: $(cat "$DIR/verified")"
 expect 200 admin POST /secret '{"name":"made_later","value":"v"}'
 jarvis-secretsd backup verify /var/backups/secrets.tar >"$DIR/verified"
-grep -qA1 'would lose 1 version$' "$DIR/verified" || fail "the loss is not told: $(cat "$DIR/verified")"
+grep -qA1 'would lose 1 version$' "$DIR/verified" || fail "the loss is not reported: $(cat "$DIR/verified")"
 ! jarvis-secretsd restore /var/backups/secrets.tar 2>"$DIR/refused" || fail "restored under a daemon at work"
 stop_daemon
 
@@ -69,7 +69,7 @@ audit_path = "/opt/jarvis/other/audit.jsonl"
 master_key_path = "/opt/jarvis/other/master.key"
 END
 ! jarvis-secretsd restore /var/backups/secrets.tar 2>"$DIR/refused" || fail "restored without the master key"
-grep -q master.key "$DIR/refused" || fail "not told what is missing: $(cat "$DIR/refused")"
+grep -q master.key "$DIR/refused" || fail "what is missing is not reported: $(cat "$DIR/refused")"
 install -d -m 700 /opt/jarvis/other
 from "$DIR/paper" '### For the safe' 2 <<<"$passphrase"
 cmp --silent /opt/jarvis/other/master.key "$DIR/safe" || fail "another master key came back"
@@ -118,6 +118,6 @@ second=$(date +%s)
 await "a second has passed" another_second
 sed -i '$s/[A-Z]/x/' /opt/jarvis/other/vault.json
 ! "$script" /var/backups/jarvis-secretsd 1 2>"$DIR/refused" || fail "a damaged vault was backed up"
-grep -q 'damaged at line' "$DIR/refused" || fail "not told why: $(cat "$DIR/refused")"
+grep -q 'damaged at line' "$DIR/refused" || fail "the reason is not reported: $(cat "$DIR/refused")"
 [ "$(ls /var/backups/jarvis-secretsd)" = "$kept" ] || fail "good backups were removed"
 echo "the last backups are kept, and a bad night costs none"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The daemon, killed at each call that changes or syncs a file, before it and in the middle of a write: whoever starts it
+# The daemon, killed at each call that changes or syncs a file, before it and in the middle of a write: the user that starts it
 # again finds all that was acknowledged, nothing in part, and an audit line for each answer that was given.
 source "$(dirname "$0")/lib.sh"
 need cc python3 setpriv

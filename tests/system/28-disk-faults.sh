@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A disk that fails, at each call that changes a file, once or for a while, also at the start and at the stop: nothing that was
-# acknowledged is lost, nothing is served unaudited, it is said what is wrong, and all heals without a restart, after a start on a
+# acknowledged is lost, nothing is served unaudited, what is wrong is reported, and all heals without a restart, after a start on a
 # full disk too.
 source "$(dirname "$0")/lib.sh"
 need gcc python3

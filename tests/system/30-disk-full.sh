@@ -202,7 +202,7 @@ stop_daemon
 umount "$small"
 clean_up
 
-echo "a start on a full disk goes on, changes nothing, and heals, with the lines of what was before first"
+echo "a start on a full disk succeeds, changes nothing, and heals, with the lines of what was before first"
 both_on_one
 start_daemon
 vault=$small/secrets/vault.json log=$small/audit/audit.jsonl

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Files and directories that are deleted, exchanged or cut under the daemon, and a disk that really fails: nothing that was
-# acknowledged is lost, nothing is served unaudited, it is said what is wrong, and it heals without a restart.
+# acknowledged is lost, nothing is served unaudited, what is wrong is reported, and it heals without a restart.
 source "$(dirname "$0")/lib.sh"
 need curl jq losetup mkfs.ext4
 need_root
@@ -64,7 +64,7 @@ serves first
 logged 'ERROR The audit log was deleted while the daemon was using it; a new file continues'
 [ "$(stat -c %a "$audit" "$audit/audit.sign.key" | xargs)" = '700 600' ] || fail "others may read the key"
 cmp "$audit/audit.sign.key" "$DIR/copy/audit/audit.sign.key"
-[ "$(events)" = 'log_reopen get_secret' ] || fail "it goes on with $(events)"
+[ "$(events)" = 'log_reopen get_secret' ] || fail "the next events are $(events)"
 change second
 end second
 echo "the audit log's directory is deleted: it is made again, with the keys, before anything is served"
@@ -135,7 +135,7 @@ echo "the vault's file is cut or grows: nothing is added to it, and it is writte
 begin true
 truncate -s 0 "$audit/audit.jsonl"
 serves first
-[ "$(events)" = 'log_reopen get_secret' ] || fail "it goes on with $(events)"
+[ "$(events)" = 'log_reopen get_secret' ] || fail "the next events are $(events)"
 truncate -s -1 "$audit/audit.jsonl"
 refuses second
 guide 'The audit log was cut under the daemon' "$DIR/answer"
@@ -144,7 +144,7 @@ expect 503 admin GET /secret/a
 mv "$audit/audit.jsonl" "$audit/cut"
 serves first
 end first
-echo "the audit log is cut: nothing is served before the rest is moved away; if nothing is left, a new one goes on at once"
+echo "the audit log is cut: nothing is served before the rest is moved away; if nothing is left, a new one continues at once"
 
 # ext4 SIZE OPTIONS [MKFS_OPTION...]: the state is on one, in a sparse file on a file system of that size.
 ext4() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The clock is set back a day and forward ten years, and right again, while the daemon runs: no kid comes twice, also when the
-# vault is compacted meanwhile, and none is dated by a clock that was wrong; grace and due dates go by it, nobody is locked out,
+# vault is compacted meanwhile, and none is dated by a clock that was wrong; grace and due dates go by it, no client is locked out,
 # connections stay, and the audit log verifies.
 source "$(dirname "$0")/lib.sh"
 need curl jq
@@ -63,7 +63,7 @@ wrong_token() {
     curl -s -o "$DIR/answer" -w '%{http_code}\n' -H 'X-Jarvis-Client: careful' -H 'Authorization: Bearer no' "$URL/secrets"
 }
 
-# careful: who has the right one is not kept out.
+# careful: a client that has the right one is not kept out.
 careful() { curl -fsS -o "$DIR/answer" -H 'X-Jarvis-Client: careful' -H 'Authorization: Bearer '"$token" "$URL/secrets"; }
 
 set_clock +0
@@ -110,7 +110,7 @@ reads "supplied?kid=$one" one
 [ "$(rotated)" = 0 ] || fail "it rotates once more"
 expect 200 admin POST /rotate '{"names":["generated"]}'
 stop_daemon
-echo "set forward ten years: what is due is rotated once, what had its grace is not shown; right again, it is, and nobody is locked out"
+echo "set forward ten years: what is due is rotated once, what had its grace is not shown; right again, it is, and no client is locked out"
 
 set_clock +10y
 start_daemon

@@ -168,7 +168,7 @@ for signal in "${signals[@]}"; do
         holds new
     fi
 done
-echo "$phase: who waits for it is answered"
+echo "$phase: requests that wait for it are answered"
 
 phase="during a request's body"
 for signal in "${signals[@]}"; do

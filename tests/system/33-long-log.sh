@@ -12,7 +12,7 @@ direct=$BINARY traced=$DIR/traced
 printf '#!/bin/sh\nexec strace -D -f -q -o "%s" -P "%s" "%s" "$@"\n' "$DIR/trace" "$log" "$direct" >"$traced"
 chmod 755 "$traced"
 
-# lengthen LINES: asks in vain, many at a time, until the log has so many lines, of which some share a signature.
+# lengthen LINES: sends requests that fail, many at a time, until the log has so many lines, of which some share a signature.
 lengthen() {
     BINARY=$direct
     start_daemon

@@ -56,6 +56,6 @@ ends 0 'backend may not change brave_api_key: [clients.backend] is not an admini
 sed '/^allow = \["jwt_signing_key", "brave_\*"\]$/d' "$DIR/policy.toml" >"$DIR/new.toml"
 paste access.md '### Before a policy takes effect' 2
 ends 1 'of 4 accesses 1 would have been lost and 0 gained'
-grep -q '^loses  backend  read  jwt_signing_key ' "$DIR/out" || fail "it is not told what is lost: $(cat "$DIR/out")"
+grep -q '^loses  backend  read  jwt_signing_key ' "$DIR/out" || fail "what is lost is not reported: $(cat "$DIR/out")"
 stop_daemon
 echo "the handbook's commands about access and configuration work"

@@ -49,7 +49,7 @@ prepare() {
 }
 # traced COMMAND...: one of these, while it is watched which programs are started, with which arguments and environment.
 traced() { TRACE=(strace -f -qq -v -s 65536 -e trace=execve -o "$DIR/trace") && "$@" && TRACE=(); }
-# is_unseen COUNT: so many were, at least, and none was told a value in this way.
+# is_unseen COUNT: so many were, at least, and none got a value in this way.
 is_unseen() {
     [ "$(grep -c execve "$DIR/trace")" -ge "$1" ] || fail "too few programs were started: $(cat "$DIR/trace")"
     nowhere_seen "$DIR/trace"
@@ -244,7 +244,7 @@ verify 1 postgres "$second" "server=$server?sslmode=verify-full&sslrootcert=$DIR
 verify 2 postgres "$first" "server=$server?sslmode=verify-full" role=own
 said CERTIFICATE_VERIFY_FAILED
 verify 0 postgres "$first" "server=$server?sslmode=require" role=own
-# A server that lets everybody in says nothing about a password; one that wants it in the clear is not told.
+# A server that lets everybody in says nothing about a password; one that wants it in the clear does not get it.
 lets_in() { psql -X -w "postgresql://own@127.0.0.1:$POSTGRES_PORT/app" -c 'SELECT 1' >"$DIR/answer" 2>&1; }
 lets_nobody_in() { ! lets_in; }
 tcp_by trust
@@ -281,7 +281,7 @@ verify 2 postgres "$first" "${one[@]}"
 said 'no connection'
 nowhere_seen "$DIR/postgres.log"
 grep -q 'ALTER ROLE "app_b" PASSWORD' "$DIR/postgres.log" || fail "PostgreSQL logs no statements"
-echo "PostgreSQL: what cannot be told is not called refused, and no password was logged"
+echo "PostgreSQL: an unknown outcome is not called refused, and no password was logged"
 
 # Redis.
 passfile "$DIR/redis-admin"
@@ -298,7 +298,7 @@ start_redis
 REDISCLI_AUTH=$admin redis-cli -p "$REDIS_PORT" --user admin monitor >"$DIR/monitor" 2>&1 &
 SERVERS+=("$!")
 monitored() { grep -q OK "$DIR/monitor"; }
-await "Redis tells what it is told" monitored
+await "Redis shows the commands that it gets" monitored
 place=("server=redis://127.0.0.1:$REDIS_PORT" user=app)
 by=(admin=admin "admin_passfile=$DIR/redis-admin")
 verify 0 redis "$first" "${place[@]}"
@@ -313,12 +313,12 @@ stop "$REDIS"
 verify 2 redis "$first" "${place[@]}"
 said 'no connection'
 start_redis
-# It is told a hash.
+# It gets a hash.
 TRACE=(strace -f -qq -s 65536 -e trace=sendto -o "$DIR/sent")
 apply 0 redis "$first" "$second" "${place[@]}" "${by[@]}"
 TRACE=()
 grep -q "SETUSER.*$(hash "$second")" "$DIR/sent" && ! grep -qF -e "$first" -e "$second" "$DIR/sent" ||
-    fail "Redis is told something else: $(cat "$DIR/sent")"
+    fail "Redis gets something else: $(cat "$DIR/sent")"
 # Killed between setting and saving.
 REDISCLI_AUTH=$admin redis-cli -p "$REDIS_PORT" --user admin acl setuser app "#$(hash third)" >"$DIR/answer"
 verify 0 redis third "${place[@]}" "${by[@]}"
@@ -400,7 +400,7 @@ verify 2 redis "$first" "server=rediss://127.0.0.1:$tls_port" user=app
 said CERTIFICATE_VERIFY_FAILED
 stop "$REDIS"
 nowhere_seen "$DIR/redis.log" "$DIR/monitor" "$DIR/users.acl"
-echo "Redis: both passwords work during the grace, also after a restart, and no password was told"
+echo "Redis: both passwords work during the grace, also after a restart, and no password was sent in the clear"
 
 # A file.
 secret
@@ -465,7 +465,7 @@ verify 2 file "$second" path=www/password
 verify 2 file "$second" "path=$DIR/www/password" --reload reload
 apply 2 file "$first" "$second" "path=$DIR/www/password" mode=rw
 apply 2 file "$first" "$second" "path=$DIR/nosuch/password"
-echo "a file: whole, with its mode, and what reads it is told, also after a kill"
+echo "a file: whole, with its mode, and what reads it is notified, also after a kill"
 
 # nginx, which heeds the first line of a user only: that is why there are two of them.
 start_nginx

@@ -139,7 +139,7 @@ echo "each goes back to the value before, which works again, and from there to t
 expect 200 admin POST /secret/redis_password/retire '{}'
 ! works_redis_password "${before[redis_password]}" || fail "redis_password: the value before works though it was retired"
 works_redis_password "${after[redis_password]}" || fail "redis_password: what is served does not work: $(cat "$DIR/said")"
-echo "a version is retired outside, too"
+echo "a version is retired in the external system, too"
 
 # Fifteen days later.
 stop_daemon
@@ -155,7 +155,7 @@ for name in "${!before[@]}"; do
 done
 echo "after the grace, the one before does not"
 
-# A server that is down: it cannot be told then whether the new value works. It can when both are back.
+# A server that is down: whether the new value works is then unknown. It is known when both are back.
 current redis_password
 stop "$REDIS"
 expect 502 admin POST /rotate '{"names":["redis_password"]}'
@@ -173,7 +173,7 @@ current redis_password
 works_redis_password "$VALUE" || fail "what is served does not work: $(cat "$DIR/said")"
 echo "a server that is down changes nothing"
 
-# What leaks of a secret without appliers, and of one with a program to retire its values. Redis is told of the new value by hand.
+# What leaks of a secret without appliers, and of one with a program to retire its values. Redis gets the new value by hand.
 export JARVIS_SECRETSD_ADDR=$URL
 eval "$(pasted docs/rotation.md '# Rotation')" >"$DIR/said"
 expect 200 admin GET /secret/jwt_signing_key/versions

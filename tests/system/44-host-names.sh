@@ -18,6 +18,6 @@ for path in /metrics /openapi.json; do
     [ "$(status 127.0.0.1 localhost:8081 "$path")" = 200 ] || fail "$path: localhost is refused"
     [ "$(status 127.0.0.1 evil.example:8081 "$path")" = 421 ] || fail "$path: a rebound name is answered"
 done
-[ "$(status 127.0.0.1 evil.example:8081 /healthz)" = 200 ] || fail "the health is told under some names only"
+[ "$(status 127.0.0.1 evil.example:8081 /healthz)" = 200 ] || fail "the health is shown under some names only"
 echo "at an address of the network any name will do, at a loopback address none that a web page can have led there"
 stop_daemon

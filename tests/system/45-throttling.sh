@@ -18,7 +18,7 @@ status() {
         -H 'X-Jarvis-Client: backend' -H "Authorization: Bearer $2" "$URL/secrets${3:-}"
 }
 
-[ "$(status 2 "$token")" = 200 ] || fail "the token is not believed"
+[ "$(status 2 "$token")" = 200 ] || fail "the token is not accepted"
 for ((try = 1; try <= 10; try++)); do
     [ "$(status 2 wrong)" = 401 ] || fail "failure $try is not answered 401"
 done

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a daemon costs that nobody asks: its memory, also with 10,000 secrets, and that it sleeps.
+# What an idle daemon costs: its memory, also with 10,000 secrets, and that it sleeps.
 source "$(dirname "$0")/lib.sh"
 need awk cargo curl jq musl-gcc openssl
 

@@ -111,7 +111,7 @@ del(.containers[0].securityContext.allowPrivilegeEscalation)
 del(.initContainers[0].securityContext.capabilities)
 CHANGES
 [ "$(rendered '.Namespace.metadata.labels["pod-security.kubernetes.io/enforce"]')" = restricted ] ||
-    fail "the cluster is not told to enforce the standard"
+    fail "the cluster does not enforce the standard"
 echo "the pod keeps to the standard \"restricted\""
 
 # What refers to something refers to something that is there.
@@ -265,7 +265,7 @@ await "is ready" is_ready
 expect_value
 eval "$(pasted_here '## Volumes, backup and restore')" >"$DIR/verified" || fail "the audit log does not verify"
 grep -qx vault.json <(tar -tf secrets.tar) || fail "no backup has come out of the pod"
-echo "the pod that takes its place goes on with the same volumes"
+echo "the pod that takes its place continues with the same volumes"
 
 # The pod that the handbook describes for a restore.
 ask 200 admin DELETE /secret/postgres_password
@@ -301,7 +301,7 @@ await "is ready" is_ready
 expect_value
 echo "a full disk makes it unready and does not restart it"
 
-# A mistake is told before anything is applied.
+# A mistake is reported before anything is applied.
 before=$(rendered .ConfigMap.metadata.name)
 cp policy.toml good.toml
 sed -i 's/^token_sha256/#&/' policy.toml

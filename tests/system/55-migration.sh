@@ -128,7 +128,7 @@ kid=$(jq -r .kid "$DIR/answer")
 for program in 'jarvis-secretsd import' "$script"; do
     # shellcheck disable=SC2086
     run 0 $program "$DIR/files/some"
-    [ "$(grep -cxE 'unchanged: (old|new)' "$DIR/out")" = 2 ] || fail "what is unchanged is not told: $(cat "$DIR/out")"
+    [ "$(grep -cxE 'unchanged: (old|new)' "$DIR/out")" = 2 ] || fail "what is unchanged is not reported: $(cat "$DIR/out")"
 done
 expect 200 admin GET /secret/old
 [ "$(jq -r .kid "$DIR/answer")" = "$kid" ] || fail "it has got another version"
@@ -146,7 +146,7 @@ for program in 'jarvis-secretsd import' "$script"; do
     ! grep -q 'still holds' "$DIR/out" || fail "a file is to be deleted where there was none: $(cat "$DIR/out")"
     # shellcheck disable=SC2086
     run 1 from_input "$DIR/files/behind" $program -
-    grep -q ': standard input:1' "$DIR/err" || fail "no place is told: $(cat "$DIR/err")"
+    grep -q ': standard input:1' "$DIR/err" || fail "no place is reported: $(cat "$DIR/err")"
 done
 values import.quotes. >"$DIR/import"
 for program in import migrate-env-secrets.sh; do
@@ -285,7 +285,7 @@ set -m
 bash -euo pipefail "$DIR/block" 2>"$DIR/noise" &
 set +m
 watching=$!
-# is_rendered VALUE N: the file has the value, and nginx was told so for the Nth time.
+# is_rendered VALUE N: the file has the value, and nginx was reloaded for the Nth time.
 is_rendered() { [ "$(cat nginx.conf 2>/dev/null)" = "auth \"$1\";" ] && [ "$(wc -l <"$DIR/reloads")" = "$2" ]; }
 await "the file is written" is_rendered abc 1
 expect 200 admin POST /secret '{"name":"shop_api_key","value":"def"}'

@@ -13,7 +13,7 @@ fail() {
     exit 1
 }
 
-# is UNIT PROPERTY VALUE: as systemctl show tells it.
+# is UNIT PROPERTY VALUE: as systemctl show prints it.
 is() { [ "$(inside systemctl show -P "$2" "$1")" = "$3" ]; }
 
 # The daemon's process.
@@ -62,14 +62,14 @@ backend stranger postgres_password
 
 cat >"$DIR/applier" <<'END'
 #!/bin/sh
-outside=/var/lib/jarvis-secretsd/outside
+external=/var/lib/jarvis-secretsd/external
 case $1 in
-    apply) jq -r .new.value >"$outside" ;;
-    verify) [ "$(jq -r .value)" = "$(cat "$outside")" ] ;;
+    apply) jq -r .new.value >"$external" ;;
+    verify) [ "$(jq -r .value)" = "$(cat "$external")" ] ;;
 esac
 END
 cat >"$DIR/appliers.toml" <<'END'
-[rotation.outside]
+[rotation.external]
 apply = ["/etc/jarvis-secretsd/applier", "apply"]
 verify = ["/etc/jarvis-secretsd/applier", "verify"]
 END
@@ -85,7 +85,7 @@ inside systemctl daemon-reload
 inside systemctl start jarvis-secretsd.socket jarvis-secretsd-credentials.socket
 is jarvis-secretsd ActiveState inactive || fail "it is started before anybody wants it"
 inside curl -fsS http://127.0.0.1:8081/healthz >/dev/null
-is jarvis-secretsd StatusText Serving || fail "systemd was not told that it serves"
+is jarvis-secretsd StatusText Serving || fail "systemd was not notified that it serves"
 grep -q '^Uid:.*[1-9]' <<<"$(inside cat "/proc/$(running)/status")" || fail "it runs as root"
 grep -q 'Confined by Landlock' <(inside journalctl --no-pager -u jarvis-secretsd) || fail "it could not confine itself"
 ask -f -d '{"name":"postgres_password","generate":true}' http://localhost/secret >/dev/null
@@ -141,7 +141,7 @@ await "it is started once more" is jarvis-secretsd NRestarts 2
 await "it serves again" is jarvis-secretsd ActiveState active
 inside systemctl restart backend
 [ "$(value postgres_password)" = "$(inside cat /run/backend.out)" ] || fail "what was stored is not there any more"
-echo "the watchdog is heard, and a daemon that was killed comes back"
+echo "the watchdog works, and a daemon that was killed comes back"
 
 # A backup is made every night, by the daemon's user, who has the key and cannot reach the network.
 inside systemctl start jarvis-secretsd-backup.timer
@@ -171,16 +171,16 @@ echo "socket activation works, for TCP, for the Unix socket and for credentials"
 inside sh -c 'install -m 755 /srv/test/applier /etc/jarvis-secretsd/ && cat /srv/test/appliers.toml >>/etc/jarvis-secretsd/config.toml'
 inside systemctl reset-failed jarvis-secretsd
 inside systemctl restart jarvis-secretsd
-ask -f -d '{"name":"outside","value":"by hand"}' http://localhost/secret >/dev/null
-ask -f -d '{"names":["outside"]}' http://localhost/rotate >/dev/null || fail "the applier has failed"
-[ "$(value outside)" != "by hand" ] || fail "it was not rotated"
-[ "$(value outside)" = "$(inside cat /var/lib/jarvis-secretsd/outside)" ] || fail "the external system has another value"
+ask -f -d '{"name":"external","value":"by hand"}' http://localhost/secret >/dev/null
+ask -f -d '{"names":["external"]}' http://localhost/rotate >/dev/null || fail "the applier has failed"
+[ "$(value external)" != "by hand" ] || fail "it was not rotated"
+[ "$(value external)" = "$(inside cat /var/lib/jarvis-secretsd/external)" ] || fail "the external system has another value"
 killed=$(running)
 inside sh -c "kill -KILL $killed"
 is_another() { [ "$(running)" != "$killed" ] && is jarvis-secretsd ActiveState active; }
 await "the process that runs appliers has ended with the daemon, and the next one serves" is_another
-ask -f -d '{"names":["outside"]}' http://localhost/rotate >/dev/null || fail "the applier fails after a restart"
-[ "$(value outside)" = "$(inside cat /var/lib/jarvis-secretsd/outside)" ] || fail "the external system has another value"
+ask -f -d '{"names":["external"]}' http://localhost/rotate >/dev/null || fail "the applier fails after a restart"
+[ "$(value external)" = "$(inside cat /var/lib/jarvis-secretsd/external)" ] || fail "the external system has another value"
 echo "an applier works within the unit, also after the daemon was killed"
 
 # The key for TLS, as a credential too.
@@ -249,7 +249,7 @@ inside systemctl daemon-reload
 inside systemctl start jarvis-secretsd.socket
 ! inside systemctl start jarvis-secretsd 2>/dev/null || fail "it serves a client without a credential to the network"
 is jarvis-secretsd ExecMainStatus 78 || fail "it has failed otherwise"
-echo "a passed address that others reach is refused while a client is believed on its header"
+echo "a passed address that others reach is refused while a client needs no more than its header"
 
 # It may be gone before it has answered.
 inside systemctl poweroff || true

@@ -25,7 +25,7 @@ status() {
     [ "$status" = "$1" ] && grep -q "status: $2\$" "$DIR/said"
 }
 
-# refuses ACTION TEXT: it is not done, and the text is said.
+# refuses ACTION TEXT: it is not done, and the text is printed.
 refuses() {
     ! service "$1" || fail "$1 is done with a bad configuration"
     grep -qF "$2" "$DIR/said" || fail "$1 does not say '$2': $(cat "$DIR/said")"

@@ -130,7 +130,7 @@ mv "$DIR/new.key" "$DIR/tls.key"
 is_exchanged() { [ "$(serial)" != "$before" ]; }
 await "the new pair is used" is_exchanged
 
-# What scanners say, of a certificate that tells them more than the handbook's.
+# What scanners say, of a certificate that shows them more than the handbook's.
 sslscan --no-colour "$address" >"$DIR/sslscan"
 for version in SSLv2 SSLv3 TLSv1.0 TLSv1.1; do
     grep -q "^$version *disabled" "$DIR/sslscan" || fail "sslscan: $version: $(cat "$DIR/sslscan")"

@@ -47,7 +47,7 @@ all_print() { [ "$(grep -lF -- "$2" "$DIR"/*."$1" | wc -l)" = "${#programs[@]}" 
 kid() { jq -r .kid "$DIR/answer"; }
 
 for language in "${!programs[@]}"; do
-    # Who may not, or is not who it says, is told so and ends.
+    # A client that may not, or is not authenticated, prints that and ends.
     # shellcheck disable=SC2086
     ! ${programs[$language]} redis_password 1 >"$DIR/refused" 2>&1 || fail "$language: has read what it may not"
     grep -q not_authorized "$DIR/refused" || fail "$language: $(cat "$DIR/refused")"
@@ -68,7 +68,7 @@ for language in "${!programs[@]}"; do
         start_hostile $statuses
         # shellcheck disable=SC2086
         ! JARVIS_SECRETSD_ADDR=$HOSTILE_URL ${programs[$language]} postgres_password 1 >"$DIR/said" 2>&1 ||
-            fail "$language: goes on with $statuses"
+            fail "$language: the next statuses are $statuses"
         end_hostile
         [ -s "$DIR/said" ] || fail "$language says nothing"
         steers_nothing "$DIR/said"
@@ -89,10 +89,10 @@ await "all have noticed the rotation" all_print out "postgres_password: $(kid)"
 echo "all notice a rotation, by its ETag"
 
 head -c 1M /dev/zero >"$DIR/audit/filler" 2>/dev/null || true
-await "all are told that nothing can be audited" all_print err audit_unavailable
+await "all have printed that nothing can be audited" all_print err audit_unavailable
 rm "$DIR/audit/filler"
 stop_daemon
-await "all have noticed that nobody answers" all_print err 'no answer'
+await "all have noticed that nothing answers" all_print err 'no answer'
 start_daemon
 expect 200 admin POST /secret '{"name":"postgres_password","generate":true}'
 expect 200 admin GET /secret/postgres_password

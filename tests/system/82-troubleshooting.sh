@@ -34,14 +34,14 @@ PATH=$DIR/bin:$PATH JARVIS_SECRETSD_CONFIG=$DIR/asked.toml bash -euo pipefail -c
 stop_daemon
 ! PATH=$DIR/bin:$PATH JARVIS_SECRETSD_CONFIG=$DIR/asked.toml bash -euo pipefail -c "$(pasted docs/troubleshooting.md '# Troubleshooting')" \
     >"$DIR/said" 2>&1 || fail "the handbook finds no fault with a daemon that does not run: $(cat "$DIR/said")"
-echo "the user of a container is told what is missing, and the handbook's commands find out whether the daemon serves"
+echo "the user of a container reads what is missing, and the handbook's commands find out whether the daemon serves"
 
 rm -r "$DIR/secrets" "$DIR/audit"
 started_with strace -D -f -qq -o /dev/null -e inject=landlock_create_ruleset:error=ENOSYS
 start_daemon
 guide 'The process is not confined' "$DIR/log"
 stop_daemon
-echo "a kernel without Landlock is told of"
+echo "a kernel without Landlock is reported"
 
 # With one connection at a time, and a disk that takes its time, the next one is turned away.
 sed -i 's/^\[server\]/&\nmax_connections = 1/' "$DIR/config.toml"

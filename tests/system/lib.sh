@@ -75,7 +75,7 @@ faketime_library() {
     echo "$library"
 }
 
-# in_own_network ARGUMENT...: goes on in a network namespace of the test's own, whose addresses are 192.0.2.1 to 192.0.2.3 and those of
+# in_own_network ARGUMENT...: continues in a network namespace of the test's own, whose addresses are 192.0.2.1 to 192.0.2.3 and those of
 # its loopback device, and from which nothing else is reached. The arguments are the test's.
 in_own_network() {
     local host

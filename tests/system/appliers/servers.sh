@@ -5,7 +5,7 @@ PROGRAMS=''
 PATH=$PATH:$(printf '%s:' /usr/lib/postgresql/*/bin)
 SERVERS=()
 
-# free_port: one that nobody has just now.
+# free_port: one that is unused now.
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
 # secret: a new value, which must not be seen anywhere. It is then in $VALUE, and in $DIR/values.
@@ -116,7 +116,7 @@ start_fake() {
     FAKE_PORT=$(cat "$DIR/fake.port")
 }
 
-# new_programs: makes PROGRAMS, a directory for programs that the daemon is to call, where nobody else may write.
+# new_programs: makes PROGRAMS, a directory for programs that the daemon is to call, that no other user may write to.
 new_programs() {
     PROGRAMS=$(mktemp -d -p "${HOME:-/root}" jarvis-secretsd-test-XXXXXX)
     chmod 755 "$PROGRAMS"

@@ -2,7 +2,7 @@
 # and requests for it to see. To be sourced behind lib.sh.
 # shellcheck shell=bash
 
-# shellcheck disable=SC2034  # for whoever sources this
+# shellcheck disable=SC2034  # for what sources this
 DASHBOARD=contrib/grafana-dashboard-secrets.json
 PROMETHEUS='' PROMETHEUS_PID=''
 
