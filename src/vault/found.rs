@@ -31,7 +31,7 @@ impl Found {
     pub fn look(path: &Path, master: &KeyBytes, known: VaultAt) -> Result<Self, Failure> {
         let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
         let store = FileStore::open(path).map_err(|why| fail(&why))?;
-        let mut reader = store.reader(0).map_err(|why| fail(&why))?;
+        let mut reader = store.reader(0);
         let loaded =
             replay::load(&mut reader, store.length(), &SealingKey::new(master), known).map_err(|why| fail(&why))?;
         Ok(Self { loaded, store })

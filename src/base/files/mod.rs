@@ -1,5 +1,6 @@
 //! Files that anyone may read, and what all files have in common.
 
+mod appended;
 mod directories;
 mod fresh;
 mod names;
@@ -16,9 +17,10 @@ use rustix::fs::OFlags;
 use crate::base::failure::Failure;
 use crate::base::secret::Wiped;
 
+pub use appended::AppendedFile;
 pub use directories::{create_dir, create_dir_for, create_open_dir, sync_all_above, sync_parent};
 pub use fresh::{Fresh, create, is_unfinished, keep_before, rename};
-pub use names::{forget_names, give_to_the_owner_of, is_same, parent, sibling, stands_at};
+pub use names::{AtPath, forget_names, give_to_the_owner_of, parent, sibling, stands_at};
 pub use private::{KeyOwner, read_credential, read_private, read_private_through_links, take_keys_of};
 pub use walk::{Lost, walk};
 

@@ -26,13 +26,28 @@ pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// Whether a file with these metadata stands at `path`, whatever other names it has.
-pub fn stands_at(file: &Metadata, path: &Path) -> io::Result<bool> {
+/// What stands at the path of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtPath {
+    Itself,
+    /// Another file, or a link, even one to the file.
+    Another,
+    Nothing,
+}
+
+/// What stands at the path of a file with these metadata, whatever other names it has.
+pub fn at_path(file: &Metadata, path: &Path) -> io::Result<AtPath> {
     match path.symlink_metadata() {
-        Ok(there) => Ok(is_same(&there, file)),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(there) if is_same(&there, file) => Ok(AtPath::Itself),
+        Ok(_) => Ok(AtPath::Another),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(AtPath::Nothing),
         Err(why) => Err(why),
     }
+}
+
+/// Whether a file with these metadata stands at `path`.
+pub fn stands_at(file: &Metadata, path: &Path) -> io::Result<bool> {
+    Ok(at_path(file, path)? == AtPath::Itself)
 }
 
 /// Takes away those other names that `file`, which stands at `path`, has in its directory and `goes` says yes to.

@@ -165,14 +165,14 @@ impl Vault {
         loop {
             let (length, reader) = {
                 let log = lock(&self.log);
-                (log.end.length, log.store.reader(copied)?)
+                (log.end.length, log.store.reader(copied))
             };
             copy(reader, length - copied, successor)?;
             copied = length;
             successor.sync()?;
             let log = lock(&self.log);
             if log.end.length - copied <= HANDOVER {
-                copy(log.store.reader(copied)?, log.end.length - copied, successor)?;
+                copy(log.store.reader(copied), log.end.length - copied, successor)?;
                 return Ok(log);
             }
         }

@@ -4,10 +4,11 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 #[cfg(test)]
 use super::faults::{Faults, strike};
-use crate::base::files;
+use crate::base::files::{self, AppendedFile, AtPath};
 
 /// How many bytes of a successor are written before they are synced. All at once would hold up those who sync a change
 /// meanwhile, on a file system that has one journal for both.
@@ -25,7 +26,7 @@ pub struct Successor {
 /// should have to wait for that.
 #[must_use = "it is to be dropped where no lock is held"]
 pub struct Retired {
-    _file: File,
+    _file: Arc<File>,
 }
 
 impl Successor {
@@ -64,50 +65,40 @@ impl Write for Successor {
 /// Assumed of the file system: `fdatasync` and `fsync` return when the data are durable or fail; a rename is atomic;
 /// bytes that were never synced may be lost, torn or zero after a crash, bytes before them may not.
 pub struct FileStore {
-    path: PathBuf,
-    file: File,
-    length: u64,
-    /// There may be bytes behind `length` that a failure left, or the file may have refused a sync.
+    file: AppendedFile,
+    /// There may be bytes behind its end that a failure left, or the file may have refused a sync.
     suspect: bool,
     /// Some of those may be of the last append.
     unsettled: bool,
     /// The file may have come into its place by a rename that is not yet durable.
     name_pending: bool,
     #[cfg(test)]
-    pub faults: std::sync::Arc<Faults>,
+    pub faults: Arc<Faults>,
 }
 
 impl FileStore {
     /// Opens the file at `path`, which must exist, and changes nothing.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = open(path)?;
-        let meta = file.metadata()?;
-        if !meta.is_file() {
-            return Err(io::Error::other("is not a regular file"));
-        }
-        // A daemon that was killed may have left it so.
-        let name_pending = true;
         Ok(Self {
-            path: path.to_owned(),
-            file,
-            length: meta.len(),
+            file: AppendedFile::open(path)?,
             suspect: false,
             unsettled: false,
-            name_pending,
+            // A daemon that was killed may have left it so.
+            name_pending: true,
             #[cfg(test)]
-            faults: std::sync::Arc::default(),
+            faults: Arc::default(),
         })
     }
 
     /// How many bytes are kept, durably.
     pub fn length(&self) -> u64 {
-        self.length
+        self.file.length()
     }
 
     /// Reads what is kept, from byte `from` on.
-    pub fn reader(&self, from: u64) -> io::Result<impl Read + use<>> {
-        let limit = self.length.saturating_sub(from);
-        Ok(Reader { file: self.file.try_clone()?, at: from }.take(limit))
+    pub fn reader(&self, from: u64) -> impl Read + use<> {
+        let limit = self.length().saturating_sub(from);
+        Reader { file: self.file.file().clone(), at: from }.take(limit)
     }
 
     /// Appends `bytes`. When it returns they are durable; when it fails, none of them is there.
@@ -123,13 +114,14 @@ impl FileStore {
             self.repair()?;
         }
         self.sync_name()?;
+        let end = self.length();
         if let Err(why) = self.write_durably(bytes) {
+            self.file.end_at(end);
             self.suspect = true;
             // At once if possible, so that a failed change does not come back with a crash.
             let _ = self.repair();
             return Err(why);
         }
-        self.length += bytes.len() as u64;
         #[cfg(test)]
         strike(&self.faults.panics).expect("a test asked for it");
         Ok(())
@@ -137,7 +129,7 @@ impl FileStore {
 
     /// Takes back what was appended behind byte `length`, by the same rule.
     pub fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.length = length;
+        self.file.end_at(length);
         (self.suspect, self.unsettled) = (true, true);
         self.repair()
     }
@@ -148,7 +140,7 @@ impl FileStore {
         if let Some(room) = self.faults.room() {
             return Ok(room);
         }
-        let system = rustix::fs::fstatvfs(&self.file)?;
+        let system = rustix::fs::fstatvfs(self.file.file())?;
         Ok(system.f_bavail.saturating_mul(system.f_frsize))
     }
 
@@ -161,12 +153,13 @@ impl FileStore {
     pub fn begin_successor(&self) -> io::Result<Successor> {
         #[cfg(test)]
         strike(&self.faults.successors)?;
-        files::create_dir(files::parent(&self.path))?;
-        let path = files::sibling(&self.path, ".compacting");
+        let ours = self.file.path();
+        files::create_dir(files::parent(ours))?;
+        let path = files::sibling(ours, ".compacting");
         remove_leftover(&path)?;
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
         // Without a daemon, root may be writing for it.
-        files::give_to_the_owner_of(&self.path, &file)?;
+        files::give_to_the_owner_of(ours, &file)?;
         Ok(Successor { path, file: io::BufWriter::with_capacity(1 << 16, file), length: 0, synced: 0 })
     }
 
@@ -176,10 +169,11 @@ impl FileStore {
         strike(&self.faults.replacements)?;
         successor.sync()?;
         let file = successor.file.get_ref().try_clone()?;
-        self.is_in_place(&self.file.metadata()?)?;
-        files::rename(&successor.path, &self.path)?;
-        let retired = Retired { _file: std::mem::replace(&mut self.file, file) };
-        self.length = successor.length;
+        if self.file.look()?.1 == AtPath::Another {
+            return Err(exchanged());
+        }
+        files::rename(&successor.path, self.file.path())?;
+        let retired = Retired { _file: self.file.go_on_in(file, successor.length) };
         (self.suspect, self.unsettled) = (false, false);
         // Until the rename is durable a crash brings back the old file, which says the same up to now but will not get
         // what is appended later. If it cannot be made durable now, it is before anything is appended.
@@ -189,62 +183,42 @@ impl FileStore {
     }
 
     fn write_durably(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let ours = self.file.metadata()?;
-        if !self.is_in_place(&ours)? {
-            let what = if ours.nlink() == 0 { "deleted" } else { "moved away" };
-            let why = format!("the file was {what} while the daemon was using it");
-            return Err(io::Error::new(io::ErrorKind::NotFound, why));
-        }
-        if ours.len() != self.length {
+        let (ours, at_path) = self.file.look()?;
+        check_is_itself(at_path, &ours)?;
+        if ours.len() != self.length() {
             return Err(changed());
         }
         self.unsettled = true;
         #[cfg(test)]
         strike(&self.faults.writes)?;
-        self.file.write_all_at(bytes, self.length)?;
+        self.file.append(bytes)?;
         #[cfg(test)]
         strike(&self.faults.syncs)?;
-        self.file.sync_data()?;
+        self.file.file().sync_data()?;
         self.unsettled = false;
         Ok(())
     }
 
     fn sync_name(&mut self) -> io::Result<()> {
         if self.name_pending {
-            files::sync_parent(&self.path)?;
+            self.file.sync_place()?;
             self.name_pending = false;
         }
         Ok(())
     }
 
-    /// Whether the file, whose metadata are `ours`, stands at its path; not, if nothing does.
-    ///
-    /// # Errors
-    /// If another file does, which is somebody else's to move.
-    fn is_in_place(&self, ours: &Metadata) -> io::Result<bool> {
-        match self.path.symlink_metadata() {
-            Ok(there) if files::is_same(&there, ours) => Ok(true),
-            Ok(_) => Err(exchanged()),
-            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(why) => Err(why),
-        }
-    }
-
-    /// Cuts the file at `self.length`, through a fresh descriptor: after a failed sync the old one is not trusted.
+    /// Cuts off what is behind the file's end, through a fresh descriptor.
     fn repair(&mut self) -> io::Result<()> {
         #[cfg(test)]
         strike(&self.faults.cuts)?;
-        let file = open(&self.path)?;
-        let (there, ours) = (file.metadata()?, self.file.metadata()?);
-        if !files::is_same(&there, &ours) {
-            return Err(exchanged());
-        }
-        if there.len() < self.length {
+        let at_path = self.file.reopen()?;
+        let ours = self.file.file().metadata()?;
+        check_is_itself(at_path, &ours)?;
+        if ours.len() < self.length() {
             return Err(changed());
         }
-        file.set_len(self.length)?;
-        file.sync_all()?;
-        self.file = file;
+        self.file.cut_rest()?;
+        self.file.file().sync_all()?;
         (self.suspect, self.unsettled) = (false, false);
         Ok(())
     }
@@ -252,7 +226,7 @@ impl FileStore {
 
 /// Reads from a byte on, whatever others do with the file's own position.
 struct Reader {
-    file: File,
+    file: Arc<File>,
     at: u64,
 }
 
@@ -264,16 +238,26 @@ impl Read for Reader {
     }
 }
 
+/// Fails if it is not the file, whose metadata are `ours`, that stands at its path.
+fn check_is_itself(at_path: AtPath, ours: &Metadata) -> io::Result<()> {
+    match at_path {
+        AtPath::Itself => Ok(()),
+        // That is somebody else's to move.
+        AtPath::Another => Err(exchanged()),
+        AtPath::Nothing => {
+            let what = if ours.nlink() == 0 { "deleted" } else { "moved away" };
+            let why = format!("the file was {what} while the daemon was using it");
+            Err(io::Error::new(io::ErrorKind::NotFound, why))
+        }
+    }
+}
+
 fn exchanged() -> io::Error {
     io::Error::other("another file stands in its place; restart to use that one, or move it away")
 }
 
 fn changed() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "another program changed the file while the daemon was using it")
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32).open(path)
 }
 
 /// Removes what a compaction left at `path` that a crash interrupted.
@@ -299,7 +283,7 @@ mod tests {
 
     fn content(store: &FileStore) -> String {
         let mut text = String::new();
-        store.reader(0).unwrap().read_to_string(&mut text).unwrap();
+        store.reader(0).read_to_string(&mut text).unwrap();
         text
     }
 
@@ -333,7 +317,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert!(store.append(b"lost\n").unwrap_err().to_string().contains("deleted"));
         let mut successor = store.begin_successor().unwrap();
-        io::copy(&mut store.reader(0).unwrap(), &mut successor).unwrap();
+        io::copy(&mut store.reader(0), &mut successor).unwrap();
         drop(store.replace(successor).unwrap());
         store.append(b"one\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\none\n");
