@@ -2,14 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use super::overlay::Overlay;
 use super::*;
 use crate::audit::Entry;
 use crate::base::sync::lock;
 use crate::vault::log::change::Metadata;
 use crate::vault::log::header::{Header, VaultKey};
 use crate::vault::log::record::NO_LINK;
+use crate::vault::order::{Condition, New, Operation, Previous};
 use crate::vault::seal::{self, SealingKey};
+use crate::vault::settings::{Patch, Settings};
+use crate::vault::state::StoredVersion;
 use crate::vault::tests::{LIFETIMES, Random, START};
+use crate::vault::version::Rotation;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
