@@ -4,6 +4,9 @@
 //! directories are locked, the vault and the audit log are read and compared. No thread is there to stay before the last
 //! file is open, so that the process can give up rights at any moment until then.
 
+mod first_lines;
+mod looked;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::access::Access;
 use crate::api::{Api, MAX_BODY, failures};
 use crate::applier::Appliers;
-use crate::audit::{self, AuditFailure, AuditLog, Entry, Event, Outcome, Segmenting, Tip};
+use crate::audit::{self, AuditLog, Entry, Event, Outcome, Segmenting};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::directory_locks::DirectoryLocks;
 use crate::base::failure::Failure;
@@ -23,7 +26,8 @@ use crate::http::{Limits, Listener, Server, Tls};
 use crate::metrics::Metrics;
 use crate::rotation::{Rotator, Scheduler};
 use crate::systemd::{CredentialServer, CredentialSocket};
-use crate::vault::{self, History, KeyFile, KeyInForce, Lifetimes, MasterKeySource, Unaudited, UsedKids, Vault};
+use crate::vault::{self, KeyFile, KeyInForce, Lifetimes, MasterKeySource, Vault};
+use looked::Looked;
 
 /// How long requests in flight may take when the daemon stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -113,16 +117,16 @@ impl Prepared {
         for warning in access.warnings(clock.now()) {
             log::warn!("{warning}");
         }
-        let mut first_lines = recovered(&found_vault);
-        let start = start(&found_vault, &found_audit, policy.sha256());
+        let mut lines = first_lines::recovered(&found_vault);
+        let start = first_lines::start(&found_vault, &found_audit, policy.sha256());
         let segmenting = Segmenting { bytes: config.audit.segment_bytes, keep: config.audit.keep_segments };
         let audit = Arc::new(found_audit.open(clock.clone())?.segmented(segmenting));
         let lifetimes =
             Lifetimes { rotation_days: config.security.rotation_days, grace_days: config.security.grace_days };
         let vault = Arc::new(found_vault.open(vault_path, audit.clone(), clock.clone(), lifetimes)?);
         match rollback {
-            Some(what) => first_lines.extend(accepted(what, &vault, (&audit, audit_path), start)?),
-            None => first_lines.push(start),
+            Some(what) => lines.extend(first_lines::accepted(what, &vault, (&audit, audit_path), start)?),
+            None => lines.push(start),
         }
         // A daemon that was killed may have left names that are not durable; on its very first start, that of a directory
         // or of the key.
@@ -130,7 +134,7 @@ impl Prepared {
         if audit.tip().seq == 0 {
             [vault_path, audit_path, master_key_path].into_iter().for_each(|path| files::sync_all_above(path));
         }
-        begin_audit(&audit, first_lines).map_err(|why| Failure::new(audit_path.display(), why))?;
+        first_lines::begin(&audit, lines).map_err(|why| Failure::new(audit_path.display(), why))?;
 
         let listener = match (&tls, &config.server.tls) {
             (Some(tls), Some(settings)) => {
@@ -305,132 +309,4 @@ pub fn reload_policy(access: &Access, path: &Path, now: Timestamp, audit: &Audit
     if let Err(why) = audit.write(entry) {
         log::error!("Policy reload not audited: {why}");
     }
-}
-
-/// What was found on the disk, before anything is changed.
-struct Looked {
-    audit: audit::Found,
-    key: Option<KeyInForce>,
-    vault: Option<vault::Found>,
-    /// The accepted rollback, in words.
-    rollback: Option<String>,
-}
-
-impl Looked {
-    fn look(config: &Config, accept_rollback: bool) -> Result<Self, Failure> {
-        let PathsConfig { vault_path, audit_path, master_key_path, .. } = &config.paths;
-        let audit = audit::Found::look(audit_path)?;
-        let Tip { seq: audited, vault: known, .. } = audit.end();
-        let source = KeyFile::new(master_key_path);
-        config.paths.refuse_to_pass_over_a_vault()?;
-        let vault_exists = !files::is_missing(vault_path);
-        if vault_exists && !source.exists() {
-            let why = format!("the master key of the vault {} is missing; put it back", vault_path.display());
-            return Err(Failure::new(master_key_path.display(), why));
-        }
-        let key = if source.exists() { Some(KeyInForce::find(&source, vault_path)?) } else { None };
-        let vault = match &key {
-            Some(found) if vault_exists => Some(vault::Found::look(vault_path, &found.key, known)?),
-            _ => None,
-        };
-        let (seq, saw) = vault.as_ref().map_or((0, 0), |vault| (vault.seq(), vault.audited()));
-        let history = match &vault {
-            Some(vault) => vault.history(),
-            None if known.seq > 0 => History::Older,
-            None => History::Continues,
-        };
-        const OLDER: &str = "an older file was put in its place; put back the newer one";
-        let known = known.seq;
-        let rollback = match history {
-            History::Older => Some((
-                vault_path,
-                format!("the vault is at change {seq}, but the audit log knows change {known}"),
-                OLDER,
-            )),
-            History::Continues | History::Beyond if audited < saw => {
-                let what = format!("the audit log ends at line {audited}, but the vault has seen line {saw}");
-                Some((audit_path, what, OLDER))
-            }
-            History::Continues => None,
-            History::Another | History::Beyond => {
-                let what = format!(
-                    "the vault is at change {seq}, but does not continue from change {known} as the audit log knows \
-                     it: the file is another branch of the vault, or another vault"
-                );
-                Some((vault_path, what, "perhaps a restore was undone; put back the file that was there"))
-            }
-        };
-        let rollback = match rollback {
-            Some((path, what, why)) if !accept_rollback => {
-                let renamed = if path == audit_path { renamed(&audit) } else { None };
-                let why = renamed.unwrap_or_else(|| why.to_owned());
-                let remedy = format!("{why}, or start once with --accept-rollback, which is audited");
-                return Err(Failure::new(path.display(), format_args!("{what}: {remedy}")));
-            }
-            rollback => rollback.map(|(_, what, _)| what),
-        };
-        Ok(Self { audit, key, vault, rollback })
-    }
-}
-
-/// What of the log was renamed, if anything was, as an interrupted logrotate leaves it, and what helps.
-fn renamed(audit: &audit::Found) -> Option<String> {
-    let files = audit.renamed();
-    let (_, newest) = files.last()?;
-    let told: Vec<_> = files.iter().map(|(last, path)| format!("{} up to line {last}", path.display())).collect();
-    Some(format!("renamed files continue it, {}; move {} back to its place", told.join(", "), newest.display()))
-}
-
-/// Writes what is audited first. Where there is no room for it, it comes before whatever is written as soon as there is: a daemon
-/// that does not start can make none, nor tell what it lacks.
-fn begin_audit(audit: &AuditLog, first_lines: Vec<Entry>) -> Result<(), AuditFailure> {
-    match audit.begin(first_lines) {
-        Err(why) if audit.is_out_of_room() => {
-            log::warn!("Starting anyway: {why}; it recovers by itself as soon as there is room");
-            Ok(())
-        }
-        begun => begun,
-    }
-}
-
-/// Begins the branch that an accepted rollback is, and says what is then audited of that and of the start.
-fn accepted(
-    what: String,
-    vault: &Vault,
-    (audit, path): (&AuditLog, &Path),
-    start: Entry,
-) -> Result<[Entry; 2], Failure> {
-    log::warn!("Rollback accepted: {what}");
-    let at = vault.begin_branch(UsedKids::until(vault.now().max(audit.tip().timestamp), path))?;
-    let entry = Entry { vault: Some(at), ..Entry::new(Event::RollbackAccepted) };
-    Ok([entry.ended(Outcome::Success, what), Entry { vault: Some(at), ..start }])
-}
-
-/// What is audited of the changes that a crash left without their line.
-fn recovered(vault: &vault::Found) -> Vec<Entry> {
-    let entry = |change: &Unaudited| {
-        log::warn!("Recovered change {} of the vault, which was not yet audited", change.at.seq);
-        Entry {
-            secret_name: change.name.clone(),
-            kid: change.kid.clone(),
-            detail: Some(change.detail()),
-            vault: Some(change.at),
-            ..Entry::new(Event::Recovered)
-        }
-    };
-    vault.unaudited().iter().map(entry).collect()
-}
-
-/// The audit line of the start.
-fn start(vault: &vault::Found, audit: &audit::Found, policy_sha256: &str) -> Entry {
-    let mut detail =
-        format!("version {}, vault {}, policy sha256 {policy_sha256}", env!("CARGO_PKG_VERSION"), vault.vault_id());
-    for (bytes, file) in [(vault.unfinished_bytes(), "vault"), (audit.unfinished_bytes(), "audit log")] {
-        if bytes > 0 {
-            log::warn!("Cutting {bytes} bytes of an interrupted write off the {file}");
-            detail.push_str(&format!(", {bytes} bytes of an interrupted write cut off the {file}"));
-        }
-    }
-    let entry = Entry { vault: Some(vault.at()), ..Entry::new(Event::ServerStart) };
-    entry.ended(Outcome::Success, detail)
 }
