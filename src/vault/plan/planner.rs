@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::overlay::Overlay;
-use super::{Plan, Planned, Value};
+use super::planned::{Planned, Value};
 use crate::audit::Event;
 use crate::base::clock::Timestamp;
 use crate::base::name::is_for_new;
@@ -31,18 +31,14 @@ impl<'a, 'o> Planner<'a, 'o> {
         Self { overlay: Overlay::new(state), now, lifetimes, order: 0, changes: Vec::new() }
     }
 
-    /// Returns with the plan what the state will be.
-    pub fn plan_all(mut self, orders: &'o [Order]) -> (Plan<'o>, Overlay<'a>) {
-        let mut answers = Vec::with_capacity(orders.len());
-        for (index, order) in orders.iter().enumerate() {
-            self.order = index;
-            answers.push(self.plan(&order.operation, &order.condition).map(|()| Vec::new()));
-        }
-        (Plan { answers, changes: self.changes }, self.overlay)
-    }
-
-    fn plan(&mut self, operation: &'o Operation, condition: &Condition) -> Result<(), Refused> {
-        match operation {
+    /// Plans `order`, the one with this number, counted from 0.
+    ///
+    /// # Errors
+    /// Says why it is refused; nothing is then planned for it.
+    pub fn plan(&mut self, index: usize, order: &'o Order) -> Result<(), Refused> {
+        let condition = &order.condition;
+        self.order = index;
+        match &order.operation {
             Operation::Put { versions } => self.put_all(versions, condition)?,
             Operation::Configure { name, patch } => {
                 self.check([name.as_str()], condition)?;
@@ -82,6 +78,11 @@ impl<'a, 'o> Planner<'a, 'o> {
             }
         }
         Ok(())
+    }
+
+    /// The changes, in their order, and what the state will be.
+    pub fn finish(self) -> (Vec<Planned<'o>>, Overlay<'a>) {
+        (self.changes, self.overlay)
     }
 
     fn planned(&self, change: Change) -> Planned<'o> {

@@ -1,20 +1,22 @@
 //! What a plan foresees is what the state is afterwards.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::overlay::Overlay;
 use super::*;
-use crate::audit::Entry;
+use crate::audit::{Entry, Event};
+use crate::base::secret::Plaintext;
 use crate::base::sync::lock;
-use crate::vault::log::change::Metadata;
+use crate::vault::log::change::{Change, Metadata};
 use crate::vault::log::header::{Header, VaultKey};
-use crate::vault::log::record::NO_LINK;
+use crate::vault::log::record::{NO_LINK, Sealed};
 use crate::vault::order::{Condition, New, Operation, Previous};
 use crate::vault::seal::{self, SealingKey};
 use crate::vault::settings::{Patch, Settings};
 use crate::vault::state::StoredVersion;
 use crate::vault::tests::{LIFETIMES, Random, START};
-use crate::vault::version::Rotation;
+use crate::vault::version::{Rotation, Version};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -108,7 +110,7 @@ fn run(seed: u64, key: &VaultKey) {
             Order { operation, condition: Condition::default(), entry: Entry::new(Event::Rotate) }
         };
         let orders: Vec<_> = (0..=random.below(6)).map(|_| order(&mut random)).collect();
-        let (plan, overlay) = Planner::new(&together, now, LIFETIMES).plan_all(&orders);
+        let (plan, overlay) = Plan::with_outcome(&together, now, LIFETIMES, &orders);
         let foreseen = pictures(overlay);
         kinds.extend(plan.changes.iter().map(|planned| planned.change.kind()));
         outlived +=
