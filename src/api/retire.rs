@@ -73,7 +73,7 @@ fn retired_outside<'a>(call: &mut Call<'a>, name: &str) -> Result<Option<Claim<'
     let rotator = &call.api.rotator;
     rotator.retire_old(name, call.entry()).map_err(|why| match why {
         NotRotated::Vault(refused) => refused.into(),
-        NotRotated::Outside(message) => {
+        NotRotated::ExternalSystem(message) => {
             call.is_written();
             let failed = vec![NotApplied { name: name.to_owned(), message }];
             Problem::apply_failed("not retired, the older versions stay", Vec::new(), failed)

@@ -53,7 +53,7 @@ fn outside(call: &mut Call, name: &str, kid: &str, condition: Condition) -> Resu
     }
     done.map_err(|why| match why {
         NotRotated::Vault(refused) => refused.into(),
-        NotRotated::Outside(message) => {
+        NotRotated::ExternalSystem(message) => {
             let failed = vec![NotApplied { name: name.to_owned(), message }];
             Problem::apply_failed("not rolled back, the current value stays", Vec::new(), failed)
         }

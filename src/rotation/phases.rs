@@ -14,7 +14,7 @@ use crate::vault::{Condition, Done, Opened, Operation, Order, Previous, Refused,
 #[derive(Debug)]
 pub enum NotRotated {
     /// External systems could not be changed, or did not say what they accept, for this reason, which holds no value.
-    Outside(String),
+    ExternalSystem(String),
     Vault(Refused),
 }
 
@@ -27,7 +27,7 @@ impl From<Refused> for NotRotated {
 impl std::fmt::Display for NotRotated {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Outside(why) => f.write_str(why),
+            Self::ExternalSystem(why) => f.write_str(why),
             Self::Vault(refused) => refused.fmt(f),
         }
     }
@@ -79,9 +79,9 @@ impl Rotator {
     /// A failure, once it is audited if it was not.
     fn audited(&self, name: &str, entry: &Entry, why: NotRotated) -> NotRotated {
         match why {
-            NotRotated::Outside(_) | NotRotated::Vault(Refused::Audit { .. }) => why,
+            NotRotated::ExternalSystem(_) | NotRotated::Vault(Refused::Audit { .. }) => why,
             NotRotated::Vault(refused) => match self.failed(name, None, entry, refused.to_string()) {
-                NotRotated::Outside(_) => refused.into(),
+                NotRotated::ExternalSystem(_) => refused.into(),
                 not_audited => not_audited,
             },
         }
@@ -170,7 +170,7 @@ impl Rotator {
                 let why = format!("{why}; neither value is known to work, so the new one stays pending");
                 // It is tried again and again, and written down once.
                 if !is_known && self.has_failed(Work::Rotation, name) {
-                    return Err(NotRotated::Outside(why));
+                    return Err(NotRotated::ExternalSystem(why));
                 }
                 Err(self.failed(name, Some(new.kid), entry, why))
             }
@@ -188,14 +188,14 @@ impl Rotator {
     fn discard(&self, name: &str, kid: &str, entry: &Entry, why: String) -> NotRotated {
         let operation = Operation::Discard { name: name.to_owned(), kid: kid.to_owned() };
         let entry = Entry { result: Outcome::Error, ..with(entry, &why) };
-        self.commit(operation, entry).err().unwrap_or(NotRotated::Outside(why))
+        self.commit(operation, entry).err().unwrap_or(NotRotated::ExternalSystem(why))
     }
 
     /// Audits that it failed, where the vault has nothing to change.
     pub(super) fn failed(&self, name: &str, kid: Option<String>, entry: &Entry, why: String) -> NotRotated {
         let entry = Entry { secret_name: Some(name.to_owned()), kid, result: Outcome::Error, ..with(entry, &why) };
         match self.audit.write(entry) {
-            Ok(_) => NotRotated::Outside(why),
+            Ok(_) => NotRotated::ExternalSystem(why),
             Err(failure) => Refused::Audit { applied: false, why: failure.to_string() }.into(),
         }
     }
@@ -215,7 +215,7 @@ impl Rotator {
 }
 
 pub(super) fn damaged(why: Failure) -> NotRotated {
-    NotRotated::Outside(why.to_string())
+    NotRotated::ExternalSystem(why.to_string())
 }
 
 /// The entry with more words in its detail.
