@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use jarvis_secretsd::cli::dotenv::{self, Read, Reading};
 use jarvis_secretsd::base::name::is_name;
 use jarvis_secretsd::base::source::Source;
+use jarvis_secretsd::cli::dotenv::{self, Read, Reading};
 use jarvis_secretsd::vault::MAX_VALUE;
 use jarvis_secretsd_fuzz::check_message;
 use libfuzzer_sys::fuzz_target;
