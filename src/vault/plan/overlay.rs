@@ -10,7 +10,7 @@ use crate::base::sync::lock;
 use crate::vault::kid::Kid;
 use crate::vault::log::change::Change;
 use crate::vault::log::record::Sealed;
-use crate::vault::state::{Missing, Secret, State};
+use crate::vault::state::{Missing, PAGE, Secret, State};
 
 pub struct Overlay<'a> {
     state: &'a Mutex<State>,
@@ -22,6 +22,8 @@ pub struct Overlay<'a> {
 #[derive(Default)]
 struct Touched {
     secret: Secret<u64>,
+    /// The oldest version that is copied; none: there was none before this batch.
+    oldest: Option<Kid>,
     /// Its older versions are copied, too. There may be thousands, and most changes need none.
     has_older: bool,
     /// The last id that was given out in this batch.
@@ -42,9 +44,10 @@ impl<'a> Overlay<'a> {
     pub fn with_older(&mut self, name: &str) -> &Secret<u64> {
         let state = self.state;
         let touched = self.touch(name);
-        if !touched.has_older {
-            lock(state).secret(name).into_iter().for_each(|secret| touched.secret.add_older(secret));
-            touched.has_older = true;
+        // A page under each lock, which those who read need, too. No version changes in between.
+        while !touched.has_older {
+            let Touched { secret, oldest, has_older, .. } = &mut *touched;
+            *has_older = lock(state).secret(name).is_none_or(|original| secret.add_older(original, oldest, PAGE));
         }
         &touched.secret
     }
@@ -52,7 +55,8 @@ impl<'a> Overlay<'a> {
     fn touch(&mut self, name: &str) -> &mut Touched {
         if !self.secrets.contains_key(name) {
             let secret = lock(self.state).secret(name).map(Secret::without_older).unwrap_or_default();
-            self.secrets.insert(name.to_owned(), Touched { secret, ..Touched::default() });
+            let oldest = secret.versions.front().map(|kept| kept.version.kid);
+            self.secrets.insert(name.to_owned(), Touched { secret, oldest, ..Touched::default() });
         }
         self.secrets.get_mut(name).expect("inserted above")
     }

@@ -276,13 +276,16 @@ impl Secret {
 }
 
 impl Secret<u64> {
-    /// Adds the older versions, which `original` still has, to a copy that was made without them.
-    pub fn add_older(&mut self, original: &Secret) {
-        let first = self.versions.front().map(|kept| kept.version.kid);
-        let place = original.versions.iter().rposition(|kept| Some(kept.version.kid) == first);
-        let older = original.versions.range(..place.unwrap_or(original.versions.len()));
-        self.versions.reserve(older.len());
-        older.rev().for_each(|kept| self.versions.push_front(kept.numbered()));
+    /// Adds older versions, at most so many, which `original` has, to a copy of it whose oldest one is `oldest`. Returns whether
+    /// it then has all.
+    pub fn add_older(&mut self, original: &Secret, oldest: &mut Option<Kid>, most: usize) -> bool {
+        let all = &original.versions;
+        let end =
+            oldest.map_or(all.len(), |oldest| all.iter().rposition(|kept| kept.version.kid == oldest).unwrap_or(0));
+        let begin = end.saturating_sub(most);
+        all.range(begin..end).rev().for_each(|kept| self.versions.push_front(kept.numbered()));
+        *oldest = all.get(begin).map(|kept| kept.version.kid);
+        begin == 0
     }
 
     /// Whether its settings were changed since `version` was made what it is.
