@@ -168,12 +168,13 @@ impl Plan {
         let body =
             client.accepted(if refused { "nothing was imported" } else { "maybe imported, see --dry-run" }, answer)?;
         let NewVersions { unchanged, .. } = client.read(IMPORT, &body)?;
-        let unchanged = unchanged.ok_or_else(|| client.strange(IMPORT))?;
+        let unchanged: BTreeSet<String> = unchanged.ok_or_else(|| client.strange(IMPORT))?.into_iter().collect();
         let told = self.values.keys().map(|name| match unchanged.contains(name) {
             true => format!("unchanged: {name}"),
             false => format!("imported: {name}"),
         });
-        let total = format!("imported in all: {}", self.values.len() - unchanged.len());
+        let imported = self.values.keys().filter(|name| !unchanged.contains(*name)).count();
+        let total = format!("imported in all: {imported}");
         Ok(told.chain(self.skipped()).chain([total]).collect())
     }
 
