@@ -20,12 +20,12 @@ pub fn get(call: &mut Call, mut received: Received) -> Result<Response, Problem>
     let secret = call.require_read(received.name)?;
     let query = Query::of(request, &["kid", "wait"])?;
     let kid = query.get("kid");
-    let left = match query.get("wait") {
+    let (secret, left) = match query.get("wait") {
         Some(_) if kid.is_some() => {
             return Err(Problem::bad_request("wait is for the current version, and cannot be combined with kid"));
         }
         Some(span) => wait::while_known(call, secret, &mut received, span)?,
-        None => None,
+        None => (secret, None),
     };
     let version = match left {
         Some(version) => about(call, version),

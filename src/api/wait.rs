@@ -18,13 +18,14 @@ const SPANS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_
 /// Waits while the client has the current version of the secret already, for at most the time that `span` says. The client of
 /// `call` is then identified and authorized anew, by the policy of that moment.
 ///
-/// Returns the version that the client has, if the client has left meanwhile: it gets no other one.
-pub fn while_known(
+/// Returns what the client may then read, and the version that the client has, if the client has left meanwhile: it gets no other
+/// one.
+pub fn while_known<'n>(
     call: &mut Call,
-    secret: MayRead,
+    secret: MayRead<'n>,
     received: &mut Received,
     span: &str,
-) -> Result<Option<VersionRef>, Problem> {
+) -> Result<(MayRead<'n>, Option<VersionRef>), Problem> {
     let (name, Received { request, body, exchange, asleep, .. }) = (secret.name(), received);
     let span = span::parse(span).filter(|span| SPANS.contains(span));
     let span = span.ok_or_else(|| Problem::bad_request("wait is a time from 1s to 60s, such as 30s or 1m"))?;
@@ -43,7 +44,7 @@ pub fn while_known(
         Ok(conditions::known(request, &version.kid)?.map(|_| version))
     };
     if known()?.is_none() {
-        return Ok(None);
+        return Ok((secret, None));
     }
     let begun = Instant::now();
     let client = call.client().to_owned();
@@ -65,8 +66,7 @@ pub fn while_known(
     drop(watch);
     asleep.set(begun.elapsed());
     call.renew(request, exchange)?;
-    call.require_read(name)?;
-    Ok(left)
+    Ok((call.require_read(name)?, left))
 }
 
 fn busy(client: &str, most: usize, why: NoPlace) -> Problem {
