@@ -16,7 +16,7 @@ pub struct LogFile {
     /// Of the open file, for those who sync it: see [`Handle`].
     sync_has_failed: Arc<Mutex<bool>>,
     #[cfg(test)]
-    pub faults: Arc<faults::Faults>,
+    pub faults: Arc<super::faults::Faults>,
 }
 
 impl LogFile {
@@ -203,7 +203,7 @@ pub struct Handle {
     /// A sync has failed, of which the system tells only once: no later one says whether what was written before is safe.
     has_failed: Arc<Mutex<bool>>,
     #[cfg(test)]
-    faults: Arc<faults::Faults>,
+    faults: Arc<super::faults::Faults>,
 }
 
 impl Handle {
@@ -225,54 +225,5 @@ impl Handle {
         #[cfg(test)]
         self.faults.sync()?;
         self.file.sync_data()
-    }
-}
-
-#[cfg(test)]
-pub mod faults {
-    //! A disk that fails when it is told to.
-
-    use std::fs::File;
-    use std::io;
-    use std::os::unix::fs::FileExt;
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    /// How many of the next calls fail.
-    #[derive(Default)]
-    pub struct Faults {
-        pub writes: AtomicU64,
-        pub syncs: AtomicU64,
-        pub cuts: AtomicU64,
-        /// Which of the next steps that change names fails, from 1; 0: none.
-        pub steps: AtomicU64,
-    }
-
-    fn next(left: &AtomicU64) -> io::Result<()> {
-        match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) {
-            Ok(_) => Err(io::Error::from(io::ErrorKind::StorageFull)),
-            Err(_) => Ok(()),
-        }
-    }
-
-    impl Faults {
-        /// A failing write leaves half of its bytes.
-        pub fn write(&self, file: &File, batch: &[u8], at: u64) -> io::Result<()> {
-            next(&self.writes).inspect_err(|_| file.write_all_at(&batch[..batch.len() / 2], at).unwrap())
-        }
-
-        pub fn sync(&self) -> io::Result<()> {
-            next(&self.syncs)
-        }
-
-        pub fn set_len(&self) -> io::Result<()> {
-            next(&self.cuts)
-        }
-
-        pub fn step(&self) -> io::Result<()> {
-            match next(&self.steps) {
-                Err(why) if self.steps.load(Ordering::SeqCst) == 0 => Err(why),
-                _ => Ok(()),
-            }
-        }
     }
 }

@@ -6,6 +6,8 @@
 mod chain;
 mod checkpoint;
 mod entry;
+#[cfg(test)]
+mod faults;
 mod file;
 mod found;
 mod keys;
@@ -310,7 +312,7 @@ impl AuditLog {
 
     /// Lets a test make the disk under the log fail.
     #[cfg(test)]
-    pub(crate) fn faults(&self) -> std::sync::Arc<file::faults::Faults> {
+    pub(crate) fn faults(&self) -> std::sync::Arc<faults::Faults> {
         lock(&self.writer).faults()
     }
 }

@@ -360,7 +360,7 @@ impl Writer {
 
     /// Lets a test make the disk fail.
     #[cfg(test)]
-    pub fn faults(&self) -> std::sync::Arc<super::file::faults::Faults> {
+    pub fn faults(&self) -> std::sync::Arc<super::faults::Faults> {
         self.file.faults.clone()
     }
 }

@@ -50,7 +50,8 @@ impl AppendedFile {
         Ok((meta, at_path))
     }
 
-    /// Writes `bytes` at its end, and changes nothing in its length if that fails. They are not durable until it is synced.
+    /// Writes `bytes` behind its end; they are not durable until it is synced. If that fails, its end stays where it was, and what
+    /// was written lies behind it.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.write_from(self.length, bytes)
     }

@@ -2,6 +2,8 @@
 
 mod appended;
 mod directories;
+#[cfg(test)]
+pub mod faults;
 mod fresh;
 mod names;
 mod private;

@@ -1,7 +1,8 @@
 //! What a test has the file refuse, each so many times.
 
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::base::files::faults::strike;
 
 /// How many of the next calls fail.
 #[derive(Default)]
@@ -25,13 +26,5 @@ impl Faults {
     /// How much is said to be free; none: what is.
     pub fn room(&self) -> Option<u64> {
         strike(&self.rooms).is_err().then(|| self.room.load(Ordering::SeqCst))
-    }
-}
-
-/// Fails, and counts down, while there are any left.
-pub fn strike(left: &AtomicU64) -> io::Result<()> {
-    match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) {
-        Ok(_) => Err(io::Error::from(io::ErrorKind::StorageFull)),
-        Err(_) => Ok(()),
     }
 }

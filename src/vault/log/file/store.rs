@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 #[cfg(test)]
-use super::faults::{Faults, strike};
+use super::faults::Faults;
+#[cfg(test)]
+use crate::base::files::faults::strike;
 use crate::base::files::{self, AppendedFile, AtPath};
 
 /// How many bytes of a successor are written before they are synced. All at once would hold up those who sync a change
