@@ -1,4 +1,4 @@
-//! What `GET /healthz` and `POST /rekey` answer. No command reads it: the status says enough.
+//! What `GET /healthz` and `POST /rekey` answer. No command reads them: the status says enough.
 
 use serde::Serialize;
 

@@ -11,7 +11,7 @@ use crate::audit::{AuditFailure, Entry, Event};
 use crate::base::name::is_name;
 use crate::consumers::Receipt;
 use crate::http::{Exchange, Peer};
-use crate::vault::{Answer, Condition, Done, KeyBytes, Kid, Operation, Order, Refused, VersionRef};
+use crate::vault::{Answer, Condition, Done, KeyBytes, Kid, Opened, Operation, Order, Refused, VersionRef};
 
 /// A call of a client that was identified.
 pub struct Call<'a> {
@@ -20,7 +20,7 @@ pub struct Call<'a> {
     who: Principal,
     /// The audit line that will be written.
     entry: Entry,
-    /// The vault has written it, together with the change.
+    /// It is written already: with a change, before the work, or with what failed.
     is_written: bool,
     /// The secret and its version that the client has then read.
     read: Option<(String, Kid)>,
@@ -209,7 +209,7 @@ impl<'a> Call<'a> {
     }
 
     /// Lines were written of what the call has done, or failed to do.
-    pub fn is_written(&mut self) {
+    pub fn lines_were_written(&mut self) {
         self.is_written = true;
     }
 
@@ -239,6 +239,10 @@ impl<'a> Call<'a> {
 }
 
 impl Api {
+    pub(super) fn opened(&self, version: &VersionRef) -> Result<Opened, Problem> {
+        self.vault.open(version).map_err(|why| Problem::internal(why.to_string()))
+    }
+
     /// The audit line could not be written. It may be for lack of room, and the vault can make some.
     fn unaudited(&self, failure: AuditFailure) -> Problem {
         self.vault.compact_if_worthwhile();

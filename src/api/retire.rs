@@ -74,7 +74,7 @@ fn retired_outside<'a>(call: &mut Call<'a>, name: &str) -> Result<Option<Claim<'
     rotator.retire_old(name, call.entry()).map_err(|why| match why {
         NotRotated::Vault(refused) => refused.into(),
         NotRotated::ExternalSystem(message) => {
-            call.is_written();
+            call.lines_were_written();
             let failed = vec![NotApplied { name: name.to_owned(), message }];
             Problem::apply_failed("not retired, the older versions stay", Vec::new(), failed)
         }

@@ -45,7 +45,7 @@ pub fn revoke(call: &mut Call, claims: &[Claim], all: &mut [NewVersion]) -> Vec<
             }
             Err(why) => failed.push(NotApplied { name: name.to_owned(), message: why.to_string() }),
         }
-        call.is_written();
+        call.lines_were_written();
     }
     failed
 }

@@ -49,7 +49,7 @@ pub fn roll_back(call: &mut Call, secret: MayChange, kid: String, condition: Con
 fn outside(call: &mut Call, name: &str, kid: &str, condition: Condition) -> Result<Vec<Done>, Problem> {
     let done = call.api.rotator.roll_back(name, kid, condition, call.entry());
     if !matches!(&done, Err(NotRotated::Vault(refused)) if !refused.was_applied()) {
-        call.is_written();
+        call.lines_were_written();
     }
     done.map_err(|why| match why {
         NotRotated::Vault(refused) => refused.into(),

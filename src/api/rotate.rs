@@ -138,12 +138,12 @@ pub fn rotate(call: &mut Call, wanted: &ToRotate) -> Result<Rotated, Problem> {
             Ok(done) if done.is_empty() => continue,
             Ok(done) => told.add(call.api, wanted, &done),
             Err(NotRotated::Vault(refused)) if outside.len() == 1 && told.rotated.is_empty() => {
-                call.is_written();
+                call.lines_were_written();
                 return Err(refused.into());
             }
             Err(why) => failed.push(NotApplied { name: claim.name().to_owned(), message: why.to_string() }),
         }
-        call.is_written();
+        call.lines_were_written();
     }
     let revoked: &[_] = if wanted.revoke_previous { &claims } else { &[] };
     let not_retired = revoke::revoke(call, revoked, &mut told.versions);

@@ -79,7 +79,7 @@ fn about(call: &mut Call, version: VersionRef) -> VersionRef {
 
 /// The value of a version, which the client is then sent.
 pub fn open(call: &mut Call, version: &VersionRef, receipt: Receipt) -> Result<Opened, Problem> {
-    let opened = call.api.vault.open(version).map_err(|why| Problem::internal(why.to_string()))?;
+    let opened = call.api.opened(version)?;
     call.sends(receipt, version);
     Ok(opened)
 }

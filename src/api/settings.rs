@@ -1,4 +1,4 @@
-//! A secret's settings: how they come in, how they go out, and `PATCH /secret/{name}`, which changes them.
+//! A secret's settings: how they come in, and `PATCH /secret/{name}`, which changes them.
 
 use std::collections::BTreeMap;
 

@@ -48,7 +48,10 @@ pub fn post_several(call: &mut Call, received: Received) -> Result<Response, Pro
     }
     let wanted: Vec<_> = secrets.into_iter().map(|Object(new)| new).collect();
     refuse_repeated(call, &wanted)?;
-    let (wanted, unchanged) = if skip_unchanged { without_unchanged(call, wanted)? } else { (wanted, None) };
+    let (wanted, unchanged) = match skip_unchanged {
+        true => without_unchanged(call, wanted).map(|(changed, unchanged)| (changed, Some(unchanged)))?,
+        false => (wanted, None),
+    };
     let secrets = match wanted.is_empty() {
         true => Vec::new(),
         false => {
@@ -73,10 +76,7 @@ fn refuse_repeated(call: &mut Call, wanted: &[SecretForm]) -> Result<(), Problem
 }
 
 /// What is wanted without those that have their value already, and the names of these.
-fn without_unchanged(
-    call: &mut Call,
-    wanted: Vec<SecretForm>,
-) -> Result<(Vec<SecretForm>, Option<Vec<String>>), Problem> {
+fn without_unchanged(call: &mut Call, wanted: Vec<SecretForm>) -> Result<(Vec<SecretForm>, Vec<String>), Problem> {
     let (mut changed, mut unchanged) = (Vec::new(), Vec::new());
     let several = wanted.len() > 1;
     for new in wanted {
@@ -91,7 +91,7 @@ fn without_unchanged(
         }
         call.remark("no change");
     }
-    Ok((changed, Some(unchanged)))
+    Ok((changed, unchanged))
 }
 
 /// Whether the value is the current one already, and nothing else is asked for.
@@ -104,24 +104,21 @@ fn has_its_value(call: &mut Call, new: &SecretForm) -> Result<bool, Problem> {
         return Ok(false);
     }
     match call.api.vault.find(name, None) {
-        Ok(version) => {
-            let opened = call.api.vault.open(&version).map_err(|why| Problem::internal(why.to_string()))?;
-            Ok(opened.value() == value.expose())
-        }
+        Ok(version) => Ok(call.api.opened(&version)?.value() == value.expose()),
         Err(_) => Ok(false),
     }
 }
 
 /// Versions of different secrets, all of which the client may make. Nobody else rotates the secrets with appliers of which
 /// old versions are to be revoked.
-pub struct Prepared<'a> {
+pub struct PreparedVersions<'a> {
     versions: Vec<New>,
     claims: Vec<Claim<'a>>,
 }
 
 /// Checks what is wanted, and generates the values that are to be generated.
-pub fn prepare<'a>(call: &mut Call<'a>, wanted: Vec<SecretForm>) -> Result<Prepared<'a>, Problem> {
-    let mut prepared = Prepared { versions: Vec::new(), claims: Vec::new() };
+pub fn prepare<'a>(call: &mut Call<'a>, wanted: Vec<SecretForm>) -> Result<PreparedVersions<'a>, Problem> {
+    let mut prepared = PreparedVersions { versions: Vec::new(), claims: Vec::new() };
     for new in wanted {
         call.require_change(named(&new)?)?;
         let is_revoking = new.revoke_previous.unwrap_or(false);
@@ -138,8 +135,8 @@ pub fn prepare<'a>(call: &mut Call<'a>, wanted: Vec<SecretForm>) -> Result<Prepa
 }
 
 /// Makes these versions, or none of them.
-pub fn store(call: &mut Call, prepared: Prepared, condition: Condition) -> Result<Vec<NewVersion>, Problem> {
-    let Prepared { versions, claims } = prepared;
+pub fn store(call: &mut Call, prepared: PreparedVersions, condition: Condition) -> Result<Vec<NewVersion>, Problem> {
+    let PreparedVersions { versions, claims } = prepared;
     let done = call.commit(Operation::Put { versions }, condition)?;
     let mut all = answer::new_versions(call.api, &done);
     let failed = revoke::revoke(call, &claims, &mut all);

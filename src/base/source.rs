@@ -1,4 +1,4 @@
-//! A text that a person wrote and a command reads, which may hold secrets.
+//! A text that a person wrote, which may hold secrets, and the place of a mistake in it.
 
 use std::fmt;
 use std::fs::File;

@@ -108,7 +108,7 @@ impl Consumers {
     /// read. It looks at all secrets, and holds up nobody meanwhile.
     pub fn census(&self) -> (Census, Option<Stale>) {
         let (now, mut stale) = (self.vault.now(), Stale::default());
-        let census = self.vault.census_with(&mut |replaced| self.count_stale(&replaced, now, &mut stale));
+        let census = self.vault.census(&mut |replaced| self.count_stale(&replaced, now, &mut stale));
         (census, self.recollected.get().map(|_| stale))
     }
 

@@ -25,7 +25,8 @@ use super::{frame, run, trust};
 use crate::base::failure::Failure;
 use crate::process::{adopt_orphans, keep_private, lock_memory};
 
-/// The word with which the daemon starts it.
+/// The word with which the daemon starts it. It is in the list of processes, and as old as the appliers, which alone had it run
+/// programs then.
 pub const RUNNER: &str = "run-appliers";
 
 /// How long it waits for another runner to end.

@@ -37,7 +37,7 @@ impl Vault {
         let mut log = lock(&self.log);
         let (branch, at) = beginning(&self.key, log.end, self.audit.synced_seq(), used)?;
         log.store.append(&branch.lines()).map_err(|why| Failure::new("vault", why))?;
-        self.take(&mut log, branch, iter::empty());
+        self.make_visible(&mut log, branch, iter::empty());
         Ok(at)
     }
 }

@@ -37,7 +37,7 @@ impl Vault {
         answer
     }
 
-    /// What would be done for a operation if it came now: the versions that would take the place of others.
+    /// What would be done for an operation if it came now: the versions that would take the place of others.
     ///
     /// # Errors
     /// If it would be refused.
@@ -68,7 +68,7 @@ impl Vault {
             return Err(Refused::Audit { applied: false, why });
         }
         let Plan { mut answers, changes } = Plan::make(&self.state, self.clock.now(), self.lifetimes, &orders);
-        let Prepared { batch, entries, done } =
+        let SealedOrders { batch, entries, done } =
             self.seal(&log, &orders, changes).map_err(|why| Refused::Storage(why.to_string()))?;
         // The values in them are sealed: they stay no longer in memory.
         drop(orders);
@@ -84,13 +84,13 @@ impl Vault {
         Ok(answers)
     }
 
-    fn seal(&self, log: &Log, orders: &[Order], changes: Vec<Planned>) -> Result<Prepared, Failure> {
+    fn seal(&self, log: &Log, orders: &[Order], changes: Vec<Planned>) -> Result<SealedOrders, Failure> {
         if log.end.seq + changes.len() as u64 > MAX_CHANGES {
             let why = format!("its data key is used up after {MAX_CHANGES} changes; move the secrets to a new vault");
             return Err(Failure::new("vault", why));
         }
         let audited = self.audit.synced_seq();
-        let mut prepared = Prepared { batch: Batch::behind(log.end), entries: Vec::new(), done: Vec::new() };
+        let mut prepared = SealedOrders { batch: Batch::behind(log.end), entries: Vec::new(), done: Vec::new() };
         let mut changes = changes.into_iter().peekable();
         while let Some(Planned { order, change, value, destroys, replaces, event }) = changes.next() {
             let (generated, opened);
@@ -145,7 +145,7 @@ pub struct Foreseen {
 }
 
 /// Orders that are sealed, and not yet carried out.
-struct Prepared {
+struct SealedOrders {
     batch: Batch,
     entries: Vec<Entry>,
     /// What each change does, and to which order it belongs.

@@ -54,7 +54,7 @@ impl Found {
 
     /// Where the vault stands behind that.
     pub fn at(&self) -> VaultAt {
-        self.loaded.key.at(self.loaded.end.seq, &self.loaded.end.link)
+        self.loaded.end.at(&self.loaded.key)
     }
 
     /// How it stands to what the audit log knows.

@@ -20,6 +20,7 @@ mod settings;
 mod state;
 mod stats;
 mod survey;
+mod trouble;
 mod used_kids;
 mod version;
 mod walk;
@@ -59,6 +60,7 @@ use log::Log;
 use log::header::{Header, VaultKey};
 use log::record::Sealed;
 use state::State;
+use trouble::Trouble;
 
 /// The largest value, in bytes.
 pub const MAX_VALUE: usize = 64 * 1024;
@@ -67,7 +69,7 @@ pub const MAX_VALUE: usize = 64 * 1024;
 pub struct Vault {
     key: VaultKey,
     state: Mutex<State>,
-    /// The file. Whoever leads a commit holds it, and a compaction when it begins and when it hands over.
+    /// The log. A commit holds it, the beginning of a branch too, and what writes the file anew, when that begins and hands over.
     log: Mutex<Log>,
     commits: GroupCommit<Order, Answer>,
     audit: Arc<AuditLog>,
@@ -91,14 +93,6 @@ pub struct Vault {
     watchers: Watchers,
     /// The secrets whose expired versions somebody else destroys.
     held: OnceLock<BTreeSet<String>>,
-}
-
-#[derive(Default)]
-struct Trouble {
-    /// The last append failed. Cleared by the next one that does not.
-    storage: Option<String>,
-    /// A value in memory did not open. Stays: memory does not heal.
-    memory: Option<String>,
 }
 
 /// A version that was found, not yet opened.
@@ -170,27 +164,6 @@ impl Vault {
         lock(&self.state).secret_count
     }
 
-    /// None when secrets can be served and changed; else why not. If the file could not be written, it is tried again.
-    pub fn trouble(self: &Arc<Self>) -> Option<String> {
-        if lock(&self.trouble).storage.is_some() {
-            self.note_storage(self.probe());
-            self.compact_if_worthwhile();
-        }
-        let trouble = lock(&self.trouble);
-        trouble.memory.clone().or_else(|| trouble.storage.clone())
-    }
-
-    /// Finds out whether a change could be written, and leaves nothing behind.
-    ///
-    /// It takes a block of the disk, for the file's last one may have room where the disk has none. Should a crash leave
-    /// its zeros, they are what an interrupted write leaves.
-    fn probe(&self) -> std::io::Result<()> {
-        let mut log = lock(&self.log);
-        let end = log.end.length;
-        log.store.append(&[0; 4096])?;
-        log.store.cut(end)
-    }
-
     /// The number of the last change that is visible.
     pub fn seq(&self) -> u64 {
         lock(&self.state).seq
@@ -199,7 +172,7 @@ impl Vault {
     /// Where the file stands: behind the last change that is durable and audited. It may wait for one that is under way.
     pub fn at(&self) -> VaultAt {
         let end = lock(&self.log).end;
-        self.key.at(end.seq, &end.link)
+        end.at(&self.key)
     }
 
     /// Who sleeps until a secret changes. They are woken by every change of it that is visible, whatever it is.

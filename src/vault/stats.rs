@@ -36,6 +36,11 @@ impl Stats {
         self.expired_bytes.store(state.expiring.expired(now), Ordering::Relaxed);
     }
 
+    /// Bytes of the file, and how many of them are dead and how many past their grace.
+    pub(super) fn sizes(&self) -> [u64; 3] {
+        [&self.bytes, &self.dead_bytes, &self.expired_bytes].map(|figure| figure.load(Ordering::Relaxed))
+    }
+
     pub(super) fn write(&self, page: &mut Page) {
         let read = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
         page.gauge("vault_size_bytes", "Size of the vault file, rounded up to 64 KiB.")

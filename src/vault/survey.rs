@@ -204,13 +204,9 @@ impl Vault {
         );
     }
 
-    pub fn census(&self) -> Census {
-        self.census_with(&mut |_| {})
-    }
-
     /// Counts secrets and versions by their state. Shows `see` the secrets with more than one version that can be read, and
     /// holds no lock meanwhile.
-    pub fn census_with(&self, see: &mut dyn FnMut(Replaced)) -> Census {
+    pub fn census(&self, see: &mut dyn FnMut(Replaced)) -> Census {
         let now = self.clock.now();
         let mut census = Census { pending_versions: self.pending_count(), ..Census::default() };
         self.walk(

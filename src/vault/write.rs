@@ -1,14 +1,15 @@
-//! Sealed changes: durable in the log, then audited, then in memory, always in this order.
+//! Sealed changes: durable in the log, then audited, then in memory. Only a branch is audited after that, at the start.
 //!
 //! A crash in between leaves records that the audit log does not know; the next start audits them as recovered, unless the
 //! last one of their order is missing.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Vault;
-use super::log::Log;
 use super::log::batch::Batch;
+use super::log::{End, Log};
 use super::order::Refused;
 use crate::audit::{AuditFailure, Entry};
 use crate::base::files;
@@ -33,17 +34,18 @@ impl Vault {
         if let Err(AuditFailure::NotWritten(why)) = audited {
             return Err(self.take_back(log, why));
         }
-        self.take(log, batch, changed);
+        self.make_visible(log, batch, changed);
         match audited {
             Err(AuditFailure::NotSynced(why)) => Err(Refused::Audit { applied: true, why }),
             _ => Ok(()),
         }
     }
 
-    /// Takes changes that are durable, and audited, into memory: they become visible. Then those are woken who wait for one of
+    /// Takes changes that are durable into memory: they become visible. Then those are woken who wait for one of
     /// the secrets `changed`.
-    pub(super) fn take<'a>(&self, log: &mut Log, batch: Batch, changed: impl Iterator<Item = &'a str>) {
-        log.end = batch.end;
+    pub(super) fn make_visible<'a>(&self, log: &mut Log, batch: Batch, changed: impl Iterator<Item = &'a str>) {
+        log.end = End { length: log.store.length(), ..batch.end };
+        debug_assert_eq!(log.end, batch.end);
         let garbage: Vec<_> = {
             let mut state = lock(&self.state);
             let garbage = batch.records.into_iter().map(|(change, record)| state.apply(change, record)).collect();
@@ -79,6 +81,27 @@ impl Vault {
             Some(why) if is_settled => Err(Refused::Storage(why)),
             Some(why) => Err(Refused::Unsettled(format!("the vault file cannot be written: {why}"))),
         }
+    }
+
+    /// None when secrets can be served and changed; else why not. If the file could not be written, it is tried again.
+    pub fn trouble(self: &Arc<Self>) -> Option<String> {
+        if lock(&self.trouble).storage.is_some() {
+            self.note_storage(self.probe());
+            self.compact_if_worthwhile();
+        }
+        let trouble = lock(&self.trouble);
+        trouble.memory.clone().or_else(|| trouble.storage.clone())
+    }
+
+    /// Finds out whether a change could be written, and leaves nothing behind.
+    ///
+    /// It takes a block of the disk, for the file's last one may have room where the disk has none. Should a crash leave
+    /// its zeros, they are what an interrupted write leaves.
+    fn probe(&self) -> std::io::Result<()> {
+        let mut log = lock(&self.log);
+        let end = log.end.length;
+        log.store.append(&[0; 4096])?;
+        log.store.cut(end)
     }
 
     /// Remembers whether the vault's file could be written, and logs when that changes.

@@ -156,7 +156,7 @@ fn a_version_is_retired_before_it_is_destroyed_and_stays_while_that_fails() {
     external.on("retire", "exit 3");
     calendar.pass_days(14);
     calendar.daily_round();
-    let versions = || calendar.daemon.vault().census().versions;
+    let versions = || calendar.daemon.vault().census(&mut |_| {}).versions;
     let tries = || external.calls().iter().filter(|call| *call == "retire").count();
     assert_eq!((versions(), tries()), (2, 1));
     let gone = (410, "gone".to_owned());
@@ -191,7 +191,7 @@ fn a_value_that_is_the_current_one_too_is_not_retired() {
     admin.store("db_main", OLD);
     calendar.pass_days(14);
     calendar.daily_round();
-    assert_eq!(calendar.daemon.vault().census().versions, 1);
+    assert_eq!(calendar.daemon.vault().census(&mut |_| {}).versions, 1);
     assert!(external.calls().is_empty());
 }
 
@@ -207,7 +207,7 @@ fn a_value_that_can_still_be_read_under_another_kid_is_not_retired_before_that_e
     let again = calendar.client("admin").store("db_main", OLD);
     set_grace(14);
     admin.store("db_main", "another");
-    let versions = || calendar.daemon.vault().census().versions;
+    let versions = || calendar.daemon.vault().census(&mut |_| {}).versions;
     let retired = || external.calls().iter().filter(|call| *call == "retire").count();
     calendar.daily_round();
     assert_eq!((versions(), retired()), (2, 0), "the first one is destroyed, and its value still used");
@@ -232,7 +232,7 @@ fn a_value_that_is_pending_is_not_retired_before_that_is_decided() {
     assert_eq!(forced.refusal(), (409, "rotation_pending".to_owned()));
     calendar.pass_days(14);
     calendar.daily_round();
-    let versions = || calendar.daemon.vault().census().versions;
+    let versions = || calendar.daemon.vault().census(&mut |_| {}).versions;
     let retired = || external.calls().iter().filter(|call| *call == "retire").count();
     assert_eq!((versions(), retired()), (2, 0));
 
@@ -260,14 +260,14 @@ fn all_old_versions_are_retired_in_the_external_system_before_they_are_destroyed
     let told = external.read("all");
     assert_eq!(told.lines().count(), 2);
     assert!(told.lines().next().unwrap().contains(OLD), "the oldest first");
-    assert_eq!(calendar.daemon.vault().census().versions, 3);
+    assert_eq!(calendar.daemon.vault().census(&mut |_| {}).versions, 3);
     let [[_, kid, detail]] = &calendar.audited("retire")[..] else { panic!("{:?}", calendar.audited("retire")) };
     assert_eq!(kid, &old[1]);
     assert!(detail.ends_with("; retire: exit status 3"), "{detail}");
 
     external.remove("on-retire");
     assert_eq!(retire(&mut admin).json()["retired"], json!(old));
-    assert_eq!(calendar.daemon.vault().census().versions, 1);
+    assert_eq!(calendar.daemon.vault().census(&mut |_| {}).versions, 1);
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Batch {
         self.end = self.end.after(&record, change.is_overhead());
         self.records.push((change, Arc::new(record)));
         let (change, _) = self.records.last().expect("it was pushed");
-        Ok((change, key.at(self.end.seq, &self.end.link)))
+        Ok((change, self.end.at(key)))
     }
 
     /// Their lines.

@@ -16,21 +16,14 @@ use super::record::{Link, Sealed};
 use super::{End, Log};
 use crate::base::failure::Failure;
 use crate::base::sync::{Breaks, lock};
+use crate::vault::Vault;
 use crate::vault::state::State;
-use crate::vault::{Stats, Vault};
 
 /// Below this size a file is compacted only by the daily round: rewriting it more often would gain nothing.
 const SMALL: u64 = 64 * 1024;
 
 /// The hand-over begins when no more than this is left to copy.
 const HANDOVER: u64 = 256 * 1024;
-
-impl Stats {
-    /// Bytes of the file, and how many of them are dead and how many past their grace.
-    fn sizes(&self) -> [u64; 3] {
-        [&self.bytes, &self.dead_bytes, &self.expired_bytes].map(|figure| figure.load(Ordering::Relaxed))
-    }
-}
 
 impl Vault {
     /// Asks for a compaction when more than half of the file is dead or past its grace and it is large enough to matter, when

@@ -11,7 +11,9 @@ pub mod replay;
 
 use std::io;
 
+use crate::audit::VaultAt;
 use file::store::{FileStore, Retired, Successor};
+use header::VaultKey;
 use record::{Link, NO_LINK, Sealed};
 
 /// The log of a vault that is open.
@@ -24,7 +26,7 @@ impl Log {
     /// Puts `successor` in place of the file; the log then stands at `end`.
     pub fn replace(&mut self, successor: Successor, end: End) -> io::Result<Retired> {
         let retired = self.store.replace(successor)?;
-        self.end = end;
+        self.end = End { length: self.store.length(), ..end };
         debug_assert_eq!(self.store.length(), end.length);
         Ok(retired)
     }
@@ -46,6 +48,11 @@ pub struct End {
 }
 
 impl End {
+    /// Where the vault with this key then stands.
+    pub fn at(&self, key: &VaultKey) -> VaultAt {
+        key.at(self.seq, &self.link)
+    }
+
     /// The end of a log that has nothing yet but a header line of `length` bytes.
     pub fn behind_header(length: u64) -> Self {
         Self { seq: 0, link: NO_LINK, length, records: 0, overhead_bytes: length, overhead_records: 0 }

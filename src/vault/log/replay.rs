@@ -171,7 +171,7 @@ impl Loading {
             self.head_at_known = None;
         }
         if self.snapshot.is_none() && self.end.seq == self.known.seq {
-            self.head_at_known = self.loaded.key.at(self.end.seq, &self.end.link).head;
+            self.head_at_known = self.end.at(&self.loaded.key).head;
         }
         // What the audit log knows is in force, also if a rollback has left part of its order.
         let is_held_back = unaudited && *more;

@@ -21,7 +21,8 @@ use overlay::Overlay;
 pub use planned::{Planned, Value};
 use planner::Planner;
 
-/// What is to be done for a batch of orders, which it borrows: if it cannot be carried out, another one can be made of them.
+/// What is to be done for a batch of orders, which it borrows: a value is sealed from where its order has it, and of the same orders
+/// another plan can be made.
 pub struct Plan<'o> {
     /// For each order: why it is refused, or the list to which what was done for it is to be added.
     pub answers: Vec<Answer>,

@@ -155,7 +155,7 @@ impl<'a, 'o> Planner<'a, 'o> {
     }
 
     /// What becomes of the versions before one that is made now and comes with `patch`.
-    fn end(&mut self, name: &str, patch: &Patch, previous: Previous) -> End {
+    fn end(&mut self, name: &str, patch: &Patch, previous: Previous) -> PreviousFate {
         let settings = self.overlay.secret(name).settings();
         let until = match previous {
             Previous::Kept => {
@@ -163,7 +163,7 @@ impl<'a, 'o> Planner<'a, 'o> {
             }
             Previous::Ended | Previous::Destroyed => self.now,
         };
-        End { until, destroys: previous == Previous::Destroyed }
+        PreviousFate { until, destroys: previous == Previous::Destroyed }
     }
 
     /// A version made now that comes with `patch`, with an id that was never used.
@@ -174,7 +174,7 @@ impl<'a, 'o> Planner<'a, 'o> {
         Version { kid, created_at: self.now, expires_at: self.now.plus_days(days), rotation, generator }
     }
 
-    fn make_current(&mut self, name: &str, version: Version, value: Value<'o>, end: End) {
+    fn make_current(&mut self, name: &str, version: Version, value: Value<'o>, end: PreviousFate) {
         let secret = self.overlay.secret(name);
         let current = secret.versions.back();
         let before =
@@ -311,7 +311,7 @@ impl<'a, 'o> Planner<'a, 'o> {
 
 /// What becomes of the versions before a new one.
 #[derive(Clone, Copy)]
-struct End {
+struct PreviousFate {
     /// Until when the one that is replaced is readable.
     until: Timestamp,
     /// Whether all are destroyed.

@@ -115,7 +115,7 @@ fn run(seed: u64, key: &VaultKey) {
         kinds.extend(plan.changes.iter().map(|planned| planned.change.kind()));
         outlived +=
             plan.changes.iter().filter(|planned| matches!(planned.change, Change::DestroyBetween { .. })).count();
-        // As it is done when it could not be carried out: of the same orders.
+        // Of the same orders it can be made again, and is the same.
         let again = Plan::make(&together, now, LIFETIMES, &orders);
         assert_eq!(again.changes.len(), plan.changes.len());
         carry_out(&together, key, again.changes);

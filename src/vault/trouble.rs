@@ -1,0 +1,9 @@
+//! What keeps the vault from serving or changing secrets.
+
+#[derive(Default)]
+pub struct Trouble {
+    /// The last append failed. Cleared by the next one that does not.
+    pub storage: Option<String>,
+    /// A value in memory did not open. Stays: memory does not heal.
+    pub memory: Option<String>,
+}
