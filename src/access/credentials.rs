@@ -1,4 +1,4 @@
-//! What a policy entry asks for, besides the name, before it believes that somebody is its client.
+//! What authenticates the client of a policy entry, besides its name.
 
 use super::holders::Holder;
 use super::token::{Token, TokenHash};
@@ -11,7 +11,7 @@ pub const WRONG_TOKEN: &str = "wrong token";
 
 /// The credentials of a client. One that matches is enough.
 ///
-/// An entry without any is believed on its header alone. One that lists none under a key that it has is not: whoever
+/// An entry without any is trusted on its header alone. One that lists none under a key that it has is not: whoever
 /// took the last token out wants nobody in.
 #[derive(Debug, Default)]
 pub struct Credentials {
@@ -50,7 +50,7 @@ impl Credentials {
         Ok(credentials)
     }
 
-    /// Whether the client is believed on its header alone.
+    /// Whether the client is trusted on its header alone.
     pub fn are_none(&self) -> bool {
         self.tokens.is_none() && self.certificate_names.is_none() && self.unix_uids.is_none() && self.units.is_none()
     }

@@ -56,14 +56,14 @@ pub enum IdentityErrorKind {
 /// client alone, it says so too, and a token does before the connection does. Otherwise the client says its name, in the
 /// header or with Basic; then one credential of that client's that matches is enough.
 ///
-/// A client without a credential is believed on its header alone, so a web page must not be able to send that: one that
+/// A client without a credential is trusted on its header alone, so a web page must not be able to send that: one that
 /// rebinds its DNS name to our address sends its own name as `Host`, which is why only IP literals and `localhost` pass,
 /// unless `rules.trust_client_header`. The host is judged before the name, for otherwise the answer to a foreign one would
 /// tell which clients exist. It does not matter where a credential is presented: a page has none, and one that is not needed
 /// is refused.
 ///
 /// Over the Unix socket, to which no page connects, the host does not matter. A client without a credential is not
-/// believed there, unless `rules.trust_client_header`: whoever can connect is known, and the header adds nothing to that.
+/// trusted there, unless `rules.trust_client_header`: whoever can connect is known, and the header adds nothing to that.
 ///
 /// # Errors
 /// As [`IdentityErrorKind`] says.
@@ -154,7 +154,7 @@ fn owners<'a>(policy: &'a Policy, evidence: &Evidence<'a>) -> Owners<'a> {
 
 /// Finds out which client of `policy` the unit is for which `requester` wants a credential, and which credential.
 ///
-/// Only root is believed: anybody can give its end of a connection the name that systemd gives its own.
+/// Only root is trusted: anybody can give its end of a connection the name that systemd gives its own.
 ///
 /// # Errors
 /// The reason, for the audit log.

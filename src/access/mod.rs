@@ -37,7 +37,7 @@ pub(crate) use throttle::{Throttle, Throttled};
 pub(crate) use token::NoToken;
 pub use token::Token;
 
-/// What is believed, and how often it may be tried; from `[security]` of the configuration.
+/// What authenticates a client, and how often it may be tried; from `[security]` of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// Whether a request with neither the header nor a credential is refused; otherwise it comes from [`ANONYMOUS`].
@@ -145,7 +145,7 @@ fn list(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Checks that nobody is believed on a header alone by those whom the network lets through to `bind_addr`.
+/// Checks that nobody is trusted on a header alone by those whom the network lets through to `bind_addr`.
 ///
 /// # Errors
 /// If `bind_addr` is not a loopback address, `trust_client_header` is off, and `policy` has clients without a

@@ -154,7 +154,7 @@ impl Policy {
         Ruling { client, grounds: self.clients.get(client).map_or(Grounds::Unknown, grounds) }
     }
 
-    /// The clients that are believed on their header alone, in alphabetical order: those without a credential.
+    /// The clients that are trusted on their header alone, in alphabetical order: those without a credential.
     pub fn header_only_clients(&self) -> Vec<&str> {
         self.clients_with(Credentials::are_none)
     }

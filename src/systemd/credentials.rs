@@ -41,7 +41,7 @@ pub struct CredentialSocket(UnixSocket);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requester {
     pub peer: Peer,
-    /// What the name of that end says. Anybody can bind such a name, so only root is believed.
+    /// What the name of that end says. Anybody can bind such a name, so only a name of root is trusted.
     pub wanted: Option<WantedCredential>,
 }
 

@@ -106,7 +106,7 @@ impl FileStore {
     /// Appends `bytes`. When it returns they are durable; when it fails, none of them is there.
     ///
     /// It fails with [`NotFound`](io::ErrorKind::NotFound) or [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the file was
-    /// taken away or changed by somebody else: a successor then makes good for it.
+    /// deleted or changed by somebody else: a successor then takes its place.
     ///
     /// What a failure leaves behind on a disk that refuses everything is cut off before anything else is appended, or at
     /// the next start.
