@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_whoever_failed_last_is_remembered() {
+    fn memory_is_bounded_and_the_last_failures_are_remembered() {
         let throttle = exhausted("192.0.2.1");
         for number in 0..2 * MAX_SOURCES as u32 {
             let ip = std::net::Ipv4Addr::from(0x0a00_0000 + number).to_string();

@@ -38,7 +38,7 @@ pub fn roll_back(call: &mut Call, secret: MayChange, kid: String, condition: Con
     call.about_version(&kid);
     call.remark(format!("rollback to {kid}"));
     let done = match call.api.rotator.has(name) {
-        true => outside(call, name, &kid, condition)?,
+        true => with_appliers(call, name, &kid, condition)?,
         false => call.commit(Operation::RollBack { name: name.to_owned(), kid, is_prepared: false }, condition)?,
     };
     let made = answer::new_versions(call.api, &done).into_iter().next();
@@ -46,7 +46,7 @@ pub fn roll_back(call: &mut Call, secret: MayChange, kid: String, condition: Con
 }
 
 /// The same for a secret with appliers.
-fn outside(call: &mut Call, name: &str, kid: &str, condition: Condition) -> Result<Vec<Done>, Problem> {
+fn with_appliers(call: &mut Call, name: &str, kid: &str, condition: Condition) -> Result<Vec<Done>, Problem> {
     let done = call.api.rotator.roll_back(name, kid, condition, call.entry());
     if !matches!(&done, Err(NotRotated::Vault(refused)) if !refused.was_applied()) {
         call.lines_were_written();

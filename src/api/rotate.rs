@@ -94,16 +94,14 @@ impl<'a> ToRotate<'a> {
         Box::new(due.filter(|due| !due.is_pending && (self.may_change)(&due.name)).map(|due| due.name))
     }
 
-    /// The secrets with appliers.
-    fn outside(&self) -> Vec<String> {
+    fn with_appliers(&self) -> Vec<String> {
         match self.rotator.appliers() {
             Some(appliers) => self.all().filter(|name| appliers.has(name)).collect(),
             None => Vec::new(),
         }
     }
 
-    /// The secrets without appliers.
-    fn inside(&self) -> impl Iterator<Item = String> {
+    fn without_appliers(&self) -> impl Iterator<Item = String> {
         self.all().filter(|name| !self.rotator.has(name))
     }
 
@@ -128,16 +126,16 @@ impl<'a> ToRotate<'a> {
 /// one. What fails of these is told.
 pub fn rotate(call: &mut Call, wanted: &ToRotate) -> Result<Rotated, Problem> {
     let (rotator, only_due) = (wanted.rotator, wanted.only_due());
-    let outside = wanted.outside();
-    let claims = free(call, &outside, only_due, |name| rotator.claim(name))?;
+    let with_appliers = wanted.with_appliers();
+    let claims = free(call, &with_appliers, only_due, |name| rotator.claim(name))?;
     wanted.check()?;
-    let mut told = rotate_inside(call, wanted, &claims)?;
+    let mut told = rotate_without_appliers(call, wanted, &claims)?;
     let mut failed = Vec::new();
     for claim in &claims {
         match rotator.rotate(claim, only_due, wanted.revoke_previous, call.entry()) {
             Ok(done) if done.is_empty() => continue,
             Ok(done) => told.add(call.api, wanted, &done),
-            Err(NotRotated::Vault(refused)) if outside.len() == 1 && told.rotated.is_empty() => {
+            Err(NotRotated::Vault(refused)) if with_appliers.len() == 1 && told.rotated.is_empty() => {
                 call.lines_were_written();
                 return Err(refused.into());
             }
@@ -186,13 +184,13 @@ impl Told {
 }
 
 /// Rotates the secrets without appliers, and tells which; those with `claims` come after them.
-fn rotate_inside(call: &mut Call, wanted: &ToRotate, claims: &[Claim]) -> Result<Told, Problem> {
+fn rotate_without_appliers(call: &mut Call, wanted: &ToRotate, claims: &[Claim]) -> Result<Told, Problem> {
     let only_due = wanted.only_due();
     let previous = if wanted.revoke_previous { Previous::Destroyed } else { Previous::Kept };
     let at_a_time = if only_due || wanted.names.len() > ONE_CHANGE { AT_A_TIME } else { ONE_CHANGE };
-    let (mut inside, mut told) = (wanted.inside(), Told::default());
+    let (mut all, mut told) = (wanted.without_appliers(), Told::default());
     loop {
-        let names: Vec<String> = inside.by_ref().take(at_a_time).collect();
+        let names: Vec<String> = all.by_ref().take(at_a_time).collect();
         if names.is_empty() {
             rotation::told::rotated(&told.rotated, Some(call.client()));
             return Ok(told);
@@ -204,7 +202,7 @@ fn rotate_inside(call: &mut Call, wanted: &ToRotate, claims: &[Claim]) -> Result
                 let (mut rotated, mut left) = (told.rotated, Vec::new());
                 if refused.was_applied() { &mut rotated } else { &mut left }.extend(names);
                 rotation::told::rotated(&rotated, Some(call.client()));
-                left.extend(inside);
+                left.extend(all);
                 left.extend(claims.iter().map(|claim| claim.name().to_owned()));
                 return Err(Problem::from(refused).after(rotated, left));
             }
@@ -237,7 +235,7 @@ fn foresee<T>(
     let (rotator, only_due) = (wanted.rotator, wanted.only_due());
     if !only_due {
         // It claims nothing: whoever asks must not keep others from it.
-        free(call, &wanted.outside(), only_due, |name| rotator.is_free(name).then_some(()))?;
+        free(call, &wanted.with_appliers(), only_due, |name| rotator.is_free(name).then_some(()))?;
         wanted.check()?;
     }
     let previous = if wanted.revoke_previous { Previous::Ended } else { Previous::Kept };

@@ -10,7 +10,7 @@ use crate::site::{AUDIT, MASTER_KEY, Site, VAULT, said};
 use crate::terminal::Terminal;
 
 /// A site whose daemon has stopped, and a backup from before its last secret, whose kid comes with it.
-fn gone_on_since_a_backup() -> (Site, PathBuf, String) {
+fn changed_since_a_backup() -> (Site, PathBuf, String) {
     let daemon = Daemon::start();
     daemon.client("admin").store("saved", "v");
     let backup = daemon.site.path("b.tar");
@@ -34,7 +34,7 @@ const HOW: &str = "nothing was changed: there is no terminal to confirm this at,
 
 #[test]
 fn without_a_terminal_what_would_be_lost_is_reported_and_kept_unless_that_is_forced() {
-    let (site, backup, kid) = gone_on_since_a_backup();
+    let (site, backup, kid) = changed_since_a_backup();
     let vault = site.read(VAULT);
     let told = [
         "jarvis-secretsd: the backup was made at 2".to_owned(),
@@ -55,7 +55,7 @@ fn without_a_terminal_what_would_be_lost_is_reported_and_kept_unless_that_is_for
 
 #[test]
 fn no_question_is_asked_where_there_is_nothing_to_lose() {
-    let (site, backup, _) = gone_on_since_a_backup();
+    let (site, backup, _) = changed_since_a_backup();
     let elsewhere = Site::new();
     fs::create_dir_all(elsewhere.path(VAULT).parent().unwrap()).unwrap();
     fs::copy(site.path(MASTER_KEY), elsewhere.path(MASTER_KEY)).unwrap();
@@ -72,7 +72,7 @@ fn no_question_is_asked_where_there_is_nothing_to_lose() {
 
 #[test]
 fn another_policy_is_something_to_lose_unless_it_is_kept() {
-    let (site, backup, _) = gone_on_since_a_backup();
+    let (site, backup, _) = changed_since_a_backup();
     assert!(restore(&site, &["--force"], &backup).status.success());
     site.edit("policy.toml", "\"db_*\"", "\"dbx_*\"");
     let refused = restore(&site, &[], &backup);
@@ -84,7 +84,7 @@ fn another_policy_is_something_to_lose_unless_it_is_kept() {
 
 #[test]
 fn a_vault_that_cannot_be_read_may_hold_anything() {
-    let (site, backup, _) = gone_on_since_a_backup();
+    let (site, backup, _) = changed_since_a_backup();
     let mut vault = fs::read(site.path(VAULT)).unwrap();
     let middle = vault.len() / 2;
     vault[middle] ^= 1;
@@ -99,7 +99,7 @@ fn a_vault_that_cannot_be_read_may_hold_anything() {
 
 #[test]
 fn many_versions_are_counted_and_the_first_of_them_named() {
-    let (site, backup, _) = gone_on_since_a_backup();
+    let (site, backup, _) = changed_since_a_backup();
     let daemon = site.start();
     let mut admin = daemon.client("admin");
     for number in 0..30 {
@@ -119,7 +119,7 @@ fn at_a_terminal_only_a_yes_restores() {
     if !needs::is_installed("script") {
         return;
     }
-    let (site, backup, kid) = gone_on_since_a_backup();
+    let (site, backup, kid) = changed_since_a_backup();
     let words = format!("restore --config {} {}", site.path("config.toml").display(), backup.display());
     let restored = |typed: &str| {
         let mut terminal = Terminal::open(&Command::new("true"), &words);

@@ -193,7 +193,7 @@ fn backups_are_made_while_the_log_is_closed_again_and_again() {
 }
 
 /// A site and a backup of it, after which several segments were closed.
-fn gone_on_since_a_backup() -> (Site, PathBuf) {
+fn changed_since_a_backup() -> (Site, PathBuf) {
     let site = site("");
     let daemon = site.start();
     work(&daemon, 60);
@@ -206,7 +206,7 @@ fn gone_on_since_a_backup() -> (Site, PathBuf) {
 #[test]
 fn a_restore_without_the_newest_file_goes_on_from_the_newest_segment_too() {
     for left in [None, Some(""), Some("{\"seq\":")] {
-        let (site, backup) = gone_on_since_a_backup();
+        let (site, backup) = changed_since_a_backup();
         match left {
             None => fs::remove_file(site.path(AUDIT)).unwrap(),
             Some(left) => fs::write(site.path(AUDIT), left).unwrap(),
@@ -227,7 +227,7 @@ fn the_file_in_which_a_restore_goes_on_belongs_to_whom_the_segments_belong() {
     if !needs::to_be_root() {
         return;
     }
-    let (site, backup) = gone_on_since_a_backup();
+    let (site, backup) = changed_since_a_backup();
     fs::remove_file(site.path(AUDIT)).unwrap();
     let segments = audit::segments(&site.path(AUDIT)).unwrap();
     segments.iter().for_each(|segment| chown(&segment.path, Some(NOBODY), Some(NOBODY)).unwrap());

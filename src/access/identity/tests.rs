@@ -51,7 +51,7 @@ fn a_user_of_several_clients_says_which_one() {
 }
 
 #[test]
-fn a_header_alone_is_not_believed_over_the_unix_socket_unless_headers_are_trusted() {
+fn a_header_alone_is_not_trusted_over_the_unix_socket_unless_headers_are_trusted() {
     let header_only = "[clients.web]\n[clients.anonymous]\n";
     let refused = Err("a client without a credential, over the Unix socket");
     assert_eq!(identify_user(header_only, &[(CLIENT_HEADER, "web")], &STRICT), refused);
@@ -150,7 +150,7 @@ fn a_missing_or_empty_header_is_unauthenticated() {
 }
 
 #[test]
-fn where_the_header_is_not_required_whoever_lacks_it_is_anonymous() {
+fn where_the_header_is_not_required_a_client_without_it_is_anonymous() {
     let rules = Rules { require_client_id_header: false, ..STRICT };
     assert_eq!(identify_with(&[], &rules).unwrap(), "anonymous");
     assert_eq!(identify_with(&[(CLIENT_HEADER, "")], &rules).unwrap(), "anonymous");
@@ -321,7 +321,7 @@ fn a_token_is_valid_to_the_end_of_its_last_day() {
 }
 
 #[test]
-fn a_client_whose_last_token_was_taken_out_is_not_believed_on_its_header() {
+fn a_client_whose_last_token_was_taken_out_is_not_trusted_on_its_header() {
     let tokens = Tokens::new();
     assert_eq!(reason(identify_by(&tokens.policy, &[(CLIENT_HEADER, "shut")], &[], &STRICT)), "no credential");
 }
@@ -340,7 +340,7 @@ fn a_certificate_proves_the_clients_that_name_it() {
 }
 
 #[test]
-fn a_client_without_a_credential_is_not_believed_with_one() {
+fn a_client_without_a_credential_is_not_trusted_with_one() {
     let tokens = Tokens::new();
     let authorization = format!("Bearer {}", tokens.web.expose());
     let expected = "a credential, where the client has none";

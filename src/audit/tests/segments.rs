@@ -196,7 +196,7 @@ fn a_start_goes_on_from_the_newest_segment_where_the_file_is_missing_or_has_no_l
 }
 
 #[test]
-fn a_newest_segment_that_is_not_whole_is_not_gone_on_from() {
+fn a_newest_segment_that_is_not_whole_is_not_continued() {
     let scratch = Scratch::new("newest");
     let log = scratch.segmented(None);
     fill(&log, 1);

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_for_a_flush_that_panics_is_told() {
+    fn all_who_wait_for_a_flush_that_panics_are_told() {
         let group = Arc::new(GroupCommit::<u8, u8>::default());
         let submit = |item| {
             let group = group.clone();

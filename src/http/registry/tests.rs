@@ -128,7 +128,7 @@ fn a_site_is_not_as_rich_as_all_its_networks() {
 }
 
 #[test]
-fn whoever_is_known_does_not_make_room_for_those_who_say_nothing() {
+fn an_authenticated_connection_does_not_make_room_for_silent_ones() {
     let registry = registry(16, 0);
     let honest: Vec<_> = (0..12).map(|_| known(&registry, "127.0.0.1")).collect();
     let silent: Vec<_> = (0..100).map(|host| stranger(&registry, &format!("127.0.0.{host}"))).collect();
@@ -146,7 +146,7 @@ fn newcomers_get_a_quarter_of_the_places_of_those_that_are_known() {
 }
 
 #[test]
-fn whoever_was_answered_and_did_not_say_who_it_is_goes_before_newcomers() {
+fn a_connection_that_was_answered_without_authentication_goes_before_newcomers() {
     let registry = registry(16, 0);
     let new: Vec<_> = (0..8).map(|_| stranger(&registry, "127.0.0.1")).collect();
     let passing: Vec<_> = (0..8).map(|_| passing(&registry, "127.0.0.1")).collect();
