@@ -20,8 +20,9 @@ impl Terminal {
         // The shell outlives Ctrl-C, which goes to all who are at the terminal.
         let line =
             format!("trap : INT; {BINARY} {words}; echo status=$?; stty -a | tr ' ' '\\n' | grep -x -e '-*echo;*'");
-        let mut script = Command::new("script");
-        script.args(["--quiet", "--echo", "always", "--command", &line, "/dev/null"]);
+        // Where a shell has started the tests in the background, they ignore Ctrl-C, and what they start would, too.
+        let mut script = Command::new("env");
+        script.args(["--default-signal=INT", "script", "--quiet", "--echo", "always", "--command", &line, "/dev/null"]);
         script.env("SHELL", "/bin/sh").envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (keyboard, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -56,6 +57,9 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("the terminal shows: {:?}", self.shown());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
