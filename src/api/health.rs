@@ -14,12 +14,7 @@ use crate::metrics::{self, Page};
 /// `GET /healthz`: 200, or 503 with a reason when a secret could not be served, audited or rotated. With `live=true` that is 200
 /// too: the daemon serves what it can.
 pub fn healthz(api: &Api, request: &Request) -> Result<Response, Problem> {
-    let query = Query::of(request, &["live"])?;
-    let only_live = match query.get("live") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Problem::bad_request("live is true or false")),
-    };
+    let only_live = Query::of(request, &["live"])?.flag("live")?;
     let reason = trouble(api);
     let answer = Health {
         status: if reason.is_none() { "ok" } else { "degraded" },

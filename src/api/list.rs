@@ -45,11 +45,7 @@ impl<'a> Selection<'a> {
         let label = |text: &'a str| text.split_once('=').filter(|(key, _)| is_name(key));
         let labels: Option<Vec<_>> = query.all("label").map(label).collect();
         let labels = labels.ok_or_else(|| Problem::bad_request("label has the form key=text, such as env=prod"))?;
-        let with_settings = match query.get("settings") {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => return Err(Problem::bad_request("settings is true or false")),
-        };
+        let with_settings = query.flag("settings")?;
         Ok(Self { prefix, after, limit, owner: query.get("owner"), labels, with_settings })
     }
 

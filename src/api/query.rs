@@ -47,6 +47,15 @@ impl Query {
         Ok(Self(query))
     }
 
+    /// A parameter that is `true` or `false`, and `false` where it is left out.
+    pub fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Problem::bad_request(format!("{name} is true or false"))),
+        }
+    }
+
     /// All values of a parameter that may occur more than once.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())

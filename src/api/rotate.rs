@@ -33,12 +33,7 @@ const FORM: &str = r#"{"names":["…"]}, optionally with "revoke_previous":true"
 
 /// `POST /rotate`: with `dry_run=true` it is only told what would be done, or refused as that would be.
 pub fn post(call: &mut Call, received: Received) -> Result<Response, Problem> {
-    let query = Query::of(received.request, &["dry_run"])?;
-    let dry_run = match query.get("dry_run") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Problem::bad_request("dry_run is true or false")),
-    };
+    let dry_run = Query::of(received.request, &["dry_run"])?.flag("dry_run")?;
     let RotationForm { names, revoke_previous } = json::read(received.body, FORM)?;
     if names.is_empty() && revoke_previous {
         return Err(Problem::bad_request(format!("revoke_previous needs named secrets: {FORM}")));
