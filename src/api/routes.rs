@@ -67,10 +67,9 @@ const fn route(method: &'static str, path: &'static str, handling: Handling) -> 
 const NAME: &str = "{name}";
 
 impl Route {
-    /// The first route of a path as it was sent, by which requests are counted, whatever their method.
-    fn of_path(path: &str) -> Option<&'static Self> {
-        let sent: Vec<_> = path.split('/').map(Cow::from).collect();
-        ROUTES.iter().find(|route| match route.name_in(&sent) {
+    /// The first route of a path as it was sent, in its parts, by which requests are counted, whatever their method.
+    fn of_path(sent: &[Cow<str>]) -> Option<&'static Self> {
+        ROUTES.iter().find(|route| match route.name_in(sent) {
             Some(name) => !name.is_empty() || !route.has_name(),
             None => false,
         })
@@ -79,11 +78,10 @@ impl Route {
     /// The route that answers a request, and the secret's name in its path, empty where there is none.
     ///
     /// Where there is one, each part of the path is decoded, as [`rouille::router!`] does it.
-    fn of_request(method: &str, path: &str) -> Option<(&'static Self, String)> {
-        let sent: Vec<_> = path.split('/').map(Cow::from).collect();
-        let decoded: Vec<_> = path.split('/').map(|part| percent_decode_str(part).decode_utf8_lossy()).collect();
+    fn of_request(method: &str, sent: &[Cow<str>]) -> Option<(&'static Self, String)> {
+        let decoded: Vec<_> = sent.iter().map(|part| percent_decode_str(part).decode_utf8_lossy()).collect();
         ROUTES.iter().filter(|route| route.method == method).find_map(|route| {
-            let name = route.name_in(if route.has_name() { &decoded } else { &sent })?;
+            let name = route.name_in(if route.has_name() { &decoded } else { sent })?;
             Some((route, name.to_owned()))
         })
     }
@@ -120,14 +118,15 @@ impl Handler for Api {
         let begun = Instant::now();
         failures::tell_left_out(self);
         let path = request.raw_url().split('?').next().unwrap_or_default();
-        let route = Route::of_path(path);
+        let sent: Vec<_> = path.split('/').map(Cow::from).collect();
+        let route = Route::of_path(&sent);
         let asleep = Cell::default();
         // Before anything is looked at: it has no effect, and leaves no audit line, of which a page could make any number.
         let is_for_pages = route.is_some_and(|route| matches!(route.handling, OpenToPages(_)));
         let response = if is_cross_site(request) && !is_for_pages {
             self.metrics.cross_site();
             Problem::cross_site().into()
-        } else if let Some((called, name)) = Route::of_request(request.method(), path) {
+        } else if let Some((called, name)) = Route::of_request(request.method(), &sent) {
             self.answer(called.handling, Received { request, body, name: &name, exchange, asleep: &asleep })
         } else if let Some(route) = route {
             Problem::method_not_allowed(Route::methods(route.path)).into()
@@ -174,8 +173,9 @@ mod tests {
 
     /// The route that answers, with the name in the path, and the one that is counted.
     fn routes(method: &str, path: &str) -> (Option<(&'static str, String)>, Option<&'static str>) {
-        let answers = Route::of_request(method, path).map(|(route, name)| (route.path, name));
-        (answers, Route::of_path(path).map(|route| route.path))
+        let sent: Vec<_> = path.split('/').map(Cow::from).collect();
+        let answers = Route::of_request(method, &sent).map(|(route, name)| (route.path, name));
+        (answers, Route::of_path(&sent).map(|route| route.path))
     }
 
     #[test]
