@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Vault;
+use super::log::Log;
 use super::log::batch::Batch;
-use super::log::{End, Log};
 use super::order::Refused;
 use crate::audit::{AuditFailure, Entry};
 use crate::base::files;
@@ -44,8 +44,7 @@ impl Vault {
     /// Takes changes that are durable into memory: they become visible. Then those are woken who wait for one of
     /// the secrets `changed`.
     pub(super) fn make_visible<'a>(&self, log: &mut Log, batch: Batch, changed: impl Iterator<Item = &'a str>) {
-        log.end = End { length: log.store.length(), ..batch.end };
-        debug_assert_eq!(log.end, batch.end);
+        log.stand_at(batch.end);
         let garbage: Vec<_> = {
             let mut state = lock(&self.state);
             let garbage = batch.records.into_iter().map(|(change, record)| state.apply(change, record)).collect();

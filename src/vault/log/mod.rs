@@ -26,9 +26,14 @@ impl Log {
     /// Puts `successor` in place of the file; the log then stands at `end`.
     pub fn replace(&mut self, successor: Successor, end: End) -> io::Result<Retired> {
         let retired = self.store.replace(successor)?;
-        self.end = End { length: self.store.length(), ..end };
-        debug_assert_eq!(self.store.length(), end.length);
+        self.stand_at(end);
         Ok(retired)
+    }
+
+    /// Its end is `end`, as the store has made it.
+    pub fn stand_at(&mut self, end: End) {
+        self.end = End { length: self.store.length(), ..end };
+        debug_assert_eq!(self.end, end);
     }
 }
 
