@@ -89,11 +89,7 @@ impl Client {
         what: &str,
         answer: &[u8],
     ) -> Result<Option<T>, Exit> {
-        if arguments.has(&JSON) {
-            output::print_line(answer)?;
-            return Ok(None);
-        }
-        Ok(Some(self.read(what, answer)?))
+        self.told(arguments, what, answer, output::print_line)
     }
 
     /// The same of an answer that says what was done. It stays done where nobody can be told.
@@ -103,11 +99,23 @@ impl Client {
         what: &str,
         answer: &[u8],
     ) -> Result<Option<T>, Exit> {
-        if arguments.has(&JSON) {
+        self.told(arguments, what, answer, |answer| {
             output::print_done(answer);
-            return Ok(None);
+            Ok(())
+        })
+    }
+
+    fn told<T: DeserializeOwned>(
+        &self,
+        arguments: &Arguments,
+        what: &str,
+        answer: &[u8],
+        print: fn(&[u8]) -> Result<(), Exit>,
+    ) -> Result<Option<T>, Exit> {
+        match arguments.has(&JSON) {
+            true => print(answer).map(|()| None),
+            false => Ok(Some(self.read(what, answer)?)),
         }
-        Ok(Some(self.read(what, answer)?))
     }
 }
 
