@@ -132,7 +132,8 @@ impl LogFile {
     /// Begins a new file at the path with `first` in it, which is synced; it is never there without that. Returns whether it
     /// is surely going to stay there: if not, [`rewrite`](Self::rewrite) makes sure.
     ///
-    /// # Errors If something else stands there that is not empty, or the disk refuses; logging then continues in the present
+    /// # Errors
+    /// If something else stands there that is not empty, or the disk refuses; logging then continues in the present
     /// file.
     pub fn begin_anew(&mut self, first: &[u8]) -> io::Result<bool> {
         match self.path().symlink_metadata() {
@@ -161,7 +162,8 @@ impl LogFile {
     /// at the path. A file stands there at any moment, and a crash leaves the one or the other;
     /// [`sync_place`](Self::sync_place) settles which.
     ///
-    /// # Errors If something of that name is there already, or the disk refuses; logging then continues in the same file.
+    /// # Errors
+    /// If something of that name is there already, or the disk refuses; logging then continues in the same file.
     pub fn rotate(&mut self, closed: &Path, first: &[u8]) -> io::Result<()> {
         #[cfg(test)]
         self.faults.step()?;

@@ -20,7 +20,8 @@ pub fn send(mut stream: &UnixStream, parts: &[&[u8]]) -> io::Result<()> {
 
 /// Receives one message.
 ///
-/// # Errors If the other side is gone, or what it sends is no message.
+/// # Errors
+/// If the other side is gone, or what it sends is no message.
 pub fn receive(mut stream: &UnixStream) -> io::Result<Wiped> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
