@@ -107,14 +107,11 @@ fn open(path: &Path) -> io::Result<File> {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use super::super::{create, create_dir, sibling};
+    use super::super::{create, scratch, sibling};
     use super::*;
 
     fn appended(name: &str) -> (AppendedFile, PathBuf) {
-        let dir = std::env::temp_dir().join(format!("jarvis-appended-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        create_dir(&dir).unwrap();
-        let path = dir.join("log");
+        let path = scratch(&format!("appended-{name}")).join("log");
         create(&path, 0o600, b"head\n").unwrap();
         (AppendedFile::open(&path).unwrap(), path)
     }

@@ -130,19 +130,12 @@ pub fn keep_before(path: &Path, what: &str, now: Timestamp) -> io::Result<PathBu
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
-    use super::super::{create_dir, read_private};
+    use super::super::{read_private, scratch};
     use super::*;
-
-    fn scratch(name: &str) -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("jarvis-files-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        create_dir(&dir).unwrap();
-        dir
-    }
 
     #[test]
     fn what_is_kept_takes_no_name_that_there_is() {
-        let dir = scratch("kept");
+        let dir = scratch("files-kept");
         let path = dir.join("f");
         std::fs::write(&path, "old").unwrap();
         let now = Timestamp::from_nanos(1_761_565_004_549_067_206);
@@ -154,7 +147,7 @@ mod tests {
 
     #[test]
     fn what_is_created_is_private_and_never_replaces_anything() {
-        let dir = scratch("create");
+        let dir = scratch("files-create");
         let path = dir.join("key");
         create(&path, 0o600, b"one").unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);

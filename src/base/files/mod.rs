@@ -7,6 +7,8 @@ pub mod faults;
 mod fresh;
 mod names;
 mod private;
+#[cfg(test)]
+mod scratch;
 mod walk;
 
 use std::fs::{File, Metadata, OpenOptions};
@@ -24,6 +26,8 @@ pub use directories::{create_dir, create_dir_for, create_open_dir, sync_all_abov
 pub use fresh::{Fresh, create, is_unfinished, keep_before, rename};
 pub use names::{AtPath, forget_names, give_to_the_owner_of, parent, sibling, stands_at};
 pub use private::{KeyOwner, read_credential, read_private, read_private_through_links, take_keys_of};
+#[cfg(test)]
+pub use scratch::scratch;
 pub use walk::{Lost, walk};
 
 /// Reads a file of at most `limit` bytes that anyone may read.

@@ -99,21 +99,13 @@ fn shared(path: &Path, meta: &Metadata, taken: KeyOwner) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
-    use std::path::PathBuf;
 
-    use super::super::{create, create_dir};
+    use super::super::{create, scratch};
     use super::*;
-
-    fn scratch(name: &str) -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("jarvis-files-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        create_dir(&dir).unwrap();
-        dir
-    }
 
     #[test]
     fn a_key_that_others_may_read_is_refused_with_the_remedy() {
-        let path = scratch("open").join("key");
+        let path = scratch("keys-open").join("key");
         create(&path, 0o600, b"k").unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
         let error = read_private(&path, 16).unwrap_err().to_string();
@@ -122,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_symlink_a_directory_and_an_oversized_file_are_no_keys() {
-        let dir = scratch("odd");
+        let dir = scratch("keys-odd");
         let path = dir.join("key");
         create(&path, 0o600, &[0; 17]).unwrap();
         std::os::unix::fs::symlink(&path, dir.join("link")).unwrap();

@@ -102,16 +102,8 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
-
-    fn scratch(name: &str) -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("jarvis-toml-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).unwrap();
-        dir
-    }
+    use crate::base::files::scratch;
 
     fn read_error(path: &Path) -> String {
         Document::read(path).err().unwrap().to_string()
@@ -145,14 +137,14 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_utf8_are_refused_with_their_place() {
-        let path = scratch("utf8").join("f.toml");
+        let path = scratch("toml-utf8").join("f.toml");
         std::fs::write(&path, b"a = 1\n# \xc3\xa9\xff\n").unwrap();
         assert_eq!(read_error(&path), format!("{}:2:4: is not UTF-8", path.display()));
     }
 
     #[test]
     fn a_missing_file_comes_with_the_remedy() {
-        let directory = scratch("missing");
+        let directory = scratch("toml-missing");
         let error = |name: &str| {
             let path = directory.join(name);
             read_error(&path).strip_prefix(&format!("{}: does not exist; ", path.display())).unwrap().to_owned()
@@ -168,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_directory_and_a_pipe_are_no_documents() {
-        let dir = scratch("odd");
+        let dir = scratch("toml-odd");
         assert_eq!(read_error(&dir), format!("{}: is not a regular file", dir.display()));
         let pipe = dir.join("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
@@ -177,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_file_of_one_mebibyte_is_read_and_a_byte_more_is_refused() {
-        let path = scratch("size").join("f.toml");
+        let path = scratch("toml-size").join("f.toml");
         std::fs::write(&path, "#".repeat(1 << 20)).unwrap();
         assert_eq!(Document::read(&path).unwrap().text().len(), 1 << 20);
         std::fs::write(&path, "#".repeat((1 << 20) + 1)).unwrap();

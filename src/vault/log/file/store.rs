@@ -275,10 +275,7 @@ mod tests {
     use super::*;
 
     fn store(name: &str) -> (FileStore, PathBuf) {
-        let dir = std::env::temp_dir().join(format!("jarvis-store-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&dir);
-        files::create_dir(&dir).unwrap();
-        let path = dir.join("vault.json");
+        let path = files::scratch(&format!("store-{name}")).join("vault.json");
         files::create(&path, 0o600, b"head\n").unwrap();
         (FileStore::open(&path).unwrap(), path)
     }
