@@ -122,6 +122,12 @@ impl AuditLog {
         self.write_synced(Vec::new())
     }
 
+    /// Has these entries come before whatever is written next: what they tell of is in force, and could not be audited.
+    pub fn owe(&self, entries: Vec<Entry>) {
+        lock(&self.writer).put_first(entries);
+        self.behind.store(true, Ordering::SeqCst);
+    }
+
     /// Whether what [`begin`](Self::begin) was given is not written yet.
     pub fn is_behind(&self) -> bool {
         self.behind.load(Ordering::SeqCst)

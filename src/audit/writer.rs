@@ -105,9 +105,9 @@ impl Writer {
         self.failing.as_ref().is_some_and(|failing| failing.is_out_of_room)
     }
 
-    /// Puts these entries before whatever is written next.
+    /// Puts these entries before whatever is written next, behind those that were put there before.
     pub fn put_first(&mut self, entries: Vec<Entry>) {
-        self.first = entries;
+        self.first.extend(entries);
     }
 
     /// Whether such entries are not written yet.

@@ -1,12 +1,14 @@
 //! Locks that outlive a panic, the group commit that the vault and the audit log share, and breaks in long work.
 
 mod breaks;
+mod confirmations;
 mod group_commit;
 mod yield_before_flush;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use breaks::Breaks;
+pub use confirmations::{Confirmations, Unconfirmed};
 pub use group_commit::GroupCommit;
 
 /// Locks `mutex` even after a thread panicked while it held it.
