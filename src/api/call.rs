@@ -1,6 +1,7 @@
 //! One authenticated call: its client, what that may do, and the audit line that is written before it gets its answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rouille::Request;
 
@@ -11,7 +12,9 @@ use crate::audit::{AuditFailure, Entry, Event};
 use crate::base::name::is_name;
 use crate::consumers::Receipt;
 use crate::http::{Exchange, Peer};
-use crate::vault::{Answer, Condition, Done, KeyBytes, Kid, Opened, Operation, Order, Refused, VersionRef};
+use crate::vault::{
+    Answer, Condition, Done, Duty, Freshness, KeyBytes, Kid, Opened, Operation, Order, Refused, VersionRef,
+};
 
 /// A call of a client that was identified.
 pub struct Call<'a> {
@@ -24,6 +27,8 @@ pub struct Call<'a> {
     is_written: bool,
     /// The secret and its version that the client has then read.
     read: Option<(String, Kid)>,
+    /// How old what it is told may be; none: it is told all that was acknowledged before it asked.
+    age: Option<Duration>,
 }
 
 /// The name of a secret that the client of a call may read.
@@ -87,7 +92,21 @@ impl<'a> Call<'a> {
     /// A call of `who`, whom `policy` has identified, that is going to be audited as `entry`.
     pub fn of(api: &'a Api, policy: Arc<Policy>, who: Principal, entry: Entry) -> Self {
         let entry = Entry { client: Some(who.name().to_owned()), ..entry };
-        Self { api, policy, who, entry, is_written: false, read: None }
+        Self { api, policy, who, entry, is_written: false, read: None, age: None }
+    }
+
+    /// Makes sure that this daemon knows what was acknowledged before, by whichever daemon: nothing of the vault is looked at before.
+    pub fn confirm(&mut self) -> Result<(), Problem> {
+        self.age = match self.api.vault.confirm()? {
+            Freshness::Confirmed => None,
+            Freshness::Stale(age) => Some(age),
+        };
+        Ok(())
+    }
+
+    /// How old what the client is told may be, where that is so.
+    pub fn age(&self) -> Option<Duration> {
+        self.age
     }
 
     /// Writes the audit line; only then is what `worked` has brought let go.
@@ -195,7 +214,7 @@ impl<'a> Call<'a> {
     /// The same for one of several changes, each of which has its own audit lines.
     pub fn commit_part(&mut self, operation: Operation, condition: Condition) -> Answer {
         let entry = self.entry.clone();
-        let answer = self.api.vault.commit(Order { operation, condition, entry });
+        let answer = self.api.vault.commit(Order { operation, condition, duty: Duty::None, entry });
         self.is_written = match &answer {
             Ok(done) => self.is_written || !done.is_empty(),
             Err(refused) => refused.was_applied(),

@@ -26,7 +26,7 @@ impl Api {
         match identify_unit(requester, &policy) {
             Ok((who, wanted)) => {
                 let mut call = Call::of(self, policy, who, entry);
-                let may_read = call.require_read(&wanted.id);
+                let may_read = call.confirm().and_then(|()| call.require_read(&wanted.id));
                 let read = may_read.and_then(|secret| secret::current(&mut call, secret));
                 call.end(read)
             }

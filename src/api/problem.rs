@@ -7,7 +7,7 @@ use crate::access::{CLIENT_HEADER, IdentityErrorKind};
 use crate::answers::Consumer;
 use crate::audit::{AuditFailure, Outcome};
 use crate::http::refusal;
-use crate::vault::{MAX_LABELS, Refused};
+use crate::vault::{MAX_LABELS, Refused, Unavailable};
 
 /// An answer that is an error.
 #[derive(Debug)]
@@ -153,6 +153,17 @@ impl Problem {
         Self { message, parts: Some(Box::new(parts)), ..self }
     }
 
+    /// The log that several daemons share cannot be used, so that this one can answer for nothing.
+    fn unavailable(why: &Unavailable) -> Self {
+        let (code, what) = match why {
+            Unavailable::Unanswered(_) | Unavailable::Fenced(_) => ("storage_unavailable", "nothing was changed"),
+            Unavailable::Undecided(_) => ("storage_unavailable", "the change may yet take effect"),
+            Unavailable::Full(_) => ("storage_full", "nothing was changed"),
+            Unavailable::Mismatch(_) => ("storage_mismatch", "nothing is served or changed"),
+        };
+        Self::new(503, code, format!("{why}; {what}"))
+    }
+
     pub fn outcome(&self) -> Outcome {
         if self.status == 403 { Outcome::Denied } else { Outcome::Error }
     }
@@ -164,7 +175,7 @@ impl Problem {
     /// Whether it says what has become of a change, or may have: the vault's file could not be written, or only a part of the
     /// request was done.
     pub fn tells_what_was_changed(&self) -> bool {
-        self.code == "vault_unavailable" || self.parts.is_some()
+        matches!(self.code, "vault_unavailable" | "storage_unavailable") || self.parts.is_some()
     }
 }
 
@@ -202,6 +213,7 @@ impl From<Refused> for Problem {
                 let message = format!("the vault cannot be written: {why}; nothing was changed");
                 Self::new(503, "vault_unavailable", message)
             }
+            Refused::Shared(why) => Self::unavailable(&why),
             Refused::Unsettled(why) => {
                 let message = format!(
                     "{why}; the change was not made, but the partial write could not be removed: it may be there \

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rouille::percent_encoding::percent_decode_str;
 use rouille::{Request, Response};
@@ -154,8 +154,13 @@ impl Api {
         let (request, peer) = (received.request, received.exchange.peer);
         let answered = match handling {
             Audited(event, work) => Call::begin(self, request, peer, event).and_then(|mut call| {
-                let worked = work(&mut call, received);
-                call.end(worked)
+                let worked = call.confirm().and_then(|()| work(&mut call, received));
+                let age = call.age();
+                let ended = call.end(worked);
+                ended.map(|response| match age {
+                    Some(age) => aged(response, age),
+                    None => response,
+                })
             }),
             // A page that has rebound its DNS name passes for one of the daemon's own.
             Open(_) if is_rebound(request, peer, self.access.rules()) => {
@@ -165,6 +170,13 @@ impl Api {
         };
         answered.unwrap_or_else(Response::from)
     }
+}
+
+/// The response, which says how old it may be (RFC 9111, section 5.1).
+fn aged(response: Response, age: Duration) -> Response {
+    // Rounded up: what is older than it says would be taken for newer than it is.
+    let seconds = age.as_secs() + u64::from(age.subsec_nanos() > 0);
+    response.with_unique_header("Age", seconds.to_string())
 }
 
 #[cfg(test)]

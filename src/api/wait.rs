@@ -66,6 +66,7 @@ pub fn while_known<'n>(
     drop(watch);
     asleep.set(begun.elapsed());
     call.renew(request, exchange)?;
+    call.confirm()?;
     Ok((call.require_read(name)?, left))
 }
 

@@ -244,7 +244,8 @@ mod tests {
     use crate::base::clock::Clock;
     use crate::base::secret::Plaintext;
     use crate::vault::{
-        Condition, Found, KeyFile, Lifetimes, MasterKeySource, New, Operation, Order, Patch, Previous, Rotation, Vault,
+        Condition, Duty, Found, KeyFile, Lifetimes, MasterKeySource, New, Operation, Order, Patch, Previous, Rotation,
+        Vault,
     };
 
     /// A vault, and a log that is closed behind every change.
@@ -287,7 +288,7 @@ mod tests {
 
         fn change(&self, operation: Operation) {
             let entry = Entry::new(Event::CreateSecret);
-            self.vault.commit(Order { operation, condition: Condition::default(), entry }).unwrap();
+            self.vault.commit(Order { operation, condition: Condition::default(), duty: Duty::None, entry }).unwrap();
         }
 
         fn put(&self, name: &str) {

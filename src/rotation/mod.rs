@@ -23,7 +23,7 @@ pub use window::Windows;
 use crate::audit::{Entry, Event};
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
-use crate::vault::{AT_A_TIME, Condition, Listed, Operation, Order, Previous, Refused, Rotation, Vault};
+use crate::vault::{AT_A_TIME, Condition, Duty, Listed, Operation, Order, Previous, Refused, Rotation, Vault};
 
 /// The detail of the audit lines about what a round changes.
 const REASON: &str = "scheduled";
@@ -100,7 +100,8 @@ fn rotate(rotator: &Rotator, names: Vec<String>) -> Result<(), Failure> {
     let rotated = names.chunks(AT_A_TIME).take_while(|_| !rotator.is_stopping()).try_for_each(|names| {
         let entry = Entry { detail: Some(REASON.to_owned()), ..Entry::new(Event::Rotate) };
         let operation = Operation::Rotate { names: names.to_vec(), only_due: true, previous: Previous::Kept };
-        let answer = rotator.vault.commit(Order { operation, condition: Condition::default(), entry })?;
+        let answer =
+            rotator.vault.commit(Order { operation, condition: Condition::default(), duty: Duty::Leader, entry })?;
         done.extend(answer.into_iter().map(|done| done.name));
         Ok(())
     });

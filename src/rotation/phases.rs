@@ -8,7 +8,7 @@ use super::rotator::{Claim, Rotator};
 use crate::applier::{Appliers, ToldVersion, Verdict};
 use crate::audit::{Entry, Event, Outcome};
 use crate::base::failure::Failure;
-use crate::vault::{Condition, Done, Opened, Operation, Order, Previous, Refused, Rotation, VersionRef};
+use crate::vault::{Condition, Done, Duty, Opened, Operation, Order, Previous, Refused, Rotation, VersionRef};
 
 /// Why a secret was not rotated. It is audited and logged.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ impl Rotator {
     ) -> Result<Vec<Done>, NotRotated> {
         let Some(appliers) = &self.appliers else { return Ok(Vec::new()) };
         let prepared = Entry { event: Event::PrepareRotation, ..entry.clone() };
-        let done = self.vault.commit(Order { operation: prepare, condition, entry: prepared })?;
+        let done = self.vault.commit(Order { operation: prepare, condition, duty: Duty::Claim, entry: prepared })?;
         let name = &done[0].name;
         let new = self.pending(name)?;
         if self.current(name)?.kid != old.kid {
@@ -178,7 +178,7 @@ impl Rotator {
     }
 
     pub(super) fn commit(&self, operation: Operation, entry: Entry) -> Result<Vec<Done>, NotRotated> {
-        Ok(self.vault.commit(Order { operation, condition: Condition::default(), entry })?)
+        Ok(self.vault.commit(Order { operation, condition: Condition::default(), duty: Duty::Claim, entry })?)
     }
 
     fn promote(&self, name: &str, kid: &str, previous: Previous, entry: Entry) -> Result<Vec<Done>, NotRotated> {

@@ -8,7 +8,7 @@ use super::retries::Work;
 use super::rotator::{Claim, Rotator};
 use crate::applier::{Action, Appliers};
 use crate::audit::{Entry, Event};
-use crate::vault::{Condition, Done, Operation, Order, Previous, Refused, VersionRef};
+use crate::vault::{Condition, Done, Duty, Operation, Order, Previous, Refused, VersionRef};
 
 impl Rotator {
     /// Destroys those versions whose grace is over and which are to be retired before, as far as that succeeds. What does not
@@ -84,7 +84,12 @@ impl Rotator {
         let done = retired.and_then(|()| {
             // A newer version must not have come in between: its grace is for those who have read this one.
             let condition = Condition { if_match: Some(vec![kid.to_owned()]), if_none_match: None };
-            Ok(self.vault.commit(Order { operation: Operation::Retire { name: name.to_owned() }, condition, entry })?)
+            Ok(self.vault.commit(Order {
+                operation: Operation::Retire { name: name.to_owned() },
+                condition,
+                duty: Duty::Claim,
+                entry,
+            })?)
         });
         self.note(Work::Retirement, name, done.is_ok());
         if let Err(why) = &done {

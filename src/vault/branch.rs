@@ -12,19 +12,26 @@ use super::contents::Contents;
 use super::kid::Kid;
 use super::log::End;
 use super::log::batch::Batch;
-use super::log::change::{Change, Metadata};
+use super::log::change::{Author, Change, Metadata};
 use super::log::header::VaultKey;
 use super::used_kids::UsedKids;
-use crate::audit::{Event, Line, Outcome, ReadBack, VaultAt};
+use super::write::{Terms, Written};
+use crate::audit::{Entry, Event, Line, Outcome, ReadBack, VaultAt};
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
 use crate::base::sync::lock;
 
 /// The record by which a branch begins behind `end`, on which no id in `used` is given out, and where the vault stands behind
 /// it. `audited` is the newest audit line that is surely on the disk by then.
-pub fn beginning(key: &VaultKey, end: End, audited: u64, used: UsedKids) -> Result<(Batch, VaultAt), Failure> {
+pub fn beginning(
+    key: &VaultKey,
+    end: End,
+    audited: u64,
+    by: Option<Author>,
+    used: UsedKids,
+) -> Result<(Batch, VaultAt), Failure> {
     let mut batch = Batch::behind(end);
-    let (_, at) = batch.seal(key, Metadata { audited, more: false, change: Change::Branch { used } }, "")?;
+    let (_, at) = batch.seal(key, Metadata { audited, by, more: false, change: Change::Branch { used } }, "")?;
     Ok((batch, at))
 }
 
@@ -35,10 +42,15 @@ impl Vault {
     /// If the file cannot be written; the branch has then not begun.
     pub fn begin_branch(&self, used: UsedKids) -> Result<VaultAt, Failure> {
         let mut log = lock(&self.log);
-        let (branch, at) = beginning(&self.key, log.end, self.audit.synced_seq(), used)?;
-        log.store.append(&branch.lines()).map_err(|why| Failure::new("vault", why))?;
-        self.make_visible(&mut log, branch, iter::empty());
-        Ok(at)
+        loop {
+            let by = self.author(&Entry::new(Event::RollbackAccepted));
+            let (branch, at) = beginning(&self.key, log.end, self.audit.synced_seq(), by, used.clone())?;
+            let put = self.put_in_log(&mut log, &branch, &[], Terms::default());
+            if put.map_err(|why| Failure::new("vault", why))? == Written::Done {
+                self.make_visible(&mut log, branch, iter::empty());
+                return Ok(at);
+            }
+        }
     }
 }
 
@@ -49,7 +61,7 @@ impl Contents {
     /// # Errors
     /// If there are no random bytes.
     pub fn branch(&self, used: UsedKids, audited: u64) -> Result<(Vec<u8>, VaultAt), Failure> {
-        let (branch, at) = beginning(self.key(), *self.end(), audited, used)?;
+        let (branch, at) = beginning(self.key(), *self.end(), audited, None, used)?;
         Ok((branch.lines(), at))
     }
 }

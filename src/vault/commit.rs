@@ -9,10 +9,12 @@ use super::Vault;
 use super::log::Log;
 use super::log::batch::Batch;
 use super::log::change::{Change, Metadata};
-use super::order::{AT_A_TIME, Answer, Condition, Done, Operation, Order, Refused};
+use super::order::{AT_A_TIME, Answer, Condition, Done, Duty, Operation, Order, Refused};
 use super::plan::{Plan, Planned, Value};
 use super::seal::MAX_SEALS;
+use super::shared_log::Fence;
 use super::version::Version;
+use super::write::{Terms, Written};
 use crate::audit::{Entry, Event};
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
@@ -20,6 +22,12 @@ use crate::base::sync::lock;
 
 /// How many changes a vault takes. Half of what its data key may seal: compactions seal what is live once more.
 const MAX_CHANGES: u64 = MAX_SEALS / 2;
+
+/// How many, where several daemons share it: each of them compacts its copy, and seals a change again that came too late.
+const MAX_SHARED_CHANGES: u64 = MAX_SEALS / 32;
+
+/// How many bytes of records are added to a shared log at once: with what surrounds them, less than etcd takes.
+const MOST_AT_ONCE: usize = 1 << 20;
 
 impl Vault {
     /// Makes a change, durably and audited, before it returns.
@@ -29,7 +37,9 @@ impl Vault {
     /// may be after a restart.
     pub fn commit(self: &Arc<Self>, order: Order) -> Answer {
         let flush = |orders| self.commit_batch(orders);
-        let answer = match order.operation.count() < AT_A_TIME {
+        // A duty that this daemon has lost must fail no one else's change.
+        let is_apart = order.operation.count() >= AT_A_TIME || (self.shared.is_some() && order.duty != Duty::None);
+        let answer = match !is_apart {
             true => self.commits.submit(order, flush),
             false => self.commits.submit_apart(order, flush),
         };
@@ -43,8 +53,8 @@ impl Vault {
     /// If it would be refused.
     pub fn foresee(&self, operation: Operation, condition: Condition) -> Result<Vec<Foreseen>, Refused> {
         // The entry is for nobody: nothing is written.
-        let orders = [Order { operation, condition, entry: Entry::new(Event::Rotate) }];
-        let Plan { mut answers, changes } = Plan::make(&self.state, self.clock.now(), self.lifetimes, &orders);
+        let orders = [Order { operation, condition, duty: Duty::None, entry: Entry::new(Event::Rotate) }];
+        let Plan { mut answers, changes } = Plan::make(&self.state, self.time_of_change(), self.lifetimes, &orders);
         answers.pop().expect("an order has an answer")?;
         let made = changes.into_iter().filter_map(|planned| match (planned.change, planned.replaces) {
             (Change::Put { name, version, previous_until, .. }, Some(previous)) => {
@@ -57,36 +67,60 @@ impl Vault {
 
     /// Makes the changes of one batch, and answers each.
     pub(super) fn commit_batch(&self, orders: Vec<Order>) -> Vec<Answer> {
+        if self.shared.is_none() {
+            return self.commit_together(orders);
+        }
+        let mut answers = Vec::with_capacity(orders.len());
+        for part in parts_that_fit(orders) {
+            answers.extend(self.commit_together(part));
+        }
+        answers
+    }
+
+    /// All orders of a batch share its fate: an error is one for all of them.
+    fn commit_together(&self, orders: Vec<Order>) -> Vec<Answer> {
         let count = orders.len();
         self.try_commit(orders).unwrap_or_else(|refused| vec![Err(refused); count])
     }
 
-    /// All orders of a batch share its fate: an error is one for all of them.
     fn try_commit(&self, orders: Vec<Order>) -> Result<Vec<Answer>, Refused> {
         let mut log = lock(&self.log);
         if let Some(why) = self.audit.trouble() {
             return Err(Refused::Audit { applied: false, why });
         }
-        let Plan { mut answers, changes } = Plan::make(&self.state, self.clock.now(), self.lifetimes, &orders);
-        let SealedOrders { batch, entries, done } =
-            self.seal(&log, &orders, changes).map_err(|why| Refused::Storage(why.to_string()))?;
-        // The values in them are sealed: they stay no longer in memory.
-        drop(orders);
-        if batch.records.is_empty() {
+        let terms = Terms { fence: fence(&orders), ..Terms::default() };
+        let turn = self.turn();
+        loop {
+            let Plan { mut answers, changes } = Plan::make(&self.state, self.time_of_change(), self.lifetimes, &orders);
+            let SealedOrders { batch, entries, done } =
+                self.seal(&log, &orders, changes).map_err(|why| Refused::Storage(why.to_string()))?;
+            let changed = done.iter().map(|(_, done)| done.name.as_str());
+            let written = match batch.records.is_empty() {
+                true => self.take_in_others(&mut log)?,
+                false => self.write(&mut log, batch, entries, terms, changed)?,
+            };
+            if written == Written::OthersFirst {
+                turn.still_waits()?;
+                continue;
+            }
+            for (order, done) in done {
+                if let Ok(answer) = &mut answers[order] {
+                    answer.push(done);
+                }
+            }
             return Ok(answers);
         }
-        self.write(&mut log, batch, entries, done.iter().map(|(_, done)| done.name.as_str()))?;
-        for (order, done) in done {
-            if let Ok(answer) = &mut answers[order] {
-                answer.push(done);
-            }
-        }
-        Ok(answers)
+    }
+
+    /// The time at which a change is made.
+    fn time_of_change(&self) -> Timestamp {
+        lock(&self.state).not_before_last(self.clock.now())
     }
 
     fn seal(&self, log: &Log, orders: &[Order], changes: Vec<Planned>) -> Result<SealedOrders, Failure> {
-        if log.end.seq + changes.len() as u64 > MAX_CHANGES {
-            let why = format!("its data key is used up after {MAX_CHANGES} changes; move the secrets to a new vault");
+        let most = if self.shared.is_some() { MAX_SHARED_CHANGES } else { MAX_CHANGES };
+        if log.end.seq + changes.len() as u64 > most {
+            let why = format!("its data key is used up after {most} changes; move the secrets to a new vault");
             return Err(Failure::new("vault", why));
         }
         let audited = self.audit.synced_seq();
@@ -108,7 +142,7 @@ impl Vault {
             };
             let entry = &orders[order].entry;
             let more = changes.peek().is_some_and(|next| next.order == order);
-            let metadata = Metadata { audited, more, change };
+            let metadata = Metadata { audited, by: self.author(entry), more, change };
             let (change, at) = prepared.batch.seal(&self.key, metadata, value)?;
             let (name, id) = change.subject();
             let kid = id.map(|kid| kid.of(name));
@@ -132,6 +166,35 @@ impl Vault {
         }
         Ok(prepared)
     }
+}
+
+/// What must hold for these orders: one with a duty comes alone.
+fn fence(orders: &[Order]) -> Fence<'_> {
+    let [Order { operation, duty, .. }] = orders else { return Fence::Nothing };
+    match (duty, operation.name()) {
+        (Duty::None, _) | (Duty::Claim, None) => Fence::Nothing,
+        (Duty::Leader, _) => Fence::Leads,
+        (Duty::Claim, Some(name)) => Fence::Claimed(name),
+    }
+}
+
+/// The same orders in parts that a shared log takes at once; one that is larger than that comes alone.
+fn parts_that_fit(orders: Vec<Order>) -> Vec<Vec<Order>> {
+    let (mut parts, mut size) = (Vec::<Vec<Order>>::new(), usize::MAX);
+    for order in orders {
+        let its = order.operation.size();
+        match parts.last_mut() {
+            Some(part) if size + its <= MOST_AT_ONCE => {
+                size += its;
+                part.push(order);
+            }
+            _ => {
+                size = its;
+                parts.push(vec![order]);
+            }
+        }
+    }
+    parts
 }
 
 /// A version that would take the place of another one.

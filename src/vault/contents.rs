@@ -6,7 +6,7 @@ use std::io::Read;
 use super::log::End;
 use super::log::file::lines::LoadError;
 use super::log::header::VaultKey;
-use super::log::replay::{self, Loaded};
+use super::log::replay::{self, Known, Loaded};
 use super::seal::{KeyBytes, NotAuthentic, SealingKey};
 use super::settings::Settings;
 use super::state::Secret;
@@ -34,7 +34,8 @@ impl Contents {
     /// If the key is another one, or anything in it is not as it was written. What an interrupted write left at its end
     /// is no error.
     pub fn read(mut vault: impl Read, size: u64, master: &KeyBytes) -> Result<Self, LoadError> {
-        replay::load(&mut vault, size, &SealingKey::new(master), VaultAt { seq: u64::MAX, head: None }).map(Self)
+        let all = Known { at: VaultAt { seq: u64::MAX, head: None }, node: None };
+        replay::load(&mut vault, size, &SealingKey::new(master), all).map(Self)
     }
 
     /// The vault's id, 32 hex digits.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Vault;
-use super::order::{AT_A_TIME, Condition, Operation, Order, Refused};
+use super::order::{AT_A_TIME, Condition, Duty, Operation, Order, Refused};
 use super::version::Version;
 use crate::audit::{Entry, Event};
 
@@ -42,7 +42,8 @@ impl Vault {
         for versions in expired.chunks(AT_A_TIME).take_while(|_| !stopping()) {
             let entry = Entry { detail: Some(reason.to_owned()), ..Entry::new(Event::DestroyVersion) };
             let operation = Operation::Destroy { versions: versions.to_vec() };
-            destroyed += self.commit(Order { operation, condition: Condition::default(), entry })?.len();
+            destroyed +=
+                self.commit(Order { operation, condition: Condition::default(), duty: Duty::Leader, entry })?.len();
         }
         if destroyed > 0 {
             log::info!("Destroyed {destroyed} versions whose grace period is over");

@@ -7,15 +7,16 @@ use std::sync::{Arc, Mutex, OnceLock};
 use super::log::Log;
 use super::log::file::store::{self, FileStore};
 use super::log::header::Header;
-use super::log::replay::{self, History, Loaded, Unaudited};
+use super::log::replay::{self, History, Known, Loaded, Unaudited};
 use super::seal::{KeyBytes, SealingKey};
+use super::shared_log::Position;
 use super::version::Lifetimes;
 use super::{Stats, Vault, Watchers};
 use crate::audit::{AuditLog, VaultAt};
 use crate::base::clock::Clock;
 use crate::base::failure::Failure;
 use crate::base::files;
-use crate::base::sync::GroupCommit;
+use crate::base::sync::{Confirmations, GroupCommit};
 
 /// A vault that was read and found good; nothing on the disk was changed yet.
 pub struct Found {
@@ -33,7 +34,8 @@ impl Found {
         let store = FileStore::open(path).map_err(|why| fail(&why))?;
         let mut reader = store.reader(0);
         let loaded =
-            replay::load(&mut reader, store.length(), &SealingKey::new(master), known).map_err(|why| fail(&why))?;
+            replay::load(&mut reader, store.length(), &SealingKey::new(master), Known { at: known, node: None })
+                .map_err(|why| fail(&why))?;
         Ok(Self { loaded, store })
     }
 
@@ -103,8 +105,11 @@ impl Found {
         Ok(Vault {
             key,
             state: Mutex::new(state),
-            log: Mutex::new(Log { store: self.store, end }),
+            visible: Mutex::new(Position::from(&end)),
+            log: Mutex::new(Log::new(self.store, end)),
             commits: GroupCommit::default(),
+            shared: None,
+            confirmations: Confirmations::default(),
             audit,
             clock,
             lifetimes,

@@ -7,6 +7,7 @@ mod aes;
 mod branch;
 mod commit;
 mod contents;
+mod copy;
 mod expiring;
 mod expiry;
 mod found;
@@ -17,6 +18,8 @@ mod order;
 mod plan;
 mod seal;
 mod settings;
+mod shared;
+mod shared_log;
 mod state;
 mod stats;
 mod survey;
@@ -33,16 +36,20 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 pub(crate) use commit::Foreseen;
 pub(crate) use contents::Contents;
+pub(crate) use copy::{Copy as VaultCopy, SharedVault, Tail, behind as lines_behind, position_behind};
 pub use found::Found;
 pub(crate) use kid::Kid;
+pub(crate) use log::change::Author;
 pub(crate) use log::file::lines::LoadError;
 pub(crate) use log::record::{Opened, seq as record_seq};
 pub(crate) use log::replay::{History, Unaudited};
 pub use master_key::{KeyFile, MasterKeySource};
 pub(crate) use master_key::{KeyInForce, is_under, passphrase};
-pub(crate) use order::{AT_A_TIME, Answer, Condition, Done, New, Operation, Order, Previous, Refused};
+pub(crate) use order::{AT_A_TIME, Answer, Condition, Done, Duty, New, Operation, Order, Previous, Refused};
 pub use seal::KeyBytes;
 pub(crate) use settings::{MAX_LABELS, Patch, Settings};
+pub(crate) use shared::Freshness;
+pub(crate) use shared_log::{Added, Addition, Fence, Position, SharedLog, Unavailable};
 pub(crate) use state::Missing;
 pub use stats::Stats;
 pub(crate) use survey::{Census, Description, Listed, Place, Readable, Replaced};
@@ -54,7 +61,7 @@ pub(crate) use watchers::{NoPlace, Watchers};
 use crate::audit::{AuditLog, VaultAt};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::failure::Failure;
-use crate::base::sync::{GroupCommit, lock};
+use crate::base::sync::{Confirmations, GroupCommit, lock};
 use crate::metrics::Page;
 use log::Log;
 use log::header::{Header, VaultKey};
@@ -72,6 +79,11 @@ pub struct Vault {
     /// The log. A commit holds it, the beginning of a branch too, and what writes the file anew, when that begins and hands over.
     log: Mutex<Log>,
     commits: GroupCommit<Order, Answer>,
+    /// What orders the changes where several daemons share the vault; none: this one has it for itself.
+    shared: Option<Arc<dyn SharedLog>>,
+    confirmations: Confirmations<Unavailable>,
+    /// As far as changes are visible.
+    visible: Mutex<Position>,
     audit: Arc<AuditLog>,
     clock: Clock,
     lifetimes: Lifetimes,

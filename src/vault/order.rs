@@ -1,7 +1,9 @@
 //! What can be asked of a vault, and what the answer is.
 
+use super::MAX_VALUE;
 use super::kid::Kid;
 use super::settings::Patch;
+use super::shared_log::Unavailable;
 use super::version::{Rotation, Version};
 use crate::audit::Entry;
 use crate::base::clock::Timestamp;
@@ -18,8 +20,22 @@ pub struct Order {
     pub operation: Operation,
     /// What must hold for it.
     pub condition: Condition,
+    /// On whose behalf it is made, where several daemons share the vault.
+    pub duty: Duty,
     /// The audit line to write if it is done, but for the secret, the kid and the vault's number, which the vault fills in.
     pub entry: Entry,
+}
+
+/// What a daemon must be, among those that share the vault, when a change takes effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Duty {
+    /// Any of them: the change was asked for.
+    #[default]
+    None,
+    /// The one that leads: the change belongs to the schedule.
+    Leader,
+    /// The one that has claimed the secret, which it rotates outside, too.
+    Claim,
 }
 
 /// What a change does.
@@ -74,6 +90,34 @@ impl Operation {
             Self::Rotate { names, .. } => names.len(),
             Self::Destroy { versions } => versions.len(),
             _ => 1,
+        }
+    }
+
+    /// The one secret that it is about; none if it is about several.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Configure { name, .. }
+            | Self::Prepare { name, .. }
+            | Self::RollBack { name, .. }
+            | Self::Promote { name, .. }
+            | Self::Discard { name, .. }
+            | Self::Delete { name }
+            | Self::Retire { name } => Some(name),
+            Self::Put { versions } => versions.first().filter(|_| versions.len() == 1).map(|new| new.name.as_str()),
+            Self::Rotate { names, .. } => names.first().filter(|_| names.len() == 1).map(String::as_str),
+            Self::Destroy { .. } => None,
+        }
+    }
+
+    /// About how many bytes its records take, at most, unless it destroys thousands of versions.
+    pub fn size(&self) -> usize {
+        const METADATA: usize = 2048;
+        let value = |bytes: usize| bytes / 3 * 4 + METADATA;
+        match self {
+            Self::Put { versions } => versions.iter().map(|new| value(new.value.expose().len())).sum(),
+            Self::Prepare { value: given, .. } => value(given.expose().len()),
+            Self::RollBack { .. } | Self::Promote { .. } => value(MAX_VALUE),
+            _ => self.count() * METADATA,
         }
     }
 }
@@ -161,9 +205,11 @@ pub enum Refused {
     /// It was not made, but could not be taken out of the vault's file again, for this reason: if the daemon ends before the
     /// file can be written again, the next one finds the change there.
     Unsettled(String),
+    /// The log that several daemons share cannot be used.
+    Shared(Unavailable),
     /// The audit log cannot be written; nothing was changed, unless `applied`.
     Audit {
-        /// The change is in the vault and its audit line is written, but the disk would not confirm the line.
+        /// The change is in the vault, but the disk would not take its audit line, or not confirm it.
         applied: bool,
         why: String,
     },
@@ -184,6 +230,7 @@ impl std::fmt::Display for Refused {
             }
             Self::PreconditionFailed(names) => write!(f, "the condition does not hold for {}", names.join(", ")),
             Self::WrongKey => f.write_str("this is not the master key that the vault is under"),
+            Self::Shared(why) => why.fmt(f),
             Self::Storage(why) | Self::Unsettled(why) | Self::Audit { why, .. } => f.write_str(why),
         }
     }

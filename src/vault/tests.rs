@@ -137,7 +137,7 @@ fn order(operation: Operation) -> Order {
         Operation::Prepare { .. } | Operation::Promote { .. } | Operation::Discard { .. } => Event::Rotate,
         Operation::Destroy { .. } | Operation::Retire { .. } => Event::DestroyVersion,
     };
-    Order { operation, condition: Condition::default(), entry: Entry::new(event) }
+    Order { operation, condition: Condition::default(), duty: Duty::None, entry: Entry::new(event) }
 }
 
 fn put_operation(name: &str, value: &str) -> Operation {

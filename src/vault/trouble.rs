@@ -4,6 +4,8 @@
 pub struct Trouble {
     /// The last append failed. Cleared by the next one that does not.
     pub storage: Option<String>,
+    /// Daemons that share the vault have another history than this one. Stays: only a start can put that right.
+    pub history: Option<String>,
     /// A value in memory did not open. Stays: memory does not heal.
     pub memory: Option<String>,
 }

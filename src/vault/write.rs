@@ -11,33 +11,73 @@ use super::Vault;
 use super::log::Log;
 use super::log::batch::Batch;
 use super::order::Refused;
+use super::shared_log::{Fence, Position};
 use crate::audit::{AuditFailure, Entry};
 use crate::base::files;
 use crate::base::sync::lock;
+
+/// Whether changes were made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    Done,
+    /// They were not: other daemons' changes came before them, and are taken in. They are to be planned again.
+    OthersFirst,
+}
+
+/// What changes are made under, in a log that several daemons share.
+#[derive(Clone, Copy, Default)]
+pub struct Terms<'a> {
+    pub fence: Fence<'a>,
+    /// The header that takes the place of the present one with them.
+    pub header: Option<&'a [u8]>,
+}
 
 impl Vault {
     /// Makes the changes of `batch`, and audits them as `entries`. Then those are woken who wait for one of the secrets
     /// `changed`.
     ///
     /// # Errors
-    /// Says why nothing was changed; only [`Refused::Audit`] with `applied` means that it was, and [`Refused::Unsettled`] that it
-    /// may be after a restart.
+    /// Says why nothing was changed; only [`Refused::Audit`] with `applied` means that it was, [`Refused::Unsettled`] that it
+    /// may be after a restart, and [`Refused::Shared`] with [`Unavailable::Undecided`](super::Unavailable::Undecided) that it may
+    /// be at any time.
     pub(super) fn write<'a>(
         &self,
         log: &mut Log,
         batch: Batch,
         entries: Vec<Entry>,
+        terms: Terms<'_>,
         changed: impl Iterator<Item = &'a str>,
-    ) -> Result<(), Refused> {
-        self.append(log, &batch.lines())?;
-        let audited = self.audit.write_synced(entries);
-        if let Err(AuditFailure::NotWritten(why)) = audited {
-            return Err(self.take_back(log, why));
+    ) -> Result<Written, Refused> {
+        if self.put_in_log(log, &batch, &entries, terms)? == Written::OthersFirst {
+            return Ok(Written::OthersFirst);
+        }
+        let audited = if self.shared.is_some() { self.audit_or_owe(entries) } else { self.audit.write_synced(entries) };
+        if let (Err(AuditFailure::NotWritten(why)), None) = (&audited, &self.shared) {
+            return Err(self.take_back(log, why.clone()));
         }
         self.make_visible(log, batch, changed);
         match audited {
-            Err(AuditFailure::NotSynced(why)) => Err(Refused::Audit { applied: true, why }),
-            _ => Ok(()),
+            Err(AuditFailure::NotSynced(why) | AuditFailure::NotWritten(why)) => {
+                Err(Refused::Audit { applied: true, why })
+            }
+            Ok(()) => Ok(Written::Done),
+        }
+    }
+
+    /// Makes the records of `batch` part of the log, durably. `entries` are what is audited of them.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub(super) fn put_in_log(
+        &self,
+        log: &mut Log,
+        batch: &Batch,
+        entries: &[Entry],
+        terms: Terms<'_>,
+    ) -> Result<Written, Refused> {
+        match &self.shared {
+            None => self.append(log, &batch.lines()).map(|()| Written::Done),
+            Some(shared) => self.add_to_shared(&**shared, log, batch, entries, terms),
         }
     }
 
@@ -47,6 +87,7 @@ impl Vault {
         log.stand_at(batch.end);
         let garbage: Vec<_> = {
             let mut state = lock(&self.state);
+            *lock(&self.visible) = Position::from(&log.end);
             let garbage = batch.records.into_iter().map(|(change, record)| state.apply(change, record)).collect();
             self.stats.publish(&log.end, &mut state, self.clock.now());
             garbage
@@ -85,11 +126,12 @@ impl Vault {
     /// None when secrets can be served and changed; else why not. If the file could not be written, it is tried again.
     pub fn trouble(self: &Arc<Self>) -> Option<String> {
         if lock(&self.trouble).storage.is_some() {
-            self.note_storage(self.probe());
+            let tried = if self.shared.is_some() { lock(&self.log).append_to_copy(b"") } else { self.probe() };
+            self.note_storage(tried);
             self.compact_if_worthwhile();
         }
         let trouble = lock(&self.trouble);
-        trouble.memory.clone().or_else(|| trouble.storage.clone())
+        trouble.memory.as_ref().or(trouble.history.as_ref()).or(trouble.storage.as_ref()).cloned()
     }
 
     /// Finds out whether a change could be written, and leaves nothing behind.
@@ -115,7 +157,8 @@ impl Vault {
                 trouble.storage = None;
             }
             (Err(why), None) => {
-                log::error!("Vault file cannot be written: {why}; secrets are still served, changes are refused");
+                let changes = if self.shared.is_some() { "and changed" } else { "changes are refused" };
+                log::error!("Vault file cannot be written: {why}; secrets are still served, {changes}");
                 trouble.storage = Some(format!("the vault file cannot be written: {why}"));
                 if files::is_out_of_room(&why) {
                     self.disk_full.store(true, Ordering::SeqCst);

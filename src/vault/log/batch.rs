@@ -32,15 +32,20 @@ impl Batch {
     pub fn seal(
         &mut self,
         key: &VaultKey,
-        Metadata { audited, more, change }: Metadata<Change>,
+        Metadata { audited, by, more, change }: Metadata<Change>,
         value: &str,
     ) -> Result<(&Change, VaultAt), Failure> {
-        let metadata = Metadata { audited, more, change: &change };
+        let metadata = Metadata { audited, by, more, change: &change };
         let record = Sealed::seal(key, (self.end.seq + 1, self.end.link), &metadata, value)?;
-        self.end = self.end.after(&record, change.is_overhead());
-        self.records.push((change, Arc::new(record)));
+        self.push(change, record);
         let (change, _) = self.records.last().expect("it was pushed");
         Ok((change, self.end.at(key)))
+    }
+
+    /// Takes in a record that is sealed already.
+    pub fn push(&mut self, change: Change, record: Sealed) {
+        self.end = self.end.after(&record, change.is_overhead());
+        self.records.push((change, Arc::new(record)));
     }
 
     /// Their lines.

@@ -3,6 +3,7 @@
 use serde::de::Error;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Entry;
 use crate::base::clock::Timestamp;
 use crate::generator::Generator;
 use crate::vault::kid::Kid;
@@ -86,13 +87,36 @@ pub enum Change {
 /// What a record holds besides a value: `C` is a [`Change`] that was read, or a reference to one that is to be written.
 #[derive(Serialize)]
 pub struct Metadata<C> {
-    /// The newest audit line that was surely on the disk when the change was made.
+    /// The newest audit line that was surely on the disk when the change was made: a line of the daemon that made it.
     pub audited: u64,
+    /// Who made the change, where several daemons share the vault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<Author>,
     /// The next record carries out the same order. It says nothing in a snapshot, where another one may stand there.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
     #[serde(flatten)]
     pub change: C,
+}
+
+/// Which of several daemons made a change, and for whom: what its audit line says, should that daemon not come back to write it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Author {
+    pub node: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+impl Author {
+    /// The daemon `node`, for the client that the audit line `entry` names.
+    pub fn new(node: &str, entry: &Entry) -> Self {
+        let Entry { client, remote, request_id, .. } = entry.clone();
+        Self { node: node.to_owned(), client, remote, request_id }
+    }
 }
 
 /// The fields of [`Metadata`], whatever kind of change it is.
@@ -102,6 +126,7 @@ pub struct Metadata<C> {
 #[derive(Deserialize)]
 pub struct Fields {
     audited: u64,
+    by: Option<Author>,
     #[serde(default)]
     more: bool,
     change: Kind,
@@ -179,7 +204,7 @@ impl Fields {
                 records: there(self.records, "records")?,
             },
         };
-        Ok(Metadata { audited: self.audited, more: self.more, change })
+        Ok(Metadata { audited: self.audited, by: self.by, more: self.more, change })
     }
 }
 

@@ -14,6 +14,7 @@ use super::file::store::Successor;
 use super::header::Header;
 use super::record::{Link, Sealed};
 use super::{End, Log};
+use crate::audit::{Entry, Event};
 use crate::base::failure::Failure;
 use crate::base::sync::{Breaks, lock};
 use crate::vault::Vault;
@@ -158,14 +159,14 @@ impl Vault {
         loop {
             let (length, reader) = {
                 let log = lock(&self.log);
-                (log.end.length, log.store.reader(copied))
+                (log.end.length, log.reader(copied))
             };
             copy(reader, length - copied, successor)?;
             copied = length;
             successor.sync()?;
             let log = lock(&self.log);
             if log.end.length - copied <= HANDOVER {
-                copy(log.store.reader(copied), log.end.length - copied, successor)?;
+                copy(log.reader(copied), log.end.length - copied, successor)?;
                 return Ok(log);
             }
         }
@@ -191,9 +192,9 @@ impl Vault {
         let records = live.len() as u64 + u64::from(ids.is_some());
         let mut writer = SnapshotWriter::begin(successor, header)?;
         let snapshot = Change::Snapshot { through: start.seq, link: start.link, records };
-        let audited = self.audit.synced_seq();
+        let (audited, by) = (self.audit.synced_seq(), self.author(&Entry::new(Event::ServerStart)));
         let seal = |after: Link, change: &Change| {
-            Sealed::seal(&self.key, (start.seq, after), &Metadata { audited, more: false, change }, "")
+            Sealed::seal(&self.key, (start.seq, after), &Metadata { audited, by: by.clone(), more: false, change }, "")
         };
         writer.record(&seal(writer.end.link, &snapshot)?, true)?;
         if let Some(change) = ids {

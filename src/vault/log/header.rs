@@ -78,6 +78,11 @@ impl Header {
         Ok(header)
     }
 
+    /// The vault's id, 32 hex digits.
+    pub fn vault_id(&self) -> &str {
+        &self.vault_id
+    }
+
     pub fn line(&self) -> Vec<u8> {
         let mut line = serde_json::to_vec(self).expect("a header is plain strings and a number");
         line.push(b'\n');

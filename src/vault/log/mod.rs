@@ -9,9 +9,9 @@ pub mod record;
 pub mod rekey;
 pub mod replay;
 
-use std::io;
+use std::io::{self, Read};
 
-use crate::audit::VaultAt;
+use crate::audit::{Entry, VaultAt};
 use file::store::{FileStore, Retired, Successor};
 use header::VaultKey;
 use record::{Link, NO_LINK, Sealed};
@@ -20,19 +20,55 @@ use record::{Link, NO_LINK, Sealed};
 pub struct Log {
     pub store: FileStore,
     pub end: End,
+    /// The last lines, where the file is a copy that could not be written. They go into it before any others.
+    missing: Vec<u8>,
+    /// What was to be added to a log that several daemons share, and was not answered.
+    pub undecided: Option<Undecided>,
+}
+
+/// An addition to a shared log that may or may not have become part of it: the first line behind the end will show.
+pub struct Undecided {
+    pub lines: Vec<u8>,
+    /// What is audited if it has.
+    pub entries: Vec<Entry>,
 }
 
 impl Log {
+    /// A log in `store`, which ends at `end`.
+    pub fn new(store: FileStore, end: End) -> Self {
+        Self { store, end, missing: Vec::new(), undecided: None }
+    }
+
+    /// Writes `lines` behind the end of a copy, which need not be durable. What the disk refuses comes before the next lines.
+    pub fn append_to_copy(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.missing.extend_from_slice(lines);
+        self.store.append_unsynced(&self.missing)?;
+        self.missing.clear();
+        Ok(())
+    }
+
+    /// How many bytes the copy lacks.
+    pub fn missing(&self) -> u64 {
+        self.missing.len() as u64
+    }
+
+    /// Reads all lines from byte `from` on.
+    pub fn reader(&self, from: u64) -> impl Read + use<> {
+        let begun = from.saturating_sub(self.store.length()).min(self.missing()) as usize;
+        self.store.reader(from).chain(io::Cursor::new(self.missing[begun..].to_vec()))
+    }
+
     /// Puts `successor` in place of the file; the log then stands at `end`.
     pub fn replace(&mut self, successor: Successor, end: End) -> io::Result<Retired> {
         let retired = self.store.replace(successor)?;
+        self.missing.clear();
         self.stand_at(end);
         Ok(retired)
     }
 
     /// Its end is `end`, as the store has made it.
     pub fn stand_at(&mut self, end: End) {
-        self.end = End { length: self.store.length(), ..end };
+        self.end = End { length: self.store.length() + self.missing(), ..end };
         debug_assert_eq!(self.end, end);
     }
 }

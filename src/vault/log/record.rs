@@ -151,7 +151,7 @@ mod tests {
 
     fn seal(key: &VaultKey, (seq, after): (u64, Link), value: &str) -> Sealed {
         let change = &Change::Delete { name: "db".to_owned() };
-        Sealed::seal(key, (seq, after), &Metadata { audited: 3, more: false, change }, value).unwrap()
+        Sealed::seal(key, (seq, after), &Metadata { audited: 3, by: None, more: false, change }, value).unwrap()
     }
 
     #[test]

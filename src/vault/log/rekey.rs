@@ -13,6 +13,7 @@ use crate::base::sync::lock;
 use crate::vault::order::Refused;
 use crate::vault::seal::{KeyBytes, SealingKey};
 use crate::vault::used_kids::UsedKids;
+use crate::vault::write::{Terms, Written};
 use crate::vault::{Vault, branch};
 
 impl Vault {
@@ -37,20 +38,26 @@ impl Vault {
 
     fn put_in_place(&self, header: &mut Header, rewrapped: Header, entry: Entry) -> Result<(), Refused> {
         let storage = |why: std::io::Error| Refused::Storage(why.to_string());
-        let mut successor = lock(&self.log).store.begin_successor().map_err(storage)?;
-        successor.write_all(&rewrapped.line()).map_err(storage)?;
-        let mut log = self.catch_up(&mut successor, header.line().len() as u64).map_err(storage)?;
-        let (branch, at) = branch::beginning(&self.key, log.end, self.audit.synced_seq(), UsedKids::default())
-            .map_err(|why| Refused::Storage(why.to_string()))?;
-        successor.write_all(&branch.lines()).map_err(storage)?;
-        successor.sync().map_err(storage)?;
-        let entry = Entry { vault: Some(at), ..entry };
-        let written = self.write(&mut log, branch, vec![entry.clone()], iter::empty());
-        if let Err(refused) = &written
-            && !refused.was_applied()
-        {
-            return written;
-        }
+        let turn = self.turn();
+        let (mut log, successor, entry, written) = loop {
+            let mut successor = lock(&self.log).store.begin_successor().map_err(storage)?;
+            let line = rewrapped.line();
+            successor.write_all(&line).map_err(storage)?;
+            let mut log = self.catch_up(&mut successor, header.line().len() as u64).map_err(storage)?;
+            let by = self.author(&entry);
+            let (branch, at) = branch::beginning(&self.key, log.end, self.audit.synced_seq(), by, UsedKids::default())
+                .map_err(|why| Refused::Storage(why.to_string()))?;
+            successor.write_all(&branch.lines()).map_err(storage)?;
+            successor.sync().map_err(storage)?;
+            let entry = Entry { vault: Some(at), ..entry.clone() };
+            let terms = Terms { header: Some(&line), ..Terms::default() };
+            let written = self.write(&mut log, branch, vec![entry.clone()], terms, iter::empty());
+            match written {
+                Ok(Written::OthersFirst) => turn.still_waits()?,
+                Err(refused) if !refused.was_applied() => return Err(refused),
+                Ok(Written::Done) | Err(_) => break (log, successor, entry, written.map(drop)),
+            }
+        };
         // The other header is as long as this one.
         let end = log.end;
         let retired = log.replace(successor, end).map_err(|why| {

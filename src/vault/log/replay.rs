@@ -9,7 +9,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use super::End;
-use super::change::{Change, Metadata};
+use super::change::{Author, Change, Metadata};
 use super::file::lines::{LONGEST_LINE, Lines, LoadError, PORTION, Portion, Record, open_both};
 use super::header::{Header, VaultKey};
 use super::record::{Link, NO_LINK, Sealed};
@@ -58,6 +58,8 @@ pub struct Unaudited {
     pub name: Option<String>,
     /// The version, where it is one.
     pub kid: Option<String>,
+    /// Who made it, where several daemons share the vault.
+    pub by: Option<Author>,
 }
 
 /// Reads the header of a vault, and nothing else.
@@ -65,13 +67,22 @@ pub fn header(vault: impl Read) -> Result<Header, LoadError> {
     Lines::of(vault).header().map(|(header, _)| header)
 }
 
-/// Reads a whole vault of `size` bytes, which the audit log knows up to the change `known`.
-pub fn load(vault: &mut dyn Read, size: u64, master: &SealingKey, known: VaultAt) -> Result<Loaded, LoadError> {
+/// What an audit log knows of a vault, and whose log that is.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// The last change that it knows.
+    pub at: VaultAt,
+    /// Which of several daemons has this log; none: there is but one. It tells of no change that another daemon made.
+    pub node: Option<&'a str>,
+}
+
+/// Reads a whole vault of `size` bytes, of which the audit log knows what `known` says.
+pub fn load(vault: &mut dyn Read, size: u64, master: &SealingKey, known: Known<'_>) -> Result<Loaded, LoadError> {
     let mut lines = Lines::of(vault);
     let (header, length) = lines.header()?;
     let key = header.unwrap_key(master).map_err(|NotAuthentic| LoadError::WrongKey)?;
     let end = End::behind_header(length);
-    let head_at_known = key.at(0, &NO_LINK).head.filter(|_| known.seq == 0);
+    let head_at_known = key.at(0, &NO_LINK).head.filter(|_| known.at.seq == 0);
     let loaded = Loaded {
         header,
         key,
@@ -116,11 +127,10 @@ pub fn load(vault: &mut dyn Read, size: u64, master: &SealingKey, known: VaultAt
 }
 
 /// A vault while it is read.
-struct Loading {
+struct Loading<'a> {
     /// What was read, up to the end of the last order that is taken.
     loaded: Loaded,
-    /// The last change that the audit log knows.
-    known: VaultAt,
+    known: Known<'a>,
     /// What the vault's own history is up to that change; none: not yet read, or not known.
     head_at_known: Option<VaultHead>,
     /// The end of all that was read.
@@ -137,9 +147,10 @@ struct Snapshot {
     remaining: u64,
 }
 
-impl Loading {
+impl Loading<'_> {
     fn take(&mut self, record: Record) -> Result<(), String> {
-        let Record { sealed, metadata: Metadata { audited, change, more } } = &record;
+        let Record { sealed, metadata: Metadata { audited, by, change, more } } = &record;
+        let is_ours = by.as_ref().map(|by| by.node.as_str()) == self.known.node;
         let unaudited = match (change, &self.snapshot) {
             (Change::Snapshot { .. }, _) if self.end.records > 0 => {
                 return Err("a snapshot stands only at the top".to_owned());
@@ -148,9 +159,11 @@ impl Loading {
             (_, None) if sealed.seq != self.end.seq + 1 => {
                 return Err(format!("record {} stands where record {} belongs", sealed.seq, self.end.seq + 1));
             }
-            (_, None) => sealed.seq > self.known.seq,
+            (_, None) => is_ours && sealed.seq > self.known.at.seq,
         };
         self.loaded.audited = match change {
+            // That is the number of a line in another log.
+            _ if !is_ours => self.loaded.audited,
             Change::Snapshot { .. } => *audited,
             // The audit log that was seen before it may have been another one.
             Change::Branch { .. } if !unaudited => *audited,
@@ -170,7 +183,7 @@ impl Loading {
             self.snapshot = None;
             self.head_at_known = None;
         }
-        if self.snapshot.is_none() && self.end.seq == self.known.seq {
+        if self.snapshot.is_none() && self.end.seq == self.known.at.seq {
             self.head_at_known = self.end.at(&self.loaded.key).head;
         }
         // What the audit log knows is in force, also if a rollback has left part of its order.
@@ -185,9 +198,9 @@ impl Loading {
     /// Makes the changes that were held back.
     fn apply(&mut self, unaudited: bool) {
         let loaded = &mut self.loaded;
-        for Record { sealed, metadata: Metadata { change, .. } } in self.order.drain(..) {
+        for Record { sealed, metadata: Metadata { change, by, .. } } in self.order.drain(..) {
             if unaudited {
-                loaded.unaudited.push(Unaudited::of(loaded.key.at(sealed.seq, &sealed.link()), &change));
+                loaded.unaudited.push(Unaudited::of(loaded.key.at(sealed.seq, &sealed.link()), &change, by));
             }
             loaded.state.apply(change, Arc::new(sealed));
         }
@@ -198,8 +211,8 @@ impl Loading {
     /// What was read of a file of `size` bytes, the rest of which an interrupted write left.
     fn finish(mut self, size: u64) -> Loaded {
         self.loaded.unfinished_bytes = size - self.loaded.end.length;
-        self.loaded.history = match (self.known.head, self.head_at_known) {
-            _ if self.loaded.end.seq < self.known.seq => History::Older,
+        self.loaded.history = match (self.known.at.head, self.head_at_known) {
+            _ if self.loaded.end.seq < self.known.at.seq => History::Older,
             (Some(_), None) => History::Beyond,
             (Some(known), Some(own)) if known != own => History::Another,
             _ => History::Continues,
@@ -221,16 +234,16 @@ impl Loading {
                 Sealed::parse(record, self.end.link).is_some_and(|sealed| sealed.open(&self.loaded.key).is_ok())
             })
         };
-        let never_written = line.contains(&0) && self.end.seq >= self.known.seq;
+        let never_written = line.contains(&0) && self.end.seq >= self.known.at.seq;
         self.snapshot.is_none() && (never_written || (torn && !whole_and_more()))
     }
 }
 
 impl Unaudited {
-    fn of(at: VaultAt, change: &Change) -> Self {
+    fn of(at: VaultAt, change: &Change, by: Option<Author>) -> Self {
         let (name, kid) = change.subject();
         let kid = kid.map(|kid| kid.of(name));
-        Self { at, what: change.kind(), name: Some(name.to_owned()).filter(|name| !name.is_empty()), kid }
+        Self { at, what: change.kind(), name: Some(name.to_owned()).filter(|name| !name.is_empty()), kid, by }
     }
 
     /// What its audit line says of it.

@@ -11,6 +11,7 @@ use std::path::Path;
 
 pub use file::KeyFile;
 
+use super::log::header::Header;
 use super::log::replay;
 use super::seal::{KeyBytes, SealingKey};
 use crate::base::failure::Failure;
@@ -43,10 +44,25 @@ impl KeyInForce {
     /// # Errors
     /// If a key cannot be read.
     pub fn find(source: &dyn MasterKeySource, path: &Path) -> Result<Self, Failure> {
+        Self::of(source, |key| is_under(path, key))
+    }
+
+    /// The same for a vault whose header line is `line`.
+    ///
+    /// # Errors
+    /// If a key cannot be read.
+    pub fn of_header(source: &dyn MasterKeySource, line: &[u8]) -> Result<Self, Failure> {
+        let header = Header::parse(line.trim_ascii_end()).ok();
+        let opens =
+            |key: &KeyBytes| header.as_ref().is_some_and(|header| header.unwrap_key(&SealingKey::new(key)).is_ok());
+        Self::of(source, opens)
+    }
+
+    fn of(source: &dyn MasterKeySource, is_under: impl Fn(&KeyBytes) -> bool) -> Result<Self, Failure> {
         let key = source.load()?;
-        if !is_under(path, &key)
+        if !is_under(&key)
             && let Some(next) = source.next()?
-            && is_under(path, &next)
+            && is_under(&next)
         {
             return Ok(Self { key: next, is_next: true });
         }

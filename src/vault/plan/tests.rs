@@ -11,7 +11,7 @@ use crate::base::sync::lock;
 use crate::vault::log::change::{Change, Metadata};
 use crate::vault::log::header::{Header, VaultKey};
 use crate::vault::log::record::{NO_LINK, Sealed};
-use crate::vault::order::{Condition, New, Operation, Previous};
+use crate::vault::order::{Condition, Duty, New, Operation, Previous};
 use crate::vault::seal::{self, SealingKey};
 use crate::vault::settings::{Patch, Settings};
 use crate::vault::state::StoredVersion;
@@ -83,7 +83,7 @@ impl Random {
 fn carry_out(state: &Mutex<State>, key: &VaultKey, changes: Vec<Planned>) {
     let mut state = lock(state);
     for Planned { change, .. } in changes {
-        let metadata = Metadata { audited: 0, more: false, change: &change };
+        let metadata = Metadata { audited: 0, by: None, more: false, change: &change };
         let record = Sealed::seal(key, (state.seq + 1, NO_LINK), &metadata, "value").unwrap();
         state.apply(change, Arc::new(record));
     }
@@ -107,7 +107,7 @@ fn run(seed: u64, key: &VaultKey) {
         now = now.plus_days(random.below(8) as u32);
         let order = |random: &mut Random| {
             let operation = random.operation(&together);
-            Order { operation, condition: Condition::default(), entry: Entry::new(Event::Rotate) }
+            Order { operation, condition: Condition::default(), duty: Duty::None, entry: Entry::new(Event::Rotate) }
         };
         let orders: Vec<_> = (0..=random.below(6)).map(|_| order(&mut random)).collect();
         let (plan, overlay) = Plan::with_outcome(&together, now, LIFETIMES, &orders);

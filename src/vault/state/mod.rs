@@ -5,6 +5,7 @@ mod secret;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::expiring::Expiring;
 use super::kid::Kid;
@@ -15,6 +16,9 @@ use crate::base::clock::Timestamp;
 pub use pages::{PAGE, Page};
 use secret::{Effect, Ended};
 pub use secret::{Secret, StoredVersion};
+
+/// By how much the clocks of several daemons may differ: then the later time is everyone's.
+const MOST_AHEAD: Duration = Duration::from_secs(300);
 
 /// Why there is nothing to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub enum Missing {
 pub struct State {
     /// The number of the last change.
     pub seq: u64,
+    /// When the last version was made, by the clock of whoever made it.
+    last_made: Timestamp,
     secrets: BTreeMap<String, Secret>,
     /// The ids that no secret may get any more, besides those that each one spent.
     pub used: UsedKids,
@@ -51,6 +57,9 @@ impl State {
     /// Makes `change`, which `record` holds, number `record.seq`. Returns what is to be dropped outside of the lock.
     pub fn apply(&mut self, change: Change, record: Arc<Sealed>) -> Vec<StoredVersion> {
         self.seq = self.seq.max(record.seq);
+        if let Change::Put { version, .. } | Change::Prepare { version, .. } = &change {
+            self.last_made = version.created_at;
+        }
         if let Change::UsedKids { used } | Change::Branch { used } = &change {
             self.used.add_those(used);
         }
@@ -115,6 +124,14 @@ impl State {
     pub fn unused_kid(&self, name: &str, now: Timestamp) -> Kid {
         let first = self.used.free_from(Kid::first(now));
         self.secrets.get(name).map_or(first, |secret| secret.unused_kid(first))
+    }
+
+    /// The time at which a change is made now, by a clock that says `now`: not before the last version was made, so that versions
+    /// come in the order of their ids although the clocks of several daemons differ. One that was made a long time ahead was
+    /// made by a clock that was wrong, and does not count.
+    pub fn not_before_last(&self, now: Timestamp) -> Timestamp {
+        let latest = now.plus(MOST_AHEAD);
+        if (now..=latest).contains(&self.last_made) { self.last_made } else { now }
     }
 
     /// All ids that any secret ever had, as far as that is known, and all that none may get any more.

@@ -20,7 +20,7 @@ fn put(state: &mut State, at: Timestamp) -> Kid {
 
 fn apply(state: &mut State, change: Change) {
     let key = Header::generate(&SealingKey::new(&seal::random().unwrap())).unwrap().1;
-    let metadata = Metadata { audited: 0, more: false, change: &change };
+    let metadata = Metadata { audited: 0, by: None, more: false, change: &change };
     let record = Sealed::seal(&key, (state.seq + 1, NO_LINK), &metadata, "v").unwrap();
     state.apply(change, Arc::new(record));
 }

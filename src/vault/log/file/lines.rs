@@ -137,7 +137,11 @@ pub struct Record {
 }
 
 impl Record {
-    fn open(line: &[u8], after: Link, key: &VaultKey) -> Result<Self, String> {
+    /// Opens the record in `line`, which ends with a newline, behind the one that `after` is the link of.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn open(line: &[u8], after: Link, key: &VaultKey) -> Result<Self, String> {
         let whole = line.strip_suffix(b"\n").ok_or("the last line is not whole")?;
         let sealed = Sealed::parse(whole, after).ok_or("this is not a record")?;
         let opened = sealed.open(key).map_err(|NotAuthentic| {

@@ -129,6 +129,28 @@ impl FileStore {
         Ok(())
     }
 
+    /// Appends `bytes`, which need not survive a crash: there is another copy of them.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_unsynced(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.suspect {
+            self.repair()?;
+        }
+        let end = self.length();
+        let written = self.check().and_then(|()| {
+            #[cfg(test)]
+            strike(&self.faults.writes)?;
+            self.file.append(bytes)
+        });
+        if written.is_err() {
+            self.file.end_at(end);
+            self.suspect = true;
+            let _ = self.repair();
+        }
+        written
+    }
+
     /// Takes back what was appended behind byte `length`, by the same rule.
     pub fn cut(&mut self, length: u64) -> io::Result<()> {
         self.file.end_at(length);
@@ -185,11 +207,7 @@ impl FileStore {
     }
 
     fn write_durably(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let (ours, at_path) = self.file.look()?;
-        check_is_itself(at_path, &ours)?;
-        if ours.len() != self.length() {
-            return Err(changed());
-        }
+        self.check()?;
         self.unsettled = true;
         #[cfg(test)]
         strike(&self.faults.writes)?;
@@ -199,6 +217,13 @@ impl FileStore {
         self.file.file().sync_data()?;
         self.unsettled = false;
         Ok(())
+    }
+
+    /// Checks that the file is still in its place and ends where it should.
+    fn check(&self) -> io::Result<()> {
+        let (ours, at_path) = self.file.look()?;
+        check_is_itself(at_path, &ours)?;
+        if ours.len() == self.length() { Ok(()) } else { Err(changed()) }
     }
 
     fn sync_name(&mut self) -> io::Result<()> {
