@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::audit::{self, AuditFailure, AuditLog, Entry, Event, Outcome};
 use crate::base::failure::Failure;
-use crate::vault::{self, Author, Unaudited, UsedKids, Vault};
+use crate::vault::{self, Unaudited, UsedKids, Vault};
 
 /// Writes what is audited first. Where there is no room for it, it comes before whatever is written as soon as there is: a daemon
 /// that does not start can make none, nor tell what it lacks.
@@ -35,17 +35,7 @@ pub fn accepted(
 pub fn recovered(vault: &vault::Found) -> Vec<Entry> {
     let entry = |change: &Unaudited| {
         log::warn!("Recovered change {} of the vault, which was not yet audited", change.at.seq);
-        let Author { client, remote, request_id, .. } = change.by.clone().unwrap_or_default();
-        Entry {
-            client,
-            remote,
-            request_id,
-            secret_name: change.name.clone(),
-            kid: change.kid.clone(),
-            detail: Some(change.detail()),
-            vault: Some(change.at),
-            ..Entry::new(Event::Recovered)
-        }
+        change.clone().entry("found in the vault at the start")
     };
     vault.unaudited().iter().map(entry).collect()
 }

@@ -12,12 +12,16 @@ use super::log::batch::Batch;
 use super::log::change::{Author, Change};
 use super::log::file::lines::Record;
 use super::log::record;
+use super::log::replay::Unaudited;
 use super::log::{Log, Undecided};
 use super::order::Refused;
 use super::shared_log::{Added, Addition, Position, SharedLog, Unavailable};
 use super::write::{Terms, Written};
 use crate::audit::{AuditFailure, Entry};
 use crate::base::sync::{Unconfirmed, lock};
+
+/// How many additions may be without an answer: what etcd makes of each must be kept in mind.
+const MOST_UNDECIDED: usize = 16;
 
 /// How old an answer may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +148,15 @@ impl Vault {
         if let Some(why) = self.mismatch() {
             return Err(Refused::Shared(why));
         }
+        if !log.undecided.is_empty() {
+            if self.take_in_others(log)? == Written::OthersFirst {
+                return Ok(Written::OthersFirst);
+            }
+            if log.undecided.len() >= MOST_UNDECIDED {
+                let why = format!("etcd has not answered {MOST_UNDECIDED} changes, and must first answer one");
+                return Err(Refused::Shared(Unavailable::Unanswered(why)));
+            }
+        }
         let lines = batch.lines();
         let Terms { fence, header } = terms;
         let (behind, end) = (Position::from(&log.end), Position::from(&batch.end));
@@ -151,7 +164,7 @@ impl Vault {
         match added {
             Ok(Added::Done) => {
                 // What stands there now, another addition that was not answered cannot be.
-                log.undecided = None;
+                log.undecided.clear();
                 self.append_to_copy(log, &lines);
                 Ok(Written::Done)
             }
@@ -162,7 +175,7 @@ impl Vault {
             Err(why) => {
                 self.note_mismatch(&why);
                 if matches!(why, Unavailable::Undecided(_)) {
-                    log.undecided = Some(Undecided { lines, entries: entries.to_vec() });
+                    log.undecided.push(Undecided { lines, entries: entries.to_vec() });
                 }
                 Err(Refused::Shared(why))
             }
@@ -175,7 +188,7 @@ impl Vault {
         if lines.is_empty() {
             return Ok(());
         }
-        let batch = self.opened(log, lines).map_err(|why| {
+        let (batch, recovered) = self.opened(log, lines).map_err(|why| {
             let why = Unavailable::Mismatch(format!(
                 "the shared log does not continue from this daemon's copy behind change {}: {why}",
                 log.end.seq
@@ -184,7 +197,7 @@ impl Vault {
             why
         })?;
         // The first line behind the end shows what has become of an addition that was not answered.
-        let undecided = log.undecided.take().filter(|undecided| lines.starts_with(&undecided.lines));
+        let undecided = log.undecided.drain(..).find(|undecided| lines.starts_with(&undecided.lines));
         if let Some(Undecided { entries, .. }) = undecided {
             log::warn!("Change {} took effect, although it was not acknowledged", log.end.seq + 1);
             let detail = "took effect after it was answered that it may".to_owned();
@@ -192,18 +205,23 @@ impl Vault {
             // If they cannot be written now, they come before anything else.
             let _ = self.audit_or_owe(entries.collect());
         }
+        if !recovered.is_empty() {
+            log::warn!("A change took effect that this daemon made before its start, without an answer");
+            let _ = self.audit_or_owe(recovered);
+        }
         self.append_to_copy(log, lines);
         let changed: BTreeSet<String> = batch.records.iter().map(|(change, _)| change.subject().0.to_owned()).collect();
         self.make_visible(log, batch, changed.iter().map(String::as_str));
         Ok(())
     }
 
-    /// The records in `lines`, if they are authentic behind the end of the log.
-    fn opened(&self, log: &Log, lines: &[u8]) -> Result<Batch, String> {
-        let undecided = log.undecided.as_ref().map(|undecided| undecided.lines.as_slice());
-        let ours = undecided.filter(|undecided| lines.starts_with(undecided)).map_or(0, <[u8]>::len);
+    /// The records in `lines`, if they are authentic behind the end of the log. With them, the audit lines of those that this
+    /// daemon made before its start, and that arrived only now.
+    fn opened(&self, log: &Log, lines: &[u8]) -> Result<(Batch, Vec<Entry>), String> {
+        let undecided = log.undecided.iter().find(|undecided| lines.starts_with(&undecided.lines));
+        let ours = undecided.map_or(0, |undecided| undecided.lines.len());
         let node = self.shared.as_ref().map(|shared| shared.node());
-        let (mut batch, mut read) = (Batch::behind(log.end), 0);
+        let (mut batch, mut recovered, mut read) = (Batch::behind(log.end), Vec::new(), 0);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             let Record { sealed, metadata } = Record::open(line, batch.end.link, &self.key)?;
             if sealed.seq != batch.end.seq + 1 {
@@ -214,12 +232,13 @@ impl Vault {
             }
             read += line.len();
             if read > ours && metadata.by.as_ref().map(|by| by.node.as_str()) == node {
-                let node = node.unwrap_or_default();
-                return Err(format!("record {} was made by another daemon that is called {node}, too", sealed.seq));
+                let at = self.key.at(sealed.seq, &sealed.link());
+                let found = "took effect after the daemon had ended";
+                recovered.push(Unaudited::of(at, &metadata.change, metadata.by).entry(found));
             }
             batch.push(metadata.change, sealed);
         }
-        Ok(batch)
+        Ok((batch, recovered))
     }
 
     fn append_to_copy(&self, log: &mut Log, lines: &[u8]) {

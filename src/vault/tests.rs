@@ -14,6 +14,7 @@ mod rekey;
 mod rollback;
 mod secrecy;
 mod settings;
+mod shared;
 mod tears;
 mod versions;
 mod watching;

@@ -140,6 +140,9 @@ impl Vault {
         // What is compacted has no records of its own any more: were one of its lines lost, a start could neither tell that it
         // is the same history nor write the line anew.
         self.audit.sync_all().map_err(|why| Failure::new("compaction", why))?;
+        if self.audit.is_behind() {
+            return Err(Failure::new("compaction", "the audit log still lacks lines of changes"));
+        }
         let snapshot = self.write_snapshot(header, &start, &mut successor)?;
         let mut log = self.catch_up(&mut successor, start.length).map_err(failed)?;
         let length = log.end.length;

@@ -22,11 +22,12 @@ pub struct Log {
     pub end: End,
     /// The last lines, where the file is a copy that could not be written. They go into it before any others.
     missing: Vec<u8>,
-    /// What was to be added to a log that several daemons share, and was not answered.
-    pub undecided: Option<Undecided>,
+    /// What was to be added behind the end of a log that several daemons share, and was not answered. One of them may have become
+    /// part of it.
+    pub undecided: Vec<Undecided>,
 }
 
-/// An addition to a shared log that may or may not have become part of it: the first line behind the end will show.
+/// An addition to a shared log that may have become part of it, or still may: the first line behind the end will show.
 pub struct Undecided {
     pub lines: Vec<u8>,
     /// What is audited if it has.
@@ -36,7 +37,7 @@ pub struct Undecided {
 impl Log {
     /// A log in `store`, which ends at `end`.
     pub fn new(store: FileStore, end: End) -> Self {
-        Self { store, end, missing: Vec::new(), undecided: None }
+        Self { store, end, missing: Vec::new(), undecided: Vec::new() }
     }
 
     /// Writes `lines` behind the end of a copy, which need not be durable. What the disk refuses comes before the next lines.

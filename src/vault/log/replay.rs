@@ -13,7 +13,7 @@ use super::change::{Author, Change, Metadata};
 use super::file::lines::{LONGEST_LINE, Lines, LoadError, PORTION, Portion, Record, open_both};
 use super::header::{Header, VaultKey};
 use super::record::{Link, NO_LINK, Sealed};
-use crate::audit::{VaultAt, VaultHead};
+use crate::audit::{Entry, Event, VaultAt, VaultHead};
 use crate::vault::seal::{NotAuthentic, SealingKey};
 use crate::vault::state::State;
 
@@ -49,6 +49,7 @@ pub enum History {
 }
 
 /// A change that the audit log does not know yet.
+#[derive(Clone)]
 pub struct Unaudited {
     /// Where the vault stands behind it.
     pub at: VaultAt,
@@ -240,15 +241,27 @@ impl Loading<'_> {
 }
 
 impl Unaudited {
-    fn of(at: VaultAt, change: &Change, by: Option<Author>) -> Self {
+    pub fn of(at: VaultAt, change: &Change, by: Option<Author>) -> Self {
         let (name, kid) = change.subject();
         let kid = kid.map(|kid| kid.of(name));
         Self { at, what: change.kind(), name: Some(name.to_owned()).filter(|name| !name.is_empty()), kid, by }
     }
 
-    /// What its audit line says of it.
-    pub fn detail(&self) -> String {
-        format!("{}: found in the vault at the start, never acknowledged", self.what)
+    /// Its audit line, which says where it was found.
+    pub fn entry(self, found: &str) -> Entry {
+        let Self { at, what, name, kid, by } = self;
+        let Author { client, remote, request_id, .. } = by.unwrap_or_default();
+        let detail = Some(format!("{what}: {found}, never acknowledged"));
+        Entry {
+            client,
+            secret_name: name,
+            kid,
+            remote,
+            request_id,
+            detail,
+            vault: Some(at),
+            ..Entry::new(Event::Recovered)
+        }
     }
 
     /// Whether a line with this detail is about a change that made a version the current one.
