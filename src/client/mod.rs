@@ -4,13 +4,11 @@
 
 mod address;
 mod conditional;
-mod exchange;
 mod file;
 mod identity;
 mod listing;
 mod problem;
 mod settings;
-mod socket;
 mod transport;
 mod watch;
 
@@ -25,11 +23,11 @@ use crate::access::CLIENT_HEADER;
 use crate::base::failure::{Failure, say};
 use crate::base::name::{is_name, is_name_byte};
 use crate::base::secret::{Plaintext, Wiped};
+use crate::http::client::Answer;
 
 use identity::Identity;
 
 pub use address::Address;
-pub(crate) use exchange::Answer;
 pub(crate) use file::read_name;
 pub(crate) use problem::{one_line, retold};
 pub(crate) use settings::{ClientSettings, Options};

@@ -6,9 +6,9 @@ use std::io::{Error, ErrorKind};
 use serde_json::Value;
 
 use super::address::Address;
-use super::exchange::Answer;
 use super::identity::Identity;
 use crate::base::failure::{Details, Failure, Kind};
+use crate::http::client::Answer;
 
 /// The most characters that are shown of what the other side says.
 const SHOWN: usize = 2000;

@@ -12,6 +12,7 @@ use super::identity::{Identity, Said};
 use crate::access::Token;
 use crate::base::failure::Failure;
 use crate::base::files;
+use crate::http::client::Endpoint;
 use crate::http::tls;
 
 /// The longest file that holds a token, in bytes.
@@ -53,7 +54,7 @@ impl ClientSettings {
         if addr.is_none() {
             missing(&file, "where the daemon is, as --addr or JARVIS_SECRETSD_ADDR does too")?;
         }
-        let address = addr.unwrap_or(Address::Tcp { host: "127.0.0.1".into(), port: 8081, tls: false });
+        let address = addr.unwrap_or(Address::Tcp(Endpoint { host: "127.0.0.1".into(), port: 8081, tls: false }));
         let client = match options.client {
             Some(value) => Some(Said { value, by: "--client".into() }),
             None => variable("CLIENT", read_name)?
@@ -68,7 +69,7 @@ impl ClientSettings {
             Ok::<_, Failure>(said.or(path.clone().map(|value| Said { value, by: by_file(key) })))
         };
         let mut certificate = None;
-        let tls = if let Address::Tcp { tls: true, .. } = address {
+        let tls = if let Address::Tcp(Endpoint { tls: true, .. }) = address {
             let ca = path("CA", ca, "ca_path", &file.ca_path)?;
             let cert = path("CERT", cert, "cert_path", &file.cert_path)?;
             let key = path("KEY", key, "key_path", &file.key_path)?;

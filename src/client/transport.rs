@@ -5,12 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls::ClientConfig;
 
 use super::address::Address;
-use super::exchange::{Answer, Request, exchange};
-use super::socket::Socket;
+use crate::http::client::{Answer, Connection, Request, TimeLimit};
 
 /// How to reach one daemon, and for how long to try.
 pub struct Transport {
@@ -34,23 +32,15 @@ impl Transport {
         body: Option<&[u8]>,
         before: impl FnOnce(IpAddr),
     ) -> io::Result<Answer> {
-        let deadline = Instant::now() + self.time_limit;
-        let request = Request { method, target, host: &self.address.authority(), headers, body };
-        match (&self.address, &self.tls) {
-            (Address::Unix(path), _) => exchange(&mut Socket::unix(path, deadline)?, &request),
-            (Address::Tcp { host, port, .. }, None) => {
-                let mut socket = Socket::tcp(host, *port, deadline)?;
-                if let Some(remote) = socket.remote {
-                    before(remote);
-                }
-                exchange(&mut socket, &request)
-            }
-            (Address::Tcp { host, port, .. }, Some(tls)) => {
-                let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
-                let session = ClientConnection::new(tls.clone(), name).map_err(io::Error::other)?;
-                let socket = Socket::tcp(host, *port, deadline)?;
-                exchange(&mut StreamOwned::new(session, socket), &request)
-            }
+        let limit = TimeLimit::until(Instant::now() + self.time_limit);
+        let host = &self.address.authority();
+        let mut connection = match &self.address {
+            Address::Unix(path) => Connection::unix(path, limit)?,
+            Address::Tcp(endpoint) => Connection::tcp(endpoint, self.tls.as_ref(), limit)?,
+        };
+        if let Some(remote) = connection.remote_in_clear() {
+            before(remote);
         }
+        connection.exchange(&Request { method, target, host, headers, body, keep_alive: false })
     }
 }

@@ -66,6 +66,11 @@ impl Body {
         &self.bytes
     }
 
+    /// What has arrived of the body, without its framing.
+    pub fn into_bytes(self) -> Wiped {
+        self.bytes
+    }
+
     /// How much memory it takes, at most, when `more` bytes have been fed to it.
     pub fn memory_with(&self, more: usize) -> usize {
         let more = match self.next {

@@ -6,6 +6,7 @@
 
 pub mod body;
 mod buffer;
+pub(crate) mod client;
 mod connection;
 mod context;
 mod endpoint;

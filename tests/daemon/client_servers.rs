@@ -46,13 +46,18 @@ fn http(status: &str, body: &str) -> String {
 fn garbage_is_no_answer() {
     for (status, answer, why) in [
         (5, "", "ADDR: the connection was closed without an answer"),
-        (1, "SSH-2.0-OpenSSH_9.2\r\n", "ADDR: the answer is not what the daemon sends: "),
+        (1, "SSH-2.0-OpenSSH_9.2\r\n", "ADDR: the answer is malformed: "),
         (
             5,
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{}",
             "ADDR: the connection was closed in the middle of the answer",
         ),
-        (1, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "it has a Transfer-Encoding"),
+        (
+            1,
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n",
+            "a chunk does not end where its size says",
+        ),
+        (1, "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "it has neither"),
         (1, "HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n{}", "its body is too long"),
         (1, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{}", "it is longer than it announced"),
     ] {

@@ -10,6 +10,7 @@ use crate::cli::command::{Arguments, CONFIG, Command, Group, Operands};
 use crate::cli::configured::load_config;
 use crate::cli::exit::Exit;
 use crate::client::{Address, Transport, one_line};
+use crate::http::client::Endpoint;
 use crate::http::tls;
 
 pub const COMMAND: Command = Command {
@@ -42,7 +43,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         (None, None) => unreachable!("the configuration has either"),
     };
     let tls = match (&address, server.tls) {
-        (Address::Tcp { tls: true, .. }, Some(tls)) => Some(tls::client_of(&tls.cert_path)?),
+        (Address::Tcp(Endpoint { tls: true, .. }), Some(tls)) => Some(tls::client_of(&tls.cert_path)?),
         _ => None,
     };
     let transport = Transport { address, tls, time_limit: TIME_LIMIT };
