@@ -2,6 +2,7 @@
 //!
 //! No label ever holds a secret's name, a client's name or anything else that a client sent.
 
+mod histogram;
 mod requests;
 mod shared;
 mod system;

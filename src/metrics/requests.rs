@@ -3,27 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::histogram::Histogram;
 use super::text::Page;
-
-/// The upper bounds of the histogram's buckets. Most answers come from memory; a change waits for the disk.
-const BOUNDS: [Duration; 16] = [
-    Duration::from_micros(50),
-    Duration::from_micros(100),
-    Duration::from_micros(250),
-    Duration::from_micros(500),
-    Duration::from_millis(1),
-    Duration::from_micros(2_500),
-    Duration::from_millis(5),
-    Duration::from_millis(10),
-    Duration::from_millis(25),
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-    Duration::from_millis(2_500),
-    Duration::from_secs(10),
-];
 
 /// The label values of a request that reached no handler.
 const NONE: &str = "none";
@@ -34,14 +15,6 @@ const NONE: &str = "none";
 pub struct Requests {
     counts: BTreeMap<(&'static str, &'static str, u16), u64>,
     durations: BTreeMap<&'static str, Histogram>,
-}
-
-#[derive(Clone, Default)]
-struct Histogram {
-    /// One for each of the bounds; what took longer is only in `count`.
-    buckets: [u64; BOUNDS.len()],
-    count: u64,
-    sum: Duration,
 }
 
 impl Requests {
@@ -68,27 +41,8 @@ impl Requests {
 
         let mut family = page.histogram("http_request_duration_seconds", "Time to answer a request.");
         for (route, histogram) in &self.durations {
-            let mut within = 0;
-            for (bound, bucket) in BOUNDS.iter().zip(histogram.buckets) {
-                within += bucket;
-                let bound = bound.as_secs_f64().to_string();
-                family = family.part("_bucket", &[("route", route), ("le", &bound)], within);
-            }
-            family = family
-                .part("_bucket", &[("route", route), ("le", "+Inf")], histogram.count)
-                .part("_sum", &[("route", route)], histogram.sum.as_secs_f64())
-                .part("_count", &[("route", route)], histogram.count);
+            family = histogram.write(family, ("route", route));
         }
-    }
-}
-
-impl Histogram {
-    fn observe(&mut self, took: Duration) {
-        if let Some(bucket) = self.buckets.get_mut(BOUNDS.partition_point(|bound| *bound < took)) {
-            *bucket += 1;
-        }
-        self.count += 1;
-        self.sum += took;
     }
 }
 
@@ -163,10 +117,5 @@ mod tests {
         assert_eq!(sum.as_deref(), Some("20.000102"));
         let count = value(&text, r#"http_request_duration_seconds_count{route="/x"}"#);
         assert_eq!(count.as_deref(), Some("4"));
-    }
-
-    #[test]
-    fn the_bounds_ascend() {
-        assert!(BOUNDS.is_sorted_by(|a, b| a < b));
     }
 }
