@@ -20,6 +20,7 @@ pub mod client;
 pub mod config;
 pub mod consumers;
 pub mod daemon;
+pub mod etcd;
 pub mod http;
 pub mod process;
 pub mod programs;

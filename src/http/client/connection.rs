@@ -52,6 +52,30 @@ impl Connection {
         }
     }
 
+    /// Completes the handshake of TLS, if that is spoken.
+    ///
+    /// # Errors
+    /// If it fails, or the other side is not who it should be.
+    pub fn shake_hands(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Tls(stream) => {
+                while stream.conn.is_handshaking() {
+                    stream.conn.complete_io(&mut stream.sock)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives what follows a time limit of its own.
+    pub fn limit(&mut self, limit: TimeLimit) {
+        match self {
+            Self::Plain(socket) => socket.limit = limit,
+            Self::Tls(stream) => stream.sock.limit = limit,
+        }
+    }
+
     /// Sends `request`, and reads the answer to its end.
     ///
     /// # Errors

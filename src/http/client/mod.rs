@@ -1,4 +1,4 @@
-//! An HTTP client, for what the commands ask a daemon.
+//! An HTTP client, for what the commands ask a daemon and the daemon asks etcd.
 //!
 //! A [`Connection`] carries one request at a time, each under a [`TimeLimit`], and may be used again after an answer that
 //! leaves it open.
