@@ -42,6 +42,7 @@ fn an_empty_file_gives_the_defaults() {
     assert_eq!(config.paths.vault_path, Path::new("/opt/jarvis/secrets/vault.json"));
     assert_eq!(config.paths.audit_path, Path::new("/opt/jarvis/audit/audit.jsonl"));
     assert_eq!(config.paths.master_key_path, Path::new("/opt/jarvis/secrets/master.key"));
+    assert_eq!(config.storage, None);
     assert_eq!((config.audit.segment_bytes, config.audit.keep_segments), (None, None));
     assert_eq!(config.security.rotation_days, 90);
     assert_eq!(config.security.grace_days, 14);
@@ -256,13 +257,13 @@ fn a_misspelt_key_or_section_is_refused_with_the_right_one() {
     assert_eq!(
         error("bind_addr = \"127.0.0.1:1\""),
         "c.toml:1:1: unknown key `bind_addr` at the top level; \
-         known here: `server`, `paths`, `audit`, `security`, `rotation`, `crypto`, `logging`"
+         known here: `server`, `paths`, `storage`, `audit`, `security`, `rotation`, `crypto`, `logging`"
     );
 }
 
 #[test]
 fn every_section_refuses_what_it_does_not_know() {
-    for section in ["server", "paths", "audit", "security", "crypto", "logging"] {
+    for section in ["server", "paths", "storage", "audit", "security", "crypto", "logging"] {
         let error = error(&format!("[{section}]\nx = 1"));
         assert!(error.starts_with(&format!("c.toml:2:1: unknown key `x` in [{section}]; known here: `")), "{error}");
     }

@@ -2,6 +2,7 @@
 
 mod paths;
 mod rotation;
+mod storage;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::http::{MAX_PATH, TlsConfig, TlsVersion};
 
 pub(crate) use paths::PathsConfig;
 pub use rotation::RotationConfig;
+pub(crate) use storage::StorageConfig;
 
 /// The commented configuration that `init` writes. It says what [`Config::default`] is.
 pub const COMMENTED: &str = include_str!("../../etc/config.toml");
@@ -25,6 +27,8 @@ pub const COMMENTED: &str = include_str!("../../etc/config.toml");
 pub struct Config {
     pub server: ServerConfig,
     pub paths: PathsConfig,
+    /// What orders the changes of several daemons; one daemon alone needs none.
+    pub storage: Option<StorageConfig>,
     pub audit: AuditConfig,
     pub security: SecurityConfig,
     pub rotation: RotationConfig,
@@ -126,6 +130,7 @@ impl Config {
         let mut root = document.root()?;
         config.server.read(root.table("server")?)?;
         config.paths.read(root.table("paths")?, document)?;
+        config.storage = root.table_if_there("storage")?.map(StorageConfig::read).transpose()?;
         config.audit.read(root.table("audit")?)?;
         config.security.read(root.table("security")?)?;
         config.rotation.read(root.table("rotation")?)?;

@@ -132,10 +132,13 @@ fn refusal(text: &str) -> String {
 }
 
 /// Keys that others need, and a value.
-const NEEDED: [(&str, &str, &str); 6] = [
+const NEEDED: [(&str, &str, &str); 9] = [
     ("server", "unix_socket", r#""/x""#),
     ("server.tls", "cert_path", r#""/x""#),
     ("server.tls", "key_path", r#""/x""#),
+    ("storage", "kind", r#""etcd""#),
+    ("storage", "endpoints", r#"["https://x:1"]"#),
+    ("storage", "node", r#""x""#),
     ("audit", "segment_bytes", "65536"),
     ("rotation.NAME", "apply", r#"["/x"]"#),
     ("rotation.NAME", "verify", r#"["/x"]"#),
@@ -148,7 +151,8 @@ fn with(section: &str, key: &str, line: &str) -> String {
         keys.map(|(_, name, value)| format!("{name} = {value}\n")).collect::<String>()
     };
     let line = |of: &str| if of == section { line } else { "" };
-    let sections = ["server", "server.tls", "paths", "audit", "security", "rotation.NAME", "crypto", "logging"];
+    let sections =
+        ["server", "server.tls", "paths", "storage", "audit", "security", "rotation.NAME", "crypto", "logging"];
     sections.map(|name| format!("[{name}]\n{}{}\n", needed(name), line(name))).concat()
 }
 
@@ -187,7 +191,8 @@ fn says_what_it_takes(key: &str, body: &str, refusal: impl Fn(&str) -> String) {
 
 #[test]
 fn the_manual_has_every_word_that_a_key_takes() {
-    for (section, key) in [("logging", "level"), ("crypto", "aead"), ("server.tls", "min_version")] {
+    for (section, key) in [("logging", "level"), ("crypto", "aead"), ("server.tls", "min_version"), ("storage", "kind")]
+    {
         let message = refusal(&with(section, key, &format!("{key} = \"neither\"")));
         let item = items_in("jarvis-secretsd-config.5", section).into_iter().find(|item| item.head.starts_with(key));
         let body = item.unwrap().body;
