@@ -86,6 +86,8 @@ deps: ## Install what test-system, static and bench need (Debian)
 	tests/system/unpack.sh prometheus usr/bin/prometheus
 	tests/system/unpack.sh nginx usr/sbin/nginx
 	tests/system/unpack.sh kubernetes-client usr/bin/kubectl
+	tests/system/unpack.sh etcd-server usr/bin/etcd
+	tests/system/unpack.sh etcd-client usr/bin/etcdctl
 	tests/system/tools.sh
 	if command -v rustup; then \
 		rustup target add $(STATIC_TARGETS) && rustup component add clippy rustfmt && \
