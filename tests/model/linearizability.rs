@@ -5,6 +5,13 @@
 //! and as in Lowe's it comes to no configuration twice: which operations were done, and what that left.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The next moment, which is no other call's.
+pub fn tick() -> u64 {
+    static TICKS: AtomicU64 = AtomicU64::new(1);
+    TICKS.fetch_add(1, Ordering::SeqCst)
+}
 
 /// What a secret is: the number of its current version, if there is one. No two writes have the same.
 pub type State = Option<u64>;
@@ -26,6 +33,8 @@ pub enum Condition {
     Nothing,
     /// `If-None-Match: *`
     Absent,
+    /// There is something to replace.
+    Present,
     /// `If-Match`
     Is(u64),
 }
@@ -78,6 +87,7 @@ impl Condition {
         match self {
             Self::Nothing => true,
             Self::Absent => state.is_none(),
+            Self::Present => state.is_some(),
             Self::Is(version) => state == Some(version),
         }
     }
@@ -175,7 +185,7 @@ fn lines<'o>(operations: impl IntoIterator<Item = &'o Operation>) -> String {
 #[cfg(test)]
 mod tests {
     use super::Call::{Delete, Put, Read};
-    use super::Condition::{Absent, Is, Nothing};
+    use super::Condition::{Absent, Is, Nothing, Present};
     use super::Outcome::{Done, Found, Missing, Refused, Unchanged};
     use super::*;
 
@@ -219,8 +229,10 @@ mod tests {
             answered(15, 16, Put(3, Is(1)), Done),
             answered(17, 18, Read(Some(1)), Found(3)),
             answered(19, 20, Delete(Is(1)), Refused),
-            answered(21, 22, Delete(Is(3)), Done),
-            read(23, 24, Missing),
+            answered(21, 22, Put(4, Present), Done),
+            answered(23, 24, Delete(Is(4)), Done),
+            answered(25, 26, Put(5, Present), Refused),
+            read(27, 28, Missing),
         ]);
     }
 

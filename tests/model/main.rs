@@ -17,6 +17,7 @@ mod policy;
 #[allow(dead_code, reason = "shared with the tests of the daemon")]
 mod running;
 mod sequence;
+mod several;
 #[path = "../daemon/site.rs"]
 #[allow(dead_code, reason = "shared with the tests of the daemon")]
 mod site;

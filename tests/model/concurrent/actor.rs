@@ -1,7 +1,6 @@
 //! One client among many: what it does, and what it can witness of that.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
 
@@ -9,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use crate::client::{Answer, Client};
-use crate::linearizability::{Call, Condition, Operation, Outcome};
+use crate::linearizability::{Call, Condition, Operation, Outcome, tick};
 
 /// The secrets that everybody wants.
 pub const NAMES: [&str; 3] = ["db_main", "db_spare", "web"];
@@ -46,13 +45,6 @@ pub fn step() -> impl Strategy<Value = Step> {
         4 => name().prop_map(Step::Poll),
         2 => Just(Step::List),
     ]
-}
-
-/// Tells what happens before what.
-static TICKS: AtomicU64 = AtomicU64::new(1);
-
-pub fn tick() -> u64 {
-    TICKS.fetch_add(1, Ordering::SeqCst)
 }
 
 /// A version: its kid, and the number that its value begins with.

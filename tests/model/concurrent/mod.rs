@@ -10,10 +10,10 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use proptest::{collection::vec, strategy::ValueTree};
 
-use crate::linearizability::{Call, Operation, Outcome, check};
+use crate::linearizability::{Call, Operation, Outcome, check, tick};
 use crate::site::Site;
 use crate::times;
-use actor::{Actor, Board, Listing, NAMES, Step, Witness, step, tick};
+use actor::{Actor, Board, Listing, NAMES, Step, Witness, step};
 
 /// How many act at a time.
 const CLIENTS: usize = 8;
