@@ -130,11 +130,11 @@ impl<'a> Actor<'a> {
         Self { load, daemon: number % load.daemons.len(), connection: None, chance, witness: Witness::default() }
     }
 
-    /// Asks at this pace until that moment, or more slowly if the daemons are slow.
-    pub fn act(mut self, pace: Duration, end: Instant) -> Witness {
+    /// Asks at this pace until it is over, or more slowly if the daemons are slow.
+    pub fn act(mut self, pace: Duration, is_over: &dyn Fn() -> bool) -> Witness {
         let steps = step();
         let mut next = Instant::now();
-        while next < end {
+        while !is_over() {
             thread::sleep(next.saturating_duration_since(Instant::now()));
             let (name, step) = steps.new_tree(&mut self.chance).unwrap().current();
             let generation = self.load.requests.fetch_add(1, Ordering::Relaxed) / REQUESTS;

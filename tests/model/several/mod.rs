@@ -2,9 +2,10 @@
 //! order, as if there were one daemon.
 //!
 //! The daemons are those of `CLUSTER_DAEMONS`, addresses with commas between, which have the certificate `server` of
-//! tests/data/tls, and by whose policy the certificate `client` is that of `admin`. They are asked for `CLUSTER_SECONDS`, and
-//! the request ids of the changes that they have acknowledged are written to the file `CLUSTER_CHANGES`. Without that it is
-//! one daemon, which the test starts.
+//! tests/data/tls, and by whose policy the certificate `client` is that of `admin`. They are asked until there is a file
+//! `CLUSTER_END`, when each of them must be well; the request ids of the changes that they have acknowledged are then written
+//! to the file `CLUSTER_CHANGES`. No client may have waited longer than `CLUSTER_LONGEST_SECS`, if that is set. Without
+//! `CLUSTER_DAEMONS` it is one daemon, which the test starts and asks for a moment.
 
 mod history;
 mod load;
@@ -12,6 +13,7 @@ mod load;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -48,14 +50,14 @@ fn what_clients_see_of_several_daemons_can_have_happened_in_one_order() {
     });
     let addresses = given.unwrap_or_else(|| own.as_ref().unwrap().0.addr().to_string());
     let load = Load::new(addresses.split(',').map(|address| address.parse().unwrap()).collect());
-    let seconds =
-        env::var("CLUSTER_SECONDS").map_or(2, |seconds| seconds.parse().expect("CLUSTER_SECONDS is a number"));
+    let moment = Instant::now() + Duration::from_secs(2);
+    let end = env::var("CLUSTER_END");
+    let is_over = || end.as_ref().map_or_else(|_| Instant::now() > moment, |file| Path::new(file).exists());
 
-    let end = Instant::now() + Duration::from_secs(seconds);
     let pace = Duration::from_secs(1) * CLIENTS as u32 / RATE;
     let witnesses: Vec<_> = thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS).map(|number| Actor::new(&load, number)).collect();
-        let clients: Vec<_> = clients.into_iter().map(|client| scope.spawn(move || client.act(pace, end))).collect();
+        let clients: Vec<_> = clients.into_iter().map(|client| scope.spawn(|| client.act(pace, &is_over))).collect();
         clients.into_iter().map(|client| client.join().expect("an answer is one of those expected")).collect()
     });
 
@@ -92,6 +94,10 @@ fn what_clients_see_of_several_daemons_can_have_happened_in_one_order() {
         .collect();
     assert!(wrong.is_empty(), "{} of {} secrets:\n{}", wrong.len(), histories.len(), wrong.join("\n"));
     assert!(unanswered * 20 < events, "{unanswered} of {events} were not answered");
+    if let Ok(longest) = env::var("CLUSTER_LONGEST_SECS") {
+        let longest = Duration::from_secs(longest.parse().expect("CLUSTER_LONGEST_SECS is a number"));
+        assert!(waits[waits.len() - 1] <= longest, "a client waited longer than {longest:?}");
+    }
     let longest = histories.values().max_by_key(|history| history.len()).unwrap();
     assert!(judge(&with_a_stale_read(longest)).is_err(), "a stale read is not found");
 }
