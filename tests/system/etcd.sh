@@ -11,13 +11,12 @@ ETCD_OPTIONS=()
 # are separated by commas.
 new_etcd() {
     need etcd etcdctl openssl
-    local number member addresses=() endpoints=() peers=()
+    local number member endpoints=() peers=()
     ETCD=$DIR/etcd
     mkdir "$ETCD"
     for number in "${!MEMBERS[@]}"; do
         member=${MEMBERS[number]}
         new_host "$member" $((number + 11))
-        addresses+=("IP:${ADDRESS[$member]}")
         endpoints+=("https://${ADDRESS[$member]}:2379")
         peers+=("$member=https://${ADDRESS[$member]}:2380")
     done
@@ -25,8 +24,8 @@ new_etcd() {
     PEERS=$(IFS=, && echo "${peers[*]}")
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$ETCD/ca.key" -out "$ETCD/ca.pem" -days 30 \
         -subj /CN=etcd-ca -addext keyUsage=critical,keyCertSign,cRLSign 2>"$ETCD/openssl.log"
-    # A member is a client of the others, and of itself: that is how its JSON gateway asks. IP:127.0.0.1 is for a proxy.
-    etcd_certificate member serverAuth,clientAuth "$(IFS=, && echo "${addresses[*]}"),IP:127.0.0.1"
+    # A member is a client of the others, and of itself: that is how its JSON gateway asks. Proxies on other hosts pose as members.
+    etcd_certificate member serverAuth,clientAuth "$(printf "IP:$NETWORK.%s," {11..29})DNS:member.invalid"
     etcd_certificate client clientAuth DNS:client.invalid
 }
 
@@ -117,7 +116,7 @@ member_status() {
 # a_follower: prints a member that runs and does not lead.
 a_follower() {
     local leader
-    leader=$(etcd_leader) && other_members "$leader" | head -n 1
+    leader=$(etcd_leader) && other_members "$leader" | sed -n 1p
 }
 
 # save_etcd FILE: saves all that it holds.

@@ -1,7 +1,7 @@
 # Hosts of a system test: each is a network namespace with an address of its own, on one network that nothing else reaches. To be
 # sourced behind lib.sh, by a test that has called in_own_network; the test itself is on the network, too.
 #
-# Without a network the hosts are addresses of the loopback device, which cannot be cut off.
+# Without a network the hosts are addresses of the loopback device, which cannot be unplugged.
 # shellcheck shell=bash
 
 NETWORK=192.0.2
@@ -43,9 +43,9 @@ start_on() {
     STARTED=$!
 }
 
-# cut NAME, mend NAME: no packet comes to that host or from it any more; all do again.
-cut() { ip link set "$1" down; }
-mend() { ip link set "$1" up; }
+# unplug NAME, plug_in NAME: no packet comes to that host or from it any more; all do again.
+unplug() { ip link set "$1" down; }
+plug_in() { ip link set "$1" up; }
 
 # part NAME OTHER..., reunite NAME OTHER...: the same for packets between that host and the others.
 part() { between replace "$@"; }

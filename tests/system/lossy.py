@@ -4,9 +4,11 @@
     lossy.py ADDRESS PORT MEMBER DIRECTORY RULES
 
 listens there, takes requests as the member does, with the certificates of DIRECTORY, and passes them on to the address MEMBER.
-RULES is a file with two numbers, which is read for each request: how many answers of a hundred are lost, and for how many
-milliseconds each request is held back. Of the answers that are lost, every other one ends the connection, and every other one
-leaves it open.
+RULES is a file with three numbers, which is read for each request: how many answers of a hundred are lost, for how many
+milliseconds each request is held back, and for how many milliseconds the answer to a transaction that only reads is given again
+to the same one. Of the answers that are lost, every other one ends the connection, and every other one leaves it open.
+
+The last of the rules makes reads stale: a daemon that asks whether anything has come since is told what was true a moment ago.
 """
 
 import http.client
@@ -16,6 +18,7 @@ import random
 import ssl
 import sys
 import threading
+import time
 
 address, port, member, directory, rules = sys.argv[1:]
 as_client = ssl.create_default_context(cafile=f"{directory}/ca.pem")
@@ -24,7 +27,9 @@ as_member = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=f"{direct
 as_member.load_cert_chain(f"{directory}/member.pem", f"{directory}/member.key")
 as_member.verify_mode = ssl.CERT_REQUIRED
 losses = itertools.count()
-pause = threading.Event()
+never = threading.Event()
+# Of each transaction that only reads: until when its answer is given again, and that answer.
+known = {}
 
 
 class Lossy(http.server.BaseHTTPRequestHandler):
@@ -44,30 +49,41 @@ class Lossy(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         with open(rules) as file:
-            lost, delay = map(float, file.read().split())
+            lost, delay, stale = map(float, file.read().split())
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if delay:
-            pause.wait(delay / 1000)
-        try:
-            self.upstream.request(self.command, self.path, body, {k: v for k, v in self.headers.items() if k != "Host"})
-            answer = self.upstream.getresponse()
-            content = answer.read()
-        except (OSError, http.client.HTTPException):
-            self.close_connection = True
-            return
+            never.wait(delay / 1000)
+        until, *answer = known.get(body, (0,))
+        if not (stale and time.monotonic() < until):
+            try:
+                answer = self.pass_on(body)
+            except (OSError, http.client.HTTPException):
+                self.close_connection = True
+                return
+            # A change of one's own makes all of them old.
+            if b"put" in body.lower() or b"delete" in body.lower():
+                known.clear()
+            elif stale and self.path.endswith("/kv/txn"):
+                known[body] = (time.monotonic() + stale / 1000, *answer)
+        status, kind, content = answer
         if random.random() * 100 < lost:
             if next(losses) % 2:
                 # Until the daemon gives up, and sends nothing more over this connection.
                 self.rfile.read(1)
             self.close_connection = True
             return
-        self.send_response_only(answer.status)
-        self.send_header("Content-Type", answer.getheader("Content-Type", ""))
+        self.send_response_only(status)
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
 
     do_POST = do_GET
+
+    def pass_on(self, body):
+        self.upstream.request(self.command, self.path, body, {k: v for k, v in self.headers.items() if k != "Host"})
+        answer = self.upstream.getresponse()
+        return answer.status, answer.getheader("Content-Type", ""), answer.read()
 
     def log_message(self, *_):
         pass
