@@ -5,8 +5,8 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{process, thread};
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -138,7 +138,8 @@ impl<'a> Actor<'a> {
             thread::sleep(next.saturating_duration_since(Instant::now()));
             let (name, step) = steps.new_tree(&mut self.chance).unwrap().current();
             let generation = self.load.requests.fetch_add(1, Ordering::Relaxed) / REQUESTS;
-            self.take(format!("secret-{generation}-{name}"), step);
+            // What another run has left is nobody's here.
+            self.take(format!("run-{}-{generation}-{name}", process::id()), step);
             next = (next + pace).max(Instant::now());
         }
         self.witness
