@@ -70,12 +70,14 @@ def mistyped(value, hint, path):
 def odd_panels(panels):
     """Types of panels and units that Grafana does not bring, and panels that share a number or a place."""
     numbers, places = set(), set()
-    for panel in panels:
-        if runtime.panelcfg_config(panel["type"]) is None:
-            yield f"{panel['title']}: there is no panel {panel['type']}"
-        unit = panel["fieldConfig"]["defaults"]["unit"]
-        if unit not in UNITS:
-            yield f"{panel['title']}: there is no unit {unit}"
+    # What a closed row shows when it is opened lies below it.
+    for panel in [*panels, *(inner for panel in panels for inner in panel.get("panels", []))]:
+        if panel["type"] != "row":
+            if runtime.panelcfg_config(panel["type"]) is None:
+                yield f"{panel['title']}: there is no panel {panel['type']}"
+            unit = panel["fieldConfig"]["defaults"]["unit"]
+            if unit not in UNITS:
+                yield f"{panel['title']}: there is no unit {unit}"
         if panel["id"] in numbers:
             yield f"{panel['title']}: another panel has number {panel['id']}"
         numbers.add(panel["id"])

@@ -273,7 +273,8 @@ def main():
     url, begin, interval, dashboard, picture = sys.argv[1:]
     prometheus = Prometheus(url, int(begin), int(interval))
     with open(dashboard, encoding="utf-8") as file:
-        panels = json.load(file)["panels"]
+        # A row is closed at first, and not in the picture.
+        panels = [panel for panel in json.load(file)["panels"] if panel["type"] != "row"]
     rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels)
     page = Page(TOOLBAR + rows * (ROW + GAP) - GAP + PADDING)
     draw_toolbar(page, prometheus)
