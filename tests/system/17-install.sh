@@ -39,6 +39,13 @@ sort -k 2 >"$DIR/expected" <<'END'
 644 share/doc/jarvis-secretsd/examples/read_secret.rs
 644 share/doc/jarvis-secretsd/examples/read_secret.sh
 644 share/doc/jarvis-secretsd/kubernetes/config.toml
+644 share/doc/jarvis-secretsd/kubernetes/ha/config.toml
+644 share/doc/jarvis-secretsd/kubernetes/ha/kustomization.yaml
+644 share/doc/jarvis-secretsd/kubernetes/ha/networkpolicy.yaml
+644 share/doc/jarvis-secretsd/kubernetes/ha/nodes.yaml
+644 share/doc/jarvis-secretsd/kubernetes/ha/poddisruptionbudget.yaml
+644 share/doc/jarvis-secretsd/kubernetes/ha/service.yaml
+644 share/doc/jarvis-secretsd/kubernetes/ha/statefulset.yaml
 644 share/doc/jarvis-secretsd/kubernetes/kustomization.yaml
 644 share/doc/jarvis-secretsd/kubernetes/namespace.yaml
 644 share/doc/jarvis-secretsd/kubernetes/networkpolicy.yaml

@@ -85,18 +85,23 @@ eval "$(pasted_here '# Kubernetes' 3)"
     fail "kubectl delete -k . would delete what cannot be made again"
 echo "the handbook's commands make what a cluster is to get"
 
-for version in 1.25 1.37; do
-    kubernetes-validate --strict --kubernetes-version "$version" "$DIR/rendered.yaml" >"$DIR/valid" 2>&1 ||
-        fail "not valid for Kubernetes $version: $(cat "$DIR/valid")"
-    [ "$(grep -c ' passed ' "$DIR/valid")" = 5 ] || fail "not all was looked at: $(cat "$DIR/valid")"
-done
+# are_valid COUNT: so many objects would be applied, all of them valid, and the pod keeps to the standard.
+are_valid() {
+    local version
+    for version in 1.25 1.37; do
+        kubernetes-validate --strict --kubernetes-version "$version" "$DIR/rendered.yaml" >"$DIR/valid" 2>&1 ||
+            fail "not valid for Kubernetes $version: $(cat "$DIR/valid")"
+        [ "$(grep -c ' passed ' "$DIR/valid")" = "$1" ] || fail "not all was looked at: $(cat "$DIR/valid")"
+    done
+    node "$pod_security" <"$DIR/rendered.json" >"$DIR/findings" || fail "the standard was not looked at"
+    [ ! -s "$DIR/findings" ] || fail "not restricted: $(cat "$DIR/findings")"
+}
+are_valid 5
 sed 's/readOnlyRootFilesystem/readOnlyRootFileSystem/' "$DIR/rendered.yaml" >"$DIR/misspelt.yaml"
 ! kubernetes-validate --strict "$DIR/misspelt.yaml" >"$DIR/valid" 2>&1 || fail "a misspelt field is not noticed"
 grep -q "'readOnlyRootFileSystem' was unexpected" "$DIR/valid" || fail "something else is refused: $(cat "$DIR/valid")"
 echo "all objects are valid for Kubernetes 1.25 and 1.37, and a misspelt field is not"
 
-node "$pod_security" <"$DIR/rendered.json" >"$DIR/findings" || fail "the standard was not looked at"
-[ ! -s "$DIR/findings" ] || fail "not restricted: $(cat "$DIR/findings")"
 while read -r change; do
     jq "map(if .kind == \"StatefulSet\" then .spec.template.spec |= ($change) else . end)" "$DIR/rendered.json" |
         node "$pod_security" >"$DIR/findings"
@@ -320,3 +325,33 @@ CURL=(curl -H "Authorization: Bearer $(head -n 1 "$DIR/ci")")
 expect 200 ci GET /secret/postgres_password
 stop
 echo "a new policy is a new pod, and a mistake in it is none"
+
+# Several pods on one vault. The pod is the same but for what is looked at here.
+before=$(spec 'del(.volumes[] | select(.configMap))')
+openssl req -x509 -newkey rsa:2048 -nodes -subj /O=etcd -keyout ../etcd-client.key -out ../etcd-client.pem 2>"$DIR/openssl"
+cp ../etcd-client.pem ../etcd-ca.pem
+eval "$(pasted_here '## Several pods on one vault')"
+are_valid 7
+# shellcheck disable=SC2016
+rendered '.StatefulSet.spec.replicas == 3 and .StatefulSet.spec.podManagementPolicy == "Parallel" and
+    .PodDisruptionBudget.spec == {maxUnavailable: 1, selector: .StatefulSet.spec.selector} and
+    .StatefulSet.spec.template.spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution ==
+        [{topologyKey: "kubernetes.io/hostname", labelSelector: .StatefulSet.spec.selector}] and
+    [.NetworkPolicy.spec.egress[] | .ports[] | "\(.port) \(.protocol)"] == ["2379 TCP", "53 UDP", "53 TCP"]' >/dev/null ||
+    fail "it would not be three pods on three hosts that reach etcd"
+# shellcheck disable=SC2016
+jq -e 'map({("\(.kind) \(.metadata.name)"): .spec}) | add |
+    ."Service jarvis-secretsd" as $all | ."Service jarvis-secretsd-nodes" as $each |
+    ."StatefulSet jarvis-secretsd".serviceName == "jarvis-secretsd-nodes" and $each.clusterIP == "None" and
+    ($all | .publishNotReadyAddresses == false and .selector == $each.selector and .ports == $each.ports)' \
+    "$DIR/rendered.json" >/dev/null || fail "the Services lead elsewhere"
+[ "$(spec 'del(.affinity, (.volumes[] | select(.configMap or .name == "etcd")),
+    (.containers[0].volumeMounts[] | select(.name == "etcd"))) | .containers[0].startupProbe.failureThreshold = 120')" = "$before" ] ||
+    fail "the pod differs in more: $(spec .)"
+# Each path of the configuration is that of a file of the Secret, where that is mounted.
+mounted_at=$(spec '.containers[0].volumeMounts[] | select(.name == "etcd").mountPath')
+[ "$(spec '.volumes[] | select(.name == "etcd").secret.secretName')" = "$(jq -r .metadata.name "$DIR/secret.json")" ] ||
+    fail "the handbook makes another Secret"
+rendered '.ConfigMap.data["config.toml"]' | sed -n "s|.*_path = \"$mounted_at/\(.*\)\"|\1|p" | sort >"$DIR/named"
+jq -r '.data | keys[]' "$DIR/secret.json" | diff "$DIR/named" - || fail "the configuration names other files than the Secret has"
+echo "several pods are three, on three hosts, and may reach etcd and nothing else"
