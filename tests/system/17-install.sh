@@ -29,6 +29,7 @@ sort -k 2 >"$DIR/expected" <<'END'
 644 share/doc/jarvis-secretsd/appliers/README.md
 644 share/bash-completion/completions/jarvis-secretsd
 644 share/doc/jarvis-secretsd/compose.client.yaml
+644 share/doc/jarvis-secretsd/compose.ha.yaml
 644 share/doc/jarvis-secretsd/compose.yaml
 644 share/doc/jarvis-secretsd/config.toml
 644 share/doc/jarvis-secretsd/grafana-dashboard-secrets.json
