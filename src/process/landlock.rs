@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, LandlockStatus, PathBeneath, PathFd, RestrictionStatus, Ruleset,
-    RulesetAttr, RulesetCreatedAttr, Scope, make_bitflags,
+    ABI, Access, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, PathBeneath, PathFd, RestrictionStatus,
+    Ruleset, RulesetAttr, RulesetCreatedAttr, Scope, make_bitflags,
 };
 
 use super::Protection;
@@ -21,19 +21,27 @@ fn to_write() -> BitFlags<AccessFs> {
     make_bitflags!(AccessFs::{ReadFile | ReadDir | WriteFile | Truncate | MakeReg | RemoveFile})
 }
 
-/// From now on, the calling thread and all threads that it starts open files only beneath these directories, for writing
-/// only beneath those in `writable` and in `restorable`, where they make directories too; beneath those in `emptied` they do
-/// nothing but remove files. They execute nothing, bind and connect no TCP socket, signal no other process.
+/// What a confined process may still do. A directory that does not exist is left out.
+#[derive(Default)]
+pub struct Reach<'a> {
+    /// Directories beneath which it makes, reads, changes and removes files.
+    pub writable: &'a [&'a Path],
+    /// The same, and it makes directories too.
+    pub restorable: &'a [&'a Path],
+    /// Directories beneath which it reads files.
+    pub readable: &'a [&'a Path],
+    /// Directories beneath which it does nothing but remove files.
+    pub emptied: &'a [&'a Path],
+    /// The TCP ports that it connects to, on any host.
+    pub ports: &'a [u16],
+}
+
+/// From now on, the calling thread and all threads that it starts open files and connect only as `reach` says. They execute
+/// nothing, bind no TCP socket, signal no other process.
 ///
-/// What is open already stays usable, listening sockets too. A directory that does not exist is left out.
-pub fn confine(writable: &[&Path], restorable: &[&Path], readable: &[&Path], emptied: &[&Path]) -> Protection {
-    let places = [
-        (writable, to_write()),
-        (restorable, to_write() | AccessFs::MakeDir),
-        (readable, AccessFs::ReadFile.into()),
-        (emptied, AccessFs::RemoveFile.into()),
-    ];
-    match restrict(&places) {
+/// What is open already stays usable, listening sockets too.
+pub fn confine(reach: &Reach<'_>) -> Protection {
+    match restrict(reach) {
         Ok(RestrictionStatus { landlock: LandlockStatus::Available { effective_abi, .. }, .. }) => {
             let but = if effective_abi < TCP { ", which does not restrict TCP; Linux 6.7 and newer do" } else { "" };
             Protection::InForce(format!("Confined by Landlock ABI {effective_abi}{but}"))
@@ -49,7 +57,13 @@ pub fn confine(writable: &[&Path], restorable: &[&Path], readable: &[&Path], emp
     }
 }
 
-fn restrict(places: &[(&[&Path], BitFlags<AccessFs>)]) -> Result<RestrictionStatus, landlock::RulesetError> {
+fn restrict(reach: &Reach<'_>) -> Result<RestrictionStatus, landlock::RulesetError> {
+    let places = [
+        (reach.writable, to_write()),
+        (reach.restorable, to_write() | AccessFs::MakeDir),
+        (reach.readable, AccessFs::ReadFile.into()),
+        (reach.emptied, AccessFs::RemoveFile.into()),
+    ];
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(TESTED))?
         .handle_access(AccessNet::from_all(TESTED))?
@@ -57,8 +71,11 @@ fn restrict(places: &[(&[&Path], BitFlags<AccessFs>)]) -> Result<RestrictionStat
         .create()?;
     for (directories, access) in places {
         for directory in directories.iter().filter_map(|path| PathFd::new(path).ok()) {
-            rules = rules.add_rule(PathBeneath::new(directory, *access))?;
+            rules = rules.add_rule(PathBeneath::new(directory, access))?;
         }
+    }
+    for port in reach.ports {
+        rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
     }
     rules.restrict_self()
 }
@@ -91,12 +108,19 @@ mod tests {
             fs::write(directory.join("file"), "old").unwrap();
         }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let permitted = TcpListener::bind("127.0.0.1:0").unwrap();
         let outside = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let inside = {
             let (state, above, policy) = (state.clone(), above.clone(), policy.clone());
             let (other, run) = (other.clone(), run.clone());
             move || {
-                let protection = confine(&[&state, &root.join("missing")], &[&above], &[&policy], &[&run]);
+                let protection = confine(&Reach {
+                    writable: &[&state, &root.join("missing")],
+                    restorable: &[&above],
+                    readable: &[&policy],
+                    emptied: &[&run],
+                    ports: &[permitted.local_addr().unwrap().port()],
+                });
                 if let Protection::Missing(why) = &protection {
                     let is_lacking = why.contains("switched off") || why.contains("kernel too old");
                     let may_be_skipped = std::env::var("CI").as_deref() != Ok("true");
@@ -136,6 +160,7 @@ mod tests {
                         let addr = listener.local_addr().unwrap();
                         refused("listen", TcpListener::bind("127.0.0.1:0").map(drop));
                         refused("connect", TcpStream::connect(addr).map(drop));
+                        TcpStream::connect(permitted.local_addr().unwrap()).expect("that port is permitted");
                     }
                     if abi(&protection).is_some_and(|abi| abi >= 6) {
                         let parent = rustix::process::getppid().unwrap();

@@ -11,7 +11,7 @@ mod usable;
 mod user;
 
 pub(crate) use descendants::{Seen, Tree, adopt_orphans, collect_ended, end_all_children};
-pub use landlock::confine;
+pub use landlock::{Reach, confine};
 pub use memory::keep_private;
 pub(crate) use memory::lock_memory;
 pub(crate) use owner::Owner;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-use jarvis_secretsd::process::{Protection, confine};
+use jarvis_secretsd::process::{Protection, Reach, confine};
 use rustix::process::{Pid, Resource, Signal, geteuid, getrlimit};
 
 use crate::client::Client;
@@ -243,7 +243,7 @@ fn a_daemon_that_may_not_lock_its_memory_says_what_to_do_and_serves() {
 
 /// Whether this kernel confines, found out on a thread that is then thrown away.
 fn landlock_works() -> bool {
-    match thread::spawn(|| confine(&[], &[], &[], &[])).join().unwrap() {
+    match thread::spawn(|| confine(&Reach::default())).join().unwrap() {
         Protection::InForce(_) => true,
         Protection::Missing(why) => {
             eprintln!("not tested here: {why}");

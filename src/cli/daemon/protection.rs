@@ -10,7 +10,7 @@ use crate::base::files;
 use crate::cli::exit::Exit;
 use crate::config::{Config, PathsConfig, ServerConfig};
 use crate::http::TlsConfig;
-use crate::process::{self, Protection, Use, User};
+use crate::process::{self, Protection, Reach, Use, User};
 
 /// The user that the daemon is to become, if the configuration names one.
 pub fn user(server: &ServerConfig) -> Result<Option<User>, Failure> {
@@ -66,7 +66,13 @@ pub fn confine(config: &Config) -> Protection {
         .flatten()
         .map(|path| files::parent(path))
         .collect();
-    process::confine(&writable, &restorable, &readable, &emptied)
+    process::confine(&Reach {
+        writable: &writable,
+        restorable: &restorable,
+        readable: &readable,
+        emptied: &emptied,
+        ports: &[],
+    })
 }
 
 fn has_only(directory: &Path, paths: &[&Path]) -> bool {
