@@ -6,7 +6,7 @@ mod tests;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Failure, Table, Value};
@@ -93,6 +93,11 @@ impl Endpoint {
         Some(Self { host, port, tls })
     }
 
+    /// Whether its address has to be found before each connection.
+    fn is_named(&self) -> bool {
+        self.host.parse::<IpAddr>().is_err()
+    }
+
     /// Whether it is surely on this host.
     fn is_loopback(&self) -> bool {
         let address = self.host.parse::<IpAddr>();
@@ -119,6 +124,24 @@ impl StorageConfig {
         let why = "etcd is reached without TLS: what passes is sealed, but everybody on the way can change it, keep it back or \
                    send it again; use https://";
         in_the_clear(&self.etcd.endpoints).map(|endpoint| Failure::new(endpoint, why))
+    }
+
+    /// The files that it takes to connect.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let EtcdConfig { tls, login, .. } = &self.etcd;
+        let identity = tls.identity.iter().flat_map(|(cert, key)| [cert, key]);
+        let password = login.as_ref().map(|login| &login.password_path);
+        tls.ca_path.iter().chain(identity).chain(password).map(PathBuf::as_path)
+    }
+
+    /// The TCP ports that are connected to.
+    pub fn ports(&self) -> Vec<u16> {
+        self.etcd.endpoints.iter().map(|endpoint| endpoint.port).collect()
+    }
+
+    /// Whether names of hosts have to be resolved.
+    pub fn resolves_names(&self) -> bool {
+        self.etcd.endpoints.iter().any(Endpoint::is_named)
     }
 
     pub(super) fn read(mut table: Table<'_>) -> Result<Self, Failure> {

@@ -17,6 +17,7 @@ use crate::cli::command::{Arguments, CONFIG, Command, Group, Operands, Opt};
 use crate::cli::configured::load_config;
 use crate::cli::exit::Exit;
 use crate::cli::signals;
+use crate::config::StorageConfig;
 use crate::daemon::Prepared;
 use crate::process::{self, Protection};
 use crate::systemd::{self, ServiceManager};
@@ -65,6 +66,9 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     }
     let shared = SharedPaths::find(config_path, &config, geteuid().as_raw());
     shared.judge(&config).map_err(Exit::config)?.iter().for_each(|why| log::warn!("{why}"));
+    if let Some(why) = config.storage.as_ref().and_then(StorageConfig::warning) {
+        log::warn!("{why}");
+    }
     let Sockets { api, credentials } = begun.complete()?;
     process::lock_memory().log();
     let prepared = Prepared::new(api, &config, access, Clock::system(), arguments.has(&ACCEPT_ROLLBACK))?;

@@ -8,7 +8,7 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use crate::base::failure::Failure;
 use crate::base::files::{self, Lost};
-use crate::config::Config;
+use crate::config::{Config, StorageConfig};
 use crate::http::TlsConfig;
 
 /// The mode bit by which anybody may write.
@@ -37,8 +37,9 @@ impl SharedPaths {
     pub fn find(config_path: &Path, config: &Config, uid: u32) -> Self {
         let mut found = Self::default();
         let tls = config.server.tls.iter().flat_map(TlsConfig::paths);
+        let storage = config.storage.iter().flat_map(StorageConfig::paths);
         let read = [config_path, &config.security.rbac_policy_path, &config.paths.master_key_path];
-        for path in tls.chain(read) {
+        for path in tls.chain(storage).chain(read) {
             found.look_at_the_way(path);
             if let Some(finding) = foreign(path, uid, "what the daemon reads") {
                 add(&mut found.told, finding);
