@@ -29,7 +29,8 @@ PACKAGES := aardvark-dns acl binutils bsdutils buildah busybox-static ca-certifi
 	systemd-container testssl.sh util-linux wget wrk zsh
 UNITS := $(notdir $(wildcard $(addprefix contrib/systemd/*.,service socket timer)))
 # What is installed beside the documentation, as it lies in contrib.
-CONTRIB := $(patsubst contrib/%,%,$(wildcard contrib/*.json contrib/*.yaml contrib/appliers/README.md contrib/systemd/config.toml \
+CONTRIB := $(patsubst contrib/%,%,$(wildcard contrib/*.json contrib/*.yaml contrib/appliers/README.md \
+	contrib/systemd/cluster.conf contrib/systemd/config.toml \
 	$(foreach directory,examples kubernetes kubernetes/ha nginx openrc prometheus,contrib/$(directory)/*.*)))
 APPLIERS := file nginx postgres redis
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)

@@ -60,6 +60,7 @@ sort -k 2 >"$DIR/expected" <<'END'
 644 share/doc/jarvis-secretsd/prometheus/jarvis-secretsd.rules.test.yml
 644 share/doc/jarvis-secretsd/prometheus/jarvis-secretsd.rules.yml
 644 share/doc/jarvis-secretsd/prometheus/prometheus.yml
+644 share/doc/jarvis-secretsd/systemd/cluster.conf
 644 share/doc/jarvis-secretsd/systemd/config.toml
 644 share/fish/vendor_completions.d/jarvis-secretsd.fish
 644 share/man/man5/jarvis-secretsd-audit-log.5
@@ -91,8 +92,15 @@ for prefix in /usr/local /usr; do
     echo "PREFIX=$prefix: $(wc -l <"$DIR/expected") files"
 done
 
-# systemd looks for the program where the unit says that it is. An older one says of one line that it does not know it.
+# systemd looks for the program where the unit says that it is. An older one says of one line that it does not know it. The drop-in
+# is looked at with all that it can have in it.
 install_to "$DIR/prefix"
-systemd-analyze verify "$DIR"/prefix/lib/systemd/system/* >"$DIR/found" 2>&1 || fail "systemd-analyze: $(cat "$DIR/found")"
+units=$DIR/prefix/lib/systemd/system
+mkdir "$units/jarvis-secretsd.service.d"
+sed 's/^#\([A-Z]\)/\1/' "$DIR/prefix/share/doc/jarvis-secretsd/systemd/cluster.conf" >"$units/jarvis-secretsd.service.d/cluster.conf"
+systemd-analyze verify "$units"/jarvis-secretsd*.{service,socket,timer} >"$DIR/found" 2>&1 || fail "systemd-analyze: $(cat "$DIR/found")"
 ! grep -v 'Failed to parse service type, ignoring: notify-reload$' "$DIR/found" >&2 || fail "systemd finds fault with the units"
-echo "systemd finds no fault with the units"
+systemd-analyze security --offline=true --no-pager --threshold=15 "$units/jarvis-secretsd.service" >"$DIR/found" 2>&1 ||
+    fail "with the drop-in it is left too much: $(tail -n 1 "$DIR/found")"
+grep -q 'allow list with non-localhost entries' "$DIR/found" || fail "the drop-in permits no address: $(cat "$DIR/found")"
+echo "systemd finds no fault with the units, nor with the drop-in"
