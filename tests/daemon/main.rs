@@ -77,6 +77,7 @@ mod soak;
 mod source;
 mod start;
 mod starving;
+mod storage;
 mod terminal;
 mod throttling;
 mod tls;

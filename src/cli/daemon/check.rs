@@ -4,12 +4,11 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::shared_paths::SharedPaths;
-use super::whose::Whose;
-use super::{protection, sockets};
+use super::whose::{Whose, is_within_reach};
+use super::{protection, sockets, storage};
 use crate::access::{Access, Rules};
 use crate::applier;
 use crate::audit;
@@ -65,6 +64,9 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let switched = whose.become_it(&config, &access);
     files::take_keys_of(KeyOwner::User(uid));
     check_keys(&config, uid)?;
+    if let Some(settings) = &config.storage {
+        storage::check(settings, uid)?;
+    }
     let shared = SharedPaths::find(config_path, &config, uid);
     shared.judge(&config).map_err(Exit::config)?.into_iter().try_for_each(warn)?;
     tell(private)?;
@@ -113,19 +115,6 @@ fn check_keys(config: &Config, uid: u32) -> Result<(), Exit> {
         good("audit signing key", &signing_key_path)?;
     }
     Ok(())
-}
-
-/// Whether this process can tell what a daemon of the user `uid` finds at `path`: who is neither root nor that user may not be
-/// able to read it, which says nothing of the daemon.
-fn is_within_reach(path: &Path, uid: u32) -> Result<bool, Exit> {
-    let (own, readable) = (geteuid(), rustix::fs::access(path, rustix::fs::Access::READ_OK));
-    match readable {
-        Err(why @ Errno::ACCESS) if !own.is_root() && own.as_raw() != uid => {
-            warn(format_args!("{}: {why}, so it was not checked", path.display()))?;
-            Ok(false)
-        }
-        _ => Ok(true),
-    }
 }
 
 /// Whether the master key is another one than the vault's, as far as whoever asks may look.

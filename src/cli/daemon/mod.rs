@@ -7,5 +7,6 @@ pub mod protection;
 pub mod serve;
 pub mod shared_paths;
 pub mod sockets;
+pub mod storage;
 pub mod token;
 pub mod whose;

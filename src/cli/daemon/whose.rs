@@ -2,8 +2,10 @@
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::thread;
 
+use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::protection;
@@ -100,4 +102,17 @@ impl Whose {
 fn read_policy_as(user: &User, access: &Access) -> Result<(), Failure> {
     user.switch_to()?;
     access.reload().map(|_| ())
+}
+
+/// Whether this process can tell what a daemon of the user `uid` finds at `path`: who is neither root nor that user may not be
+/// able to read it, which says nothing of the daemon.
+pub fn is_within_reach(path: &Path, uid: u32) -> Result<bool, Exit> {
+    let (own, readable) = (geteuid(), rustix::fs::access(path, rustix::fs::Access::READ_OK));
+    match readable {
+        Err(why @ Errno::ACCESS) if !own.is_root() && own.as_raw() != uid => {
+            output::warn(format_args!("{}: {why}, so it was not checked", path.display()))?;
+            Ok(false)
+        }
+        _ => Ok(true),
+    }
 }

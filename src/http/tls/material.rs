@@ -63,7 +63,7 @@ fn unix_time(moment: Timestamp) -> UnixTime {
 pub fn load(settings: &TlsConfig, clock: &Clock) -> Result<Material, Failure> {
     let provider = Arc::new(ring::default_provider());
     let chain = chain(&settings.cert_path)?;
-    let key = private_key(&settings.key_path, &files::read_private_through_links(&settings.key_path, LARGEST_FILE)?)?;
+    let key = daemons_private_key(&settings.key_path)?;
     let clients = settings.client_ca_path.as_ref().map(|path| client_verifier(path, provider.clone())).transpose()?;
     let builder = ServerConfig::builder_with_details(provider, Arc::new(Time(clock.clone())))
         .with_protocol_versions(versions(settings.min_version))
@@ -132,10 +132,18 @@ pub fn roots(path: &Path) -> Result<RootCertStore, Failure> {
     Ok(roots)
 }
 
-/// The private key of a client, in the file at `path`, read as [`files::read_credential`] does.
+/// The private key of the daemon, in the file at `path`, read as [`files::read_private_through_links`] does.
 ///
 /// # Errors
 /// If it cannot be read, holds no key or several, one that cannot be used, or anything that is not understood.
+pub fn daemons_private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
+    private_key(path, &files::read_private_through_links(path, LARGEST_FILE)?)
+}
+
+/// The private key of a client, in the file at `path`, read as [`files::read_credential`] does.
+///
+/// # Errors
+/// As those of [`daemons_private_key`].
 pub fn clients_private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
     private_key(path, &files::read_credential(path, LARGEST_FILE)?)
 }

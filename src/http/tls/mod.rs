@@ -25,7 +25,7 @@ pub use config::{TlsConfig, TlsVersion};
 pub use name::CertificateName;
 pub use pin::client_of;
 pub use session::{Heard, Session, Unsecured};
-pub use trust::client_trusting;
+pub use trust::{client_trusting, daemon_trusting};
 
 /// What is said to a client for which there is no room, before any handshake: an alert (RFC 8446, section 6), fatal,
 /// `internal_error`. Clients say so; plain HTTP they could not read.

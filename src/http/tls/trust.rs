@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::material;
@@ -18,6 +19,22 @@ const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// # Errors
 /// If a file cannot be read or does not hold what it should.
 pub fn client_trusting(ca_path: Option<&Path>, identity: Option<(&Path, &Path)>) -> Result<Arc<ClientConfig>, Failure> {
+    trusting(ca_path, identity, material::clients_private_key)
+}
+
+/// The same for the daemon, which is a client too, and uses no key that others may read.
+///
+/// # Errors
+/// As those of [`client_trusting`], or if the key is not private.
+pub fn daemon_trusting(ca_path: Option<&Path>, identity: Option<(&Path, &Path)>) -> Result<Arc<ClientConfig>, Failure> {
+    trusting(ca_path, identity, material::daemons_private_key)
+}
+
+fn trusting(
+    ca_path: Option<&Path>,
+    identity: Option<(&Path, &Path)>,
+    private_key: impl Fn(&Path) -> Result<PrivateKeyDer<'static>, Failure>,
+) -> Result<Arc<ClientConfig>, Failure> {
     let roots = match ca_path {
         Some(path) => material::roots(path)?,
         None => systems_roots()?,
@@ -29,7 +46,7 @@ pub fn client_trusting(ca_path: Option<&Path>, identity: Option<(&Path, &Path)>)
     let mut config = match identity {
         None => builder.with_no_client_auth(),
         Some((cert_path, key_path)) => {
-            let (chain, key) = (material::chain(cert_path)?, material::clients_private_key(key_path)?);
+            let (chain, key) = (material::chain(cert_path)?, private_key(key_path)?);
             builder.with_client_auth_cert(chain, key).map_err(|why| material::mismatch(cert_path, key_path, why))?
         }
     };
