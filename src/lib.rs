@@ -17,6 +17,7 @@ pub mod backup;
 pub mod base;
 pub mod cli;
 pub mod client;
+mod cluster;
 pub mod config;
 pub mod consumers;
 pub mod daemon;

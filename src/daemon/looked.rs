@@ -1,10 +1,13 @@
 //! What a start finds on the disk, and whether vault and audit log belong together, before anything is changed.
 
-use crate::audit::{self, Tip};
+use crate::audit::{self, Tip, VaultAt};
 use crate::base::failure::Failure;
 use crate::base::files;
+use crate::cluster::Cluster;
 use crate::config::{Config, PathsConfig};
 use crate::vault::{self, History, KeyFile, KeyInForce, MasterKeySource};
+
+const OLDER: &str = "an older file was put in its place; put back the newer one";
 
 /// What was found on the disk, before anything is changed.
 pub struct Looked {
@@ -16,7 +19,9 @@ pub struct Looked {
 }
 
 impl Looked {
-    pub fn look(config: &Config, accept_rollback: bool) -> Result<Self, Failure> {
+    /// Looks at what `config` names, and at what `cluster` has in etcd, where several daemons share the vault. `accept_rollback`: what
+    /// was set back is accepted.
+    pub fn look(config: &Config, cluster: Option<&Cluster>, accept_rollback: bool) -> Result<Self, Failure> {
         let PathsConfig { vault_path, audit_path, master_key_path, .. } = &config.paths;
         let audit = audit::Found::look(audit_path)?;
         let Tip { seq: audited, vault: known, .. } = audit.end();
@@ -27,10 +32,19 @@ impl Looked {
             let why = format!("the master key of the vault {} is missing; put it back", vault_path.display());
             return Err(Failure::new(master_key_path.display(), why));
         }
-        let key = if source.exists() { Some(KeyInForce::find(&source, vault_path)?) } else { None };
-        let vault = match &key {
-            Some(found) if vault_exists => Some(vault::Found::look(vault_path, &found.key, known)?),
-            _ => None,
+        let (key, vault) = match cluster {
+            Some(cluster) => {
+                let (key, vault) = shared(cluster, &source, config, known, accept_rollback)?;
+                (Some(key), Some(vault))
+            }
+            None => {
+                let key = if source.exists() { Some(KeyInForce::find(&source, vault_path)?) } else { None };
+                let vault = match &key {
+                    Some(found) if vault_exists => Some(vault::Found::look(vault_path, &found.key, known)?),
+                    _ => None,
+                };
+                (key, vault)
+            }
         };
         let (seq, saw) = vault.as_ref().map_or((0, 0), |vault| (vault.seq(), vault.audited()));
         let history = match &vault {
@@ -38,9 +52,14 @@ impl Looked {
             None if known.seq > 0 => History::Older,
             None => History::Continues,
         };
-        const OLDER: &str = "an older file was put in its place; put back the newer one";
         let known = known.seq;
+        let elsewhere = vault.as_ref().and_then(|vault| vault.other_history());
         let rollback = match history {
+            // The copy of a daemon that was away may have been compacted behind what others have changed meanwhile.
+            History::Beyond if cluster.is_some() && elsewhere.is_none() && audited >= saw => None,
+            _ if elsewhere.is_some() => {
+                elsewhere.map(|why| (vault_path, format!("this daemon's copy is set aside: {why}"), OLDER))
+            }
             History::Older => Some((
                 vault_path,
                 format!("the vault is at change {seq}, but the audit log knows change {known}"),
@@ -70,6 +89,44 @@ impl Looked {
         };
         Ok(Self { audit, key, vault, rollback })
     }
+}
+
+/// The vault that several daemons share, and the key that it is under.
+fn shared(
+    cluster: &Cluster,
+    source: &KeyFile,
+    config: &Config,
+    known: VaultAt,
+    accept_rollback: bool,
+) -> Result<(KeyInForce, vault::Found), Failure> {
+    let PathsConfig { vault_path, master_key_path, .. } = &config.paths;
+    let prefix = &cluster.config().prefix;
+    if !source.exists() {
+        let why = "there is no master key, and daemons that share a vault make none by themselves: copy the others' to \
+                   this path, or, for the first daemon, make one with `jarvis-secretsd init --cluster`";
+        return Err(Failure::new(master_key_path.display(), why));
+    }
+    let header = match cluster.header()? {
+        Some(header) => header,
+        None if !files::is_missing(vault_path) => {
+            let why = format!(
+                "etcd has no vault under {prefix}, and here is one: put it there with `jarvis-secretsd storage copy --to \
+                 etcd`, or move it away to begin a new one"
+            );
+            return Err(Failure::new(vault_path.display(), why));
+        }
+        None if known.seq > 0 => {
+            let why = format!("etcd has no vault under {prefix}, but the audit log knows change {}", known.seq);
+            return Err(Failure::new(vault_path.display(), why));
+        }
+        None => {
+            log::info!("Creating new vault in etcd, under {prefix}");
+            cluster.create(&vault::Found::new_header(&source.load()?)?)?
+        }
+    };
+    let key = KeyInForce::of_header(source, &header)?;
+    let vault = vault::Found::look_shared(vault_path, &key.key, known, &*cluster.log, accept_rollback)?;
+    Ok((key, vault))
 }
 
 /// What of the log was renamed, if anything was, as an interrupted logrotate leaves it, and what helps.

@@ -20,6 +20,7 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::base::directory_locks::DirectoryLocks;
 use crate::base::failure::Failure;
 use crate::base::files;
+use crate::cluster::{Cluster, Ticker};
 use crate::config::{Config, PathsConfig};
 use crate::consumers::{Consumers, ReadHistory};
 use crate::http::{Limits, Listener, Server, Tls};
@@ -44,6 +45,7 @@ pub struct Daemon {
     access: Arc<Access>,
     policy_path: PathBuf,
     tls: Option<Arc<Tls>>,
+    ticker: Option<Ticker>,
     _locks: DirectoryLocks,
 }
 
@@ -55,6 +57,7 @@ pub struct Prepared {
     policy_path: PathBuf,
     audit_path: PathBuf,
     tls: Option<Arc<Tls>>,
+    cluster: Option<Arc<Cluster>>,
     locks: DirectoryLocks,
 }
 
@@ -78,7 +81,8 @@ impl Prepared {
         let mut locks = DirectoryLocks::default();
         locks.take(&[vault_path, audit_path])?;
         let tls = config.server.tls.as_ref().map(|settings| Tls::load(settings, &clock)).transpose()?.map(Arc::new);
-        let looked = Looked::look(config, accept_rollback)?;
+        let cluster = config.storage.as_ref().map(Cluster::new).transpose()?.map(Arc::new);
+        let looked = Looked::look(config, cluster.as_deref(), accept_rollback)?;
 
         // From here on the disk is changed.
         for path in [vault_path, audit_path] {
@@ -123,7 +127,11 @@ impl Prepared {
         let audit = Arc::new(found_audit.open(clock.clone())?.segmented(segmenting));
         let lifetimes =
             Lifetimes { rotation_days: config.security.rotation_days, grace_days: config.security.grace_days };
-        let vault = Arc::new(found_vault.open(vault_path, audit.clone(), clock.clone(), lifetimes)?);
+        let vault = found_vault.open(vault_path, audit.clone(), clock.clone(), lifetimes)?;
+        let vault = Arc::new(match &cluster {
+            Some(cluster) => vault.sharing(cluster.log.clone()),
+            None => vault,
+        });
         match rollback {
             Some(what) => lines.extend(first_lines::accepted(what, &vault, (&audit, audit_path), start)?),
             None => lines.push(start),
@@ -164,7 +172,7 @@ impl Prepared {
             started,
         };
         let (policy_path, audit_path) = (config.security.rbac_policy_path.clone(), audit_path.clone());
-        Ok(Self { listener, limits, api, policy_path, audit_path, tls, locks })
+        Ok(Self { listener, limits, api, policy_path, audit_path, tls, cluster, locks })
     }
 
     /// The same daemon, with these appliers.
@@ -185,7 +193,7 @@ impl Prepared {
     /// # Errors
     /// If a thread cannot be started.
     pub fn serve(self, credentials: Option<CredentialSocket>) -> Result<Daemon, Failure> {
-        let Self { listener, limits, api, policy_path, audit_path, tls, locks } = self;
+        let Self { listener, limits, api, policy_path, audit_path, tls, cluster, locks } = self;
         for endpoint in listener.endpoints() {
             log::info!("Starting server on {endpoint}");
         }
@@ -204,6 +212,7 @@ impl Prepared {
         log::info!("Server started successfully");
         let scheduler =
             Scheduler::start(rotator.clone(), schedule).map_err(|why| Failure::new("rotation thread", why))?;
+        let ticker = cluster.map(|cluster| Ticker::start(cluster, vault.clone())).transpose()?;
         let read_history = ReadHistory::start(consumers, audit_path);
         let read_history = read_history.map_err(|why| Failure::new("thread that reads the audit log back", why))?;
         Ok(Daemon {
@@ -217,6 +226,7 @@ impl Prepared {
             access,
             policy_path,
             tls,
+            ticker,
             _locks: locks,
         })
     }
@@ -274,6 +284,7 @@ impl Daemon {
         if cut_off > 0 {
             log::warn!("{cut_off} requests were cut off, they took longer than {} seconds", GRACE.as_secs());
         }
+        self.ticker.map(Ticker::stop);
         self.read_history.stop();
         self.scheduler.stop(GRACE.saturating_sub(began.elapsed()));
         failures::tell_unlogged(&self.access);

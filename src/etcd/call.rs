@@ -136,6 +136,12 @@ impl Caller {
                     self.current.store(next, Ordering::Relaxed);
                     return Ok(answer);
                 }
+                // What became of an attempt before it, that does not say.
+                Err(Failed::Final(error @ (Error::NoSpace | Error::TooLarge(_) | Error::Refused(_))))
+                    if op == Op::Txn && attempts > 0 =>
+                {
+                    return Err(Error::Unavailable(error.to_string()));
+                }
                 Err(Failed::Final(error)) => return Err(error),
                 Err(Failed::Elsewhere(why) | Failed::Token(why)) => why,
             };

@@ -6,12 +6,12 @@
 use std::io::{self, Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::Found;
+use super::found::{Found, VaultFile};
 use super::log::file::lines::LoadError;
 use super::log::file::store::FileStore;
 use super::log::header::Header;
 use super::log::record;
-use super::log::replay::{self, Known, Loaded};
+use super::log::replay::{self, Known};
 use super::seal::{KeyBytes, SealingKey};
 use super::shared_log::{Position, Unavailable};
 use crate::audit::VaultAt;
@@ -44,25 +44,32 @@ pub enum Tail {
     Compacted,
 }
 
-/// A copy that was read and found good, with what is to come behind it; nothing on the disk was changed yet.
-pub struct Copy {
-    loaded: Loaded,
+/// The file of a copy that was read and found good, with what is to come behind it; nothing on the disk was changed yet.
+pub(super) struct CopyFile {
     path: PathBuf,
-    /// The file whose beginning stays, so many bytes of it; none: there is none, or it is set aside.
+    /// The file whose beginning stays, so many bytes of it; none: there is none, or another one takes its place.
     kept: Option<(FileStore, u64)>,
     /// What comes behind that, or is the whole file.
     rest: Vec<u8>,
     /// Why the file that is there is set aside.
-    unfit: Option<String>,
+    unfit: Option<Unfit>,
 }
 
-impl Copy {
+/// Why the shared log does not continue a copy.
+enum Unfit {
+    /// The copy cannot be read as a vault, which says nothing of what the shared log has.
+    Unreadable(String),
+    /// Both can be read, and are not one history.
+    Elsewhere(String),
+}
+
+impl Found {
     /// Reads the copy at `path`, and what `shared` has behind it. `known` is the last change that the audit log knows.
     /// `takes_another_history`: a copy from which the shared log does not continue is set aside, as one is that cannot be read.
     ///
     /// # Errors
     /// If the shared log does not answer, the key is another one, or one of the two was changed.
-    pub fn look(
+    pub fn look_shared(
         path: &Path,
         master: &KeyBytes,
         known: VaultAt,
@@ -77,10 +84,11 @@ impl Copy {
         let mut unfit = None;
         if !files::is_missing(path) {
             match Self::continued(path, &master, known, shared, &header)? {
-                Continued::Yes(copy) => return Ok(*copy),
-                Continued::Unfit(why) => unfit = Some(why),
-                Continued::Elsewhere(why) if takes_another_history => unfit = Some(why),
-                Continued::Elsewhere(why) => return Err(another_history(path, why)),
+                Continued::Yes(found) => return Ok(*found),
+                Continued::No(Unfit::Elsewhere(why)) if !takes_another_history => {
+                    return Err(another_history(path, why));
+                }
+                Continued::No(why) => unfit = Some(why),
             }
         }
         let mut whole = line;
@@ -90,7 +98,8 @@ impl Copy {
         if loaded.unfinished_bytes > 0 {
             return Err(fail(&"the vault in it ends in a line that is not whole; restore etcd from a snapshot"));
         }
-        Ok(Self { loaded, path: path.to_owned(), kept: None, rest: whole, unfit })
+        let copy = CopyFile { path: path.to_owned(), kept: None, rest: whole, unfit };
+        Ok(Self { loaded, file: VaultFile::Copy(copy) })
     }
 
     fn continued(
@@ -105,10 +114,10 @@ impl Copy {
         let header = match replay::header(store.reader(0)) {
             Ok(header) => header,
             Err(why @ LoadError::Io(_)) => return Err(fail(&why)),
-            Err(why) => return Ok(Continued::Unfit(why.to_string())),
+            Err(why) => return Ok(unreadable(why.to_string())),
         };
         if header.vault_id() != whose.vault_id() {
-            return Ok(Continued::Elsewhere("it is a copy of another vault".to_owned()));
+            return Ok(elsewhere("it is a copy of another vault".to_owned()));
         }
         // The vault may have been put under another master key meanwhile.
         let (before, line) = (header.line(), whose.line());
@@ -121,21 +130,21 @@ impl Copy {
         let copy = match replay::load(&mut begun(store.length()), store.length(), master, all) {
             Ok(copy) => copy,
             Err(why @ (LoadError::WrongKey | LoadError::Io(_))) => return Err(fail(&why)),
-            Err(why) => return Ok(Continued::Unfit(why.to_string())),
+            Err(why) => return Ok(unreadable(why.to_string())),
         };
         let rest = match shared.from(Position::from(&copy.end)) {
             Ok(Tail::Lines(lines)) => lines,
-            Ok(Tail::Compacted) => return Ok(Continued::Unfit("etcd has gone on too far behind it".to_owned())),
-            Err(Unavailable::Mismatch(why)) => return Ok(Continued::Elsewhere(why)),
+            Ok(Tail::Compacted) => return Ok(unreadable("etcd has gone on too far behind it".to_owned())),
+            Err(Unavailable::Mismatch(why)) => return Ok(elsewhere(why)),
             Err(why) => return Err(Failure::new("etcd", why)),
         };
         let length = copy.end.length;
         let mut whole = begun(length).chain(Cursor::new(&rest));
         let loaded = match replay::load(&mut whole, length + rest.len() as u64, master, known) {
             Ok(loaded) if loaded.unfinished_bytes == 0 => loaded,
-            Ok(_) => return Ok(Continued::Elsewhere("what etcd has behind it does not continue it".to_owned())),
+            Ok(_) => return Ok(elsewhere("what etcd has behind it does not continue it".to_owned())),
             Err(why) => {
-                return Ok(Continued::Elsewhere(format!("what etcd has behind it does not continue it: {why}")));
+                return Ok(elsewhere(format!("what etcd has behind it does not continue it: {why}")));
             }
         };
         let (kept, rest) = match before == line {
@@ -146,20 +155,26 @@ impl Copy {
                 (None, whole)
             }
         };
-        Ok(Continued::Yes(Box::new(Self { loaded, path: path.to_owned(), kept, rest, unfit: None })))
+        let copy = CopyFile { path: path.to_owned(), kept, rest, unfit: None };
+        Ok(Continued::Yes(Box::new(Self { loaded, file: VaultFile::Copy(copy) })))
     }
 
-    /// Why the file that was there is set aside; none: it is not.
-    pub fn unfit(&self) -> Option<&str> {
-        self.unfit.as_deref()
+    /// Why the copy that is there is not of the same history; none: it is, or cannot be read.
+    pub fn other_history(&self) -> Option<&str> {
+        match &self.file {
+            VaultFile::Copy(CopyFile { unfit: Some(Unfit::Elsewhere(why)), .. }) => Some(why),
+            _ => None,
+        }
     }
+}
 
+impl CopyFile {
     /// Makes the file what was read, and sets aside the one that is there if it is unfit.
     ///
     /// # Errors
     /// If the disk fails.
-    pub fn put_in_place(self, now: Timestamp) -> Result<Found, Failure> {
-        let Self { loaded, path, kept, rest, unfit } = self;
+    pub fn put_in_place(self, now: Timestamp) -> Result<FileStore, Failure> {
+        let Self { path, kept, rest, unfit } = self;
         let fail = |why: io::Error| Failure::new(path.display(), why);
         let store = match kept {
             Some((mut store, length)) => {
@@ -172,7 +187,8 @@ impl Copy {
                 store
             }
             None => {
-                if unfit.is_some() {
+                if let Some(Unfit::Unreadable(why) | Unfit::Elsewhere(why)) = unfit {
+                    log::warn!("This daemon's copy of the vault is made anew: {why}");
                     let kept = files::keep_before(&path, "etcd", now).map_err(fail)?;
                     log::warn!("The copy that was there is kept as {}", kept.display());
                 }
@@ -181,16 +197,21 @@ impl Copy {
                 FileStore::open(&path).map_err(fail)?
             }
         };
-        Ok(Found { loaded, store })
+        Ok(store)
     }
 }
 
 enum Continued {
-    Yes(Box<Copy>),
-    /// The file cannot be read as a vault, which says nothing of what the shared log has.
-    Unfit(String),
-    /// Both can be read, and are not one history.
-    Elsewhere(String),
+    Yes(Box<Found>),
+    No(Unfit),
+}
+
+fn unreadable(why: impl Into<String>) -> Continued {
+    Continued::No(Unfit::Unreadable(why.into()))
+}
+
+fn elsewhere(why: impl Into<String>) -> Continued {
+    Continued::No(Unfit::Elsewhere(why.into()))
 }
 
 fn another_history(path: &Path, why: String) -> Failure {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::copy::CopyFile;
 use super::log::Log;
 use super::log::file::store::{self, FileStore};
 use super::log::header::Header;
@@ -21,7 +22,14 @@ use crate::base::sync::{Confirmations, GroupCommit};
 /// A vault that was read and found good; nothing on the disk was changed yet.
 pub struct Found {
     pub(super) loaded: Loaded,
-    pub(super) store: FileStore,
+    pub(super) file: VaultFile,
+}
+
+/// Where a vault was found.
+pub(super) enum VaultFile {
+    Own(FileStore),
+    /// A copy, which is yet to be brought to the end of the log that others share.
+    Copy(CopyFile),
 }
 
 impl Found {
@@ -36,7 +44,7 @@ impl Found {
         let loaded =
             replay::load(&mut reader, store.length(), &SealingKey::new(master), Known { at: known, node: None })
                 .map_err(|why| fail(&why))?;
-        Ok(Self { loaded, store })
+        Ok(Self { loaded, file: VaultFile::Own(store) })
     }
 
     /// Makes a new, empty vault at `path`, durably, with its directory if that is missing.
@@ -47,6 +55,14 @@ impl Found {
             .and_then(|()| files::create(path, 0o600, &header.line()))
             .map_err(|why| Failure::new(path.display(), why))?;
         Self::look(path, master, VaultAt::START)
+    }
+
+    /// The header line of a new vault under this master key.
+    ///
+    /// # Errors
+    /// If there are no random bytes.
+    pub fn new_header(master: &KeyBytes) -> Result<Vec<u8>, Failure> {
+        Header::generate(&SealingKey::new(master)).map(|(header, _)| header.line())
     }
 
     /// The number of the last change.
@@ -85,20 +101,18 @@ impl Found {
     }
 
     /// The vault, ready to be changed; changes are audited in `audit`.
-    pub fn open(
-        mut self,
-        path: &Path,
-        audit: Arc<AuditLog>,
-        clock: Clock,
-        lifetimes: Lifetimes,
-    ) -> Result<Vault, Failure> {
+    pub fn open(self, path: &Path, audit: Arc<AuditLog>, clock: Clock, lifetimes: Lifetimes) -> Result<Vault, Failure> {
         let fail = |why: std::io::Error| Failure::new(path.display(), why);
         store::remove_leftover(&files::sibling(path, ".compacting")).map_err(fail)?;
+        let mut store = match self.file {
+            VaultFile::Own(store) => store,
+            VaultFile::Copy(copy) => copy.put_in_place(clock.now())?,
+        };
         if self.loaded.unfinished_bytes > 0 {
-            self.store.cut(self.loaded.end.length).map_err(fail)?;
+            store.cut(self.loaded.end.length).map_err(fail)?;
         }
         // A daemon that was killed may have written records that it did not yet sync. They are part of the vault now.
-        self.store.append(b"").map_err(fail)?;
+        store.append(b"").map_err(fail)?;
         let Loaded { header, key, mut state, end, .. } = self.loaded;
         let stats = Stats::default();
         stats.publish(&end, &mut state, clock.now());
@@ -106,7 +120,7 @@ impl Found {
             key,
             state: Mutex::new(state),
             visible: Mutex::new(Position::from(&end)),
-            log: Mutex::new(Log::new(self.store, end)),
+            log: Mutex::new(Log::new(store, end)),
             commits: GroupCommit::default(),
             shared: None,
             confirmations: Confirmations::default(),

@@ -36,7 +36,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 pub(crate) use commit::Foreseen;
 pub(crate) use contents::Contents;
-pub(crate) use copy::{Copy as VaultCopy, SharedVault, Tail, behind as lines_behind, position_behind};
+pub(crate) use copy::{SharedVault, Tail, behind as lines_behind, position_behind};
 pub use found::Found;
 pub(crate) use kid::Kid;
 pub(crate) use log::change::Author;

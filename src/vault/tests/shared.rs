@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::vault::copy::{Copy, SharedVault, Tail, behind};
+use crate::vault::copy::{SharedVault, Tail, behind};
 use crate::vault::log::header::Header;
 use crate::vault::seal::SealingKey;
 use crate::vault::shared_log::{Added, Addition, Fence, Position, SharedLog, Unavailable};
@@ -175,14 +175,14 @@ fn hosts<const N: usize>(test: &str, names: [&'static str; N]) -> [Host; N] {
 }
 
 impl Host {
-    fn look(&self) -> Result<Copy, Failure> {
+    fn look(&self) -> Result<Found, Failure> {
         let known = audit::Found::look(&self.site.audit_path()).unwrap().tip().map_or(VaultAt::START, |tip| tip.vault);
-        Copy::look(&self.site.path(), &self.site.master, known, &*self.node, false)
+        Found::look_shared(&self.site.path(), &self.site.master, known, &*self.node, false)
     }
 
     /// Starts its daemon, which audits first what a crash has left without its line.
     fn start(&self) -> Arc<Vault> {
-        let found = self.look().unwrap().put_in_place(self.site.clock.now()).unwrap();
+        let found = self.look().unwrap();
         assert!(matches!(found.history(), History::Continues | History::Beyond), "{:?}", found.history());
         let recovered = found.unaudited().iter().map(|change| change.clone().entry("found at the start"));
         let recovered = recovered.collect();
@@ -383,7 +383,7 @@ fn a_copy_that_is_short_torn_damaged_or_gone_is_made_whole_from_the_shared_log()
         here.site.write(&damaged);
         match here.look() {
             Ok(copy) => {
-                drop(Arc::new(copy.put_in_place(START).unwrap()));
+                here.site.open_found(copy);
                 assert_eq!(here.site.bytes(), whole, "byte {length}");
             }
             // One of its vault's id, or of how its file calls itself.
@@ -425,9 +425,9 @@ fn a_log_that_was_set_back_or_went_another_way_is_refused_and_the_copy_left_as_i
     let why = here.look().err().unwrap().to_string();
     assert!(why.contains("another change with the number 2") && why.contains("--accept-rollback"), "{why}");
     assert_eq!(here.site.bytes(), before);
-    let copy = Copy::look(&here.site.path(), &here.site.master, VaultAt::START, &*here.node, true).unwrap();
-    assert!(copy.unfit().is_some());
-    copy.put_in_place(START).unwrap();
+    let copy = Found::look_shared(&here.site.path(), &here.site.master, VaultAt::START, &*here.node, true).unwrap();
+    assert!(copy.other_history().is_some());
+    here.site.open_found(copy);
     assert_eq!(here.site.bytes(), there.site.bytes());
 }
 
@@ -493,7 +493,9 @@ fn many_writers_on_two_daemons_lose_nothing_and_agree_in_the_end() {
         .collect();
     let acknowledged: BTreeSet<String> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
     assert_eq!(acknowledged.len(), 400, "no kid came twice");
-    vaults.iter().for_each(|vault| drop(vault.confirm().unwrap()));
+    for vault in &vaults {
+        vault.confirm().unwrap();
+    }
     let [one, other] = vaults.map(|vault| picture(&vault));
     assert_eq!(one, other);
     assert_eq!(one.versions.len(), 400);

@@ -1,0 +1,115 @@
+//! Under which keys etcd has what several daemons share. No secret's name and no client's stands in any of them.
+//!
+//! ```text
+//! header                      the vault's first line: its id, and its data key, wrapped by the master key
+//! head                        where the log ends, and which snapshot there is
+//! log/<number, 16 hex>        the lines that were added together, under the number of the first
+//! snap/<number, 16 hex>/<part, 4 hex>
+//!                             the lines of a snapshot through that change
+//! ```
+
+use crate::etcd::Keys;
+
+/// The keys under one prefix.
+#[derive(Clone)]
+pub struct KeySpace {
+    prefix: String,
+}
+
+impl KeySpace {
+    pub fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned() }
+    }
+
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// All that is under the prefix.
+    pub fn all(&self) -> Keys {
+        Keys::prefix(self.prefix.as_bytes())
+    }
+
+    pub fn header(&self) -> Vec<u8> {
+        self.of("header")
+    }
+
+    pub fn head(&self) -> Vec<u8> {
+        self.of("head")
+    }
+
+    /// The lines that begin with record number `first`.
+    pub fn log(&self, first: u64) -> Vec<u8> {
+        self.of(&format!("log/{first:016x}"))
+    }
+
+    /// All lines that were added from record number `first` on.
+    pub fn log_from(&self, first: u64) -> Keys {
+        Keys::From { first: self.log(first), end: self.of("log0") }
+    }
+
+    /// All lines that were added behind those under this key.
+    pub fn log_behind(&self, key: &[u8]) -> Keys {
+        // The first key that comes behind it.
+        Keys::From { first: [key, &[0]].concat(), end: self.of("log0") }
+    }
+
+    /// All lines that were added before record number `end`, as far as they begin before it.
+    pub fn log_before(&self, end: u64) -> Keys {
+        Keys::From { first: self.of("log/"), end: self.log(end) }
+    }
+
+    pub fn snapshot_part(&self, through: u64, part: u64) -> Vec<u8> {
+        self.of(&format!("snap/{through:016x}/{part:04x}"))
+    }
+
+    /// All parts of the snapshot through a change, from one on.
+    pub fn snapshot(&self, through: u64, from: u64) -> Keys {
+        Keys::From { first: self.snapshot_part(through, from), end: self.of(&format!("snap/{through:016x}0")) }
+    }
+
+    /// All parts of all snapshots.
+    pub fn snapshots(&self) -> Keys {
+        Keys::prefix(&self.of("snap/"))
+    }
+
+    pub fn leader(&self) -> Vec<u8> {
+        self.of("leader")
+    }
+
+    /// A daemon that wants to add something, and came second.
+    pub fn want(&self, node: &str) -> Vec<u8> {
+        self.of(&format!("want/{node}"))
+    }
+
+    pub fn wants(&self) -> Keys {
+        Keys::prefix(&self.of("want/"))
+    }
+
+    /// A daemon that is there, as it tells of itself.
+    pub fn alive(&self, node: &str) -> Vec<u8> {
+        self.of(&format!("alive/{node}"))
+    }
+
+    pub fn all_alive(&self) -> Keys {
+        Keys::prefix(&self.of("alive/"))
+    }
+
+    /// A daemon that has ever been there.
+    pub fn member(&self, node: &str) -> Vec<u8> {
+        self.of(&format!("member/{node}"))
+    }
+
+    pub fn members(&self) -> Keys {
+        Keys::prefix(&self.of("member/"))
+    }
+
+    /// A secret that somebody rotates outside, too; `name` is the secret's name as [`Names`](super::names::Names) hides it.
+    pub fn claim(&self, name: &str) -> Vec<u8> {
+        self.of(&format!("claim/{name}"))
+    }
+
+    fn of(&self, name: &str) -> Vec<u8> {
+        [self.prefix.as_bytes(), name.as_bytes()].concat()
+    }
+}

@@ -1,0 +1,413 @@
+//! The shared log in etcd: added to by comparing where it ends, read back in one consistent look.
+
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::head::{Head, known_by};
+use super::keys::KeySpace;
+use super::standing::Standing;
+use super::stats::Stats;
+use crate::base::sync::lock;
+use crate::etcd::{self, Condition, Etcd, KeyValue, Keys, Operation, Range, RangeAnswer, Txn, TxnAnswer};
+use crate::vault::{
+    Added, Addition, Fence, Position, SharedLog, SharedVault, Tail, Unavailable, lines_behind, position_behind,
+};
+
+/// How many additions one answer brings.
+const PAGE: u64 = 64;
+
+/// How many parts of a snapshot one answer brings.
+const PARTS: u64 = 8;
+
+/// The log that several daemons share, as one of them uses it.
+pub struct EtcdLog {
+    etcd: Etcd,
+    keys: KeySpace,
+    node: String,
+    time_limit: Duration,
+    max_staleness: Duration,
+    /// What is known of the head besides where the log ends.
+    head: Mutex<Option<Head>>,
+    /// What this daemon is among the others.
+    standing: Standing,
+    courtesy: Mutex<Courtesy>,
+    pub stats: Stats,
+}
+
+/// Who adds something lets others go first who came second before.
+#[derive(Default)]
+struct Courtesy {
+    /// Until when.
+    waits_until: Option<Instant>,
+    /// How long an addition takes, on average.
+    takes: Duration,
+}
+
+impl EtcdLog {
+    pub fn new(etcd: Etcd, keys: KeySpace, node: String, time_limit: Duration, max_staleness: Duration) -> Self {
+        Self {
+            etcd,
+            keys,
+            node,
+            time_limit,
+            max_staleness,
+            head: Mutex::default(),
+            standing: Standing::default(),
+            courtesy: Mutex::default(),
+            stats: Stats::default(),
+        }
+    }
+
+    pub fn etcd(&self) -> &Etcd {
+        &self.etcd
+    }
+
+    pub fn keys(&self) -> &KeySpace {
+        &self.keys
+    }
+
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// When a call that is made now must have ended.
+    pub fn deadline(&self) -> Instant {
+        Instant::now() + self.time_limit
+    }
+
+    /// The vault's header line and the head; none: there is nothing under the prefix yet.
+    ///
+    /// # Errors
+    /// If etcd does not answer, or has something else there.
+    pub fn look(&self) -> Result<Option<(Vec<u8>, Head)>, Unavailable> {
+        let [header, head] =
+            [self.keys.header(), self.keys.head()].map(|key| Operation::Range(Range::of(Keys::One(key))));
+        let txn = Txn { conditions: Vec::new(), then: vec![header, head], otherwise: Vec::new() };
+        let answer = self.etcd.txn(&txn, self.deadline()).map_err(asked)?;
+        let [header, head] = ranges(answer)?;
+        match (only(header), only(head)) {
+            (None, None) => Ok(None),
+            (Some(header), Some(head)) => {
+                let head = Head::parse(&head).map_err(Unavailable::Mismatch)?;
+                if head.header != known_by(&header) {
+                    return Err(Unavailable::Mismatch(
+                        "its `header` is not the one that its `head` tells of".to_owned(),
+                    ));
+                }
+                *lock(&self.head) = Some(head.clone());
+                Ok(Some((header, head)))
+            }
+            _ => Err(Unavailable::Mismatch("of `header` and `head`, one is missing".to_owned())),
+        }
+    }
+
+    /// Begins a new vault with this header line. Returns false if there is one already.
+    ///
+    /// # Errors
+    /// If etcd does not answer; it may have begun all the same.
+    pub fn create(&self, header: &[u8]) -> Result<bool, Unavailable> {
+        let head = Head::first(header);
+        let absent = [self.keys.header(), self.keys.head()].map(|key| Condition::IsAbsent { key });
+        let put = |key, value| Operation::Put { key, value, lease: None };
+        let txn = Txn {
+            conditions: absent.into(),
+            then: vec![put(self.keys.header(), header.to_vec()), put(self.keys.head(), head.bytes())],
+            // A repeat finds what the first attempt has put.
+            otherwise: vec![Operation::Range(Range::of(Keys::One(self.keys.header())))],
+        };
+        let answer = self.etcd.txn(&txn, self.deadline()).map_err(added)?;
+        if answer.succeeded {
+            return Ok(true);
+        }
+        let [there] = ranges(answer)?;
+        Ok(only(there).is_some_and(|there| there == header))
+    }
+
+    /// What is known of the head, as the log ends at `position`.
+    fn head_at(&self, position: Position) -> Result<Head, Unavailable> {
+        let head = lock(&self.head).as_ref().map(|head| head.at(position));
+        head.ok_or_else(|| Unavailable::Unanswered("etcd was not looked at yet".to_owned()))
+    }
+
+    /// Takes the head from an answer, and checks that the log can have continued from `position`.
+    fn heard(&self, head: RangeAnswer, position: Position) -> Result<Head, Unavailable> {
+        let missing = || Unavailable::Mismatch(format!("the vault under {} is no longer there", self.keys.prefix()));
+        let head = Head::parse(&only(head).ok_or_else(missing)?).map_err(Unavailable::Mismatch)?;
+        let there = head.position();
+        if there.seq < position.seq {
+            let why = format!("it ends at change {}, and this daemon knows change {}", there.seq, position.seq);
+            return Err(Unavailable::Mismatch(why));
+        }
+        if there.seq == position.seq && there.link != position.link {
+            return Err(Unavailable::Mismatch(format!("it has another change with the number {}", position.seq)));
+        }
+        *lock(&self.head) = Some(head.clone());
+        Ok(head)
+    }
+
+    /// The lines in `log`, which were asked for from `position` on.
+    fn lines(&self, head: &Head, log: RangeAnswer, position: Position) -> Result<Vec<u8>, Unavailable> {
+        let begins = log.pairs.first().is_some_and(|first| first.key == self.keys.log(position.seq + 1));
+        if !begins && head.position().seq > position.seq {
+            let why = match head.snapshot > position.seq {
+                true => format!(
+                    "it has been compacted beyond change {}, which is the last one that this daemon knows; restart it",
+                    position.seq
+                ),
+                false => format!("the lines behind change {} are missing", position.seq),
+            };
+            return Err(Unavailable::Mismatch(why));
+        }
+        Ok(log.pairs.into_iter().flat_map(|pair| pair.value).collect())
+    }
+
+    /// Waits as long as those may take that were there before.
+    fn be_courteous(&self) {
+        let until = lock(&self.courtesy).waits_until.take();
+        if let Some(wait) = until.map(|until| until.saturating_duration_since(Instant::now())) {
+            std::thread::sleep(wait);
+        }
+    }
+
+    /// Notes how long an addition took that began at `begun`, and whether others want to add something.
+    fn was_added(&self, begun: Instant, others_want: bool) {
+        let now = Instant::now();
+        let mut courtesy = lock(&self.courtesy);
+        courtesy.takes = (courtesy.takes * 7 + (now - begun)) / 8;
+        courtesy.waits_until = others_want.then(|| now + courtesy.takes * 3 / 2);
+    }
+
+    /// What must hold for an addition, and the key that tells whether it does.
+    fn fence(&self, fence: &Fence<'_>) -> Result<Option<(Vec<u8>, Vec<u8>)>, Unavailable> {
+        match fence {
+            Fence::Nothing => Ok(None),
+            Fence::Leads => match self.standing.leads_as() {
+                Some(value) => Ok(Some((self.keys.leader(), value))),
+                None => Err(Unavailable::Fenced("this daemon no longer leads".to_owned())),
+            },
+            Fence::Claimed(name) => match self.standing.claimed(name) {
+                Some((key, value)) => Ok(Some((key, value))),
+                None => Err(Unavailable::Fenced(format!("this daemon's claim of {name} has ended"))),
+            },
+        }
+    }
+}
+
+impl SharedLog for EtcdLog {
+    fn node(&self) -> &str {
+        &self.node
+    }
+
+    fn leads(&self) -> bool {
+        self.standing.leads_as().is_some()
+    }
+
+    fn time_limit(&self) -> Duration {
+        self.time_limit
+    }
+
+    fn max_staleness(&self) -> Duration {
+        self.max_staleness
+    }
+
+    fn add(&self, addition: &Addition<'_>) -> Result<Added, Unavailable> {
+        self.be_courteous();
+        let Addition { behind, end, lines, fence, header } = *addition;
+        let fence = self.fence(&fence)?;
+        let (deadline, mut lease) = (self.deadline(), self.standing.lease());
+        loop {
+            let begun = Instant::now();
+            let head = self.head_at(behind)?;
+            let mut next = head.at(end);
+            if let Some(header) = header {
+                next.header = known_by(header);
+            }
+            let own = self.keys.log(behind.seq + 1);
+            let put = |key, value| Operation::Put { key, value, lease: None };
+            let (want, wants) = (self.keys.want(&self.node), Range { keys_only: true, ..Range::of(self.keys.wants()) });
+            let mut txn = Txn {
+                conditions: vec![Condition::ValueIs { key: self.keys.head(), value: head.bytes() }],
+                then: vec![
+                    put(self.keys.head(), next.bytes()),
+                    put(own.clone(), lines.to_vec()),
+                    Operation::Delete(Keys::One(want.clone())),
+                    Operation::Range(wants),
+                ],
+                otherwise: vec![
+                    Operation::Range(Range::of(Keys::One(self.keys.head()))),
+                    Operation::Range(Range { limit: PAGE, ..Range::of(self.keys.log_from(behind.seq + 1)) }),
+                ],
+            };
+            txn.then.extend(header.map(|header| put(self.keys.header(), header.to_vec())));
+            if let Some((key, value)) = &fence {
+                txn.conditions.push(Condition::ValueIs { key: key.clone(), value: value.clone() });
+                txn.otherwise.push(Operation::Range(Range::of(Keys::One(key.clone()))));
+            }
+            if let Some(lease) = lease {
+                txn.otherwise.push(Operation::Put { key: want, value: Vec::new(), lease: Some(lease) });
+            }
+            let answer = match self.etcd.txn(&txn, deadline) {
+                // Only the one that wants to be noted when it comes second needs it.
+                Err(etcd::Error::LeaseGone) if lease.take().is_some() => continue,
+                answer => answer.map_err(added)?,
+            };
+            if answer.succeeded {
+                let [wants] = ranges(answer)?;
+                self.was_added(begun, !wants.pairs.is_empty());
+                *lock(&self.head) = Some(next);
+                return Ok(Added::Done);
+            }
+            let mut answers = answer.ranges.into_iter();
+            let (Some(head_there), Some(log)) = (answers.next(), answers.next()) else { return Err(malformed()) };
+            if log.pairs.first().is_some_and(|first| first.key == own && first.value == lines) {
+                // An earlier attempt got through, and its answer did not: no two records have the same bytes.
+                self.stats.repeats_ours.fetch_add(1, Ordering::Relaxed);
+                self.heard(head_there, end)?;
+                self.was_added(begun, false);
+                return Ok(Added::Done);
+            }
+            let head_there = self.heard(head_there, behind)?;
+            let lines = self.lines(&head_there, log, behind)?;
+            if !lines.is_empty() {
+                self.stats.conflicts.fetch_add(1, Ordering::Relaxed);
+                return Ok(Added::Behind(lines));
+            }
+            if let (Some((_, value)), Some(there)) = (&fence, answers.next())
+                && only(there).as_ref() != Some(value)
+            {
+                return Err(Unavailable::Fenced("another daemon has taken over".to_owned()));
+            }
+            // The log ends where it should, and only what else the head tells has changed.
+            if Instant::now() >= deadline {
+                return Err(Unavailable::Unanswered("etcd's `head` kept changing".to_owned()));
+            }
+        }
+    }
+
+    fn behind(&self, position: Position) -> Result<Vec<u8>, Unavailable> {
+        let deadline = self.deadline();
+        let (mut position, mut all) = (position, Vec::new());
+        loop {
+            let head = Operation::Range(Range::of(Keys::One(self.keys.head())));
+            let log = Operation::Range(Range { limit: PAGE, ..Range::of(self.keys.log_from(position.seq + 1)) });
+            let txn = Txn { conditions: Vec::new(), then: vec![head, log], otherwise: Vec::new() };
+            let [head, log] = ranges(self.etcd.txn(&txn, deadline).map_err(asked)?)?;
+            let head = self.heard(head, position)?;
+            let is_all = !log.more;
+            let lines = self.lines(&head, log, position)?;
+            if let Some(last) = lines.split_inclusive(|byte| *byte == b'\n').next_back() {
+                position = position_behind(last).ok_or_else(malformed)?;
+            }
+            all.extend(lines);
+            if is_all {
+                return Ok(all);
+            }
+        }
+    }
+}
+
+impl SharedVault for EtcdLog {
+    fn node(&self) -> &str {
+        &self.node
+    }
+
+    fn header(&self) -> Result<Vec<u8>, Unavailable> {
+        let missing = || Unavailable::Mismatch(format!("there is no vault under {}", self.keys.prefix()));
+        self.look()?.map(|(header, _)| header).ok_or_else(missing)
+    }
+
+    fn from(&self, position: Position) -> Result<Tail, Unavailable> {
+        let head = Operation::Range(Range::of(Keys::One(self.keys.head())));
+        let before = Range { limit: 1, descending: true, ..Range::of(self.keys.log_before(position.seq + 1)) };
+        let next = Range { limit: 1, keys_only: true, ..Range::of(self.keys.log_from(position.seq + 1)) };
+        let then = vec![head, Operation::Range(before), Operation::Range(next)];
+        let txn = Txn { conditions: Vec::new(), then, otherwise: Vec::new() };
+        let [head, before, next] = ranges(self.etcd.txn(&txn, self.deadline()).map_err(asked)?)?;
+        let head = self.heard(head, position)?;
+        let is_next = next.pairs.first().is_some_and(|next| next.key == self.keys.log(position.seq + 1));
+        if head.position() == position || is_next {
+            return self.behind(position).map(Tail::Lines);
+        }
+        // The copy may have ended in the middle of what was added together.
+        let Some(last) = only(before) else { return Ok(Tail::Compacted) };
+        let rest = lines_behind(&last, position)?;
+        let Some(end) = rest.split_inclusive(|byte| *byte == b'\n').next_back().and_then(position_behind) else {
+            return Ok(Tail::Compacted);
+        };
+        let mut lines = rest.to_vec();
+        lines.extend(self.behind(end)?);
+        Ok(Tail::Lines(lines))
+    }
+
+    fn all(&self) -> Result<Vec<u8>, Unavailable> {
+        loop {
+            let (_, head) = self.look()?.ok_or_else(|| Unavailable::Mismatch("there is no vault".to_owned()))?;
+            let mut lines = Vec::new();
+            let mut part = 0;
+            while part < head.parts {
+                let parts = Range { limit: PARTS, ..Range::of(self.keys.snapshot(head.snapshot, part)) };
+                let parts = self.etcd.range(&parts, self.deadline()).map_err(asked)?;
+                if parts.pairs.is_empty() {
+                    break;
+                }
+                part += parts.pairs.len() as u64;
+                lines.extend(parts.pairs.into_iter().flat_map(|pair| pair.value));
+            }
+            let mut from = self.keys.log_from(head.snapshot + 1);
+            loop {
+                let log = self
+                    .etcd
+                    .range(&Range { limit: PAGE, ..Range::of(from.clone()) }, self.deadline())
+                    .map_err(asked)?;
+                let last = log.pairs.last().map(|last| last.key.clone());
+                lines.extend(log.pairs.into_iter().flat_map(|pair| pair.value));
+                match last.filter(|_| log.more) {
+                    Some(last) => from = self.keys.log_behind(&last),
+                    None => break,
+                }
+            }
+            // Nothing of it was taken away meanwhile.
+            match self.look()? {
+                Some((_, now)) if (now.snapshot, now.parts) == (head.snapshot, head.parts) => {
+                    return if part == head.parts { Ok(lines) } else { Err(malformed()) };
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The only value that an answer has.
+pub fn only(answer: RangeAnswer) -> Option<Vec<u8>> {
+    answer.pairs.into_iter().next().map(|KeyValue { value, .. }| value)
+}
+
+pub fn ranges<const N: usize>(answer: TxnAnswer) -> Result<[RangeAnswer; N], Unavailable> {
+    answer.ranges.try_into().map_err(|_| malformed())
+}
+
+fn malformed() -> Unavailable {
+    Unavailable::Unanswered("etcd's answer is not one to what was asked".to_owned())
+}
+
+/// Why a question was not answered.
+pub fn asked(why: etcd::Error) -> Unavailable {
+    match why {
+        etcd::Error::NoSpace => full(),
+        why => Unavailable::Unanswered(format!("etcd: {why}")),
+    }
+}
+
+/// Why it is not known whether something was changed.
+pub fn added(why: etcd::Error) -> Unavailable {
+    match why {
+        etcd::Error::Unavailable(why) => Unavailable::Undecided(format!("etcd: {why}")),
+        why => asked(why),
+    }
+}
+
+fn full() -> Unavailable {
+    let why = "etcd has no space left; make room in it, and then disarm its alarm (etcdctl alarm disarm)";
+    Unavailable::Full(why.to_owned())
+}

@@ -1,0 +1,15 @@
+//! Several daemons on one vault: etcd puts their changes in one order, and says who of them leads.
+//!
+//! No daemon talks to another one. Each has the whole vault in memory and in a file of its own, adds its changes to a log in
+//! etcd, and asks etcd for those of the others.
+
+mod head;
+mod keys;
+mod log;
+mod standing;
+mod start;
+mod stats;
+mod tick;
+
+pub(crate) use start::Cluster;
+pub(crate) use tick::Ticker;

@@ -1,0 +1,97 @@
+//! What a start needs of etcd: the vault that is there, or a new one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::keys::KeySpace;
+use super::log::EtcdLog;
+use crate::base::failure::Failure;
+use crate::config::StorageConfig;
+use crate::etcd::{self, Etcd};
+use crate::vault::Unavailable;
+
+fn settings(config: &StorageConfig) -> etcd::Settings {
+    let endpoints = config.etcd.endpoints.iter().map(|endpoint| etcd::Endpoint {
+        host: endpoint.host.clone(),
+        port: endpoint.port,
+        tls: endpoint.tls,
+    });
+    etcd::Settings {
+        endpoints: endpoints.collect(),
+        tls: etcd::TlsFiles { ca_path: config.etcd.tls.ca_path.clone(), identity: config.etcd.tls.identity.clone() },
+        login: config
+            .etcd
+            .login
+            .clone()
+            .map(|login| etcd::Login { username: login.username, password_path: login.password_path }),
+    }
+}
+
+/// How often a start that waits for etcd says so.
+const SAYS_SO: Duration = Duration::from_secs(10);
+
+/// How long it waits between two attempts.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The daemons that share a vault, as one of them sees them.
+pub struct Cluster {
+    pub log: Arc<EtcdLog>,
+    config: StorageConfig,
+}
+
+impl Cluster {
+    /// A daemon of the cluster that `config` describes. It reads the files that are named there, and connects when it asks for something.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn new(config: &StorageConfig) -> Result<Self, Failure> {
+        // Not all begin with the same member.
+        let first = config.node.bytes().map(usize::from).sum();
+        let etcd = Etcd::new(&settings(config), first)?;
+        let keys = KeySpace::new(&config.prefix);
+        let log = EtcdLog::new(etcd, keys, config.node.clone(), config.request_timeout, config.max_staleness);
+        Ok(Self { log: Arc::new(log), config: config.clone() })
+    }
+
+    pub fn config(&self) -> &StorageConfig {
+        &self.config
+    }
+
+    /// The header line of the vault in etcd; none: there is none. It waits until etcd answers, and says that it does.
+    ///
+    /// # Errors
+    /// If what is there is no vault.
+    pub fn header(&self) -> Result<Option<Vec<u8>>, Failure> {
+        let mut said = None::<Instant>;
+        loop {
+            match self.log.look() {
+                Ok(found) => return Ok(found.map(|(header, _)| header)),
+                Err(why @ (Unavailable::Mismatch(_) | Unavailable::Full(_) | Unavailable::Fenced(_))) => {
+                    return Err(self.failure(why));
+                }
+                Err(why) => {
+                    if said.is_none_or(|at| at.elapsed() >= SAYS_SO) {
+                        log::warn!("Waiting for etcd: {why}");
+                        said = Some(Instant::now());
+                    }
+                    std::thread::sleep(PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Makes a new vault in etcd with this header line, unless another daemon has just made one. Returns the line of the one
+    /// that is there.
+    ///
+    /// # Errors
+    /// If etcd does not answer.
+    pub fn create(&self, header: &[u8]) -> Result<Vec<u8>, Failure> {
+        self.log.create(header).map_err(|why| self.failure(why))?;
+        let missing = || Failure::new("etcd", "the vault that was made is not there; start again");
+        self.header()?.ok_or_else(missing)
+    }
+
+    fn failure(&self, why: Unavailable) -> Failure {
+        Failure::new(format_args!("etcd, {}", self.config.prefix), why)
+    }
+}
