@@ -3,13 +3,13 @@
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Failure, Table, Value};
+use crate::etcd::{Endpoint, Login, Settings, TlsFiles};
 
 const MOST_ENDPOINTS: usize = 16;
 const LONGEST_PREFIX: usize = 128;
@@ -21,7 +21,7 @@ const NODE: &str = "1 to 63 of a-z 0-9 . -, beginning with a letter or a digit";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageConfig {
     /// Where etcd is, and as whom it is asked.
-    pub etcd: EtcdConfig,
+    pub etcd: Settings,
     /// What the name of each key in etcd begins with; it begins and ends with `/`.
     pub prefix: String,
     /// The name of this daemon among the others.
@@ -36,86 +36,15 @@ pub struct StorageConfig {
     pub poll: Duration,
 }
 
-/// The keys of `[storage]` that are about the connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EtcdConfig {
-    /// The members, in the order in which they are tried; all of them with TLS, or none.
-    pub endpoints: Vec<Endpoint>,
-    pub tls: TlsFiles,
-    /// As which user etcd is asked, if it asks for one.
-    pub login: Option<Login>,
-}
-
-/// The files of TLS with etcd, all of them PEM.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The CAs that etcd's certificates are of; those that the system trusts if there is none.
-    pub ca_path: Option<PathBuf>,
-    /// The certificate that this daemon presents, and its key: `cert_path` and `key_path`.
-    pub identity: Option<(PathBuf, PathBuf)>,
-}
-
-/// A user of etcd.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Login {
-    pub username: String,
-    /// The file that holds the password.
-    pub password_path: PathBuf,
-}
-
-/// A member of etcd. Prints as it is written in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// A name in lower case, or an IP address; one of IPv6 without its brackets.
-    pub host: String,
-    pub port: u16,
-    pub tls: bool,
-}
-
-impl Endpoint {
-    fn parse(text: &str) -> Option<Self> {
-        let (tls, rest) = match text.split_once("://")? {
-            ("http", rest) => (false, rest),
-            ("https", rest) => (true, rest),
-            _ => return None,
-        };
-        let (host, port) = rest.strip_suffix('/').unwrap_or(rest).rsplit_once(':')?;
-        let port = port.parse().ok().filter(|number| *number != 0 && !port.starts_with('+'))?;
-        let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-            Some(address) => address.parse::<Ipv6Addr>().ok()?.to_string(),
-            None if host.is_empty()
-                || !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) =>
-            {
-                return None;
-            }
-            None => host.to_ascii_lowercase(),
-        };
-        Some(Self { host, port, tls })
-    }
-
-    /// Whether its address has to be found before each connection.
-    fn is_named(&self) -> bool {
-        self.host.parse::<IpAddr>().is_err()
-    }
-
-    /// Whether it is surely on this host.
-    fn is_loopback(&self) -> bool {
-        let address = self.host.parse::<IpAddr>();
-        address.map_or_else(|_| self.host == "localhost", |address| address.to_canonical().is_loopback())
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, tls } = self;
-        let scheme = if *tls { "https" } else { "http" };
-        if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
-    }
-}
-
 /// The first member to which everything would go over the network without TLS.
 fn in_the_clear(endpoints: &[Endpoint]) -> Option<&Endpoint> {
-    endpoints.iter().find(|endpoint| !endpoint.tls && !endpoint.is_loopback())
+    endpoints.iter().find(|endpoint| !endpoint.tls && !is_loopback(endpoint))
+}
+
+/// Whether it is surely on this host.
+fn is_loopback(endpoint: &Endpoint) -> bool {
+    let address = endpoint.host.parse::<IpAddr>();
+    address.map_or_else(|_| endpoint.host == "localhost", |address| address.to_canonical().is_loopback())
 }
 
 impl StorageConfig {
@@ -128,7 +57,7 @@ impl StorageConfig {
 
     /// The files that it takes to connect.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        let EtcdConfig { tls, login, .. } = &self.etcd;
+        let Settings { tls, login, .. } = &self.etcd;
         let identity = tls.identity.iter().flat_map(|(cert, key)| [cert, key]);
         let password = login.as_ref().map(|login| &login.password_path);
         tls.ca_path.iter().chain(identity).chain(password).map(PathBuf::as_path)
@@ -141,7 +70,7 @@ impl StorageConfig {
 
     /// Whether names of hosts have to be resolved.
     pub fn resolves_names(&self) -> bool {
-        self.etcd.endpoints.iter().any(Endpoint::is_named)
+        self.etcd.endpoints.iter().any(|endpoint| endpoint.host.parse::<IpAddr>().is_err())
     }
 
     pub(super) fn read(mut table: Table<'_>) -> Result<Self, Failure> {
@@ -183,7 +112,7 @@ impl StorageConfig {
         }
         let tls = TlsFiles { ca_path: ca.map(|(_, path)| path), identity: identity.map(|(_, files)| files) };
         let login = login.map(|(_, (username, password_path))| Login { username, password_path });
-        let etcd = EtcdConfig { endpoints, tls, login };
+        let etcd = Settings { endpoints, tls, login };
         Ok(Self { etcd, prefix, node: node?, lease, max_staleness, request_timeout, poll })
     }
 }
@@ -212,11 +141,7 @@ fn both<'d, A, B>(first: (&str, Given<'d, A>), second: (&str, Given<'d, B>)) -> 
 }
 
 fn endpoints(value: &Value<'_>) -> Result<Vec<Endpoint>, Failure> {
-    let endpoints = value.list(|element| {
-        let wrong =
-            || element.refuse("must be https://host:port or http://host:port, such as \"https://10.0.0.1:2379\"");
-        Endpoint::parse(element.string()?).ok_or_else(wrong)
-    })?;
+    let endpoints = value.list(endpoint)?;
     if !(1..=MOST_ENDPOINTS).contains(&endpoints.len()) {
         return Err(value.refuse(format_args!("must name 1 to {MOST_ENDPOINTS} members of etcd")));
     }
@@ -227,6 +152,14 @@ fn endpoints(value: &Value<'_>) -> Result<Vec<Endpoint>, Failure> {
         Some((_, twice)) => Err(value.refuse(format_args!("has {twice} twice"))),
         None => Ok(endpoints),
     }
+}
+
+fn endpoint(value: &Value<'_>) -> Result<Endpoint, Failure> {
+    let wrong = || value.refuse("must be https://host:port or http://host:port, such as \"https://10.0.0.1:2379\"");
+    let Endpoint { host, port, tls } = Endpoint::parse(value.string()?).ok_or_else(wrong)?;
+    // One host is written in one way, so that it is noticed where it stands twice.
+    let host = host.parse::<IpAddr>().map_or_else(|_| host.to_ascii_lowercase(), |address| address.to_string());
+    Ok(Endpoint { host, port, tls })
 }
 
 fn prefix(value: &Value<'_>) -> Result<String, Failure> {

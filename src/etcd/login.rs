@@ -45,10 +45,10 @@ impl Account {
     /// Reads the password.
     ///
     /// # Errors
-    /// If its file cannot be read, or holds no password.
+    /// If its file cannot be read, may be read by others, or holds no password.
     pub fn open(login: &Login) -> Result<Self, Failure> {
         let path = &login.password_path;
-        let bytes = files::read_credential(path, LONGEST_PASSWORD)?;
+        let bytes = files::read_private_through_links(path, LONGEST_PASSWORD)?;
         let password = std::str::from_utf8(value_of(&bytes))
             .ok()
             .filter(|password| !password.is_empty())

@@ -34,7 +34,7 @@ pub use stats::Stats;
 pub use txn::{Condition, KeyValue, Keys, LeaseId, Operation, Range, RangeAnswer, Txn, TxnAnswer};
 
 /// Which etcd, and as whom it is asked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub endpoints: Vec<Endpoint>,
     pub tls: TlsFiles,
@@ -43,7 +43,7 @@ pub struct Settings {
 }
 
 /// The files of TLS, where an endpoint speaks it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The CAs that etcd's certificates are of; none: those that the system trusts.
     pub ca_path: Option<PathBuf>,
@@ -59,7 +59,8 @@ impl Etcd {
     /// endpoint of number `first` it begins (modulo their number), so that several clients spread over them.
     ///
     /// # Errors
-    /// If a file cannot be read or does not hold what it should, or there is no endpoint.
+    /// If a file cannot be read or does not hold what it should, if others may read the key or the password, or if there is no
+    /// endpoint.
     pub fn new(settings: &Settings, first: usize) -> Result<Self, Failure> {
         if settings.endpoints.is_empty() {
             return Err(Failure::configuration(
@@ -71,7 +72,7 @@ impl Etcd {
             true => {
                 let TlsFiles { ca_path, identity } = &settings.tls;
                 let identity = identity.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()));
-                Some(tls::client_trusting(ca_path.as_deref(), identity)?)
+                Some(tls::daemon_trusting(ca_path.as_deref(), identity)?)
             }
             false => None,
         };

@@ -4,14 +4,10 @@ use std::net::ToSocketAddrs;
 
 use super::whose::is_within_reach;
 use crate::base::failure::Failure;
-use crate::base::files;
 use crate::cli::exit::Exit;
 use crate::cli::output::{self, warn};
 use crate::config::StorageConfig;
-use crate::http::tls::daemon_trusting;
-
-/// No password is longer.
-const LONGEST_PASSWORD: u64 = 4096;
+use crate::etcd::Etcd;
 
 /// Checks that a daemon of the user `uid` can use what it takes to ask etcd.
 pub fn check(storage: &StorageConfig, uid: u32) -> Result<(), Exit> {
@@ -28,14 +24,7 @@ fn check_files(storage: &StorageConfig, uid: u32) -> Result<(), Exit> {
             return Ok(());
         }
     }
-    let etcd = &storage.etcd;
-    if etcd.endpoints.iter().any(|endpoint| endpoint.tls) {
-        let identity = etcd.tls.identity.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()));
-        daemon_trusting(etcd.tls.ca_path.as_deref(), identity)?;
-    }
-    if let Some(login) = &etcd.login {
-        files::read_private_through_links(&login.password_path, LONGEST_PASSWORD)?;
-    }
+    Etcd::new(&storage.etcd, 0)?;
     output::tell(format_args!("node {} of the daemons below {} in etcd: good", storage.node, storage.prefix))
 }
 

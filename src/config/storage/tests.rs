@@ -27,7 +27,7 @@ fn error_at(endpoints: &str, keys: &str) -> String {
 fn etcd_and_where_it_is_are_enough() {
     let read = parse(&format!("{LEAST}node = 'a'"));
     let a = Endpoint { host: "a".to_owned(), port: 1, tls: true };
-    assert_eq!(read.etcd, EtcdConfig { endpoints: vec![a], tls: TlsFiles::default(), login: None });
+    assert_eq!(read.etcd, Settings { endpoints: vec![a], tls: TlsFiles::default(), login: None });
     assert_eq!(read.prefix, "/jarvis-secretsd/");
     assert_eq!((read.lease, read.max_staleness), (Duration::from_secs(10), Duration::ZERO));
     assert_eq!((read.request_timeout, read.poll), (Duration::from_secs(5), Duration::from_secs(1)));
