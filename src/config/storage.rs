@@ -36,17 +36,6 @@ pub struct StorageConfig {
     pub poll: Duration,
 }
 
-/// The first member to which everything would go over the network without TLS.
-fn in_the_clear(endpoints: &[Endpoint]) -> Option<&Endpoint> {
-    endpoints.iter().find(|endpoint| !endpoint.tls && !is_loopback(endpoint))
-}
-
-/// Whether it is surely on this host.
-fn is_loopback(endpoint: &Endpoint) -> bool {
-    let address = endpoint.host.parse::<IpAddr>();
-    address.map_or_else(|_| endpoint.host == "localhost", |address| address.to_canonical().is_loopback())
-}
-
 impl StorageConfig {
     /// What is permitted, and less safe than it could be.
     pub fn warning(&self) -> Option<Failure> {
@@ -115,6 +104,17 @@ impl StorageConfig {
         let etcd = Settings { endpoints, tls, login };
         Ok(Self { etcd, prefix, node: node?, lease, max_staleness, request_timeout, poll })
     }
+}
+
+/// The first member to which everything would go over the network without TLS.
+fn in_the_clear(endpoints: &[Endpoint]) -> Option<&Endpoint> {
+    endpoints.iter().find(|endpoint| !endpoint.tls && !is_loopback(endpoint))
+}
+
+/// Whether it is surely on this host.
+fn is_loopback(endpoint: &Endpoint) -> bool {
+    let address = endpoint.host.parse::<IpAddr>();
+    address.map_or_else(|_| endpoint.host == "localhost", |address| address.to_canonical().is_loopback())
 }
 
 /// A value of the file, and what was made of it.
