@@ -22,7 +22,7 @@ new_etcd() {
     done
     ENDPOINTS=$(IFS=, && echo "${endpoints[*]}")
     PEERS=$(IFS=, && echo "${peers[*]}")
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$ETCD/ca.key" -out "$ETCD/ca.pem" -days 30 \
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$ETCD/ca.key" -out "$ETCD/ca.pem" -days 36500 \
         -subj /CN=etcd-ca -addext keyUsage=critical,keyCertSign,cRLSign 2>"$ETCD/openssl.log"
     # A member is a client of the others, and of itself: that is how its JSON gateway asks. Proxies on other hosts pose as members.
     etcd_certificate member serverAuth,clientAuth "$(printf "IP:$NETWORK.%s," {11..29})DNS:member.invalid"
@@ -33,7 +33,7 @@ new_etcd() {
 etcd_certificate() {
     openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$ETCD/$1.key" -out "$ETCD/request" \
         -subj "/O=jarvis-secretsd tests" 2>"$ETCD/openssl.log"
-    openssl x509 -req -in "$ETCD/request" -CA "$ETCD/ca.pem" -CAkey "$ETCD/ca.key" -days 30 -out "$ETCD/$1.pem" \
+    openssl x509 -req -in "$ETCD/request" -CA "$ETCD/ca.pem" -CAkey "$ETCD/ca.key" -days 36500 -out "$ETCD/$1.pem" \
         -extfile <(printf 'extendedKeyUsage = %s\nsubjectAltName = %s\n' "$2" "$3") 2>"$ETCD/openssl.log"
 }
 
@@ -134,6 +134,9 @@ restore_etcd() {
     done
     start_etcd
 }
+
+# etcd_dump PREFIX: all keys with that prefix, and their values.
+etcd_dump() { ask_etcd get --prefix "$1" --write-out json | jq -r '.kvs[] | .key, .value' | base64 -d; }
 
 # etcd_revision: how many changes it has had.
 etcd_revision() { ask_etcd get / --write-out fields | awk '$1 == "\"Revision\"" { print $3 }'; }

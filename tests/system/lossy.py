@@ -61,7 +61,7 @@ class Lossy(http.server.BaseHTTPRequestHandler):
                 self.close_connection = True
                 return
             # A change of one's own makes all of them old.
-            if b"put" in body.lower() or b"delete" in body.lower():
+            if b"request_put" in body or b"request_delete_range" in body:
                 known.clear()
             elif stale and self.path.endswith("/kv/txn"):
                 known[body] = (time.monotonic() + stale / 1000, *answer)

@@ -17,6 +17,7 @@ use serde_json::json;
 use super::history::{Asked, Event, If, Told};
 use crate::client::{Answer, Client};
 use crate::linearizability::tick;
+use crate::patience::PATIENCE;
 use crate::tls_client::{self, Offer, agree};
 
 /// How long a client waits for a connection, and for an answer. A daemon has 5 s to tell what it knows of a change.
@@ -179,10 +180,14 @@ impl<'a> Actor<'a> {
     }
 
     /// Asks one daemon after the other, until one answers.
+    ///
+    /// # Panics
+    /// If none does.
     fn ask_until_told(&mut self, name: String, asked: impl Fn() -> Asked) {
         let begun = Instant::now();
         let mut failures = 0;
         while !matches!(self.ask(&name, asked()), Reply::Told(..)) {
+            assert!(begun.elapsed() < PATIENCE, "no daemon answers");
             failures += 1;
             if failures % self.load.daemons.len() == 0 {
                 thread::sleep(Duration::from_millis(50));
