@@ -35,12 +35,12 @@ impl Stats {
         let counts = lock(&self.0).clone();
         let mut family = page.counter("etcd_requests_total", "Requests to etcd, each repetition counted.");
         for ((op, result), count) in &counts.results {
-            family = family.sample(&[("op", op), ("result", result)], count);
+            family = family.sample(&[("operation", op), ("result", result)], count);
         }
         let mut family =
             page.histogram("etcd_request_seconds", "Time of a request to etcd, to its answer or its failure.");
         for (op, times) in &counts.times {
-            family = times.write(family, ("op", op));
+            family = times.write(family, ("operation", op));
         }
     }
 }
