@@ -9,16 +9,6 @@ need "$schema" curl jq prometheus promtool
 new_state
 trap 'stop_prometheus; clean_up' EXIT
 
-# rows HEADING: the table below that heading of the handbook, without its head.
-rows() { awk -v heading="$1" '/^#/ { below = $0 == heading } below && /^\| `/' docs/monitoring.md; }
-
-# try WHAT COMMAND...: runs it; what it prints is shown if it fails.
-try() {
-    local what=$1
-    shift
-    "$@" >"$DIR/checks" 2>&1 || fail "$what: $(cat "$DIR/checks")"
-}
-
 try "the handbook's checks fail" bash -euo pipefail -c "$(pasted docs/monitoring.md '## Prometheus')"
 # What the handbook copies into the system's directories goes below DIR here.
 mkdir -p "$DIR"/root/etc/{prometheus,grafana/provisioning/dashboards}
@@ -119,19 +109,7 @@ asked=$(pasted docs/monitoring.md '# Monitoring')
 try "the handbook's calls fail" bash -euo pipefail -c "${asked//http:\/\/127.0.0.1:8081/"$URL"}"
 grep -q '"status":"ok"' "$DIR/checks" && grep -q '^jarvis_secretsd_healthy 1$' "$DIR/checks" || fail "not well: $(cat "$DIR/checks")"
 expect 200 nobody GET /metrics
-awk '
-    function row() { if (name) printf "| `%s` | %s | %s | %s |\n", name, type, labels, help }
-    $2 == "HELP" {
-        row()
-        name = $3; sub(/^jarvis_secretsd_/, "", name); sub(/^# HELP [^ ]* /, ""); help = $0; labels = ""
-        next
-    }
-    $2 == "TYPE" { type = $4; next }
-    !labels && match($0, /{.*}/) {
-        labels = substr($0, RSTART + 1, RLENGTH - 2); gsub(/="[^"]*"/, "", labels); sub(/,le$/, "", labels)
-        gsub(/[a-z]+/, "`&`", labels); gsub(/,/, ", ", labels)
-    }
-    END { row() }' "$DIR/answer" >"$DIR/metrics"
+metrics_of "$DIR/answer" >"$DIR/metrics"
 rows '## Metrics' >"$DIR/rows"
 try "the handbook's table (<) is not what /metrics says (>)" diff "$DIR/rows" "$DIR/metrics"
 echo "the handbook has a row for each of $(wc -l <"$DIR/metrics") metrics"

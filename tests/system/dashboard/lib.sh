@@ -6,12 +6,39 @@
 DASHBOARD=contrib/grafana-dashboard-secrets.json
 PROMETHEUS='' PROMETHEUS_PID=''
 
-# start_prometheus INTERVAL: starts one as the handbook does, with the configuration from contrib, but for the daemon that
-# runs, with that time between scrapes, and on a free port. Sets PROMETHEUS, its URL, and PROMETHEUS_PID.
+# try WHAT COMMAND...: runs it; what it prints is shown if it fails.
+try() {
+    local what=$1
+    shift
+    "$@" >"$DIR/checks" 2>&1 || fail "$what: $(cat "$DIR/checks")"
+}
+
+# rows HEADING: the table below that heading of the handbook, without its head.
+rows() { awk -v heading="$1" '/^#/ { below = $0 == heading } below && /^\| `/' docs/monitoring.md; }
+
+# metrics_of FILE: the handbook's table of the metrics, as that page of /metrics says it.
+metrics_of() {
+    awk '
+        function row() { if (name) printf "| `%s` | %s | %s | %s |\n", name, type, labels, help }
+        $2 == "HELP" {
+            row()
+            name = $3; sub(/^jarvis_secretsd_/, "", name); sub(/^# HELP [^ ]* /, ""); help = $0; labels = ""
+            next
+        }
+        $2 == "TYPE" { type = $4; next }
+        !labels && match($0, /{.*}/) {
+            labels = substr($0, RSTART + 1, RLENGTH - 2); gsub(/="[^"]*"/, "", labels); sub(/,le$/, "", labels)
+            gsub(/[a-z]+/, "`&`", labels); gsub(/,/, ", ", labels)
+        }
+        END { row() }' "$1"
+}
+
+# start_prometheus INTERVAL [FILE]: starts one as the handbook does, with the configuration from contrib, but for the daemon that
+# runs, or with that in the file; with that time between scrapes, and on a free port. Sets PROMETHEUS, its URL, and PROMETHEUS_PID.
 start_prometheus() {
     local command
     sed "s|127.0.0.1:8081|${URL#*://}|; s|: 15s|: $1|; s|jarvis-secretsd.rules.yml|$PWD/contrib/prometheus/&|" \
-        contrib/prometheus/prometheus.yml >"$DIR/prometheus.yml"
+        "${2:-contrib/prometheus/prometheus.yml}" >"$DIR/prometheus.yml"
     command=$(pasted docs/monitoring.md '## Prometheus' 2)
     command=${command/contrib\/prometheus\/prometheus.yml/$DIR/prometheus.yml}
     command=${command/state\/prometheus/$DIR/prometheus}
