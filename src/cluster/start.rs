@@ -7,25 +7,8 @@ use super::keys::KeySpace;
 use super::log::EtcdLog;
 use crate::base::failure::Failure;
 use crate::config::StorageConfig;
-use crate::etcd::{self, Etcd};
+use crate::etcd::Etcd;
 use crate::vault::Unavailable;
-
-fn settings(config: &StorageConfig) -> etcd::Settings {
-    let endpoints = config.etcd.endpoints.iter().map(|endpoint| etcd::Endpoint {
-        host: endpoint.host.clone(),
-        port: endpoint.port,
-        tls: endpoint.tls,
-    });
-    etcd::Settings {
-        endpoints: endpoints.collect(),
-        tls: etcd::TlsFiles { ca_path: config.etcd.tls.ca_path.clone(), identity: config.etcd.tls.identity.clone() },
-        login: config
-            .etcd
-            .login
-            .clone()
-            .map(|login| etcd::Login { username: login.username, password_path: login.password_path }),
-    }
-}
 
 /// How often a start that waits for etcd says so.
 const SAYS_SO: Duration = Duration::from_secs(10);
@@ -47,7 +30,7 @@ impl Cluster {
     pub fn new(config: &StorageConfig) -> Result<Self, Failure> {
         // Not all begin with the same member.
         let first = config.node.bytes().map(usize::from).sum();
-        let etcd = Etcd::new(&settings(config), first)?;
+        let etcd = Etcd::new(&config.etcd, first)?;
         let keys = KeySpace::new(&config.prefix);
         let log = EtcdLog::new(etcd, keys, config.node.clone(), config.request_timeout, config.max_staleness);
         Ok(Self { log: Arc::new(log), config: config.clone() })
