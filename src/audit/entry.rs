@@ -44,6 +44,8 @@ pub enum Event {
     Rekey,
     /// A backup was put in the place of the vault, which begins a branch of it.
     Restore,
+    /// The vault was copied from its file to where several daemons share it, or back.
+    StorageCopy,
     /// The log continues in a new file.
     LogReopen,
     /// A closed segment of the log is deleted, since only so many are kept.

@@ -6,7 +6,7 @@ use super::client::{
 use super::command::Command;
 use super::completions;
 use super::daemon::{check, healthcheck, init, serve, token};
-use super::upkeep::{audit, backup, key, policy, rekey};
+use super::upkeep::{audit, backup, key, policy, rekey, storage};
 
 /// All commands, in the order in which the help tells them.
 pub const COMMANDS: &[Command] = &[
@@ -40,6 +40,7 @@ pub const COMMANDS: &[Command] = &[
     rekey::COMMAND,
     key::EXPORT,
     key::IMPORT,
+    storage::COPY,
     completions::COMMAND,
 ];
 

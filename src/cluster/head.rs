@@ -55,6 +55,12 @@ impl Head {
         Self { seq: position.seq, link: hex(&position.link), ..self.clone() }
     }
 
+    /// The same, with a snapshot through this change, in so many parts.
+    #[must_use]
+    pub fn with_snapshot(&self, through: u64, parts: u64) -> Self {
+        Self { snapshot: through, parts, ..self.clone() }
+    }
+
     fn link(&self) -> Option<[u8; 16]> {
         let is_hex = self.link.len() == 32 && self.link.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
         u128::from_str_radix(&self.link, 16).ok().filter(|_| is_hex).map(u128::to_be_bytes)

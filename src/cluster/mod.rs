@@ -10,6 +10,7 @@ mod standing;
 mod start;
 mod stats;
 mod tick;
+mod transfer;
 
 pub(crate) use start::Cluster;
 pub(crate) use tick::Ticker;

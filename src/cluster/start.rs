@@ -8,7 +8,7 @@ use super::log::EtcdLog;
 use crate::base::failure::Failure;
 use crate::config::StorageConfig;
 use crate::etcd::Etcd;
-use crate::vault::Unavailable;
+use crate::vault::{Position, Unavailable};
 
 /// How often a start that waits for etcd says so.
 const SAYS_SO: Duration = Duration::from_secs(10);
@@ -72,6 +72,50 @@ impl Cluster {
         self.log.create(header).map_err(|why| self.failure(why))?;
         let missing = || Failure::new("etcd", "the vault that was made is not there; start again");
         self.header()?.ok_or_else(missing)
+    }
+
+    /// Nobody works with the vault in etcd.
+    ///
+    /// # Errors
+    /// If a daemon does, or etcd does not answer.
+    pub fn refuse_if_anybody_is_there(&self) -> Result<(), Failure> {
+        let alive = self.log.alive().map_err(|why| self.failure(why))?;
+        if alive.is_empty() {
+            return Ok(());
+        }
+        let why = format!(
+            "these daemons work with it: {}; stop them, or, if they were killed, wait {} seconds",
+            alive.join(", "),
+            self.config.lease.as_secs()
+        );
+        Err(Failure::new(&self.config.prefix, why))
+    }
+
+    /// # Errors
+    /// If etcd does not answer.
+    pub fn is_empty(&self) -> Result<bool, Failure> {
+        self.log.is_empty().map_err(|why| self.failure(why))
+    }
+
+    /// Removes the vault in etcd.
+    ///
+    /// # Errors
+    /// If etcd does not answer.
+    pub fn clear(&self) -> Result<(), Failure> {
+        self.log.clear().map_err(|why| self.failure(why))
+    }
+
+    /// Puts a whole vault into etcd, and compares what it then has.
+    ///
+    /// # Errors
+    /// If there is one already, etcd does not answer, or has something else.
+    pub fn put_whole(&self, header: &[u8], lines: &[u8], end: Position) -> Result<(), Failure> {
+        self.log.put_whole(header, lines, end).map_err(|why| self.failure(why))?;
+        let whole = self.log.whole().map_err(|why| self.failure(why))?;
+        match whole.strip_prefix(header) {
+            Some(there) if there == lines => Ok(()),
+            _ => Err(Failure::new(&self.config.prefix, "what was read back from etcd is not what was written")),
+        }
     }
 
     fn failure(&self, why: Unavailable) -> Failure {

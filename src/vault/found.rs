@@ -70,6 +70,11 @@ impl Found {
         self.loaded.end.seq
     }
 
+    /// Where the log ends.
+    pub fn position(&self) -> Position {
+        Position::from(&self.loaded.end)
+    }
+
     /// Where the vault stands behind that.
     pub fn at(&self) -> VaultAt {
         self.loaded.end.at(&self.loaded.key)

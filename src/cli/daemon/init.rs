@@ -16,12 +16,13 @@ use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::config::{self, Config};
 use crate::process::User;
+use crate::vault::{KeyFile, MasterKeySource};
 
 pub const COMMAND: Command = Command {
     name: "init",
     group: Group::Daemon,
     operands: Operands::one("DIR"),
-    options: &[TOKENS],
+    options: &[TOKENS, CLUSTER],
     shared: &[],
     summary: "write a configuration and a policy to begin with",
     example: "jarvis-secretsd init /etc/jarvis-secretsd --tokens tokens",
@@ -34,20 +35,27 @@ const TOKENS: Opt = Opt {
     summary: "write each client's token to a file in this directory, and print none",
 };
 
+const CLUSTER: Opt = Opt {
+    name: "cluster",
+    value: None,
+    summary: "write a master key too, to be copied to each of several daemons that share a vault",
+};
+
 /// The daemon's user as the commented configuration proposes it.
 const USER: &str = "jarvis-secretsd";
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let directory = Path::new(&arguments.operands()[0]);
     let (config_path, policy_path) = (directory.join("config.toml"), directory.join("policy.toml"));
-    for path in [&config_path, &policy_path] {
+    let key_path = arguments.has(&CLUSTER).then(|| directory.join("master.key"));
+    for path in [Some(&config_path), Some(&policy_path), key_path.as_ref()].into_iter().flatten() {
         if !files::is_missing(path) {
             return Err(Failure::new(path.display(), "exists already; nothing was written").into());
         }
     }
     // Where root sets it up, the daemon becomes that user if there is one, who then has to read both.
     let user = User::find(USER, None).ok().filter(|_| geteuid().is_root());
-    let config = config_text(&policy_path, user.is_some())?;
+    let config = config_text(&policy_path, key_path.as_deref(), user.is_some())?;
     let (policy, tokens) = policy_with_tokens()?;
     files::create_open_dir(directory).map_err(|why| Failure::new(directory.display(), why))?;
     // They are lost if they cannot be shown, and then nothing may depend on them.
@@ -65,6 +73,9 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
                 output::print(Zeroizing::new(line).as_bytes())?;
             }
         }
+    }
+    if let Some(path) = key_path {
+        made.write(path, |path| create_key(path, user.as_ref()))?;
     }
     for (path, text) in [(policy_path, policy), (config_path.clone(), config)] {
         made.write(path, |path| create_for(path, user.as_ref(), &text))?;
@@ -111,6 +122,15 @@ fn create_for(path: &Path, user: Option<&User>, text: &str) -> io::Result<()> {
     fresh.create()
 }
 
+/// Makes a master key for `user` alone.
+fn create_key(path: &Path, user: Option<&User>) -> io::Result<()> {
+    KeyFile::new(path).generate().map_err(io::Error::other)?;
+    match user.map(User::ids) {
+        Some((uid, gid)) => std::os::unix::fs::chown(path, Some(uid), Some(gid)),
+        None => Ok(()),
+    }
+}
+
 /// The commented policy, with a token for each of its clients.
 fn policy_with_tokens() -> Result<(String, Vec<(String, Token)>), Failure> {
     let mut policy = String::new();
@@ -127,16 +147,25 @@ fn policy_with_tokens() -> Result<(String, Vec<(String, Token)>), Failure> {
 }
 
 /// The commented configuration, with the policy beside it as its policy, and with its user, if there is one.
-fn config_text(policy_path: &Path, has_user: bool) -> Result<String, Failure> {
-    let path = std::path::absolute(policy_path).map_err(|why| Failure::new(policy_path.display(), why))?;
-    let path = path.to_str().filter(|path| !path.contains(['"', '\\']) && !path.contains(char::is_control));
-    let path =
-        path.ok_or_else(|| Failure::new(policy_path.display(), "this path cannot be written in a TOML string"))?;
+fn config_text(policy_path: &Path, key_path: Option<&Path>, has_user: bool) -> Result<String, Failure> {
+    let path = in_toml(policy_path)?;
     let default = Config::default().security.rbac_policy_path;
     let default = default.to_str().expect("the default path is plain text");
     let text = config::COMMENTED.replace(&format!("\"{default}\""), &format!("\"{path}\""));
     let user = format!("user = \"{USER}\"");
-    Ok(if has_user { text.replace(&format!("# {user}"), &user) } else { text })
+    let text = if has_user { text.replace(&format!("# {user}"), &user) } else { text };
+    let Some(key_path) = key_path else { return Ok(text) };
+    let key_path = format!("master_key_path = \"{}\"", in_toml(key_path)?);
+    let is_about_it = |line: &str| line.starts_with("# master_key_path = ");
+    Ok(text.lines().map(|line| [if is_about_it(line) { &key_path } else { line }, "\n"].concat()).collect())
+}
+
+/// The path, absolute, as it stands between quotes.
+fn in_toml(path: &Path) -> Result<String, Failure> {
+    let absolute = std::path::absolute(path).map_err(|why| Failure::new(path.display(), why))?;
+    let text = absolute.to_str().filter(|path| !path.contains(['"', '\\']) && !path.contains(char::is_control));
+    let text = text.ok_or_else(|| Failure::new(path.display(), "this path cannot be written in a TOML string"))?;
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]
@@ -146,12 +175,19 @@ mod tests {
     #[test]
     fn the_user_is_named_where_there_is_one() {
         let user = |has_user| {
-            let text = config_text(Path::new("/etc/p.toml"), has_user).unwrap();
+            let text = config_text(Path::new("/etc/p.toml"), None, has_user).unwrap();
             let config = Config::parse(&text, Path::new("c.toml")).unwrap();
             assert_eq!(config.security.rbac_policy_path, Path::new("/etc/p.toml"));
             config.server.user
         };
         assert_eq!(user(false), None);
         assert_eq!(user(true).as_deref(), Some(USER));
+    }
+
+    #[test]
+    fn the_master_key_of_a_cluster_is_where_the_configuration_says() {
+        let text = config_text(Path::new("/etc/p.toml"), Some(Path::new("/etc/m.key")), false).unwrap();
+        let config = Config::parse(&text, Path::new("c.toml")).unwrap();
+        assert_eq!(config.paths.master_key_path, Path::new("/etc/m.key"));
     }
 }

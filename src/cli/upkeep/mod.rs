@@ -6,3 +6,4 @@ pub mod key;
 pub mod policy;
 mod rehearsal;
 pub mod rekey;
+pub mod storage;
