@@ -196,6 +196,12 @@ impl Vault {
         &self.stats
     }
 
+    /// A secret's name as it stands in a log that several daemons share, under a `label` that says what for: the same at each of
+    /// them, and of no use to who does not have the vault's key.
+    pub fn hidden(&self, label: &str, name: &str) -> String {
+        self.key.hidden(label, name)
+    }
+
     pub fn write_metrics(&self, page: &mut Page) {
         self.key.key.stats.write(page);
         self.stats.write(page);

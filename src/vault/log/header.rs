@@ -1,5 +1,6 @@
 //! The vault file's first line: which vault this is, and its data key, wrapped by the master key.
 
+use ring::hmac;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -31,12 +32,23 @@ pub struct VaultKey {
     /// What the associated data of all its records begin with.
     pub records: String,
     pub key: SealingKey,
+    /// What hides names, see [`hidden`](Self::hidden).
+    names: hmac::Key,
 }
 
 impl VaultKey {
     fn new(vault_id: &str, data_key: &KeyBytes) -> Self {
         let records = format!("{FORMAT} {VERSION} record {vault_id} ");
-        Self { vault_id: vault_id.to_owned(), records, key: SealingKey::new(data_key) }
+        // A key of its own, from which nobody comes back to the data key.
+        let derived = hmac(&hmac::Key::new(hmac::HMAC_SHA256, &data_key[..]), &["names", vault_id]);
+        let names = hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref());
+        Self { vault_id: vault_id.to_owned(), records, key: SealingKey::new(data_key), names }
+    }
+
+    /// A name as whoever does not have the data key may see it: always the same for the same `label` and `name`, and from which
+    /// neither of them can be found, not even by trying names. 64 hex digits.
+    pub fn hidden(&self, label: &str, name: &str) -> String {
+        hex(hmac(&self.names, &[label, name]).as_ref())
     }
 
     /// Where the vault stands behind change number `seq`, if that is what a next record is chained to `link` behind.
@@ -111,6 +123,11 @@ impl Header {
     }
 }
 
+/// The HMAC of these words. None of them has a zero byte in it.
+fn hmac(key: &hmac::Key, words: &[&str]) -> hmac::Tag {
+    hmac::sign(key, words.join("\0").as_bytes())
+}
+
 fn wrapping(vault_id: &str) -> String {
     format!("{FORMAT} {VERSION} data key {vault_id}")
 }
@@ -138,6 +155,19 @@ mod tests {
         assert!(rewrapped.unwrap_key(&master).is_err());
         assert_eq!(rewrapped.line().len(), header.line().len());
         assert!(header.rewrap(&stranger, &next).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_hidden_name_is_the_same_under_each_master_key_and_another_one_in_each_vault_and_under_each_label() {
+        let [master, next] = [(); 2].map(|()| SealingKey::new(&seal::random().unwrap()));
+        let (header, key) = Header::generate(&master).unwrap();
+        let rewrapped = header.rewrap(&master, &next).unwrap().unwrap().unwrap_key(&next).unwrap();
+        let hidden = key.hidden("claim", "db");
+        assert_eq!(hidden, rewrapped.hidden("claim", "db"));
+        assert!(hidden.len() == 64 && hidden.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let other = Header::generate(&master).unwrap().1;
+        let others = [other.hidden("claim", "db"), key.hidden("reads", "db"), key.hidden("claim", "web")];
+        assert!(others.iter().all(|other| *other != hidden));
     }
 
     #[test]
