@@ -35,6 +35,8 @@ pub struct EtcdLog {
     pub stats: Stats,
 }
 
+type KeyAndValue = (Vec<u8>, Vec<u8>);
+
 /// Who adds something lets others go first who came second before.
 #[derive(Default)]
 struct Courtesy {
@@ -179,7 +181,7 @@ impl EtcdLog {
     }
 
     /// What must hold for an addition, and the key that tells whether it does.
-    fn fence(&self, fence: &Fence<'_>) -> Result<Option<(Vec<u8>, Vec<u8>)>, Unavailable> {
+    fn fence(&self, fence: &Fence<'_>) -> Result<Option<KeyAndValue>, Unavailable> {
         match fence {
             Fence::Nothing => Ok(None),
             Fence::Leads => match self.standing.leads_as() {

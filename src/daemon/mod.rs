@@ -284,7 +284,9 @@ impl Daemon {
         if cut_off > 0 {
             log::warn!("{cut_off} requests were cut off, they took longer than {} seconds", GRACE.as_secs());
         }
-        self.ticker.map(Ticker::stop);
+        if let Some(ticker) = self.ticker {
+            ticker.stop();
+        }
         self.read_history.stop();
         self.scheduler.stop(GRACE.saturating_sub(began.elapsed()));
         failures::tell_unlogged(&self.access);

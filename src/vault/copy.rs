@@ -3,9 +3,10 @@
 //! The copy is not synced with each change: after a power cut it may be short, torn or worse. What is missing comes from the
 //! shared log; a copy that is no good is set aside, and a new one is made of what the shared log has.
 
-use std::io::{self, Cursor, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{Cursor, Read};
+use std::path::Path;
 
+use super::copy_file::{CopyFile, Unfit};
 use super::found::{Found, VaultFile};
 use super::log::file::lines::LoadError;
 use super::log::file::store::FileStore;
@@ -15,9 +16,8 @@ use super::log::replay::{self, Known};
 use super::seal::{KeyBytes, SealingKey};
 use super::shared_log::{Position, Unavailable};
 use crate::audit::VaultAt;
-use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
-use crate::base::files::{self, Fresh};
+use crate::base::files;
 
 /// What is asked of a shared log at the start.
 pub trait SharedVault {
@@ -42,25 +42,6 @@ pub enum Tail {
     Lines(Vec<u8>),
     /// A snapshot has taken the place of the lines behind it.
     Compacted,
-}
-
-/// The file of a copy that was read and found good, with what is to come behind it; nothing on the disk was changed yet.
-pub(super) struct CopyFile {
-    path: PathBuf,
-    /// The file whose beginning stays, so many bytes of it; none: there is none, or another one takes its place.
-    kept: Option<(FileStore, u64)>,
-    /// What comes behind that, or is the whole file.
-    rest: Vec<u8>,
-    /// Why the file that is there is set aside.
-    unfit: Option<Unfit>,
-}
-
-/// Why the shared log does not continue a copy.
-enum Unfit {
-    /// The copy cannot be read as a vault, which says nothing of what the shared log has.
-    Unreadable(String),
-    /// Both can be read, and are not one history.
-    Elsewhere(String),
 }
 
 impl Found {
@@ -165,39 +146,6 @@ impl Found {
             VaultFile::Copy(CopyFile { unfit: Some(Unfit::Elsewhere(why)), .. }) => Some(why),
             _ => None,
         }
-    }
-}
-
-impl CopyFile {
-    /// Makes the file what was read, and sets aside the one that is there if it is unfit.
-    ///
-    /// # Errors
-    /// If the disk fails.
-    pub fn put_in_place(self, now: Timestamp) -> Result<FileStore, Failure> {
-        let Self { path, kept, rest, unfit } = self;
-        let fail = |why: io::Error| Failure::new(path.display(), why);
-        let store = match kept {
-            Some((mut store, length)) => {
-                if length < store.length() {
-                    store.cut(length).map_err(fail)?;
-                }
-                if !rest.is_empty() {
-                    store.append(&rest).map_err(fail)?;
-                }
-                store
-            }
-            None => {
-                if let Some(Unfit::Unreadable(why) | Unfit::Elsewhere(why)) = unfit {
-                    log::warn!("This daemon's copy of the vault is made anew: {why}");
-                    let kept = files::keep_before(&path, "etcd", now).map_err(fail)?;
-                    log::warn!("The copy that was there is kept as {}", kept.display());
-                }
-                let mut fresh = Fresh::begin(&path, 0o600).map_err(fail)?;
-                fresh.file.write_all(&rest).and_then(|()| fresh.put()).map_err(fail)?;
-                FileStore::open(&path).map_err(fail)?
-            }
-        };
-        Ok(store)
     }
 }
 

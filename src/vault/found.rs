@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::copy::CopyFile;
+use super::copy_file::CopyFile;
 use super::log::Log;
 use super::log::file::store::{self, FileStore};
 use super::log::header::Header;

@@ -121,10 +121,11 @@ mod tests {
         assert!(!confirmations.is_failing());
     }
 
+    type Answer = Result<(), &'static str>;
+    type Outcome = Result<(), Unconfirmed<&'static str>>;
+
     /// Begins a question on another thread that is answered when something is sent.
-    fn slow(
-        confirmations: &Arc<Confirmations<&'static str>>,
-    ) -> (mpsc::Sender<Result<(), &'static str>>, thread::JoinHandle<Result<(), Unconfirmed<&'static str>>>) {
+    fn slow(confirmations: &Arc<Confirmations<&'static str>>) -> (mpsc::Sender<Answer>, thread::JoinHandle<Outcome>) {
         let (answer, answered) = mpsc::channel();
         let (began, begun) = mpsc::channel();
         let confirmations = confirmations.clone();
