@@ -5,13 +5,13 @@ use std::sync::Arc;
 use crate::audit::{self, Entry, Event, Tip};
 use crate::base::clock::Clock;
 use crate::base::directory_locks::DirectoryLocks;
-use crate::base::failure::Failure;
+use crate::base::failure::{Failure, say};
 use crate::base::files;
 use crate::base::progress::Progress;
-use crate::cli::command::{Arguments, CONFIG, Command, Group, Operands, Opt};
+use crate::cli::command::{Arguments, CONFIG, Command, FORCE, Group, Operands, Opt};
 use crate::cli::configured::{load_config_to_maintain, master_key};
 use crate::cli::exit::Exit;
-use crate::cli::output;
+use crate::cli::{output, prompt};
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::vault::{Found, History, KeyFile, KeyInForce, Lifetimes};
@@ -20,20 +20,14 @@ pub const COPY: Command = Command {
     name: "storage copy",
     group: Group::Upkeep,
     operands: Operands { option: Some(&TO), ..Operands::NONE },
-    options: &[TO, REPLACE, CONFIG],
+    options: &[TO, FORCE, CONFIG],
     shared: &[],
-    summary: "copy the vault from its file to etcd, or from etcd to its file",
+    summary: "copy the vault from its file to etcd, or back",
     example: "jarvis-secretsd storage copy --to etcd",
     run,
 };
 
 const TO: Opt = Opt { name: "to", value: Some("etcd|file"), summary: "where the vault is to be" };
-
-const REPLACE: Opt = Opt {
-    name: "replace",
-    value: None,
-    summary: "remove the vault that etcd has under this prefix; every daemon that knows more than the copy then refuses to start",
-};
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let config = load_config_to_maintain(arguments)?;
@@ -45,7 +39,6 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let cluster = Cluster::new(storage)?;
     match arguments.text(&TO)? {
         Some("etcd") => to_etcd(arguments, &config, &cluster),
-        Some("file") if arguments.has(&REPLACE) => Err(Exit::usage("--replace is for --to etcd")),
         Some("file") => to_file(&config, &cluster),
         _ => Err(Exit::usage("--to is etcd or file")),
     }
@@ -81,9 +74,12 @@ fn to_etcd(arguments: &Arguments, config: &Config, cluster: &Cluster) -> Result<
 
     cluster.refuse_if_anybody_is_there()?;
     if !cluster.is_empty()? {
-        if !arguments.has(&REPLACE) {
-            let why = "etcd has something under this prefix already; choose another one, or replace it with --replace";
-            return Err(Failure::new(&cluster.config().prefix, why).into());
+        say(format_args!("etcd has something under {} already", cluster.config().prefix));
+        if !arguments.has(&FORCE) {
+            prompt::agree(
+                "storage copy",
+                "it would be removed; daemons that know more of it than this file has would refuse to start",
+            )?;
         }
         cluster.clear()?;
     }
