@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::encoding::{Bytes, Number};
 use super::txn::{KeyValue, LeaseId, Operation, RangeAnswer, Txn, TxnAnswer};
@@ -176,9 +175,8 @@ pub fn has_no_space(body: &[u8]) -> Option<bool> {
         alarm: String,
     }
     #[derive(Deserialize)]
+    // It has no header, and nothing at all where there is no alarm.
     struct AlarmResponse {
-        #[serde(rename = "header")]
-        _header: IgnoredAny,
         #[serde(default)]
         alarms: Vec<Alarm>,
     }

@@ -128,10 +128,11 @@ impl Caller {
     pub fn call<T>(&self, op: Op, body: &[u8], deadline: Instant, read: Read<T>) -> Result<T, Error> {
         let mut next = self.usable(self.current.load(Ordering::Relaxed));
         let (mut patience, mut pause, mut attempts) = (self.patience, FIRST_PAUSE, 0);
+        let mut last = None;
         loop {
             let began = Instant::now();
-            let why = match self.attempt(&self.servers[next], op, body, TimeLimit { deadline, silence: patience }, read)
-            {
+            let limit = TimeLimit { deadline, silence: patience };
+            let why = match self.attempt(&self.servers[next], op, body, limit, read) {
                 Ok(answer) => {
                     self.current.store(next, Ordering::Relaxed);
                     return Ok(answer);
@@ -143,13 +144,15 @@ impl Caller {
                     return Err(Error::Unavailable(error.to_string()));
                 }
                 Err(Failed::Final(error)) => return Err(error),
-                Err(Failed::Elsewhere(why) | Failed::Token(why)) => why,
+                Err(Failed::Elsewhere(why) | Failed::Token(why)) => format!("{}: {why}", self.servers[next].endpoint()),
             };
             attempts += 1;
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(Error::Unavailable(format!("{}: {why}", self.servers[next].endpoint())));
+                // That the time was over says less than what was wrong before.
+                return Err(Error::Unavailable(last.unwrap_or(why)));
             }
+            last = Some(why);
             let failed = next;
             next = self.usable((failed + 1) % self.servers.len());
             // The others begin there too, unless one of them has found an endpoint meanwhile.

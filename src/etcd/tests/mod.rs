@@ -34,8 +34,9 @@ fn late() -> Instant {
     Instant::now() + Duration::from_secs(300)
 }
 
+/// Enough for a first answer, and to be waited for.
 fn soon() -> Instant {
-    Instant::now() + Duration::from_millis(500)
+    Instant::now() + Duration::from_secs(1)
 }
 
 fn some_range() -> Range {
