@@ -1,0 +1,94 @@
+//! How much etcd takes, and what it says where that is too much.
+
+use std::time::Duration;
+
+use jarvis_secretsd::etcd::{Error, Keys, Operation, Range, Txn};
+
+use crate::is_there;
+use crate::members::{Members, Options, late, refused};
+use crate::patience::eventually;
+
+fn put(key: &str, value: Vec<u8>) -> Txn {
+    Txn { then: vec![Operation::Put { key: key.into(), value, lease: None }], ..Txn::default() }
+}
+
+#[test]
+fn a_value_of_one_mebibyte_passes_and_what_is_too_large_is_told() {
+    if !is_there() {
+        return;
+    }
+    let members = Members::start("sizes", 1, Options::default());
+    let etcd = members.client();
+    let largest: Vec<u8> = (0..1 << 20).map(|number: u32| number.to_le_bytes()[number as usize % 3]).collect();
+    etcd.txn(&put("k", largest.clone()), late()).unwrap();
+    let read = etcd.range(&Range::of(Keys::One(b"k".to_vec())), late()).unwrap();
+    assert!(read.pairs[0].value == largest);
+    for size in [1_600_000, 3_000_000] {
+        let error = refused(&etcd, &put("k", vec![0; size]));
+        assert!(matches!(error, Error::TooLarge(_)), "{size}: {error:?}");
+    }
+    let operations = |count: u32| Txn {
+        then: (0..count).flat_map(|number| put(&number.to_string(), Vec::new()).then).collect(),
+        ..Txn::default()
+    };
+    assert!(etcd.txn(&operations(128), late()).unwrap().succeeded);
+    let error = refused(&etcd, &operations(129));
+    assert!(matches!(error, Error::TooLarge(_)), "{error:?}");
+}
+
+#[test]
+fn an_answer_of_many_mebibytes_is_read() {
+    if !is_there() {
+        return;
+    }
+    let members = Members::start("answers", 1, Options::default());
+    let etcd = members.client();
+    for number in 0..12 {
+        etcd.txn(&put(&format!("k/{number}"), vec![number; 1 << 20]), late()).unwrap();
+    }
+    let read = etcd.range(&Range::of(Keys::prefix(b"k/")), late()).unwrap();
+    assert_eq!(read.pairs.iter().map(|pair| pair.value.len()).sum::<usize>(), 12 << 20);
+}
+
+#[test]
+fn an_etcd_without_space_says_so_and_can_still_be_read_and_cleaned_up() {
+    if !is_there() {
+        return;
+    }
+    let members = Members::start("space", 1, Options { quota_bytes: Some(4 << 20), ..Options::default() });
+    let etcd = members.client();
+    assert!(!etcd.has_no_space(late()).unwrap());
+    let mut number = 0;
+    let full = eventually("etcd is full", || {
+        number += 1;
+        let outcome = etcd.txn(&put(&format!("k/{number}"), vec![0; 1 << 20]), late());
+        outcome.err().filter(|error| !matches!(error, Error::Unavailable(_)))
+    });
+    assert_eq!(full, Error::NoSpace);
+    assert!(etcd.has_no_space(late()).unwrap());
+    assert_eq!(etcd.grant(Duration::from_secs(60), late()), Err(Error::NoSpace));
+    let all = || Keys::prefix(b"k/");
+    assert!(!etcd.range(&Range::of(all()), late()).unwrap().pairs.is_empty());
+    etcd.delete_range(all(), late()).unwrap();
+    assert!(etcd.range(&Range::of(all()), late()).unwrap().pairs.is_empty());
+
+    let revision = etcd.range(&Range::of(all()), late()).unwrap().revision;
+    for command in [&["compact", &revision.to_string()][..], &["defrag"], &["alarm", "disarm"]] {
+        members.etcdctl(0, command);
+    }
+    etcd.txn(&put("k/1", Vec::new()), late()).unwrap();
+    assert!(!etcd.has_no_space(late()).unwrap());
+}
+
+#[test]
+fn a_member_says_its_version_and_how_large_its_database_is() {
+    if !is_there() {
+        return;
+    }
+    let members = Members::start("status", 1, Options::default());
+    let etcd = members.client();
+    let status = etcd.status(late()).unwrap();
+    assert_eq!(status.version, etcd.member_version(late()).unwrap());
+    assert!(status.has_leader && status.db_size_bytes >= status.db_size_in_use_bytes);
+    assert!(status.db_size_in_use_bytes > 0, "{status:?}");
+}
