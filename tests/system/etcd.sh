@@ -25,7 +25,8 @@ new_etcd() {
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$ETCD/ca.key" -out "$ETCD/ca.pem" -days 36500 \
         -subj /CN=etcd-ca -addext keyUsage=critical,keyCertSign,cRLSign 2>"$ETCD/openssl.log"
     # A member is a client of the others, and of itself: that is how its JSON gateway asks. Proxies on other hosts pose as members.
-    etcd_certificate member serverAuth,clientAuth "$(printf "IP:$NETWORK.%s," {11..29})DNS:member.invalid"
+    # On the loopback device, each of them comes from 127.0.0.1, which a member compares with the certificate.
+    etcd_certificate member serverAuth,clientAuth "$(printf "IP:$NETWORK.%s," {11..29})IP:127.0.0.1"
     etcd_certificate client clientAuth DNS:client.invalid
 }
 
