@@ -122,6 +122,7 @@ pub const OUTPUT: Opt = Opt { name: "output", value: Some("FILE"), summary: "out
 pub const WATCH: Opt =
     Opt { name: "watch", value: None, summary: "keep running, and repeat it when one of the secrets changes" };
 
+pub const CLUSTER: Opt = Opt { name: "cluster", value: None, summary: "do it for several daemons that share a vault" };
 pub const FORCE: Opt = Opt { name: "force", value: None, summary: "do it without confirmation, despite warnings" };
 
 /// What a command was given.

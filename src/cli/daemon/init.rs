@@ -11,7 +11,7 @@ use super::token;
 use crate::access::{self, Token};
 use crate::base::failure::Failure;
 use crate::base::files;
-use crate::cli::command::{Arguments, Command, Group, Operands, Opt};
+use crate::cli::command::{Arguments, CLUSTER, Command, Group, Operands, Opt};
 use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::config::{self, Config};
@@ -33,12 +33,6 @@ const TOKENS: Opt = Opt {
     name: "tokens",
     value: Some("DIR"),
     summary: "write each client's token to a file in this directory, and print none",
-};
-
-const CLUSTER: Opt = Opt {
-    name: "cluster",
-    value: None,
-    summary: "write a master key too, to be copied to each of several daemons that share a vault",
 };
 
 /// The daemon's user as the commented configuration proposes it.

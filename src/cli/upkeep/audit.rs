@@ -5,17 +5,18 @@
 use std::path::PathBuf;
 
 use crate::audit;
-use crate::cli::command::{Arguments, CONFIG, Command, Group, Operands, Opt};
+use crate::cli::command::{Arguments, CLUSTER, CONFIG, Command, Group, Operands, Opt};
 use crate::cli::configured::load_config;
 use crate::cli::exit::Exit;
 use crate::cli::{client, output};
 use crate::client::Client;
+use crate::config::Config;
 
 pub const VERIFY: Command = Command {
     name: "audit verify",
     group: Group::Upkeep,
     operands: Operands::any("[FILE...]"),
-    options: &[PUBLIC_KEY, CHECKPOINT, CONFIG],
+    options: &[PUBLIC_KEY, CHECKPOINT, CLUSTER, CONFIG],
     shared: &[],
     summary: "verify an audit log, by default the configured one",
     example: "jarvis-secretsd audit verify --checkpoint checkpoint.json",
@@ -46,6 +47,9 @@ const CHECKPOINT: Opt = Opt {
 };
 
 fn verify(arguments: &Arguments) -> Result<(), Exit> {
+    if arguments.has(&CLUSTER) {
+        return verify_of_cluster(arguments);
+    }
     let mut files: Vec<PathBuf> = arguments.operands().iter().map(PathBuf::from).collect();
     if files.is_empty() {
         files.push(load_config(&arguments.config_path())?.paths.audit_path);
@@ -53,6 +57,21 @@ fn verify(arguments: &Arguments) -> Result<(), Exit> {
         return Err(Exit::usage("audit verify takes either FILE... or --config, whose log it is then"));
     }
     output::tell(audit::verify(&files, arguments.path(&PUBLIC_KEY), arguments.path(&CHECKPOINT))?)
+}
+
+/// The logs of several daemons, each named by its file or by the directory that has it.
+fn verify_of_cluster(arguments: &Arguments) -> Result<(), Exit> {
+    if [PUBLIC_KEY, CHECKPOINT, CONFIG].iter().any(|option| arguments.has(option)) {
+        return Err(Exit::usage("audit verify --cluster takes the logs of all daemons and nothing else"));
+    }
+    let audit_path = Config::default().paths.audit_path;
+    let name = audit_path.file_name().expect("the default is a file");
+    let logs: Vec<_> = arguments.operands().iter().map(PathBuf::from).collect();
+    let logs: Vec<_> = logs.into_iter().map(|path| if path.is_dir() { path.join(name) } else { path }).collect();
+    if logs.is_empty() {
+        return Err(Exit::usage("audit verify --cluster needs the log of each daemon, or its directory"));
+    }
+    output::tell(audit::verify_together(&logs)?)
 }
 
 fn checkpoint(arguments: &Arguments) -> Result<(), Exit> {
