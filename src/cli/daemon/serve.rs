@@ -1,6 +1,8 @@
 //! `serve`: the daemon, until a signal ends it.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::geteuid;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
@@ -71,7 +73,14 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     }
     let Sockets { api, credentials } = begun.complete()?;
     process::lock_memory().log();
+    // A start that waits for etcd may wait for long, and must be ended by what would end it later.
+    let waits_for_etcd = Arc::new(AtomicBool::new(config.storage.is_some()));
+    for signal in [SIGTERM, SIGINT] {
+        signal_hook::flag::register_conditional_default(signal, waits_for_etcd.clone())
+            .map_err(|why| Failure::new("signal handlers", why))?;
+    }
     let prepared = Prepared::new(api, &config, access, Clock::system(), arguments.has(&ACCEPT_ROLLBACK))?;
+    waits_for_etcd.store(false, Ordering::SeqCst);
     let appliers = Appliers::start(Path::new("/proc/self/exe"), &config.rotation.appliers, &config.paths.vault_path)?;
     protection::confine(&config).log();
     let daemon = prepared.with(appliers).serve(credentials)?;
