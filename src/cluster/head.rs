@@ -19,6 +19,8 @@ pub struct Head {
     pub snapshot: u64,
     /// How many parts it has.
     pub parts: u64,
+    /// How many bytes of lines are behind it.
+    pub log_bytes: u64,
     /// What the vault's header is known by, 16 hex digits.
     pub header: String,
 }
@@ -26,7 +28,7 @@ pub struct Head {
 impl Head {
     /// Behind the header line of a new vault.
     pub fn first(header: &[u8]) -> Self {
-        Self { seq: 0, link: hex(&[0; 16]), snapshot: 0, parts: 0, header: known_by(header) }
+        Self { seq: 0, link: hex(&[0; 16]), snapshot: 0, parts: 0, log_bytes: 0, header: known_by(header) }
     }
 
     /// Reads one.
@@ -55,10 +57,16 @@ impl Head {
         Self { seq: position.seq, link: hex(&position.link), ..self.clone() }
     }
 
-    /// The same, with a snapshot through this change, in so many parts.
+    /// The same, when these lines have been added, behind which the log ends at `end`.
     #[must_use]
-    pub fn with_snapshot(&self, through: u64, parts: u64) -> Self {
-        Self { snapshot: through, parts, ..self.clone() }
+    pub fn behind(&self, lines: &[u8], end: Position) -> Self {
+        Self { log_bytes: self.log_bytes + lines.len() as u64, ..self.at(end) }
+    }
+
+    /// The same, with a snapshot through this change, in so many parts, and so many bytes of lines behind it.
+    #[must_use]
+    pub fn with_snapshot(&self, through: u64, parts: u64, log_bytes: u64) -> Self {
+        Self { snapshot: through, parts, log_bytes, ..self.clone() }
     }
 
     fn link(&self) -> Option<[u8; 16]> {
@@ -97,6 +105,7 @@ mod tests {
             head.at(Position { seq: 0, link: [1; 16] }),
             Head { snapshot: 1, ..head.clone() },
             Head { parts: 1, ..head.clone() },
+            head.behind(b"a line\n", head.position()),
             Head::first(b"another\n"),
         ];
         assert!(other.iter().all(|other| other.bytes() != head.bytes()));

@@ -68,9 +68,13 @@ impl KeySpace {
         Keys::From { first: self.snapshot_part(through, from), end: self.of(&format!("snap/{through:016x}0")) }
     }
 
-    /// All parts of all snapshots.
-    pub fn snapshots(&self) -> Keys {
-        Keys::prefix(&self.of("snap/"))
+    /// All parts of all snapshots but the one through a change: those of earlier ones, and of later ones.
+    pub fn other_snapshots(&self, through: u64) -> [Keys; 2] {
+        let behind = self.of(&format!("snap/{through:016x}0"));
+        [
+            Keys::From { first: self.of("snap/"), end: self.snapshot_part(through, 0) },
+            Keys::From { first: behind, end: self.of("snap0") },
+        ]
     }
 
     pub fn leader(&self) -> Vec<u8> {

@@ -133,7 +133,7 @@ impl EtcdLog {
     }
 
     /// Takes the head from an answer, and checks that the log can have continued from `position`.
-    fn heard(&self, head: RangeAnswer, position: Position) -> Result<Head, Unavailable> {
+    pub fn heard(&self, head: RangeAnswer, position: Position) -> Result<Head, Unavailable> {
         let missing = || Unavailable::Mismatch(format!("the vault under {} is no longer there", self.keys.prefix()));
         let head = Head::parse(&only(head).ok_or_else(missing)?).map_err(Unavailable::Mismatch)?;
         let there = head.position();
@@ -144,8 +144,21 @@ impl EtcdLog {
         if there.seq == position.seq && there.link != position.link {
             return Err(Unavailable::Mismatch(format!("it has another change with the number {}", position.seq)));
         }
-        *lock(&self.head) = Some(head.clone());
+        self.knows(head.clone());
         Ok(head)
+    }
+
+    /// Remembers the head. Of two answers that came at the same time, the later one may be the older one.
+    fn knows(&self, head: Head) {
+        let mut known = lock(&self.head);
+        if known.as_ref().is_none_or(|known| known.position().seq <= head.position().seq) {
+            *known = Some(head);
+        }
+    }
+
+    /// The head, as far as this daemon has heard.
+    pub fn head(&self) -> Option<Head> {
+        lock(&self.head).clone()
     }
 
     /// The lines in `log`, which were asked for from `position` on.
@@ -221,7 +234,7 @@ impl SharedLog for EtcdLog {
         loop {
             let begun = Instant::now();
             let head = self.head_at(behind)?;
-            let mut next = head.at(end);
+            let mut next = head.behind(lines, end);
             if let Some(header) = header {
                 next.header = known_by(header);
             }
@@ -257,7 +270,7 @@ impl SharedLog for EtcdLog {
             if answer.succeeded {
                 let [wants] = ranges(answer)?;
                 self.was_added(begun, !wants.pairs.is_empty());
-                *lock(&self.head) = Some(next);
+                self.knows(next);
                 return Ok(Added::Done);
             }
             let mut answers = answer.ranges.into_iter();
@@ -281,6 +294,7 @@ impl SharedLog for EtcdLog {
                 return Err(Unavailable::Fenced("another daemon has taken over".to_owned()));
             }
             // The log ends where it should, and only what else the head tells has changed.
+            *lock(&self.head) = Some(head_there);
             if Instant::now() >= deadline {
                 return Err(Unavailable::Unanswered("etcd's `head` kept changing".to_owned()));
             }
@@ -348,7 +362,9 @@ impl SharedVault for EtcdLog {
             let mut lines = Vec::new();
             let mut part = 0;
             while part < head.parts {
-                let parts = Range { limit: PARTS, ..Range::of(self.keys.snapshot(head.snapshot, part)) };
+                // An attempt that was given up may have left more of them.
+                let limit = PARTS.min(head.parts - part);
+                let parts = Range { limit, ..Range::of(self.keys.snapshot(head.snapshot, part)) };
                 let parts = self.etcd.range(&parts, self.deadline()).map_err(asked)?;
                 if parts.pairs.is_empty() {
                     break;
@@ -389,7 +405,7 @@ pub fn ranges<const N: usize>(answer: TxnAnswer) -> Result<[RangeAnswer; N], Una
     answer.ranges.try_into().map_err(|_| malformed())
 }
 
-fn malformed() -> Unavailable {
+pub fn malformed() -> Unavailable {
     Unavailable::Unanswered("etcd's answer is not one to what was asked".to_owned())
 }
 

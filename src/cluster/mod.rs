@@ -6,6 +6,7 @@
 mod head;
 mod keys;
 mod log;
+mod snapshot;
 mod standing;
 mod start;
 mod stats;
@@ -14,3 +15,6 @@ mod transfer;
 
 pub(crate) use start::Cluster;
 pub(crate) use tick::Ticker;
+
+#[cfg(test)]
+mod tests;

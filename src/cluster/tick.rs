@@ -5,6 +5,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use super::snapshot::Snapshots;
 use super::start::Cluster;
 use crate::base::failure::Failure;
 use crate::vault::Vault;
@@ -24,8 +25,10 @@ impl Ticker {
     pub fn start(cluster: Arc<Cluster>, vault: Arc<Vault>) -> Result<Self, Failure> {
         let (stop, stopped) = mpsc::channel();
         let thread = Builder::new().name("cluster".to_owned()).spawn(move || {
+            let mut snapshots = Snapshots::default();
             loop {
                 tick(&cluster, &vault);
+                snapshots.tend(&cluster.log, &vault);
                 let poll = cluster.config().poll;
                 let pause = if vault.watchers().count() > 0 { poll.min(WHILE_AWAITED) } else { poll };
                 if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {

@@ -2,12 +2,10 @@
 
 use super::head::Head;
 use super::log::{EtcdLog, added, asked, ranges};
+use super::snapshot::next_part;
 use crate::base::progress;
 use crate::etcd::{Condition, Keys, Operation, Range, Txn};
 use crate::vault::{Position, SharedVault, Unavailable};
-
-/// How many bytes one part of a snapshot has, and perhaps a line more.
-pub const PART: usize = 512 * 1024;
 
 impl EtcdLog {
     /// The names of the daemons that are there.
@@ -48,19 +46,20 @@ impl EtcdLog {
     /// # Errors
     /// If there is one, or etcd does not answer.
     pub fn put_whole(&self, header: &[u8], lines: &[u8], end: Position) -> Result<(), Unavailable> {
-        let parts = parts(lines);
-        for (number, part) in parts.iter().enumerate() {
-            let key = self.keys().snapshot_part(end.seq, number as u64);
-            let put = Operation::Put { key, value: part.to_vec(), lease: None };
+        let (mut rest, mut parts) = (lines, 0);
+        while let Some(part) = next_part(&mut rest).expect("it is in memory") {
+            let (key, length) = (self.keys().snapshot_part(end.seq, parts), part.len() as u64);
+            let put = Operation::Put { key, value: part, lease: None };
             let absent = Condition::IsAbsent { key: self.keys().head() };
             let txn = Txn { conditions: vec![absent], then: vec![put], otherwise: Vec::new() };
             if !self.etcd().txn(&txn, self.deadline()).map_err(added)?.succeeded {
                 return Err(Unavailable::Mismatch("somebody else has made a vault there meanwhile".to_owned()));
             }
-            progress::advance(part.len() as u64);
+            progress::advance(length);
+            parts += 1;
         }
-        let (snapshot, parts) = if parts.is_empty() { (0, 0) } else { (end.seq, parts.len() as u64) };
-        let head = Head::first(header).at(end).with_snapshot(snapshot, parts);
+        let snapshot = if parts == 0 { 0 } else { end.seq };
+        let head = Head::first(header).at(end).with_snapshot(snapshot, parts, 0);
         let keys = [self.keys().header(), self.keys().head()];
         let txn = Txn {
             conditions: keys.clone().map(|key| Condition::IsAbsent { key }).into(),
@@ -88,36 +87,5 @@ impl EtcdLog {
         let mut whole = self.header()?;
         whole.extend(self.all()?);
         Ok(whole)
-    }
-}
-
-/// The lines in parts, each of which ends with a line.
-pub fn parts(mut lines: &[u8]) -> Vec<&[u8]> {
-    let mut parts = Vec::new();
-    while !lines.is_empty() {
-        let rest = lines.get(PART..).unwrap_or_default();
-        let end = rest.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |end| PART + end + 1);
-        let (part, behind) = lines.split_at(end);
-        parts.push(part);
-        lines = behind;
-    }
-    parts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_part_ends_with_a_line_and_none_is_lost() {
-        let line = |n: usize| format!("{n} {}\n", "x".repeat(n * 7 % 90_000)).into_bytes();
-        for count in [0, 1, 2, 50] {
-            let lines: Vec<u8> = (0..count).flat_map(line).collect();
-            let parts = parts(&lines);
-            assert!(parts.iter().all(|part| part.ends_with(b"\n") && part.len() <= PART + 90_010));
-            assert_eq!(parts.concat(), lines);
-        }
-        let one: Vec<u8> = [vec![b'x'; PART - 1], vec![b'\n']].concat();
-        assert_eq!(parts(&one).len(), 1);
     }
 }

@@ -14,7 +14,7 @@ mod stats;
 mod txn;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

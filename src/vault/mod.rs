@@ -40,6 +40,7 @@ pub(crate) use contents::Contents;
 pub(crate) use copy::{SharedVault, Tail, behind as lines_behind, position_behind};
 pub use found::Found;
 pub(crate) use kid::Kid;
+pub(crate) use log::compaction::Snapshot;
 pub(crate) use log::file::lines::LoadError;
 pub(crate) use log::record::{Opened, seq as record_seq};
 pub(crate) use log::replay::{History, Unaudited};

@@ -25,6 +25,8 @@ pub struct Heard {
 /// What is done with it.
 pub enum Reply {
     Json(u16, &'static str),
+    /// An answer of status 200 that was made for this request.
+    Made(String),
     /// An answer of status 200, a byte a chunk.
     Chunked(&'static str),
     /// An answer of status 200 that keeps the connection, which is then closed all the same.
@@ -88,6 +90,9 @@ fn serve<S: FnMut(&Heard) -> Reply>(
         match reply {
             Reply::Json(status, body) => {
                 write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len()).ok()?;
+            }
+            Reply::Made(body) => {
+                write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).ok()?;
             }
             Reply::Chunked(body) => {
                 write!(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").ok()?;

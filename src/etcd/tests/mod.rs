@@ -1,6 +1,6 @@
 //! The client against gateways that a test plays.
 
-mod gateway;
+pub mod gateway;
 mod login;
 mod requests;
 mod retries;

@@ -17,14 +17,22 @@ use super::{End, Log};
 use crate::audit::{Entry, Event};
 use crate::base::failure::Failure;
 use crate::base::sync::{Breaks, lock};
-use crate::vault::Vault;
 use crate::vault::state::State;
+use crate::vault::{Position, Vault};
 
 /// Below this size a file is compacted only by the daily round: rewriting it more often would gain nothing.
 const SMALL: u64 = 64 * 1024;
 
 /// The hand-over begins when no more than this is left to copy.
 const HANDOVER: u64 = 256 * 1024;
+
+/// The records that a compaction has put in place of all changes up to one.
+pub struct Snapshot {
+    /// Where the log stood behind that change.
+    pub through: Position,
+    /// Their lines, as in the file. They can be read whatever takes its place.
+    pub lines: Box<dyn Read + Send>,
+}
 
 impl Vault {
     /// Asks for a compaction when more than half of the file is dead or past its grace and it is large enough to matter, when
@@ -110,19 +118,27 @@ impl Vault {
         if !is_any_dead() {
             return Ok(false);
         }
-        self.rewrite_counted(&header).map(|()| true)
+        self.rewrite_counted(&header).map(|_| true)
     }
 
     /// Compacts now, whatever is in the file.
     pub(in crate::vault) fn compact(&self) -> Result<(), Failure> {
+        self.snapshot().map(drop)
+    }
+
+    /// Compacts now, and returns what that has made of all changes there were.
+    ///
+    /// # Errors
+    /// If the new file could not be written; the old one is then still in force.
+    pub fn snapshot(&self) -> Result<Snapshot, Failure> {
         self.rewrite_counted(&lock(&self.rewriting))
     }
 
-    fn rewrite_counted(&self, header: &Header) -> Result<(), Failure> {
+    fn rewrite_counted(&self, header: &Header) -> Result<Snapshot, Failure> {
         self.rewrite(header).inspect_err(|_| _ = self.stats.compaction_failures.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn rewrite(&self, header: &Header) -> Result<(), Failure> {
+    fn rewrite(&self, header: &Header) -> Result<Snapshot, Failure> {
         let (start, successor) = {
             let log = lock(&self.log);
             (log.end, log.store.begin_successor().map_err(failed)?)
@@ -136,7 +152,7 @@ impl Vault {
         header: &Header,
         start: End,
         mut successor: Successor,
-    ) -> Result<(), Failure> {
+    ) -> Result<Snapshot, Failure> {
         // What is compacted has no records of its own any more: were one of its lines lost, a start could neither tell that it
         // is the same history nor write the line anew.
         self.audit.sync_all().map_err(|why| Failure::new("compaction", why))?;
@@ -148,12 +164,14 @@ impl Vault {
         let length = log.end.length;
         let end = snapshot.with_those_between(&start, &log.end);
         let retired = log.replace(successor, end).map_err(failed)?;
+        let begin = header.line().len() as u64;
+        let lines = Box::new(log.store.reader(begin).take(snapshot.length - begin));
         self.stats.compactions.fetch_add(1, Ordering::Relaxed);
         self.stats.publish(&log.end, &mut lock(&self.state), self.clock.now());
         log::info!("Vault compacted: {} bytes became {}", length, log.end.length);
         drop(log);
         drop(retired);
-        Ok(())
+        Ok(Snapshot { through: Position::from(&start), lines })
     }
 
     /// Copies to `successor` what the file has behind byte `copied`, while it is appended to; the last of it with the file

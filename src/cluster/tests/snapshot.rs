@@ -1,0 +1,175 @@
+//! Snapshots of the log in etcd.
+
+use super::memory::Content;
+use super::*;
+use crate::base::sync::lock;
+use crate::cluster::head::Head;
+
+const LEADER: &[u8] = b"a 1";
+
+impl Site {
+    fn head(&self) -> Head {
+        self.log("looks").look().unwrap().unwrap().1
+    }
+
+    /// Has whoever leads lead as `leader`.
+    fn led_as(&self, leader: &[u8]) {
+        self.etcd.put(b"/v/leader".to_vec(), leader);
+    }
+}
+
+impl Daemon {
+    fn snapshot(&self) -> Result<(), String> {
+        self.log.put_snapshot(&self.vault, LEADER, Duration::ZERO).map_err(|why| why.to_string())
+    }
+}
+
+/// So much that a snapshot of a few of these has several parts.
+fn large(n: usize) -> String {
+    format!("{n} {}", "x".repeat(60_000))
+}
+
+#[test]
+fn a_daemon_without_a_copy_begins_from_the_snapshot_and_what_came_behind_it() {
+    let site = Site::new("begins");
+    site.led_as(LEADER);
+    let [one, other] = ["a", "b"].map(|node| site.start(node));
+    for n in 0..20 {
+        one.put(&format!("db-{}", n % 10), &large(n));
+    }
+    assert_eq!(site.head().log_bytes, site.whole().len() as u64);
+    one.snapshot().unwrap();
+    let head = site.head();
+    assert_eq!((head.snapshot, head.parts, head.log_bytes), (20, site.etcd.keys("/v/snap/").len() as u64, 0));
+    assert!(head.parts > 1);
+    let snapshot = site.whole().len();
+    other.put("db-0", "behind");
+    assert_eq!(site.head().log_bytes, (site.whole().len() - snapshot) as u64);
+    let new = site.start("c");
+    assert_eq!(new.read("db-0").as_deref(), Some("behind"));
+    assert_eq!(new.read("db-9"), Some(large(19)));
+    new.put("db-1", "of the new one");
+    assert_eq!([one, other].map(|daemon| daemon.read("db-1")), [(); 2].map(|()| Some("of the new one".to_owned())));
+}
+
+#[test]
+fn what_a_snapshot_replaces_is_removed_by_the_next_one() {
+    let site = Site::new("replaced");
+    site.led_as(LEADER);
+    let [one, other] = ["a", "b"].map(|node| site.start(node));
+    one.put("db", "1");
+    other.read("db");
+    let mut lagging = None;
+    for n in 2..5 {
+        one.snapshot().unwrap();
+        one.put("db", &n.to_string());
+        lagging.get_or_insert_with(|| site.start("c"));
+        assert_eq!(site.head().snapshot, n - 1);
+        assert_eq!(site.etcd.keys("/v/snap/"), [format!("/v/snap/{:016x}/0000", n - 1)]);
+        let log: Vec<_> = ((n - 1).max(1)..=n).map(|seq| format!("/v/log/{seq:016x}")).collect();
+        assert_eq!(site.etcd.keys("/v/log/"), log);
+    }
+    assert_eq!(lagging.unwrap().read("db").as_deref(), Some("4"), "it knew change 2, where the log begins");
+    one.snapshot().unwrap();
+    one.snapshot().unwrap();
+    assert_eq!(site.head().snapshot, 4, "nothing came that a new one would have");
+}
+
+#[test]
+fn what_others_change_meanwhile_stays() {
+    let site = Site::new("meanwhile");
+    site.led_as(LEADER);
+    let [one, other] = ["a", "b"].map(|node| site.start(node));
+    one.put("db", "first");
+    let begun = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            begun.wait();
+            (0..50).for_each(|n| other.put(&format!("db-{n}"), "v"));
+        });
+        begun.wait();
+        for _ in 0..5 {
+            one.snapshot().unwrap();
+        }
+    });
+    let new = site.start("c");
+    for daemon in [&one, &new] {
+        assert!((0..50).all(|n| daemon.read(&format!("db-{n}")).as_deref() == Some("v")));
+    }
+    one.snapshot().unwrap();
+    assert_eq!(site.head().log_bytes, 0);
+    one.put("db", "last");
+    assert_eq!(site.start("d").read("db").as_deref(), Some("last"));
+}
+
+#[test]
+fn a_step_whose_answer_is_lost_is_taken_once() {
+    let site = Site::new("unheard");
+    site.led_as(LEADER);
+    let one = site.start("a");
+    for n in 0..20 {
+        one.put(&format!("db-{}", n % 10), &large(n));
+    }
+    // More than there are steps, each of which is repeated once for want of an answer.
+    let mut is_lost = false;
+    lock(&site.etcd.content).loses = Some(Box::new(move || {
+        is_lost = !is_lost;
+        is_lost
+    }));
+    one.snapshot().unwrap();
+    lock(&site.etcd.content).loses = None;
+    assert_eq!(site.head().snapshot, 20);
+    assert_eq!(site.start("b").read("db-9"), Some(large(19)));
+}
+
+#[test]
+fn who_does_not_lead_replaces_nothing() {
+    let site = Site::new("follower");
+    let one = site.start("a");
+    one.put("db", "v");
+    site.led_as(b"another daemon");
+    let (keys, head) = (site.etcd.keys("/v/"), site.head());
+    assert!(one.snapshot().unwrap_err().contains("no longer leads"));
+    assert_eq!((site.etcd.keys("/v/"), site.head()), (keys, head));
+}
+
+#[test]
+fn who_loses_the_lead_in_the_middle_leaves_parts_that_nobody_reads_and_the_next_one_removes() {
+    let site = Site::new("deposed");
+    site.led_as(LEADER);
+    let [one, other] = ["a", "b"].map(|node| site.start(node));
+    for n in 0..20 {
+        one.put(&format!("db-{n}"), &large(n));
+    }
+    let deposed = |content: &mut Content| {
+        if content.pairs.keys().any(|key| key.starts_with(b"/v/snap/")) {
+            content.put(b"/v/leader".to_vec(), b"b 2".to_vec());
+        }
+    };
+    lock(&site.etcd.content).after = Some(Box::new(deposed));
+    assert!(one.snapshot().unwrap_err().contains("no longer leads"));
+    lock(&site.etcd.content).after = None;
+    assert_eq!((site.etcd.keys("/v/snap/").len(), site.head().snapshot), (1, 0));
+    assert_eq!(site.start("c").read("db-19"), Some(large(19)));
+    other.put("db-0", "behind");
+    other.log.put_snapshot(&other.vault, b"b 2", Duration::ZERO).unwrap();
+    let head = site.head();
+    assert_eq!((head.snapshot, head.parts), (21, site.etcd.keys("/v/snap/").len() as u64));
+    assert_eq!(site.start("d").read("db-0").as_deref(), Some("behind"));
+}
+
+#[test]
+fn a_part_of_an_earlier_attempt_that_arrives_late_is_not_taken_for_one_of_this_one() {
+    let site = Site::new("late");
+    site.led_as(LEADER);
+    let one = site.start("a");
+    one.put("db", "v");
+    // It looks, and removes what was left; only then it arrives.
+    site.etcd.after_transactions(2, |content| {
+        content.put(b"/v/snap/0000000000000001/0000".to_vec(), b"late\n".to_vec());
+    });
+    assert!(one.snapshot().unwrap_err().contains("arrived late"));
+    assert_eq!(site.head().snapshot, 0);
+    one.snapshot().unwrap();
+    assert_eq!(site.start("b").read("db").as_deref(), Some("v"));
+}
