@@ -74,9 +74,10 @@ test-under-load: ## Run the tests TIMES=10 times beside busy loops of each prior
 test-system: build ## Run the tests that need other programs; says which are missing
 	BINARY=$(abspath $(BINARY)) tests/system/run
 
-test-system-long: build ## Run the same with longer campaigns of crashes, power cuts, overload and random operations; takes half an hour
+test-system-long: build ## Run the same with longer campaigns of crashes, power cuts, overload, lost etcd members and random operations; takes half an hour
 	MODEL_TIMES=20 $(CARGO) test --release --locked --test model
 	SOAK_SECONDS=1200 KILL_ROUNDS=2500 OVERLOAD_SECONDS=300 ROTATIONS=500 CAMPAIGNS=3 \
+		CLUSTER_SECONDS=600 CLUSTER_ROTATIONS=500 \
 		BINARY=$(abspath $(BINARY)) tests/system/run
 
 # The packages prometheus and nginx would start servers that listen on every address.
