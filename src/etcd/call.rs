@@ -1,5 +1,6 @@
 //! A call: attempts, each at the next endpoint, until one is answered or the time is over.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -18,6 +19,8 @@ use crate::http::client::{Answer, TimeLimit};
 /// How long the first attempt waits for a silent endpoint. Each that was in vain doubles it, so that a slow disk is not
 /// answered with more load.
 const FIRST_PATIENCE: Duration = Duration::from_millis(300);
+/// How much longer it waits for each kibibyte of the request: half a second more for the largest ones.
+const FOR_A_KIBIBYTE: Duration = Duration::from_micros(250);
 /// The pause after all endpoints have failed at once. It doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(400);
@@ -99,6 +102,15 @@ impl Failed {
 /// What reads the body of an answer; none if it is not what was asked for.
 type Read<'a, T> = &'a dyn Fn(&[u8]) -> Option<T>;
 
+/// What has to be done.
+struct Work<'a, T> {
+    op: Op,
+    body: &'a [u8],
+    read: Read<'a, T>,
+    /// An attempt was sent, and nothing says whether it was carried out.
+    in_doubt: Cell<bool>,
+}
+
 /// What carries calls out.
 pub struct Caller {
     servers: Vec<Server>,
@@ -127,19 +139,22 @@ impl Caller {
     /// If etcd refuses it for good, or no endpoint has answered until `deadline`.
     pub fn call<T>(&self, op: Op, body: &[u8], deadline: Instant, read: Read<T>) -> Result<T, Error> {
         let mut next = self.usable(self.current.load(Ordering::Relaxed));
-        let (mut patience, mut pause, mut attempts) = (self.patience, FIRST_PAUSE, 0);
+        let (mut pause, mut attempts) = (FIRST_PAUSE, 0);
+        // What is large takes longer to arrive and to be written.
+        let mut patience = self.patience + FOR_A_KIBIBYTE * u32::try_from(body.len() / 1024).unwrap_or(u32::MAX);
+        let work = Work { op, body, read, in_doubt: Cell::new(false) };
         let mut last = None;
         loop {
             let began = Instant::now();
             let limit = TimeLimit { deadline, silence: patience };
-            let why = match self.attempt(&self.servers[next], op, body, limit, read) {
+            let why = match self.attempt(&self.servers[next], &work, limit) {
                 Ok(answer) => {
                     self.current.store(next, Ordering::Relaxed);
                     return Ok(answer);
                 }
                 // What became of an attempt before it, that does not say.
                 Err(Failed::Final(error @ (Error::NoSpace | Error::TooLarge(_) | Error::Refused(_))))
-                    if op == Op::Txn && attempts > 0 =>
+                    if op == Op::Txn && work.in_doubt.get() =>
                 {
                     return Err(Error::Unavailable(error.to_string()));
                 }
@@ -176,9 +191,9 @@ impl Caller {
     }
 
     /// Tries it at one server: with the token that is there, and if that is refused, once with another one.
-    fn attempt<T>(&self, server: &Server, op: Op, body: &[u8], limit: TimeLimit, read: Read<T>) -> Result<T, Failed> {
-        let Some(account) = self.account.as_ref().filter(|_| op != Op::Version) else {
-            return self.send(server, op, body, None, limit, read).map_err(|failed| match failed {
+    fn attempt<T>(&self, server: &Server, work: &Work<T>, limit: TimeLimit) -> Result<T, Failed> {
+        let Some(account) = self.account.as_ref().filter(|_| work.op != Op::Version) else {
+            return self.send(server, work, None, limit).map_err(|failed| match failed {
                 Failed::Token(why) => Failed::Final(Error::Refused(format!(
                     "{why}; it asks for a user: set username and password_path, or a client certificate without a CN"
                 ))),
@@ -186,14 +201,14 @@ impl Caller {
             });
         };
         let token = self.token(account, server, limit)?;
-        match self.send(server, op, body, Some(&token.value), limit, read) {
+        match self.send(server, work, Some(&token.value), limit) {
             Err(Failed::Token(why)) => {
                 account.forget(&token.value);
                 if token.is_new {
                     return Err(Failed::Elsewhere(why));
                 }
                 let token = self.token(account, server, limit)?;
-                self.send(server, op, body, Some(&token.value), limit, read)
+                self.send(server, work, Some(&token.value), limit)
             }
             outcome => outcome,
         }
@@ -203,7 +218,8 @@ impl Caller {
     fn token(&self, account: &Account, server: &Server, limit: TimeLimit) -> Result<Token, Failed> {
         let ask = || {
             let body = request::authenticate(&account.username, &account.password);
-            self.send(server, Op::Authenticate, &body, None, limit, &answer::token).map_err(|failed| match failed {
+            let work = Work { op: Op::Authenticate, body: &body, read: &answer::token, in_doubt: Cell::default() };
+            self.send(server, &work, None, limit).map_err(|failed| match failed {
                 Failed::Final(Error::Refused(why)) => Failed::Final(Error::Refused(format!(
                     "{why}; username and password_path must be those of a user of etcd (here: {})",
                     printable(&account.username)
@@ -220,18 +236,22 @@ impl Caller {
     fn send<T>(
         &self,
         server: &Server,
-        op: Op,
-        body: &[u8],
+        work: &Work<T>,
         token: Option<&Plaintext>,
         limit: TimeLimit,
-        read: Read<T>,
     ) -> Result<T, Failed> {
         let began = Instant::now();
         let headers = token.map(|token| ("Authorization", token.expose()));
-        let body = (op != Op::Version).then_some(body);
-        let answer = server.exchange(op.method(), op.target(), headers.as_slice(), body, limit);
+        let (op, body) = (work.op, (work.op != Op::Version).then_some(work.body));
+        let answer = server.exchange(op.method(), op.target(), headers.as_slice(), body, limit, &work.in_doubt);
         let outcome = match answer {
-            Ok(answer) => understood(&answer, read),
+            Ok(answer) => {
+                let outcome = understood(&answer, work.read);
+                if matches!(outcome, Err(Failed::Elsewhere(_))) {
+                    work.in_doubt.set(true);
+                }
+                outcome
+            }
             // Some versions of etcd close the connection where they should refuse a token.
             Err(why) if token.is_some() && is_closed(&why) => Err(Failed::Token(why.to_string())),
             Err(why) => Err(Failed::Elsewhere(told(&why))),

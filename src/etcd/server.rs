@@ -1,5 +1,6 @@
 //! One endpoint: connections that are kept for the next request, and whether it is passed over.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -47,7 +48,8 @@ impl Server {
         lock(&self.passed_over_until).is_some_and(|until| now < until)
     }
 
-    /// Sends a request, with these headers and this body, on a connection that was kept or a new one.
+    /// Sends a request, with these headers and this body, on a connection that was kept or a new one. Notes in `in_doubt` that it
+    /// was sent without an answer, also where it was then sent again.
     ///
     /// # Errors
     /// If there is no connection, or no whole, well-formed answer within `limit`.
@@ -58,11 +60,17 @@ impl Server {
         headers: &[(&str, &str)],
         body: Option<&[u8]>,
         limit: TimeLimit,
+        in_doubt: &Cell<bool>,
     ) -> io::Result<Answer> {
         let request = Request { method, target, host: &self.authority, headers, body, keep_alive: true };
+        let exchange = |connection: &mut Connection| {
+            let answer = connection.exchange(&request);
+            in_doubt.set(in_doubt.get() || answer.is_err());
+            answer
+        };
         if let Some(mut connection) = self.take() {
             connection.limit(limit);
-            match connection.exchange(&request) {
+            match exchange(&mut connection) {
                 Ok(answer) => return Ok(self.keep(connection, answer)),
                 // It was closed while it was idle, or at least there is nothing to show that the endpoint is in trouble. The
                 // other ones that are idle are as old.
@@ -71,7 +79,7 @@ impl Server {
             }
         }
         let mut connection = self.connect(limit)?;
-        let answer = connection.exchange(&request)?;
+        let answer = exchange(&mut connection)?;
         Ok(self.keep(connection, answer))
     }
 
@@ -82,7 +90,13 @@ impl Server {
             connection.limit(limit);
             connection.shake_hands().map(|()| connection)
         });
-        *lock(&self.passed_over_until) = connected.is_err().then(|| Instant::now() + PASSED_OVER_FOR);
+        let now = Instant::now();
+        match &connected {
+            Ok(_) => *lock(&self.passed_over_until) = None,
+            // The call had no time left for it.
+            Err(_) if now >= limit.deadline => {}
+            Err(_) => *lock(&self.passed_over_until) = Some(now + PASSED_OVER_FOR),
+        }
         connected
     }
 
@@ -121,11 +135,11 @@ mod tests {
         let address = listener.local_addr().unwrap();
         drop(listener);
         let server = Server::new(Endpoint::of(address, false), None);
-        let before = Instant::now();
+        let (before, in_doubt) = (Instant::now(), Cell::default());
         assert!(!server.is_passed_over(before));
         let limit = TimeLimit { deadline: before + Duration::from_secs(60), silence: Duration::from_secs(60) };
-        assert!(server.exchange("GET", "/version", &[], None, limit).is_err());
-        assert!(server.is_passed_over(before));
+        assert!(server.exchange("GET", "/version", &[], None, limit, &in_doubt).is_err());
+        assert!(server.is_passed_over(before) && !in_doubt.get());
         assert!(!server.is_passed_over(Instant::now() + PASSED_OVER_FOR));
     }
 }

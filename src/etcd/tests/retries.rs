@@ -5,7 +5,7 @@ use std::thread;
 
 use super::gateway::{Gateway, Reply};
 use super::{NOTHING, etcd, late, of, patient, some_range, soon};
-use crate::etcd::{Error, Etcd, Settings, TlsFiles};
+use crate::etcd::{Error, Etcd, Settings, TlsFiles, Txn};
 
 fn good() -> Gateway {
     Gateway::always(|| Reply::Json(200, NOTHING))
@@ -126,6 +126,25 @@ fn what_no_repetition_mends_is_told_at_once() {
         let gateway = Gateway::start(move |_| Reply::Json(status, body));
         assert_eq!(of(&gateway).range(&some_range(), late()), Err(error));
     }
+}
+
+#[test]
+fn a_transaction_that_an_earlier_attempt_may_have_carried_out_is_never_said_to_be_refused() {
+    const FULL: &str = r#"{"code":8,"message":"etcdserver: mvcc: database space exceeded"}"#;
+    for reply in [
+        || Reply::Raw(""),
+        || Reply::Json(504, r#"{"code":4,"message":"context deadline exceeded"}"#),
+        || Reply::Json(200, "{}"),
+    ] {
+        let (lost, full) = (Gateway::always(reply), Gateway::always(|| Reply::Json(429, FULL)));
+        let etcd = patient(etcd(&[&lost.endpoint, &full.endpoint]));
+        let outcome = etcd.txn(&Txn::default(), late());
+        assert!(matches!(&outcome, Err(Error::Unavailable(why)) if why.contains("database is full")), "{outcome:?}");
+    }
+    // Nobody was sent anything before.
+    let full = Gateway::always(|| Reply::Json(429, FULL));
+    let etcd = patient(etcd(&[&Gateway::dead(), &full.endpoint]));
+    assert_eq!(etcd.txn(&Txn::default(), late()), Err(Error::NoSpace));
 }
 
 #[test]
