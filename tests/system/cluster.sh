@@ -153,11 +153,9 @@ leading_node() {
 # explains_all: the audit log of each node is whole, and the lines of all of them together tell of each change to the vault
 # exactly once. All daemons run: what one was killed at, it tells of when it is started again.
 explains_all() {
-    local node
+    local directories=("${NODES[@]/#/$DIR/}")
     await "the audit logs tell of all changes" are_told
-    for node in "${NODES[@]}"; do
-        "$BINARY" audit verify "$DIR/$node/audit/audit.jsonl" >"$DIR/report" 2>&1 || fail "$node: $(cat "$DIR/report")"
-    done
+    "$BINARY" audit verify --cluster "${directories[@]/%//audit}" >"$DIR/report" 2>&1 || fail "$(cat "$DIR/report")"
     changes | cut -f 1 | diff - <(seq "$(head_of_log .seq)") >"$DIR/report" ||
         fail "these changes have no line (>), or more than one (<): $(grep '^[<>]' "$DIR/report" | head)"
 }
