@@ -46,6 +46,8 @@ pub enum Event {
     Restore,
     /// The vault was copied from its file to where several daemons share it, or back.
     StorageCopy,
+    /// The log that several daemons share was replaced by a snapshot, up to a change.
+    Snapshot,
     /// The log continues in a new file.
     LogReopen,
     /// A closed segment of the log is deleted, since only so many are kept.

@@ -83,7 +83,7 @@ impl Changes {
 
 /// Whether a line of this event is about a change, if it says that the vault stands elsewhere behind it.
 fn tells_of_a_change(event: Event) -> bool {
-    !matches!(event, Event::ServerStart | Event::ServerStop | Event::StorageCopy)
+    !matches!(event, Event::ServerStart | Event::ServerStop | Event::StorageCopy | Event::Snapshot)
 }
 
 /// Checks these logs, one of each daemon, each with the closed segments beside it, and that together they leave out no change.

@@ -48,10 +48,9 @@ impl KeySpace {
         Keys::From { first: self.log(first), end: self.of("log0") }
     }
 
-    /// All lines that were added behind those under this key.
-    pub fn log_behind(&self, key: &[u8]) -> Keys {
-        // The first key that comes behind it.
-        Keys::From { first: [key, &[0]].concat(), end: self.of("log0") }
+    /// All lines that were added before those under this key.
+    pub fn log_before_key(&self, key: &[u8]) -> Keys {
+        Keys::From { first: self.of("log/"), end: key.to_vec() }
     }
 
     /// All lines that were added before record number `end`, as far as they begin before it.

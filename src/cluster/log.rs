@@ -126,6 +126,28 @@ impl EtcdLog {
         Ok(only(there).is_some_and(|there| there == header))
     }
 
+    /// Calls `take` with each of these pairs, in the order of their keys, of which a page is in memory at a time.
+    ///
+    /// # Errors
+    /// The first of `take`'s, or if etcd does not answer.
+    pub fn each(
+        &self,
+        mut keys: Keys,
+        mut take: impl FnMut(KeyValue) -> Result<(), Unavailable>,
+    ) -> Result<(), Unavailable> {
+        loop {
+            let page = Range { limit: PAGE, ..Range::of(keys.clone()) };
+            let RangeAnswer { pairs, more, .. } = self.etcd.range(&page, self.deadline()).map_err(asked)?;
+            let last = pairs.last().map(|pair| pair.key.clone());
+            pairs.into_iter().try_for_each(&mut take)?;
+            match (last, &mut keys) {
+                // The first key that comes behind it.
+                (Some(last), Keys::From { first, .. }) if more => *first = [last, vec![0]].concat(),
+                _ => return Ok(()),
+            }
+        }
+    }
+
     /// What is known of the head, as the log ends at `position`.
     fn head_at(&self, position: Position) -> Result<Head, Unavailable> {
         let head = lock(&self.head).as_ref().map(|head| head.at(position));
@@ -372,19 +394,10 @@ impl SharedVault for EtcdLog {
                 part += parts.pairs.len() as u64;
                 lines.extend(parts.pairs.into_iter().flat_map(|pair| pair.value));
             }
-            let mut from = self.keys.log_from(head.snapshot + 1);
-            loop {
-                let log = self
-                    .etcd
-                    .range(&Range { limit: PAGE, ..Range::of(from.clone()) }, self.deadline())
-                    .map_err(asked)?;
-                let last = log.pairs.last().map(|last| last.key.clone());
-                lines.extend(log.pairs.into_iter().flat_map(|pair| pair.value));
-                match last.filter(|_| log.more) {
-                    Some(last) => from = self.keys.log_behind(&last),
-                    None => break,
-                }
-            }
+            self.each(self.keys.log_from(head.snapshot + 1), |pair| {
+                lines.extend(pair.value);
+                Ok(())
+            })?;
             // Nothing of it was taken away meanwhile.
             match self.look()? {
                 Some((_, now)) if (now.snapshot, now.parts) == (head.snapshot, head.parts) => {

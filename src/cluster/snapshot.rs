@@ -14,7 +14,7 @@ use super::head::Head;
 use super::log::{EtcdLog, added, asked, malformed, only, ranges};
 use crate::base::failure::Failure;
 use crate::etcd::{Condition, Keys, Operation, Range, Txn};
-use crate::vault::{Position, Snapshot, Unavailable, Vault, position_behind};
+use crate::vault::{LastAdditions, Position, SharedLog, Snapshot, Unavailable, Vault, position_behind};
 
 /// How many bytes one part of a snapshot has, and perhaps a line more.
 const PART: usize = 512 * 1024;
@@ -112,7 +112,9 @@ impl EtcdLog {
         }
         self.name_snapshot(leader, through, parts).map_err(failed)?;
         log::info!("The log in etcd up to change {} was replaced by a snapshot of {parts} parts", through.seq);
-        self.remove_replaced(&before).map_err(failed)
+        let replaced = self.look_at_replaced(vault, &before).map_err(failed)?;
+        vault.audit_snapshot(through.seq, replaced.open).map_err(|why| Failure::new("audit log", why))?;
+        self.remove(replaced.keys).map_err(failed)
     }
 
     /// Removes parts of snapshots that were interrupted.
@@ -194,18 +196,42 @@ impl EtcdLog {
         }
     }
 
-    /// Removes the snapshot before, and the log that it had replaced.
-    fn remove_replaced(&self, before: &Head) -> Result<(), Unavailable> {
-        // Deletions that stand alone are carried out also where etcd has no space left.
-        for keys in [self.keys().log_before(before.snapshot + 1), self.keys().snapshot(before.snapshot, 0)] {
-            self.etcd().delete_range(keys, self.deadline()).map_err(asked)?;
+    /// The snapshot before and the log that it had replaced, and what is lost with them unless it is audited now.
+    fn look_at_replaced(&self, vault: &Vault, before: &Head) -> Result<Replaced, Unavailable> {
+        let mut keys = vec![self.keys().snapshot(before.snapshot, 0)];
+        let (mut last, mut open) = (None, LastAdditions::default());
+        self.each(self.keys().log_before(before.snapshot + 1), |pair| {
+            last = Some(pair.key);
+            vault.note_addition(&mut open, &pair.value)
+        })?;
+        // The last addition stays: the one behind it can be opened only if that is there.
+        keys.extend(last.map(|key| self.keys().log_before_key(&key)));
+        let there = self.alive()?;
+        open.retain(|node| node != self.node() && !there.iter().any(|other| other == node));
+        if !open.is_empty() {
+            let mut behind = open.behind();
+            let later = self.keys().log_from(before.snapshot + 1);
+            self.each(later, |pair| vault.note_addition(&mut behind, &pair.value))?;
+            open = open.without(&behind);
         }
-        Ok(())
+        Ok(Replaced { keys, open })
+    }
+
+    fn remove(&self, keys: Vec<Keys>) -> Result<(), Unavailable> {
+        // Deletions that stand alone are carried out also where etcd has no space left.
+        keys.into_iter().try_for_each(|keys| self.etcd().delete_range(keys, self.deadline()).map_err(asked))
     }
 
     fn still_leads(&self, leader: &[u8]) -> Condition {
         Condition::ValueIs { key: self.keys().leader(), value: leader.to_vec() }
     }
+}
+
+/// What a snapshot has made superfluous.
+struct Replaced {
+    keys: Vec<Keys>,
+    /// Changes that nothing shows to be audited.
+    open: LastAdditions,
 }
 
 fn no_longer_leads() -> Unavailable {

@@ -66,13 +66,60 @@ fn what_a_snapshot_replaces_is_removed_by_the_next_one() {
         lagging.get_or_insert_with(|| site.start("c"));
         assert_eq!(site.head().snapshot, n - 1);
         assert_eq!(site.etcd.keys("/v/snap/"), [format!("/v/snap/{:016x}/0000", n - 1)]);
-        let log: Vec<_> = ((n - 1).max(1)..=n).map(|seq| format!("/v/log/{seq:016x}")).collect();
+        // One of those stays.
+        let log: Vec<_> = (n.saturating_sub(2).max(1)..=n).map(|seq| format!("/v/log/{seq:016x}")).collect();
         assert_eq!(site.etcd.keys("/v/log/"), log);
     }
     assert_eq!(lagging.unwrap().read("db").as_deref(), Some("4"), "it knew change 2, where the log begins");
     one.snapshot().unwrap();
     one.snapshot().unwrap();
     assert_eq!(site.head().snapshot, 4, "nothing came that a new one would have");
+}
+
+#[test]
+fn of_a_daemon_that_did_not_come_back_the_leader_audits_what_would_be_lost() {
+    let site = Site::new("away");
+    site.led_as(LEADER);
+    let [one, here, away] = ["a", "b", "c"].map(|node| site.start(node));
+    site.etcd.put(b"/v/alive/b".to_vec(), b"");
+    away.put("audited", "v");
+    away.put("open", "v");
+    here.put("there", "v");
+    one.put("own", "v");
+    one.snapshot().unwrap();
+    let recovered = || {
+        let lines = site.audit_lines("a").into_iter().filter(|line| line["event"] == "recovered");
+        lines.map(|line| [line["vault_seq"].to_string(), line["detail"].to_string(), line["client"].to_string()])
+    };
+    assert_eq!(recovered().count(), 0, "its log is still there");
+    for n in 0..3 {
+        one.put("own", &n.to_string());
+        one.snapshot().unwrap();
+        let told = "put: made by node c, which is away; its own log may tell of it, too";
+        assert_eq!(recovered().collect::<Vec<_>>(), [["2".to_owned(), format!("{told:?}"), "\"web\"".to_owned()]]);
+    }
+    let stands = |line: &serde_json::Value| line["vault_seq"].as_u64().unwrap();
+    assert_eq!(site.audit_lines("a").last().map(stands), Some(7));
+    drop((one, here, away));
+    // None is taken for one that was not audited.
+    let one = site.start("a");
+    one.put("own", "last");
+    assert_eq!(recovered().count(), 1);
+    let logs = ["a", "b", "c"].map(|node| site.dir.join(node).join("audit.jsonl"));
+    audit::verify_together(&logs).unwrap();
+}
+
+#[test]
+fn what_shows_that_a_daemon_has_audited_a_change_is_its_next_one() {
+    let site = Site::new("shown");
+    site.led_as(LEADER);
+    let [one, away] = ["a", "b"].map(|node| site.start(node));
+    away.put("db", "1");
+    one.snapshot().unwrap();
+    away.put("db", "2");
+    one.put("own", "v");
+    one.snapshot().unwrap();
+    assert!(site.audit_lines("a").iter().all(|line| line["event"] != "recovered"));
 }
 
 #[test]

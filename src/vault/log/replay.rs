@@ -249,16 +249,27 @@ impl Unaudited {
 
     /// Its audit line, which says where it was found.
     pub fn entry(self, found: &str) -> Entry {
-        let Self { at, what, name, kid, by } = self;
+        let detail = format!("{}: {found}, never acknowledged", self.what);
+        self.told(detail)
+    }
+
+    /// Its audit line in the log of another daemon than the one that made it.
+    pub fn entry_elsewhere(self) -> Entry {
+        let node = self.by.as_ref().map_or("", |by| by.node.as_str());
+        let detail = format!("{}: made by node {node}, which is away; its own log may tell of it, too", self.what);
+        self.told(detail)
+    }
+
+    fn told(self, detail: String) -> Entry {
+        let Self { at, name, kid, by, .. } = self;
         let Author { client, remote, request_id, .. } = by.unwrap_or_default();
-        let detail = Some(format!("{what}: {found}, never acknowledged"));
         Entry {
             client,
             secret_name: name,
             kid,
             remote,
             request_id,
-            detail,
+            detail: Some(detail),
             vault: Some(at),
             ..Entry::new(Event::Recovered)
         }
