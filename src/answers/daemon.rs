@@ -11,6 +11,18 @@ pub struct Health {
     pub version: &'static str,
     pub uptime_secs: u64,
     pub secrets_count: u64,
+    /// How it is among those that share its vault; none: it has it for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Clustered>,
+}
+
+#[derive(Serialize)]
+pub struct Clustered {
+    pub node: String,
+    /// The one that leads; null: this daemon knows of none.
+    pub leader: Option<String>,
+    pub seq: u64,
+    pub confirmed_secs_ago: u64,
 }
 
 #[derive(Serialize)]

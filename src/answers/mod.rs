@@ -16,7 +16,7 @@ mod settings;
 mod version;
 
 pub use consumers::{Consumer, ConsumerList};
-pub use daemon::{Health, Rekeyed};
+pub use daemon::{Clustered, Health, Rekeyed};
 pub use list::{ListedSecret, SecretList};
 pub use rotation::{PlannedVersion, Rotated, RotationPlan, RotationSchedule, ScheduledRotation};
 pub use secret::{ConfiguredSecret, DeletedSecret, SecretValue};

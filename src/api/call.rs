@@ -1,6 +1,7 @@
 //! One authenticated call: its client, what that may do, and the audit line that is written before it gets its answer.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rouille::Request;
@@ -125,6 +126,9 @@ impl<'a> Call<'a> {
             if let (Ok(_), Some((name, kid))) = (&worked, &self.read) {
                 self.api.consumers.note(name, self.who.name(), *kid, at);
             }
+        }
+        if worked.is_ok() && self.age.is_some() {
+            self.api.vault.shared_stats().stale_reads.fetch_add(1, Ordering::Relaxed);
         }
         worked
     }

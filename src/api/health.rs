@@ -7,8 +7,9 @@ use rouille::{Request, Response, ResponseBody};
 use super::Api;
 use super::problem::Problem;
 use super::query::Query;
-use crate::answers::Health;
+use crate::answers::{Clustered, Health};
 use crate::applier::Appliers;
+use crate::cluster::State;
 use crate::metrics::{self, Page};
 
 /// `GET /healthz`: 200, or 503 with a reason when a secret could not be served, audited or rotated. With `live=true` that is 200
@@ -22,6 +23,10 @@ pub fn healthz(api: &Api, request: &Request) -> Result<Response, Problem> {
         uptime_secs: api.started.elapsed().as_secs(),
         secrets_count: api.vault.secret_count(),
         reason,
+        cluster: api.cluster.as_ref().map(|cluster| {
+            let State { node, leader, seq, confirmed_ago } = cluster.state(&api.vault);
+            Clustered { node, leader, seq, confirmed_secs_ago: confirmed_ago.as_secs() }
+        }),
     };
     let status = if answer.reason.is_none() || only_live { 200 } else { 503 };
     let response = Response::json(&answer).with_status_code(status);
@@ -55,9 +60,13 @@ fn write_metrics(api: &Api, page: &mut Page) {
     api.audit.stats().write(page);
     api.connections.write(page);
     api.vault.watchers().write(page);
+    if let Some(cluster) = &api.cluster {
+        cluster.write_metrics(&api.vault, &api.audit, page);
+    }
 }
 
 fn trouble(api: &Api) -> Option<String> {
     let appliers = || api.rotator.appliers().and_then(Appliers::trouble).map(str::to_owned);
-    api.audit.trouble().or_else(|| api.vault.trouble()).or_else(appliers)
+    let cluster = || api.cluster.as_ref().and_then(|cluster| cluster.trouble(&api.vault));
+    api.audit.trouble().or_else(|| api.vault.trouble()).or_else(cluster).or_else(appliers)
 }

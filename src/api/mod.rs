@@ -36,6 +36,7 @@ use std::time::Instant;
 
 use crate::access::Access;
 use crate::audit::AuditLog;
+use crate::cluster::Cluster;
 use crate::consumers::Consumers;
 use crate::http;
 use crate::metrics::Metrics;
@@ -58,6 +59,8 @@ pub struct Api {
     pub default_rotation: Rotation,
     pub metrics: Metrics,
     pub connections: Arc<http::ConnectionStats>,
+    /// The daemons that share the vault; none: this one has it for itself.
+    pub(crate) cluster: Option<Arc<Cluster>>,
     /// How many requests may wait for a secret to change.
     pub max_watchers: usize,
     pub started: Instant,

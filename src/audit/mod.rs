@@ -135,6 +135,11 @@ impl AuditLog {
         self.behind.load(Ordering::SeqCst)
     }
 
+    /// How many entries are to come before whatever is written next.
+    pub fn owed(&self) -> u64 {
+        if self.is_behind() { lock(&self.writer).owed() } else { 0 }
+    }
+
     /// Whether lines cannot be written for lack of room, as of the last attempt.
     pub fn is_out_of_room(&self) -> bool {
         lock(&self.writer).is_out_of_room()

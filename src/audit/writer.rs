@@ -115,6 +115,11 @@ impl Writer {
         !self.first.is_empty()
     }
 
+    /// How many such entries are not written yet.
+    pub fn owed(&self) -> u64 {
+        self.first.len() as u64
+    }
+
     pub fn checkpoint(&self, tip: &Tip) -> Checkpoint {
         Checkpoint::sign(tip, &self.key)
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::head::{Head, known_by};
 use super::keys::KeySpace;
+use super::room::Room;
 use super::standing::Standing;
 use super::stats::Stats;
 use crate::base::sync::lock;
@@ -32,6 +33,7 @@ pub struct EtcdLog {
     /// What this daemon is among the others.
     standing: Standing,
     courtesy: Mutex<Courtesy>,
+    pub room: Room,
     pub stats: Stats,
 }
 
@@ -57,6 +59,7 @@ impl EtcdLog {
             head: Mutex::default(),
             standing: Standing::default(),
             courtesy: Mutex::default(),
+            room: Room::default(),
             stats: Stats::default(),
         }
     }
@@ -71,6 +74,11 @@ impl EtcdLog {
 
     pub fn standing(&self) -> &Standing {
         &self.standing
+    }
+
+    /// The head, as far as this daemon has heard.
+    pub fn head(&self) -> Option<Head> {
+        lock(&self.head).clone()
     }
 
     /// When a call that is made now must have ended.
@@ -287,9 +295,14 @@ impl SharedLog for EtcdLog {
             let answer = match self.etcd.txn(&txn, deadline) {
                 // Only the one that wants to be noted when it comes second needs it.
                 Err(etcd::Error::LeaseGone) if lease.take().is_some() => continue,
-                answer => answer.map_err(added)?,
+                answer => {
+                    self.room.note(answer.as_ref().err());
+                    answer.map_err(added).inspect_err(|why| self.stats.count_unknown(why))?
+                }
             };
+            let was_repeated = answer.was_repeated;
             if answer.succeeded {
+                self.stats.repeats_ours.fetch_add(u64::from(was_repeated), Ordering::Relaxed);
                 let [wants] = ranges(answer)?;
                 self.was_added(begun, !wants.pairs.is_empty());
                 self.knows(next);
@@ -308,6 +321,7 @@ impl SharedLog for EtcdLog {
             let lines = self.lines(&head_there, log, behind)?;
             if !lines.is_empty() {
                 self.stats.conflicts.fetch_add(1, Ordering::Relaxed);
+                self.stats.repeats_other.fetch_add(u64::from(was_repeated), Ordering::Relaxed);
                 return Ok(Added::Behind(lines));
             }
             if let (Some((_, value)), Some(there)) = (&fence, answers.next())
@@ -439,6 +453,9 @@ pub fn added(why: etcd::Error) -> Unavailable {
 }
 
 fn full() -> Unavailable {
-    let why = "etcd has no space left; make room in it, and then disarm its alarm (etcdctl alarm disarm)";
-    Unavailable::Full(why.to_owned())
+    Unavailable::Full(no_space())
+}
+
+pub fn no_space() -> String {
+    "etcd has no space left; make room in it, and then disarm its alarm (etcdctl alarm disarm)".to_owned()
 }

@@ -6,15 +6,19 @@
 mod head;
 mod keys;
 mod log;
+mod members;
+mod room;
 mod snapshot;
 mod standing;
 mod start;
 mod stats;
 mod tick;
 mod transfer;
+mod well;
 
 pub(crate) use start::Cluster;
 pub(crate) use tick::Ticker;
+pub(crate) use well::State;
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::keys::KeySpace;
 use super::log::EtcdLog;
+use super::members::{Members, new_incarnation};
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::failure::Failure;
 use crate::config::StorageConfig;
 use crate::etcd::Etcd;
@@ -19,6 +21,12 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The daemons that share a vault, as one of them sees them.
 pub struct Cluster {
     pub log: Arc<EtcdLog>,
+    pub(super) members: Members,
+    /// This run of the daemon.
+    pub(super) incarnation: String,
+    /// When it began.
+    pub(super) since: Timestamp,
+    pub(super) begun: Instant,
     config: StorageConfig,
 }
 
@@ -33,7 +41,14 @@ impl Cluster {
         let etcd = Etcd::new(&config.etcd, first)?;
         let keys = KeySpace::new(&config.prefix);
         let log = EtcdLog::new(etcd, keys, config.node.clone(), config.request_timeout, config.max_staleness);
-        Ok(Self { log: Arc::new(log), config: config.clone() })
+        Ok(Self {
+            log: Arc::new(log),
+            members: Members::new(&config.node),
+            incarnation: new_incarnation()?,
+            since: Clock::system().now(),
+            begun: Instant::now(),
+            config: config.clone(),
+        })
     }
 
     pub fn config(&self) -> &StorageConfig {

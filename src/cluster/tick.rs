@@ -22,12 +22,16 @@ pub struct Ticker {
 impl Ticker {
     /// # Errors
     /// If a thread cannot be started.
-    pub fn start(cluster: Arc<Cluster>, vault: Arc<Vault>) -> Result<Self, Failure> {
+    pub fn start(
+        cluster: Arc<Cluster>,
+        vault: Arc<Vault>,
+        policy_sha256: impl Fn() -> String + Send + 'static,
+    ) -> Result<Self, Failure> {
         let (stop, stopped) = mpsc::channel();
         let thread = Builder::new().name("cluster".to_owned()).spawn(move || {
             let mut snapshots = Snapshots::default();
             loop {
-                tick(&cluster, &vault);
+                tick(&cluster, &vault, policy_sha256());
                 snapshots.tend(&cluster.log, &vault);
                 let poll = cluster.config().poll;
                 let pause = if vault.watchers().count() > 0 { poll.min(WHILE_AWAITED) } else { poll };
@@ -47,7 +51,7 @@ impl Ticker {
     }
 }
 
-fn tick(_: &Cluster, vault: &Vault) {
+fn tick(cluster: &Cluster, vault: &Vault, policy_sha256: String) {
     // Who reads is told what is wrong, and so is who asks for the health.
-    let _ = vault.confirm_now();
+    let _ = vault.confirm_now().and_then(|()| cluster.look_around(vault, policy_sha256));
 }

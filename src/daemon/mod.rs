@@ -57,7 +57,6 @@ pub struct Prepared {
     policy_path: PathBuf,
     audit_path: PathBuf,
     tls: Option<Arc<Tls>>,
-    cluster: Option<Arc<Cluster>>,
     locks: DirectoryLocks,
 }
 
@@ -168,11 +167,12 @@ impl Prepared {
             default_rotation: config.rotation.default,
             metrics: Metrics::new(&clock, vault_path, audit_path),
             connections: listener.stats().clone(),
+            cluster,
             max_watchers: limits.max_waiting(),
             started,
         };
         let (policy_path, audit_path) = (config.security.rbac_policy_path.clone(), audit_path.clone());
-        Ok(Self { listener, limits, api, policy_path, audit_path, tls, cluster, locks })
+        Ok(Self { listener, limits, api, policy_path, audit_path, tls, locks })
     }
 
     /// The same daemon, with these appliers.
@@ -193,12 +193,13 @@ impl Prepared {
     /// # Errors
     /// If a thread cannot be started.
     pub fn serve(self, credentials: Option<CredentialSocket>) -> Result<Daemon, Failure> {
-        let Self { listener, limits, api, policy_path, audit_path, tls, cluster, locks } = self;
+        let Self { listener, limits, api, policy_path, audit_path, tls, locks } = self;
         for endpoint in listener.endpoints() {
             log::info!("Starting server on {endpoint}");
         }
         let (vault, audit, access) = (api.vault.clone(), api.audit.clone(), api.access.clone());
         let (rotator, schedule, consumers) = (api.rotator.clone(), api.schedule.clone(), api.consumers.clone());
+        let cluster = api.cluster.clone();
         let api = Arc::new(api);
         let server = listener.serve(limits, api.clone()).map_err(|why| Failure::new("server", why))?;
         let credentials = match credentials {
@@ -212,7 +213,9 @@ impl Prepared {
         log::info!("Server started successfully");
         let scheduler =
             Scheduler::start(rotator.clone(), schedule).map_err(|why| Failure::new("rotation thread", why))?;
-        let ticker = cluster.map(|cluster| Ticker::start(cluster, vault.clone())).transpose()?;
+        let policy = access.clone();
+        let policy_sha256 = move || policy.snapshot().sha256().to_owned();
+        let ticker = cluster.map(|cluster| Ticker::start(cluster, vault.clone(), policy_sha256)).transpose()?;
         let read_history = ReadHistory::start(consumers, audit_path);
         let read_history = read_history.map_err(|why| Failure::new("thread that reads the audit log back", why))?;
         Ok(Daemon {

@@ -82,7 +82,7 @@ pub fn txn(body: &[u8], txn: &Txn) -> Option<TxnAnswer> {
     }
     let ranges =
         responses.into_iter().filter_map(|response| response.response_range).map(RangeResponse::answer).collect();
-    Some(TxnAnswer { succeeded, revision: header.revision.get(), ranges })
+    Some(TxnAnswer { succeeded, was_repeated: false, revision: header.revision.get(), ranges })
 }
 
 /// The answer to what has nothing to say but that it was done.

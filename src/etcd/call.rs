@@ -138,6 +138,11 @@ impl Caller {
     /// # Errors
     /// If etcd refuses it for good, or no endpoint has answered until `deadline`.
     pub fn call<T>(&self, op: Op, body: &[u8], deadline: Instant, read: Read<T>) -> Result<T, Error> {
+        self.repeat(op, body, deadline, read).map(|(answer, _)| answer)
+    }
+
+    /// The same, which says too whether attempts before the last one were not answered.
+    pub fn repeat<T>(&self, op: Op, body: &[u8], deadline: Instant, read: Read<T>) -> Result<(T, bool), Error> {
         let mut next = self.usable(self.current.load(Ordering::Relaxed));
         let (mut pause, mut attempts) = (FIRST_PAUSE, 0);
         // What is large takes longer to arrive and to be written.
@@ -150,7 +155,7 @@ impl Caller {
             let why = match self.attempt(&self.servers[next], &work, limit) {
                 Ok(answer) => {
                     self.current.store(next, Ordering::Relaxed);
-                    return Ok(answer);
+                    return Ok((answer, attempts > 0));
                 }
                 // What became of an attempt before it, that does not say.
                 Err(Failed::Final(error @ (Error::NoSpace | Error::TooLarge(_) | Error::Refused(_))))

@@ -86,7 +86,8 @@ impl Etcd {
     /// # Errors
     /// [`Error::Unavailable`] if there was no answer until `deadline`; it may have been carried out then, or may yet be.
     pub fn txn(&self, txn: &Txn, deadline: Instant) -> Result<TxnAnswer, Error> {
-        self.0.call(Op::Txn, &request::txn(txn), deadline, &|body| answer::txn(body, txn))
+        let answered = self.0.repeat(Op::Txn, &request::txn(txn), deadline, &|body| answer::txn(body, txn));
+        answered.map(|(answer, was_repeated)| TxnAnswer { was_repeated, ..answer })
     }
 
     /// Reads a range of keys, as all changes that were answered before have left it (linearizable).

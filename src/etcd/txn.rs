@@ -32,6 +32,13 @@ impl Keys {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LeaseId(pub(super) i64);
 
+#[cfg(test)]
+impl LeaseId {
+    pub fn of(id: i64) -> Self {
+        Self(id)
+    }
+}
+
 /// What must be so for a transaction to succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
@@ -83,6 +90,8 @@ impl Range {
 pub struct TxnAnswer {
     /// Whether the conditions did hold.
     pub succeeded: bool,
+    /// Whether it was sent before without an answer, so that it may have been carried out twice.
+    pub was_repeated: bool,
     /// That of etcd behind this transaction.
     pub revision: u64,
     /// What the ranges of the branch that was taken have found, in their order.

@@ -12,7 +12,7 @@ use super::log::replay::{self, History, Known, Loaded, Unaudited};
 use super::seal::{KeyBytes, SealingKey};
 use super::shared_log::Position;
 use super::version::Lifetimes;
-use super::{Stats, Vault, Watchers};
+use super::{SharedStats, Stats, Vault, Watchers};
 use crate::audit::{AuditLog, VaultAt};
 use crate::base::clock::Clock;
 use crate::base::failure::Failure;
@@ -129,6 +129,7 @@ impl Found {
             commits: GroupCommit::default(),
             shared: None,
             confirmations: Confirmations::default(),
+            shared_stats: SharedStats::default(),
             audit,
             clock,
             lifetimes,

@@ -50,8 +50,9 @@ pub(crate) use master_key::{KeyInForce, is_under, passphrase};
 pub(crate) use order::{AT_A_TIME, Answer, Condition, Done, Duty, New, Operation, Order, Previous, Refused};
 pub(crate) use others::LastAdditions;
 pub use seal::KeyBytes;
+pub(crate) use seal::random;
 pub(crate) use settings::{MAX_LABELS, Patch, Settings};
-pub(crate) use shared::Freshness;
+pub(crate) use shared::{Freshness, SharedStats};
 pub(crate) use shared_log::{Added, Addition, Fence, Position, SharedLog, Unavailable};
 pub(crate) use state::Missing;
 pub use stats::Stats;
@@ -85,6 +86,7 @@ pub struct Vault {
     /// What orders the changes where several daemons share the vault; none: this one has it for itself.
     shared: Option<Arc<dyn SharedLog>>,
     confirmations: Confirmations<Unavailable>,
+    shared_stats: SharedStats,
     /// As far as changes are visible.
     visible: Mutex<Position>,
     audit: Arc<AuditLog>,

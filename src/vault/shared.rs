@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Vault;
@@ -30,6 +31,25 @@ pub enum Freshness {
     Confirmed,
     /// It has all that was acknowledged so long ago.
     Stale(Duration),
+}
+
+/// What is counted of a vault that several daemons share, since the start.
+#[derive(Default)]
+pub struct SharedStats {
+    /// Records that came into force here, of this daemon and of the others.
+    pub applied_own: AtomicU64,
+    pub applied_others: AtomicU64,
+    /// Answers that were given although nothing was confirmed.
+    pub stale_reads: AtomicU64,
+}
+
+/// What was read behind the end of the log.
+struct Read {
+    batch: Batch,
+    /// The audit lines of records that this daemon made before its start, and that arrived only now.
+    recovered: Vec<Entry>,
+    /// How many records are this daemon's.
+    own: u64,
 }
 
 /// An order that waits for its turn among those of other daemons.
@@ -188,7 +208,7 @@ impl Vault {
         if lines.is_empty() {
             return Ok(());
         }
-        let (batch, recovered) = self.opened(log, lines).map_err(|why| {
+        let Read { batch, recovered, own } = self.opened(log, lines).map_err(|why| {
             let why = Unavailable::Mismatch(format!(
                 "the shared log does not continue from this daemon's copy behind change {}: {why}",
                 log.end.seq
@@ -210,35 +230,40 @@ impl Vault {
             let _ = self.audit_or_owe(recovered);
         }
         self.append_to_copy(log, lines);
+        self.shared_stats.applied_own.fetch_add(own, Ordering::Relaxed);
+        self.shared_stats.applied_others.fetch_add(batch.records.len() as u64 - own, Ordering::Relaxed);
         let changed: BTreeSet<String> = batch.records.iter().map(|(change, _)| change.subject().0.to_owned()).collect();
         self.make_visible(log, batch, changed.iter().map(String::as_str));
         Ok(())
     }
 
-    /// The records in `lines`, if they are authentic behind the end of the log. With them, the audit lines of those that this
-    /// daemon made before its start, and that arrived only now.
-    fn opened(&self, log: &Log, lines: &[u8]) -> Result<(Batch, Vec<Entry>), String> {
+    /// The records in `lines`, if they are authentic behind the end of the log.
+    fn opened(&self, log: &Log, lines: &[u8]) -> Result<Read, String> {
         let undecided = log.undecided.iter().find(|undecided| lines.starts_with(&undecided.lines));
         let ours = undecided.map_or(0, |undecided| undecided.lines.len());
         let node = self.shared.as_ref().map(|shared| shared.node());
-        let (mut batch, mut recovered, mut read) = (Batch::behind(log.end), Vec::new(), 0);
+        let (mut all, mut read) = (Read { batch: Batch::behind(log.end), recovered: Vec::new(), own: 0 }, 0);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            let Record { sealed, metadata } = Record::open(line, batch.end.link, &self.key)?;
-            if sealed.seq != batch.end.seq + 1 {
-                return Err(format!("record {} stands where record {} belongs", sealed.seq, batch.end.seq + 1));
+            let end = all.batch.end;
+            let Record { sealed, metadata } = Record::open(line, end.link, &self.key)?;
+            if sealed.seq != end.seq + 1 {
+                return Err(format!("record {} stands where record {} belongs", sealed.seq, end.seq + 1));
             }
             if matches!(metadata.change, Change::Snapshot { .. }) {
                 return Err("a snapshot stands only at the top".to_owned());
             }
             read += line.len();
-            if read > ours && metadata.by.as_ref().map(|by| by.node.as_str()) == node {
-                let at = self.key.at(sealed.seq, &sealed.link());
-                let found = "took effect after the daemon had ended";
-                recovered.push(Unaudited::of(at, &metadata.change, metadata.by).entry(found));
+            if metadata.by.as_ref().map(|by| by.node.as_str()) == node {
+                all.own += 1;
+                if read > ours {
+                    let at = self.key.at(sealed.seq, &sealed.link());
+                    let found = "took effect after the daemon had ended";
+                    all.recovered.push(Unaudited::of(at, &metadata.change, metadata.by).entry(found));
+                }
             }
-            batch.push(metadata.change, sealed);
+            all.batch.push(metadata.change, sealed);
         }
-        Ok((batch, recovered))
+        Ok(all)
     }
 
     fn append_to_copy(&self, log: &mut Log, lines: &[u8]) {
@@ -253,6 +278,16 @@ impl Vault {
             self.audit.owe(entries);
         }
         written
+    }
+
+    /// What was counted of the other daemons that share this vault.
+    pub fn shared_stats(&self) -> &SharedStats {
+        &self.shared_stats
+    }
+
+    /// Whether the others have another history, so that nothing is served.
+    pub fn has_other_history(&self) -> bool {
+        lock(&self.trouble).history.is_some()
     }
 
     fn mismatch(&self) -> Option<Unavailable> {

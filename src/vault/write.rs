@@ -55,6 +55,9 @@ impl Vault {
         if let (Err(AuditFailure::NotWritten(why)), None) = (&audited, &self.shared) {
             return Err(self.take_back(log, why.clone()));
         }
+        if self.shared.is_some() {
+            self.shared_stats.applied_own.fetch_add(batch.records.len() as u64, Ordering::Relaxed);
+        }
         self.make_visible(log, batch, changed);
         match audited {
             Err(AuditFailure::NotSynced(why) | AuditFailure::NotWritten(why)) => {
