@@ -55,7 +55,7 @@ pub fn retire(call: &mut Call, secret: MayChange, force: bool, condition: &Condi
         let _claim = retired_outside(call, name)?;
         // A newer version, which nobody has read, must not come in between.
         let unchanged = Condition { if_match: Some(vec![kid.clone()]), if_none_match: None };
-        let done = match call.commit(Operation::Retire { name: name.to_owned() }, unchanged) {
+        let done = match call.commit(Operation::Retire { name: name.to_owned(), seen: None }, unchanged) {
             Err(problem) if problem.code() == "precondition_failed" => continue,
             done => done?,
         };

@@ -6,6 +6,8 @@
 //! log/<number, 16 hex>        the lines that were added together, under the number of the first
 //! snap/<number, 16 hex>/<part, 4 hex>
 //!                             the lines of a snapshot through that change
+//! reads/<secret>/<version>/<client>
+//!                             that this client has read this version, sealed; each is called by what hides its name
 //! ```
 
 use crate::etcd::Keys;
@@ -110,6 +112,11 @@ impl KeySpace {
     /// A secret that somebody rotates outside, too; `name` is the secret's name as [`Names`](super::names::Names) hides it.
     pub fn claim(&self, name: &str) -> Vec<u8> {
         self.of(&format!("claim/{name}"))
+    }
+
+    /// All that was read of a secret.
+    pub fn reads_at(&self, secret: &str) -> Keys {
+        Keys::prefix(&self.of(&format!("reads/{secret}/")))
     }
 
     fn of(&self, name: &str) -> Vec<u8> {

@@ -12,7 +12,7 @@ use super::stats::Stats;
 use crate::base::sync::lock;
 use crate::etcd::{self, Condition, Etcd, KeyValue, Keys, Operation, Range, RangeAnswer, Txn, TxnAnswer};
 use crate::vault::{
-    Added, Addition, Fence, Position, SharedLog, SharedVault, Tail, Unavailable, lines_behind, position_behind,
+    Added, Addition, Fence, Position, Seen, SharedLog, SharedVault, Tail, Unavailable, lines_behind, position_behind,
 };
 
 /// How many additions one answer brings.
@@ -186,11 +186,6 @@ impl EtcdLog {
         }
     }
 
-    /// The head, as far as this daemon has heard.
-    pub fn head(&self) -> Option<Head> {
-        lock(&self.head).clone()
-    }
-
     /// The lines in `log`, which were asked for from `position` on.
     fn lines(&self, head: &Head, log: RangeAnswer, position: Position) -> Result<Vec<u8>, Unavailable> {
         let begins = log.pairs.first().is_some_and(|first| first.key == self.keys.log(position.seq + 1));
@@ -258,7 +253,7 @@ impl SharedLog for EtcdLog {
 
     fn add(&self, addition: &Addition<'_>) -> Result<Added, Unavailable> {
         self.be_courteous();
-        let Addition { behind, end, lines, fence, header } = *addition;
+        let Addition { behind, end, lines, fence, seen, header } = *addition;
         let fence = self.fence(&fence)?;
         let (deadline, mut lease) = (self.deadline(), self.standing.lease());
         loop {
@@ -288,6 +283,12 @@ impl SharedLog for EtcdLog {
             if let Some((key, value)) = &fence {
                 txn.conditions.push(Condition::ValueIs { key: key.clone(), value: value.clone() });
                 txn.otherwise.push(Operation::Range(Range::of(Keys::One(key.clone()))));
+            }
+            if let Some(Seen { place, revision }) = seen {
+                let (keys, revision) = (self.keys.reads_at(place), *revision);
+                txn.conditions.push(Condition::UnchangedSince { keys: keys.clone(), revision });
+                let more = Range { limit: 1, keys_only: true, min_mod_revision: revision + 1, ..Range::of(keys) };
+                txn.otherwise.push(Operation::Range(more));
             }
             if let Some(lease) = lease {
                 txn.otherwise.push(Operation::Put { key: want, value: Vec::new(), lease: Some(lease) });
@@ -324,10 +325,13 @@ impl SharedLog for EtcdLog {
                 self.stats.repeats_other.fetch_add(u64::from(was_repeated), Ordering::Relaxed);
                 return Ok(Added::Behind(lines));
             }
-            if let (Some((_, value)), Some(there)) = (&fence, answers.next())
-                && only(there).as_ref() != Some(value)
+            if let Some((_, value)) = &fence
+                && answers.next().and_then(only).as_ref() != Some(value)
             {
                 return Err(Unavailable::Fenced("another daemon has taken over".to_owned()));
+            }
+            if seen.is_some() && answers.next().is_some_and(|more| !more.pairs.is_empty()) {
+                return Err(Unavailable::Overtaken("another client has read it meanwhile".to_owned()));
             }
             // The log ends where it should, and only what else the head tells has changed.
             *lock(&self.head) = Some(head_there);

@@ -64,7 +64,7 @@ impl Cluster {
         loop {
             match self.log.look() {
                 Ok(found) => return Ok(found.map(|(header, _)| header)),
-                Err(why @ (Unavailable::Mismatch(_) | Unavailable::Full(_) | Unavailable::Fenced(_))) => {
+                Err(why @ (Unavailable::Mismatch(_) | Unavailable::Full(_))) => {
                     return Err(self.failure(why));
                 }
                 Err(why) => {

@@ -85,7 +85,7 @@ impl Rotator {
             // A newer version must not have come in between: its grace is for those who have read this one.
             let condition = Condition { if_match: Some(vec![kid.to_owned()]), if_none_match: None };
             Ok(self.vault.commit(Order {
-                operation: Operation::Retire { name: name.to_owned() },
+                operation: Operation::Retire { name: name.to_owned(), seen: None },
                 condition,
                 duty: Duty::Claim,
                 entry,

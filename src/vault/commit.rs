@@ -12,7 +12,7 @@ use super::log::change::{Change, Metadata};
 use super::order::{AT_A_TIME, Answer, Condition, Done, Duty, Operation, Order, Refused};
 use super::plan::{Plan, Planned, Value};
 use super::seal::MAX_SEALS;
-use super::shared_log::Fence;
+use super::shared_log::{Fence, Seen};
 use super::version::Version;
 use super::write::{Terms, Written};
 use crate::audit::{Entry, Event};
@@ -37,8 +37,9 @@ impl Vault {
     /// may be after a restart.
     pub fn commit(self: &Arc<Self>, order: Order) -> Answer {
         let flush = |orders| self.commit_batch(orders);
-        // A duty that this daemon has lost must fail no one else's change.
-        let is_apart = order.operation.count() >= AT_A_TIME || (self.shared.is_some() && order.duty != Duty::None);
+        // A duty that this daemon has lost must fail no one else's change, and neither must what somebody has not seen.
+        let has_terms = order.duty != Duty::None || order.operation.seen().is_some();
+        let is_apart = order.operation.count() >= AT_A_TIME || (self.shared.is_some() && has_terms);
         let answer = match !is_apart {
             true => self.commits.submit(order, flush),
             false => self.commits.submit_apart(order, flush),
@@ -88,7 +89,7 @@ impl Vault {
         if let Some(why) = self.audit.trouble() {
             return Err(Refused::Audit { applied: false, why });
         }
-        let terms = Terms { fence: fence(&orders), ..Terms::default() };
+        let terms = Terms { fence: fence(&orders), seen: seen(&orders), header: None };
         let turn = self.turn();
         loop {
             let Plan { mut answers, changes } = Plan::make(&self.state, self.time_of_change(), self.lifetimes, &orders);
@@ -175,6 +176,14 @@ fn fence(orders: &[Order]) -> Fence<'_> {
         (Duty::None, _) | (Duty::Claim, None) => Fence::Nothing,
         (Duty::Leader, _) => Fence::Leads,
         (Duty::Claim, Some(name)) => Fence::Claimed(name),
+    }
+}
+
+/// What must not have become more, for the order that goes by it: it comes alone.
+fn seen(orders: &[Order]) -> Option<&Seen> {
+    match orders {
+        [order] => order.operation.seen(),
+        _ => None,
     }
 }
 

@@ -53,7 +53,7 @@ pub use seal::KeyBytes;
 pub(crate) use seal::random;
 pub(crate) use settings::{MAX_LABELS, Patch, Settings};
 pub(crate) use shared::{Freshness, SharedStats};
-pub(crate) use shared_log::{Added, Addition, Fence, Position, SharedLog, Unavailable};
+pub(crate) use shared_log::{Added, Addition, Fence, Position, Seen, SharedLog, Unavailable};
 pub(crate) use state::Missing;
 pub use stats::Stats;
 pub(crate) use survey::{Census, Description, Listed, Place, Readable, Replaced};

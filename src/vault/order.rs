@@ -3,7 +3,7 @@
 use super::MAX_VALUE;
 use super::kid::Kid;
 use super::settings::Patch;
-use super::shared_log::Unavailable;
+use super::shared_log::{Seen, Unavailable};
 use super::version::{Rotation, Version};
 use crate::audit::Entry;
 use crate::base::clock::Timestamp;
@@ -79,7 +79,12 @@ pub enum Operation {
         versions: Vec<(String, Version)>,
     },
     /// Destroy all versions of a secret but the current one, whether or not their grace is over.
-    Retire { name: String },
+    Retire {
+        name: String,
+        /// Who has read them, as the daemons that share the vault have noted it. If more has been noted since, nothing is
+        /// destroyed.
+        seen: Option<Seen>,
+    },
 }
 
 impl Operation {
@@ -102,10 +107,18 @@ impl Operation {
             | Self::Promote { name, .. }
             | Self::Discard { name, .. }
             | Self::Delete { name }
-            | Self::Retire { name } => Some(name),
+            | Self::Retire { name, .. } => Some(name),
             Self::Put { versions } => versions.first().filter(|_| versions.len() == 1).map(|new| new.name.as_str()),
             Self::Rotate { names, .. } => names.first().filter(|_| names.len() == 1).map(String::as_str),
             Self::Destroy { .. } => None,
+        }
+    }
+
+    /// What must not have become more when it is carried out.
+    pub fn seen(&self) -> Option<&Seen> {
+        match self {
+            Self::Retire { seen, .. } => seen.as_ref(),
+            _ => None,
         }
     }
 

@@ -178,9 +178,9 @@ impl Vault {
             }
         }
         let lines = batch.lines();
-        let Terms { fence, header } = terms;
+        let Terms { fence, seen, header } = terms;
         let (behind, end) = (Position::from(&log.end), Position::from(&batch.end));
-        let added = shared.add(&Addition { behind, end, lines: &lines, fence, header });
+        let added = shared.add(&Addition { behind, end, lines: &lines, fence, seen, header });
         match added {
             Ok(Added::Done) => {
                 // What stands there now, another addition that was not answered cannot be.

@@ -33,6 +33,8 @@ pub struct Addition<'a> {
     pub lines: &'a [u8],
     /// What must hold besides.
     pub fence: Fence<'a>,
+    /// What was read besides the log, and must not have become more since.
+    pub seen: Option<&'a Seen>,
     /// The header line that takes the place of the present one, if the vault is put under another master key with this.
     pub header: Option<&'a [u8]>,
 }
@@ -46,6 +48,15 @@ pub enum Fence<'a> {
     Leads,
     /// This daemon has claimed this secret.
     Claimed(&'a str),
+}
+
+/// What a change goes by that does not stand in the log: the notes at one place, as they were once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The place, as whoever keeps the notes calls it.
+    pub place: String,
+    /// Notes that were made after this one are not seen.
+    pub revision: u64,
 }
 
 /// What became of an addition.
@@ -69,13 +80,16 @@ pub enum Unavailable {
     Mismatch(String),
     /// What must hold besides does not.
     Fenced(String),
+    /// More was noted than what was [seen](Seen).
+    Overtaken(String),
 }
 
 impl std::fmt::Display for Unavailable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Self::Unanswered(why) | Self::Undecided(why) | Self::Full(why) | Self::Mismatch(why) | Self::Fenced(why)) =
-            self;
-        f.write_str(why)
+        match self {
+            Self::Unanswered(why) | Self::Undecided(why) | Self::Full(why) => f.write_str(why),
+            Self::Mismatch(why) | Self::Fenced(why) | Self::Overtaken(why) => f.write_str(why),
+        }
     }
 }
 

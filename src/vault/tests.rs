@@ -224,7 +224,7 @@ fn discard_operation(name: &str, kid: &str) -> Operation {
 }
 
 fn retire_operation(name: &str) -> Operation {
-    Operation::Retire { name: name.to_owned() }
+    Operation::Retire { name: name.to_owned(), seen: None }
 }
 
 /// Puts a value of `db`, and replaces it when its grace is ten years; what replaces the second one leaves it the usual grace.

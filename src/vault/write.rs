@@ -11,7 +11,7 @@ use super::Vault;
 use super::log::Log;
 use super::log::batch::Batch;
 use super::order::Refused;
-use super::shared_log::{Fence, Position};
+use super::shared_log::{Fence, Position, Seen};
 use crate::audit::{AuditFailure, Entry};
 use crate::base::files;
 use crate::base::sync::lock;
@@ -28,6 +28,7 @@ pub enum Written {
 #[derive(Clone, Copy, Default)]
 pub struct Terms<'a> {
     pub fence: Fence<'a>,
+    pub seen: Option<&'a Seen>,
     /// The header that takes the place of the present one with them.
     pub header: Option<&'a [u8]>,
 }

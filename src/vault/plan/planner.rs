@@ -71,7 +71,7 @@ impl<'a, 'o> Planner<'a, 'o> {
             Operation::Destroy { versions } => {
                 versions.iter().for_each(|(name, version)| self.destroy_expired(name, version.kid));
             }
-            Operation::Retire { name } => {
+            Operation::Retire { name, .. } => {
                 self.check([name.as_str()], condition)?;
                 self.must_exist(name)?;
                 self.destroy_old(name);

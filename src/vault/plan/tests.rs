@@ -75,7 +75,7 @@ impl Random {
                 Operation::Destroy { versions: versions.into_iter().map(|version| (name.clone(), version)).collect() }
             }
             _ if self.is_one_in(2) => Operation::Delete { name },
-            _ => Operation::Retire { name },
+            _ => Operation::Retire { name, seen: None },
         }
     }
 }
