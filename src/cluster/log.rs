@@ -325,10 +325,14 @@ impl SharedLog for EtcdLog {
                 self.stats.repeats_other.fetch_add(u64::from(was_repeated), Ordering::Relaxed);
                 return Ok(Added::Behind(lines));
             }
-            if let Some((_, value)) = &fence
-                && answers.next().and_then(only).as_ref() != Some(value)
-            {
-                return Err(Unavailable::Fenced("another daemon has taken over".to_owned()));
+            if let Some((_, value)) = &fence {
+                let there = answers.next().and_then(only);
+                if there.as_ref() != Some(value) {
+                    if addition.fence == Fence::Leads {
+                        self.standing.heard_leader(there);
+                    }
+                    return Err(Unavailable::Fenced("another daemon has taken over".to_owned()));
+                }
             }
             if seen.is_some() && answers.next().is_some_and(|more| !more.pairs.is_empty()) {
                 return Err(Unavailable::Overtaken("another client has read it meanwhile".to_owned()));

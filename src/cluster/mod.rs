@@ -5,8 +5,11 @@
 
 mod head;
 mod keys;
+mod leader;
+mod lease;
 mod log;
 mod members;
+mod moment;
 mod room;
 mod snapshot;
 mod standing;

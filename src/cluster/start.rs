@@ -133,6 +133,15 @@ impl Cluster {
         }
     }
 
+    /// Lets another daemon lead than the one that does, for as long as a lease lasts at least. Returns the name of that one;
+    /// none: nobody leads.
+    ///
+    /// # Errors
+    /// If etcd does not answer; it may lead no more all the same.
+    pub fn step_down(&self) -> Result<Option<String>, Failure> {
+        self.log.step_down().map_err(|why| self.failure(why))
+    }
+
     fn failure(&self, why: Unavailable) -> Failure {
         Failure::new(format_args!("etcd, {}", self.config.prefix), why)
     }

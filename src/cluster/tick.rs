@@ -1,10 +1,11 @@
 //! What a daemon does by itself at regular intervals: it takes in what others have changed, and keeps its standing among them.
 
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use super::lease::Keeper;
 use super::snapshot::Snapshots;
 use super::start::Cluster;
 use crate::base::failure::Failure;
@@ -13,42 +14,69 @@ use crate::vault::Vault;
 /// How often others' changes are taken in while a request waits for one.
 const WHILE_AWAITED: Duration = Duration::from_millis(200);
 
-/// The thread that does it.
+/// The threads that do it.
 pub struct Ticker {
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
+    stop: Vec<Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+    cluster: Arc<Cluster>,
 }
 
 impl Ticker {
+    /// `on_leading` is called whenever this daemon comes to lead.
+    ///
     /// # Errors
     /// If a thread cannot be started.
     pub fn start(
         cluster: Arc<Cluster>,
         vault: Arc<Vault>,
         policy_sha256: impl Fn() -> String + Send + 'static,
+        on_leading: impl Fn() + Send + 'static,
     ) -> Result<Self, Failure> {
-        let (stop, stopped) = mpsc::channel();
-        let thread = Builder::new().name("cluster".to_owned()).spawn(move || {
+        let mut ticker = Self { stop: Vec::new(), threads: Vec::new(), cluster: cluster.clone() };
+        let mut keeper = Keeper::new(cluster.clone(), Box::new(on_leading));
+        ticker.run("lease", move |stopped| {
+            while !is_over(stopped, keeper.keep()) {}
+            keeper.end();
+        })?;
+        ticker.run("cluster", move |stopped| {
             let mut snapshots = Snapshots::default();
             loop {
                 tick(&cluster, &vault, policy_sha256());
                 snapshots.tend(&cluster.log, &vault);
                 let poll = cluster.config().poll;
                 let pause = if vault.watchers().count() > 0 { poll.min(WHILE_AWAITED) } else { poll };
-                if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
+                if is_over(stopped, pause) {
                     return;
                 }
             }
-        });
-        Ok(Self { stop, thread: thread.map_err(|why| Failure::new("cluster", why))? })
+        })?;
+        Ok(ticker)
     }
 
-    /// Ends the thread.
+    fn run(&mut self, name: &str, work: impl FnOnce(&Receiver<()>) + Send + 'static) -> Result<(), Failure> {
+        let (stop, stopped) = mpsc::channel();
+        let thread = Builder::new().name(name.to_owned()).spawn(move || work(&stopped));
+        self.threads.push(thread.map_err(|why| Failure::new("cluster", why))?);
+        self.stop.push(stop);
+        Ok(())
+    }
+
+    /// Lets another daemon lead. What this one has claimed stays so until it [stops](Self::stop).
+    pub fn resign(&self) {
+        self.cluster.log.resign();
+    }
+
+    /// Ends the threads, and the lease with them.
     pub fn stop(self) {
         drop(self.stop);
-        // A panic in it was told when it happened.
-        let _ = self.thread.join();
+        // A panic in one was told when it happened.
+        self.threads.into_iter().for_each(|thread| drop(thread.join()));
     }
+}
+
+/// Waits for so long. Returns whether all is to end.
+fn is_over(stopped: &Receiver<()>, pause: Duration) -> bool {
+    stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout)
 }
 
 fn tick(cluster: &Cluster, vault: &Vault, policy_sha256: String) {

@@ -215,7 +215,9 @@ impl Prepared {
             Scheduler::start(rotator.clone(), schedule).map_err(|why| Failure::new("rotation thread", why))?;
         let policy = access.clone();
         let policy_sha256 = move || policy.snapshot().sha256().to_owned();
-        let ticker = cluster.map(|cluster| Ticker::start(cluster, vault.clone(), policy_sha256)).transpose()?;
+        let woken = rotator.clone();
+        let start = |cluster| Ticker::start(cluster, vault.clone(), policy_sha256, move || woken.wake());
+        let ticker = cluster.map(start).transpose()?;
         let read_history = ReadHistory::start(consumers, audit_path);
         let read_history = read_history.map_err(|why| Failure::new("thread that reads the audit log back", why))?;
         Ok(Daemon {
@@ -278,6 +280,9 @@ impl Daemon {
     /// If the last audit line could not be written.
     pub fn stop(self) -> Result<(), Failure> {
         log::info!("Stopping: no new connections, finishing requests in flight");
+        if let Some(ticker) = &self.ticker {
+            ticker.resign();
+        }
         self.vault.watchers().dismiss();
         let began = Instant::now();
         let cut_off = self.server.stop(GRACE);
@@ -287,11 +292,12 @@ impl Daemon {
         if cut_off > 0 {
             log::warn!("{cut_off} requests were cut off, they took longer than {} seconds", GRACE.as_secs());
         }
+        self.read_history.stop();
+        self.scheduler.stop(GRACE.saturating_sub(began.elapsed()));
+        // Behind the last rotation, whose secret is claimed until then.
         if let Some(ticker) = self.ticker {
             ticker.stop();
         }
-        self.read_history.stop();
-        self.scheduler.stop(GRACE.saturating_sub(began.elapsed()));
         failures::tell_unlogged(&self.access);
         let left_out = self.access.quota().take().map(failures::line);
         let entry = Entry { vault: Some(self.vault.at()), ..Entry::new(Event::ServerStop) };

@@ -32,6 +32,8 @@ pub struct Rotator {
 #[derive(Default)]
 struct State {
     is_stopping: bool,
+    /// Who sleeps is to look again at what is to be done.
+    is_woken: bool,
     /// The secrets that are being rotated, or whose old versions are being retired.
     under_way: BTreeSet<String>,
     retries: Retries,
@@ -131,7 +133,8 @@ impl Rotator {
         // These are no longer due, or will be at another time.
         others.iter().for_each(|name| self.note(Work::Rotation, name, true));
         let to_retire = self.to_try(Work::Retirement);
-        if !to_retire.is_empty() {
+        // What another daemon could not retire, this one finds there.
+        if !to_retire.is_empty() || self.vault.is_shared() {
             self.retire_expired();
         }
         for name in to_retire.iter().filter(|name| self.may_try(Work::Retirement, name)) {
@@ -177,11 +180,22 @@ impl Rotator {
         self.changed.notify_all();
     }
 
+    /// Tries nothing again that has failed here: the leader finds it by itself.
+    pub(super) fn leave_to_the_leader(&self) {
+        self.state().retries = Retries::default();
+    }
+
+    /// Ends a [sleep](Self::sleep): this daemon has come to lead.
+    pub fn wake(&self) {
+        self.state().is_woken = true;
+        self.changed.notify_all();
+    }
+
     /// Sleeps for so long, or until there is something to try again or everything is to end.
     pub fn sleep(&self, longest: Duration) {
         let begun = Instant::now();
         let mut state = self.state();
-        while !state.is_stopping {
+        while !state.is_stopping && !std::mem::take(&mut state.is_woken) {
             let next = state.retries.left(self.vault.now());
             // Somebody else may be at what is due.
             let next = next.map(|next| begun + BREATH.max(begun.elapsed() + next));

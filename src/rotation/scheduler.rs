@@ -18,6 +18,9 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// What is planned for one moment and the next is done in one go.
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// How often whoever leads several daemons looks whether another one has left a rotation unfinished.
+const LOOK: Duration = Duration::from_secs(10);
+
 /// The thread that rotates what is due by the schedule.
 pub struct Scheduler {
     rotator: Arc<Rotator>,
@@ -34,9 +37,16 @@ impl Scheduler {
         let thread = std::thread::Builder::new().name("rotation".to_owned()).spawn(move || {
             log::info!("Rotation scheduler started (checking daily)");
             let mut next_round = Instant::now();
+            let mut next_compaction = next_round + DAY;
             while !rotator.is_stopping() {
-                rotator.tend(&schedule);
                 let now = Instant::now();
+                if !rotator.vault.leads() {
+                    // All is looked through as soon as it leads.
+                    next_round = now;
+                    follow(&rotator, &mut next_compaction);
+                    continue;
+                }
+                rotator.tend(&schedule);
                 let done = if now >= next_round {
                     let done = round(&rotator, &schedule);
                     next_round = now + if done.is_ok() { DAY } else { HOUR };
@@ -45,10 +55,13 @@ impl Scheduler {
                     planned(&rotator, &schedule)
                 };
                 let next = done.unwrap_or_else(|why| {
-                    log::error!("Rotation not finished, trying again in an hour: {why}");
+                    if rotator.vault.leads() {
+                        log::error!("Rotation not finished, trying again in an hour: {why}");
+                    }
                     None
                 });
                 let pause = pause(next, rotator.vault.now());
+                let pause = if rotator.vault.is_shared() { pause.min(LOOK) } else { pause };
                 rotator.sleep(pause.min(next_round.saturating_duration_since(Instant::now())));
             }
         })?;
@@ -63,6 +76,19 @@ impl Scheduler {
             log::error!("The rotation thread had panicked");
         }
     }
+}
+
+/// Waits until this daemon leads. Its copy is its own, and once a day what is dead is taken out of it.
+fn follow(rotator: &Rotator, next_compaction: &mut Instant) {
+    rotator.leave_to_the_leader();
+    let now = Instant::now();
+    if now >= *next_compaction {
+        *next_compaction = now + DAY;
+        if let Err(why) = rotator.vault.compact_dead() {
+            log::error!("Compaction failed, the vault file stays as it is: {why}");
+        }
+    }
+    rotator.sleep(*next_compaction - now);
 }
 
 /// Does what is planned for now, and returns when there is something to do next.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Vault;
 use super::order::{AT_A_TIME, Condition, Duty, Operation, Order, Refused};
+use super::shared_log::Unavailable;
 use super::version::Version;
 use crate::audit::{Entry, Event};
 
@@ -31,7 +32,7 @@ impl Vault {
 
     /// Destroys the versions whose grace is over. Each one's audit line gives `reason` as its detail.
     ///
-    /// Ends early when `stopping` says so. Returns how many were destroyed.
+    /// Ends early when `stopping` says so, or another daemon leads. Returns how many were destroyed.
     ///
     /// # Errors
     /// Says why no more could be destroyed; those before stay so.
@@ -39,11 +40,15 @@ impl Vault {
         let mut destroyed = 0;
         let is_held = |name: &String| self.held.get().is_some_and(|held| held.contains(name));
         let expired: Vec<_> = self.expired_versions().into_iter().filter(|(name, _)| !is_held(name)).collect();
-        for versions in expired.chunks(AT_A_TIME).take_while(|_| !stopping()) {
+        for versions in expired.chunks(AT_A_TIME).take_while(|_| self.leads() && !stopping()) {
             let entry = Entry { detail: Some(reason.to_owned()), ..Entry::new(Event::DestroyVersion) };
             let operation = Operation::Destroy { versions: versions.to_vec() };
-            destroyed +=
-                self.commit(Order { operation, condition: Condition::default(), duty: Duty::Leader, entry })?.len();
+            let order = Order { operation, condition: Condition::default(), duty: Duty::Leader, entry };
+            match self.commit(order) {
+                // Another daemon has come to lead meanwhile, and does it.
+                Err(Refused::Shared(Unavailable::Fenced(_))) => break,
+                done => destroyed += done?.len(),
+            }
         }
         if destroyed > 0 {
             log::info!("Destroyed {destroyed} versions whose grace period is over");

@@ -78,6 +78,16 @@ impl Vault {
         self
     }
 
+    /// Whether the work of the schedule is this daemon's, as far as it knows: always, where it has the vault for itself.
+    pub fn leads(&self) -> bool {
+        self.shared.as_ref().is_none_or(|shared| shared.leads())
+    }
+
+    /// Whether several daemons share the vault.
+    pub fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
     pub(super) fn turn(&self) -> Turn {
         Turn { until: self.shared.as_ref().map(|shared| Instant::now() + shared.time_limit()) }
     }
