@@ -156,9 +156,10 @@ impl Problem {
     /// The log that several daemons share cannot be used, so that this one can answer for nothing.
     fn unavailable(why: &Unavailable) -> Self {
         let (code, what) = match why {
-            Unavailable::Unanswered(_) | Unavailable::Fenced(_) | Unavailable::Overtaken(_) => {
-                ("storage_unavailable", "nothing was changed")
-            }
+            Unavailable::Unanswered(_)
+            | Unavailable::Fenced(_)
+            | Unavailable::Overtaken(_)
+            | Unavailable::Compacted(_) => ("storage_unavailable", "nothing was changed"),
             Unavailable::Undecided(_) => ("storage_unavailable", "the change may yet take effect"),
             Unavailable::Full(_) => ("storage_full", "nothing was changed"),
             Unavailable::Mismatch(_) => ("storage_mismatch", "nothing is served or changed"),

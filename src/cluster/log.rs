@@ -190,14 +190,13 @@ impl EtcdLog {
     fn lines(&self, head: &Head, log: RangeAnswer, position: Position) -> Result<Vec<u8>, Unavailable> {
         let begins = log.pairs.first().is_some_and(|first| first.key == self.keys.log(position.seq + 1));
         if !begins && head.position().seq > position.seq {
-            let why = match head.snapshot > position.seq {
-                true => format!(
-                    "it has been compacted beyond change {}, which is the last one that this daemon knows; restart it",
+            return Err(match head.snapshot > position.seq {
+                true => Unavailable::Compacted(format!(
+                    "this daemon was away for long: it knows change {}, and takes in a snapshot; try again",
                     position.seq
-                ),
-                false => format!("the lines behind change {} are missing", position.seq),
-            };
-            return Err(Unavailable::Mismatch(why));
+                )),
+                false => Unavailable::Mismatch(format!("the lines behind change {} are missing", position.seq)),
+            });
         }
         Ok(log.pairs.into_iter().flat_map(|pair| pair.value).collect())
     }
@@ -364,6 +363,10 @@ impl SharedLog for EtcdLog {
                 return Ok(all);
             }
         }
+    }
+
+    fn everything(&self) -> Result<Vec<u8>, Unavailable> {
+        self.all()
     }
 }
 

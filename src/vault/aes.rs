@@ -10,6 +10,7 @@ pub const NONCE: usize = 12;
 pub const TAG: usize = 16;
 
 /// A key, wiped on drop.
+#[derive(Clone)]
 pub struct Key(Aes256Gcm);
 
 impl Key {

@@ -18,6 +18,7 @@ mod master_key;
 mod order;
 mod others;
 mod plan;
+mod reload;
 mod seal;
 mod settings;
 mod shared;

@@ -145,7 +145,11 @@ impl Vault {
 
     fn take_in(&self, shared: &dyn SharedLog) -> Result<(), Unavailable> {
         let place = *lock(&self.visible);
-        let lines = shared.behind(place).inspect_err(|why| self.note_mismatch(why))?;
+        let lines = match shared.behind(place) {
+            // This daemon was away for long: what is behind it is no longer there change by change.
+            Err(Unavailable::Compacted(_)) => return self.reload(shared),
+            lines => lines.inspect_err(|why| self.note_mismatch(why))?,
+        };
         if lines.is_empty() {
             return Ok(());
         }
@@ -304,7 +308,7 @@ impl Vault {
         lock(&self.trouble).history.clone().map(Unavailable::Mismatch)
     }
 
-    fn note_mismatch(&self, why: &Unavailable) {
+    pub(super) fn note_mismatch(&self, why: &Unavailable) {
         let Unavailable::Mismatch(why) = why else { return };
         let mut trouble = lock(&self.trouble);
         if trouble.history.is_none() {

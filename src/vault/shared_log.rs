@@ -82,13 +82,16 @@ pub enum Unavailable {
     Fenced(String),
     /// More was noted than what was [seen](Seen).
     Overtaken(String),
+    /// It continues from this daemon's copy only by a snapshot, which has to be taken in first. Nothing was changed.
+    Compacted(String),
 }
 
 impl std::fmt::Display for Unavailable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unanswered(why) | Self::Undecided(why) | Self::Full(why) => f.write_str(why),
-            Self::Mismatch(why) | Self::Fenced(why) | Self::Overtaken(why) => f.write_str(why),
+            Self::Mismatch(why) | Self::Fenced(why) => f.write_str(why),
+            Self::Overtaken(why) | Self::Compacted(why) => f.write_str(why),
         }
     }
 }
@@ -119,4 +122,10 @@ pub trait SharedLog: Send + Sync {
     /// # Errors
     /// If there is no answer in time, or the log does not continue from there.
     fn behind(&self, place: Position) -> Result<Vec<u8>, Unavailable>;
+
+    /// All lines of the vault behind its header, from the snapshot on if there is one.
+    ///
+    /// # Errors
+    /// If there is no answer in time.
+    fn everything(&self) -> Result<Vec<u8>, Unavailable>;
 }

@@ -86,6 +86,11 @@ impl Watchers {
         changed.filter_map(|name| watched.bells.get(name)).flatten().for_each(ring);
     }
 
+    /// Wakes all: any secret may have changed.
+    pub fn wake_all(&self) {
+        lock(&self.watched).bells.values().flatten().for_each(ring);
+    }
+
     /// Wakes all, and lets nobody wait any more.
     pub fn dismiss(&self) {
         let mut watched = lock(&self.watched);

@@ -15,7 +15,7 @@ use crate::base::files;
 use crate::base::secret::Plaintext;
 use crate::vault::{
     Condition, Duty, Found, KeyBytes, KeyFile, Lifetimes, MasterKeySource, New, Operation, Order, Patch, Previous,
-    Rotation, SharedVault, Vault,
+    Refused, Rotation, SharedVault, Vault,
 };
 use memory::Memory;
 
@@ -84,6 +84,10 @@ impl Site {
 
 impl Daemon {
     fn put(&self, name: &str, value: &str) {
+        self.try_put(name, value).unwrap();
+    }
+
+    fn try_put(&self, name: &str, value: &str) -> Result<(), Refused> {
         let version = New {
             name: name.to_owned(),
             value: Plaintext::new(value.to_owned()),
@@ -94,7 +98,7 @@ impl Daemon {
         };
         let operation = Operation::Put { versions: vec![version] };
         let entry = Entry { client: Some("web".to_owned()), ..Entry::new(Event::CreateSecret) };
-        self.vault.commit(Order { operation, condition: Condition::default(), duty: Duty::None, entry }).unwrap();
+        self.vault.commit(Order { operation, condition: Condition::default(), duty: Duty::None, entry }).map(drop)
     }
 
     /// What a client reads there.

@@ -4,6 +4,7 @@ use super::memory::Content;
 use super::*;
 use crate::base::sync::lock;
 use crate::cluster::head::Head;
+use crate::vault::Unavailable;
 
 const LEADER: &[u8] = b"a 1";
 
@@ -120,6 +121,38 @@ fn what_shows_that_a_daemon_has_audited_a_change_is_its_next_one() {
     one.put("own", "v");
     one.snapshot().unwrap();
     assert!(site.audit_lines("a").iter().all(|line| line["event"] != "recovered"));
+}
+
+#[test]
+fn a_daemon_that_slept_while_its_next_change_was_compacted_away_adds_nothing_behind_it_and_takes_in_a_snapshot() {
+    let site = Site::new("slept");
+    site.led_as(LEADER);
+    let [one, asleep] = ["a", "b"].map(|node| site.start(node));
+    one.put("db", "1");
+    one.put("other", "2");
+    asleep.read("db");
+    asleep.put("db", "3");
+    for n in 4..9 {
+        one.put("db", &n.to_string());
+        one.snapshot().unwrap();
+    }
+    assert_eq!(site.etcd.keys("/v/log/"), [7, 8].map(|seq: u64| format!("/v/log/{seq:016x}")));
+    let (keys, head) = (site.etcd.keys("/v/"), site.head());
+    let watch = asleep.vault.watchers().watch("other", "web", 1).unwrap();
+    assert!(watch.rearm());
+    let refused = asleep.try_put("db", "bogus").unwrap_err();
+    assert!(matches!(refused, Refused::Shared(Unavailable::Compacted(_))), "{refused:?}");
+    assert_eq!((site.etcd.keys("/v/"), site.head()), (keys, head));
+    assert_eq!(asleep.read("db").as_deref(), Some("8"));
+    rustix::io::read(&watch, &mut [0; 8]).expect("the bell has rung");
+    assert!(asleep.vault.trouble().is_none());
+    asleep.put("db", "9");
+    assert_eq!(one.read("db").as_deref(), Some("9"));
+    assert_eq!(asleep.read("other").as_deref(), Some("2"));
+    drop(watch);
+    drop(asleep);
+    assert_eq!(site.start("b").read("db").as_deref(), Some("9"));
+    assert!(site.audit_lines("b").iter().all(|line| line["event"] != "recovered"));
 }
 
 #[test]

@@ -45,6 +45,12 @@ impl VaultKey {
         Self { vault_id: vault_id.to_owned(), records, key: SealingKey::new(data_key), names }
     }
 
+    /// The same key, which counts for itself what it seals and opens.
+    pub fn another(&self) -> Self {
+        let Self { vault_id, records, key, names } = self;
+        Self { vault_id: vault_id.clone(), records: records.clone(), key: key.another(), names: names.clone() }
+    }
+
     /// A name as whoever does not have the data key may see it: always the same for the same `label` and `name`, and from which
     /// neither of them can be found, not even by trying names. 64 hex digits.
     pub fn hidden(&self, label: &str, name: &str) -> String {

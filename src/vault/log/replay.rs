@@ -79,9 +79,19 @@ pub struct Known<'a> {
 
 /// Reads a whole vault of `size` bytes, of which the audit log knows what `known` says.
 pub fn load(vault: &mut dyn Read, size: u64, master: &SealingKey, known: Known<'_>) -> Result<Loaded, LoadError> {
+    load_by(vault, size, known, |header| header.unwrap_key(master))
+}
+
+/// The same with the data key that `unwrap` finds by the header.
+pub fn load_by(
+    vault: &mut dyn Read,
+    size: u64,
+    known: Known<'_>,
+    unwrap: impl FnOnce(&Header) -> Result<VaultKey, NotAuthentic>,
+) -> Result<Loaded, LoadError> {
     let mut lines = Lines::of(vault);
     let (header, length) = lines.header()?;
-    let key = header.unwrap_key(master).map_err(|NotAuthentic| LoadError::WrongKey)?;
+    let key = unwrap(&header).map_err(|NotAuthentic| LoadError::WrongKey)?;
     let end = End::behind_header(length);
     let head_at_known = key.at(0, &NO_LINK).head.filter(|_| known.at.seq == 0);
     let loaded = Loaded {

@@ -114,6 +114,10 @@ impl SharedLog for Node {
         }
     }
 
+    fn everything(&self) -> Result<Vec<u8>, Unavailable> {
+        self.all()
+    }
+
     fn behind(&self, position: Position) -> Result<Vec<u8>, Unavailable> {
         let mut content = lock(&self.log.content);
         if content.unanswered > 0 {
