@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use jarvis_secretsd::etcd::{Endpoint, Error, Etcd, Login, Settings, TlsFiles, Txn};
+use jarvis_secretsd::etcd::{Endpoint, Etcd, Login, Settings, TlsFiles, Txn};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::patience::{PATIENCE, eventually};
@@ -203,11 +203,10 @@ fn free_ports(count: usize) -> Vec<u16> {
     listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
-/// What a transaction comes to that etcd does not want. If an attempt before had no answer, that cannot be told of the first.
-pub fn refused(etcd: &Etcd, txn: &Txn) -> Error {
-    eventually("etcd refuses a first attempt", || {
-        etcd.txn(txn, late()).err().filter(|error| !matches!(error, Error::Unavailable(_)))
-    })
+/// Why etcd does not carry out a transaction. That is told as a part of [`Error::Unavailable`](jarvis_secretsd::etcd::Error)
+/// where an attempt before had no answer in time, as it may have on a busy machine.
+pub fn refused(etcd: &Etcd, txn: &Txn) -> String {
+    etcd.txn(txn, late()).unwrap_err().to_string()
 }
 
 /// Later than any test takes.

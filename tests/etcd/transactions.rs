@@ -5,7 +5,7 @@ use std::time::Duration;
 use jarvis_secretsd::etcd::{Condition, Error, Etcd, Keys, Operation, Range, Txn, TxnAnswer};
 
 use crate::is_there;
-use crate::members::{Members, Options, late, refused};
+use crate::members::{Members, Options, late};
 use crate::patience::eventually;
 
 fn put(key: &str, value: &str) -> Operation {
@@ -123,7 +123,7 @@ fn what_is_under_a_lease_goes_with_it() {
     etcd.revoke(lease, late()).unwrap();
     assert!(etcd.range(&mine(), late()).unwrap().pairs.is_empty());
     assert_eq!(etcd.keep_alive(lease, late()).unwrap(), None);
-    assert_eq!(refused(&etcd, &under(lease)), Error::LeaseGone);
+    assert_eq!(etcd.txn(&under(lease), late()), Err(Error::LeaseGone));
     etcd.revoke(lease, late()).unwrap();
 
     // One that nobody keeps alive goes by itself. Etcd gives it a least time.
