@@ -134,20 +134,10 @@ all_are_well() {
     done
 }
 
-# told NODE FILTER: what a daemon says of the cluster, by a filter of jq.
-told() {
-    at "$1"
-    "${CURL[@]}" -s "$URL/healthz" | jq -r ".cluster$2"
-}
-
 # leading_node: prints the node that leads; fails if none does, or its daemon does not run.
 leading_node() {
-    local node leader
-    for node in "${!NODE_PID[@]}"; do
-        leader=$(told "$node" '.leader // empty' 2>/dev/null) && [ -n "$leader" ] && [ -n "${NODE_PID[$leader]:-}" ] &&
-            echo "$leader" && return
-    done
-    return 1
+    local node _
+    read -r node _ < <(ask_etcd get "${PREFIX}leader" --print-value-only) && [ -n "${NODE_PID[$node]:-}" ] && echo "$node"
 }
 
 # explains_all: the audit log of each node is whole, and the lines of all of them together tell of each change to the vault
