@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# An etcd without a quorum: changes are refused, and reads as well, but for a daemon that may serve what it knew a while ago, and
+# says how old that is. It heals by itself, and nothing that was acknowledged is lost.
+source "$(dirname "$0")/lib.sh"
+for library in hosts etcd cluster; do
+    source "tests/system/$library.sh"
+done
+
+new_state
+trap 'end_cluster; end_etcd; clean_up' EXIT
+on_loopback
+new_etcd
+start_etcd
+new_cluster
+sed -i '/^\[storage\]/a max_staleness_secs = 3600' "$DIR/host-c/config.toml"
+start_cluster
+
+# is_unavailable METHOD PATH [BODY]: the daemon refuses that, says why, and when to ask again.
+is_unavailable() {
+    expect 503 admin "$@"
+    [ "$(jq -r .error "$DIR/answer")" = storage_unavailable ] || fail "another reason: $(cat "$DIR/answer")"
+    "${CURL[@]}" -sS -o "$DIR/answer" -D "$DIR/head" -H 'X-Jarvis-Client: admin' -X "$1" "$URL$2" ${3:+--data-binary "$3"}
+    grep -qi '^retry-after: [1-9]' "$DIR/head" || fail "it is not said when to ask again: $(cat "$DIR/head")"
+}
+
+
+at host-a
+for ((number = 0; number < 20; number++)); do
+    expect 200 admin POST /secret "{\"name\":\"secret_$number\",\"value\":\"$number\"}"
+done
+for node in "${NODES[@]}"; do
+    at "$node"
+    expect 200 admin GET /secret/secret_19
+done
+kill_member etcd1
+kill_member etcd3
+
+for node in host-a host-b; do
+    at "$node"
+    is_unavailable GET /secret/secret_19
+    is_unavailable POST /secret '{"name":"refused","value":"v"}'
+done
+at host-c
+is_unavailable POST /secret '{"name":"refused","value":"v"}'
+"${CURL[@]}" -fsS -D "$DIR/head" -o "$DIR/answer" -H 'X-Jarvis-Client: admin' "$URL/secret/secret_19"
+[ "$(jq -r .value "$DIR/answer")" = 19 ] || fail "it serves another value: $(cat "$DIR/answer")"
+grep -qi '^age: [0-9]' "$DIR/head" || fail "it is not said how old that is: $(cat "$DIR/head")"
+echo "without a quorum, all is refused, but for reads where they may be stale"
+
+start_member etcd1
+start_member etcd3
+await "all daemons are well" all_are_well
+for node in "${NODES[@]}"; do
+    at "$node"
+    for ((number = 0; number < 20; number++)); do
+        expect 200 admin GET "/secret/secret_$number"
+        [ "$(jq -r .value "$DIR/answer")" = "$number" ] || fail "$node serves another value: $(cat "$DIR/answer")"
+    done
+    "${CURL[@]}" -fsS -D "$DIR/head" -o "$DIR/answer" -H 'X-Jarvis-Client: admin' "$URL/secret/secret_19"
+    ! grep -qi '^age:' "$DIR/head" || fail "$node says that it is stale: $(cat "$DIR/head")"
+    expect 200 admin POST /secret "{\"name\":\"secret_0\",\"value\":\"0\"}"
+done
+explains_all
+echo "with a quorum, all is well again"
