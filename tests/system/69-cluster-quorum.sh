@@ -23,7 +23,6 @@ is_unavailable() {
     grep -qi '^retry-after: [1-9]' "$DIR/head" || fail "it is not said when to ask again: $(cat "$DIR/head")"
 }
 
-
 at host-a
 for ((number = 0; number < 20; number++)); do
     expect 200 admin POST /secret "{\"name\":\"secret_$number\",\"value\":\"$number\"}"
