@@ -6,7 +6,7 @@ use super::client::{
 use super::command::Command;
 use super::completions;
 use super::daemon::{check, healthcheck, init, serve, token};
-use super::upkeep::{audit, backup, key, policy, rekey, storage};
+use super::upkeep::{audit, backup, cluster, key, policy, rekey, storage};
 
 /// All commands, in the order in which the help tells them.
 pub const COMMANDS: &[Command] = &[
@@ -41,6 +41,7 @@ pub const COMMANDS: &[Command] = &[
     key::EXPORT,
     key::IMPORT,
     storage::COPY,
+    cluster::STATUS,
     completions::COMMAND,
 ];
 

@@ -52,9 +52,9 @@ impl Seen {
         let prefix = keys.alive("");
         let name =
             |pair: &KeyValue| pair.key.strip_prefix(&prefix[..]).map(|name| String::from_utf8_lossy(name).into_owned());
-        let leads = leader.pairs.first().and_then(|leader| leader.lease);
-        // A daemon has all its keys under one lease.
-        let leader = leads.and_then(|lease| alive.pairs.iter().find(|pair| pair.lease == Some(lease)).and_then(name));
+        // Its name is followed by what no other lease of it has.
+        let leads = |pair: &KeyValue| pair.value.split(|byte| *byte == b' ').next().map(<[u8]>::to_vec);
+        let leader = leader.pairs.first().and_then(leads).map(|name| String::from_utf8_lossy(&name).into_owned());
         let alive = alive.pairs.iter().filter_map(|pair| Some((name(pair)?, serde_json::from_slice(&pair.value).ok())));
         Self { leader, alive: alive.collect() }
     }
@@ -268,18 +268,15 @@ mod tests {
     }
 
     #[test]
-    fn who_is_there_and_leads_is_told_by_the_keys_under_their_leases() {
+    fn who_is_there_and_leads_is_told_by_their_keys() {
         let keys = KeySpace::new("/v/");
         let told = alive("1", "p");
         let there = [pair(keys.alive("a"), told.bytes(), 1), pair(keys.alive("b"), b"from the future".to_vec(), 2)];
-        let leader = |lease| answer(vec![pair(keys.leader(), b"b".to_vec(), lease)]);
-        let seen = Seen::of(&keys, &leader(2), answer(there.to_vec()));
+        let leader = answer(vec![pair(keys.leader(), b"b 0123".to_vec(), 2)]);
+        let seen = Seen::of(&keys, &leader, answer(there.to_vec()));
         assert_eq!(seen.leader.as_deref(), Some("b"));
         assert_eq!(seen.alive, BTreeMap::from([("a".to_owned(), Some(told)), ("b".to_owned(), None)]));
-        // One whose key has ended, and one that is of nobody who is there.
-        for leader in [answer(Vec::new()), leader(3)] {
-            assert_eq!(Seen::of(&keys, &leader, answer(there.to_vec())).leader, None);
-        }
+        assert_eq!(Seen::of(&keys, &answer(Vec::new()), answer(there.to_vec())).leader, None);
     }
 
     #[test]

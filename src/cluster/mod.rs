@@ -15,11 +15,13 @@ mod snapshot;
 mod standing;
 mod start;
 mod stats;
+mod status;
 mod tick;
 mod transfer;
 mod well;
 
 pub(crate) use start::Cluster;
+pub(crate) use status::{DaemonState, DaemonStatus};
 pub(crate) use tick::Ticker;
 pub(crate) use well::State;
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::keys::KeySpace;
 use super::log::EtcdLog;
 use super::members::{Members, new_incarnation};
+use super::status::Status;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::failure::Failure;
 use crate::config::StorageConfig;
@@ -104,6 +105,14 @@ impl Cluster {
             self.config.lease.as_secs()
         );
         Err(Failure::new(&self.config.prefix, why))
+    }
+
+    /// Who shares the vault, and how they are.
+    ///
+    /// # Errors
+    /// If there is none, or etcd does not answer.
+    pub fn status(&self) -> Result<Status, Failure> {
+        self.log.status().map_err(|why| self.failure(why))
     }
 
     /// # Errors

@@ -40,6 +40,7 @@ pub struct Figures<'a> {
     pub owed_lines: u64,
     pub policies_differ: bool,
     pub histories_differ: bool,
+    pub log_bytes: u64,
     pub snapshot_seq: u64,
     pub etcd_is_full: bool,
     pub etcd_database_bytes: Option<u64>,
@@ -92,6 +93,7 @@ impl Figures<'_> {
             "1 if etcd does not continue what this daemon has seen, so that it serves nothing, else 0.",
         )
         .value(u8::from(self.histories_differ));
+        page.gauge("cluster_log_bytes", "Size of the log behind the snapshot in etcd.").value(self.log_bytes);
         page.gauge("cluster_snapshot_seq", "Number of the last change that is in the snapshot in etcd.")
             .value(self.snapshot_seq);
         page.gauge("etcd_no_space", "1 if etcd refuses changes because its quota is used up, else 0.")
@@ -132,6 +134,7 @@ mod tests {
             owed_lines: 7,
             policies_differ: true,
             histories_differ: false,
+            log_bytes: 16_384,
             snapshot_seq: 36,
             etcd_is_full: true,
             etcd_database_bytes: Some(20_480),
@@ -153,6 +156,7 @@ mod tests {
             owed_lines: 0,
             policies_differ: false,
             histories_differ: false,
+            log_bytes: 0,
             snapshot_seq: 0,
             etcd_is_full: false,
             etcd_database_bytes: None,

@@ -69,6 +69,7 @@ impl Cluster {
     pub fn write_metrics(&self, vault: &Vault, audit: &AuditLog, page: &mut Page) {
         let seen = self.members.seen(self.config().lease);
         let ago = self.confirmed_ago(vault).as_nanos();
+        let (log_bytes, snapshot_seq) = self.log.head().map_or((0, 0), |head| (head.log_bytes, head.snapshot));
         let figures = Figures {
             members: seen.alive.len() as u64,
             has_leader: seen.leader.is_some(),
@@ -82,7 +83,8 @@ impl Cluster {
             owed_lines: audit.owed(),
             policies_differ: self.members.policies_differ(),
             histories_differ: vault.has_other_history(),
-            snapshot_seq: self.log.head().map_or(0, |head| head.snapshot),
+            log_bytes,
+            snapshot_seq,
             etcd_is_full: self.log.room.is_full(),
             etcd_database_bytes: self.log.room.database_bytes(),
         };
