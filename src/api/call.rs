@@ -191,13 +191,19 @@ impl<'a> Call<'a> {
         self.who.name()
     }
 
-    /// Notes what the client is sent of a version, if the call succeeds.
-    pub fn sends(&mut self, receipt: Receipt, version: &VersionRef) {
+    /// Notes what the client is sent of a version, if the call succeeds. The daemons that share the vault then know of it.
+    ///
+    /// # Errors
+    /// If the client must not get it: they cannot be told, or the version was destroyed meanwhile (`gone`).
+    pub fn sends(&mut self, receipt: Receipt, version: &VersionRef) -> Result<(), Problem> {
         self.entry.detail = receipt.detail().map(str::to_owned);
-        self.read = receipt.is_read().then(|| {
+        self.read = None;
+        if receipt.is_read() {
             let (name, kid) = version.subject();
-            (name.to_owned(), kid)
-        });
+            self.api.consumers.announce(name, self.who.name(), kid, self.age.is_some())?;
+            self.read = Some((name.to_owned(), kid));
+        }
+        Ok(())
     }
 
     /// The audit line is about several secrets, unless the change that it comes with says which.

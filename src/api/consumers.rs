@@ -20,7 +20,7 @@ pub fn get(call: &mut Call, received: Received) -> Result<Response, Problem> {
 /// Those that have read one of the versions that can be read.
 pub fn consumers(call: &mut Call, secret: MayChange) -> Result<ConsumerList, Problem> {
     let name = secret.name();
-    let standing = call.api.consumers.of(name);
+    let standing = call.api.consumers.of(name).map_err(Refused::Shared)?;
     let standing = standing.ok_or_else(|| Refused::NotFound(name.to_owned()))?;
     let complete_since = standing.complete_since.ok_or_else(Problem::still_reading)?;
     call.remark(format!("{} consumers, {} behind", standing.consumers.len(), standing.behind().count()));

@@ -11,7 +11,7 @@ use super::{answer, conditions, json};
 use crate::answers::{Consumer, Retired};
 use crate::consumers::Standing;
 use crate::rotation::{Claim, NotRotated};
-use crate::vault::{Condition, Operation, Refused};
+use crate::vault::{Condition, Operation, Refused, Unavailable};
 
 /// How many clients a message or an audit line names.
 const NAMED: usize = 20;
@@ -39,7 +39,7 @@ pub fn post(call: &mut Call, received: Received) -> Result<Response, Problem> {
 pub fn retire(call: &mut Call, secret: MayChange, force: bool, condition: &Condition) -> Result<Retired, Problem> {
     let name = secret.name();
     loop {
-        let standing = call.api.consumers.of(name);
+        let standing = call.api.consumers.of(name).map_err(Refused::Shared)?;
         let kid = standing.as_ref().map(|standing| standing.current().of(name));
         if !condition.holds(kid.as_deref()) {
             return Err(Refused::PreconditionFailed(vec![name.to_owned()]).into());
@@ -53,10 +53,11 @@ pub fn retire(call: &mut Call, secret: MayChange, force: bool, condition: &Condi
             nobody_needs_an_older_one(name, &kid, &standing)?;
         }
         let _claim = retired_outside(call, name)?;
-        // A newer version, which nobody has read, must not come in between.
+        // A newer version, which nobody has read, must not come in between, and another client that reads an older one neither.
         let unchanged = Condition { if_match: Some(vec![kid.clone()]), if_none_match: None };
-        let done = match call.commit(Operation::Retire { name: name.to_owned(), seen: None }, unchanged) {
-            Err(problem) if problem.code() == "precondition_failed" => continue,
+        let seen = standing.seen.filter(|_| !force);
+        let done = match call.commit_part(Operation::Retire { name: name.to_owned(), seen }, unchanged) {
+            Err(Refused::PreconditionFailed(_) | Refused::Shared(Unavailable::Overtaken(_))) => continue,
             done => done?,
         };
         if done.is_empty() {

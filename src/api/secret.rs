@@ -1,6 +1,6 @@
 //! `/secret/{name}`: a value, and the end of a secret.
 
-use rouille::Response;
+use rouille::{Request, Response};
 
 use super::call::{Call, MayChange, MayRead};
 use super::conditions::{self, Known};
@@ -27,20 +27,38 @@ pub fn get(call: &mut Call, mut received: Received) -> Result<Response, Problem>
         Some(span) => wait::while_known(call, secret, &mut received, span)?,
         None => (secret, None),
     };
-    let version = match left {
+    let may_be_another = kid.is_none() && left.is_none();
+    let mut version = match left {
         Some(version) => about(call, version),
         None => find(call, secret, kid)?,
     };
+    loop {
+        match sent(call, secret, request, received.exchange.is_head, &version) {
+            // Another daemon has destroyed it: there is a newer one, or none.
+            Err(gone) if may_be_another && gone.code() == "gone" => version = find(call, secret, None)?,
+            sent => return sent,
+        }
+    }
+}
+
+/// The answer with a version that was found, or that the client has it.
+fn sent(
+    call: &mut Call,
+    secret: MayRead,
+    request: &Request,
+    is_head: bool,
+    version: &VersionRef,
+) -> Result<Response, Problem> {
     let etag = conditions::etag(&version.kid);
     if let Some(known) = conditions::known(request, &version.kid)? {
         let receipt = match known {
             Known::Named => Receipt::NamedVersion,
             Known::Any => Receipt::AnyVersion,
         };
-        call.sends(receipt, &version);
+        call.sends(receipt, version)?;
         return Ok(Response::text("").with_status_code(304).with_unique_header("ETag", etag));
     }
-    let opened = open(call, &version, if received.exchange.is_head { Receipt::Head } else { Receipt::Value })?;
+    let opened = open(call, version, if is_head { Receipt::Head } else { Receipt::Value })?;
     let (name, kid) = (secret.name().into(), version.kid.as_str().into());
     let told = SecretValue { name, value: opened.value(), kid, expires_at: version.expires_at };
     Ok(json::answer_wiped(&told).with_unique_header("ETag", etag))
@@ -56,8 +74,14 @@ pub fn delete(call: &mut Call, received: Received) -> Result<Response, Problem> 
 
 /// The current value as bytes, for a client that does not speak JSON.
 pub fn current(call: &mut Call, secret: MayRead) -> Result<Wiped, Problem> {
-    let version = find(call, secret, None)?;
-    Ok(Wiped::new(open(call, &version, Receipt::Value)?.value().as_bytes().to_vec()))
+    loop {
+        let version = find(call, secret, None)?;
+        match open(call, &version, Receipt::Value) {
+            // Another daemon has destroyed it: there is a newer one, or none.
+            Err(gone) if gone.code() == "gone" => {}
+            opened => return Ok(Wiped::new(opened?.value().as_bytes().to_vec())),
+        }
+    }
 }
 
 /// The version `kid`, or the current one. The audit line is then about it.
@@ -80,7 +104,7 @@ fn about(call: &mut Call, version: VersionRef) -> VersionRef {
 /// The value of a version, which the client is then sent.
 pub fn open(call: &mut Call, version: &VersionRef, receipt: Receipt) -> Result<Opened, Problem> {
     let opened = call.api.opened(version)?;
-    call.sends(receipt, version);
+    call.sends(receipt, version)?;
     Ok(opened)
 }
 

@@ -8,6 +8,7 @@
 //!                             the lines of a snapshot through that change
 //! reads/<secret>/<version>/<client>
 //!                             that this client has read this version, sealed; each is called by what hides its name
+//! reads/since                 since when such reads are noted, sealed
 //! ```
 
 use crate::etcd::Keys;
@@ -114,9 +115,25 @@ impl KeySpace {
         self.of(&format!("claim/{name}"))
     }
 
+    /// What a client has read, by the hidden names of the secret, the version and the client.
+    pub fn read(&self, [secret, version, client]: [&str; 3]) -> Vec<u8> {
+        self.of(&format!("reads/{secret}/{version}/{client}"))
+    }
+
     /// All that was read of a secret.
     pub fn reads_at(&self, secret: &str) -> Keys {
         Keys::prefix(&self.of(&format!("reads/{secret}/")))
+    }
+
+    /// All that was read of all secrets, from a key on; none: from the first.
+    pub fn reads_from(&self, key: Option<Vec<u8>>) -> Keys {
+        // Each secret's begins with a hexadecimal digit.
+        Keys::From { first: key.unwrap_or_else(|| self.of("reads/")), end: self.of("reads/g") }
+    }
+
+    /// Since when what is read is noted.
+    pub fn reads_since(&self) -> Vec<u8> {
+        self.of("reads/since")
     }
 
     fn of(&self, name: &str) -> Vec<u8> {

@@ -10,6 +10,7 @@ mod lease;
 mod log;
 mod members;
 mod moment;
+mod reads;
 mod room;
 mod snapshot;
 mod standing;
@@ -20,6 +21,7 @@ mod tick;
 mod transfer;
 mod well;
 
+pub(crate) use reads::EtcdReads;
 pub(crate) use start::Cluster;
 pub(crate) use status::{DaemonState, DaemonStatus};
 pub(crate) use tick::Ticker;

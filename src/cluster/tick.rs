@@ -6,9 +6,11 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use super::lease::Keeper;
+use super::reads::EtcdReads;
 use super::snapshot::Snapshots;
 use super::start::Cluster;
 use crate::base::failure::Failure;
+use crate::consumers::Consumers;
 use crate::vault::Vault;
 
 /// How often others' changes are taken in while a request waits for one.
@@ -29,6 +31,8 @@ impl Ticker {
     pub fn start(
         cluster: Arc<Cluster>,
         vault: Arc<Vault>,
+        reads: Arc<EtcdReads>,
+        consumers: Arc<Consumers>,
         policy_sha256: impl Fn() -> String + Send + 'static,
         on_leading: impl Fn() + Send + 'static,
     ) -> Result<Self, Failure> {
@@ -43,6 +47,8 @@ impl Ticker {
             loop {
                 tick(&cluster, &vault, policy_sha256());
                 snapshots.tend(&cluster.log, &vault);
+                // What could not be done is done the next time.
+                let _ = reads.turn(&consumers);
                 let poll = cluster.config().poll;
                 let pause = if vault.watchers().count() > 0 { poll.min(WHILE_AWAITED) } else { poll };
                 if is_over(stopped, pause) {

@@ -1,11 +1,14 @@
 //! Who still uses an older version: which clients have fetched the current version of a secret, and which have not.
 //!
 //! What is known is what the audit log says of the versions that can be read. It is noted as it is served, and after a
-//! start read from the log once more ([`ReadHistory`]), so that a restart changes nothing.
+//! start read from the log once more ([`ReadHistory`]), so that a restart changes nothing. Daemons that share a vault have an
+//! audit log each, and tell one another of the first read of each version by each client ([`SharedReads`]).
 
+mod announce;
 mod read_history;
 mod reads;
 mod receipt;
+mod shared;
 
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,11 +17,12 @@ use std::sync::{Arc, Mutex, OnceLock};
 pub(crate) use read_history::ReadHistory;
 pub(crate) use reads::Last;
 pub use receipt::Receipt;
+pub(crate) use shared::{SharedRead, SharedReads};
 
 use crate::base::clock::Timestamp;
 use crate::base::sync::lock;
 use crate::metrics::Page;
-use crate::vault::{Census, Kid, Readable, Replaced, Vault};
+use crate::vault::{Census, Kid, Readable, Replaced, Seen, Unavailable, Vault};
 use reads::{Reads, Summary};
 
 /// Which clients have read which versions, of all secrets.
@@ -28,6 +32,8 @@ pub struct Consumers {
     reads: Mutex<Reads>,
     /// Set when the audit log was read: the time since when all is known that it says; none if that is all that matters.
     recollected: OnceLock<Option<Timestamp>>,
+    /// Where the daemons that share the vault note reads; none: this one has it for itself.
+    shared: Option<Arc<dyn SharedReads>>,
 }
 
 /// What is known of the clients of one secret.
@@ -38,6 +44,8 @@ pub struct Standing {
     pub consumers: Vec<(String, Last)>,
     /// The time since when all reads of them are known; none while the audit log is still being read.
     pub complete_since: Option<Timestamp>,
+    /// What this goes by, where several daemons share the vault.
+    pub seen: Option<Seen>,
 }
 
 /// How many are behind: clients, counted once for each secret, that have read an older version and not the current one.
@@ -64,7 +72,13 @@ impl Stale {
 impl Consumers {
     /// Those of the secrets in `vault`, none of which is known yet.
     pub fn new(vault: Arc<Vault>) -> Self {
-        Self { vault, reads: Mutex::default(), recollected: OnceLock::new() }
+        Self { vault, reads: Mutex::default(), recollected: OnceLock::new(), shared: None }
+    }
+
+    /// The same, where several daemons share the vault, and note in `shared` what their clients read.
+    pub fn sharing(mut self, shared: Arc<dyn SharedReads>) -> Self {
+        self.shared = Some(shared);
+        self
     }
 
     /// Notes that `client` has read the version `kid` of `name`, by an audit line of the time `at`.
@@ -92,16 +106,32 @@ impl Consumers {
         drop(forgotten);
     }
 
-    /// What is known of `name`; none if there is no such secret.
-    pub fn of(&self, name: &str) -> Option<Standing> {
+    /// What is known of `name`, to whichever of the daemons that share the vault; none if there is no such secret.
+    ///
+    /// # Errors
+    /// If it cannot be found out what the others know.
+    pub fn of(&self, name: &str) -> Result<Option<Standing>, Unavailable> {
+        let mut seen = None;
+        if let Some(shared) = &self.shared {
+            let (reads, as_seen) = shared.of(name)?;
+            self.take_in(&reads);
+            seen = Some(as_seen);
+        }
+        Ok(self.known(name, seen))
+    }
+
+    fn known(&self, name: &str, seen: Option<Seen>) -> Option<Standing> {
         let readable = self.vault.describe(name)?.versions;
         let oldest = readable.last()?.version.created_at;
         // In this order: what was not in the log yet is noted when it has been read.
-        let since = self.recollected.get().map(|since| since.map_or(oldest, |since| since.max(oldest)));
+        let since = match self.shared_since() {
+            Some(since) => Some(since.max(oldest)),
+            None => self.recollected.get().map(|since| since.map_or(oldest, |since| since.max(oldest))),
+        };
         let current = readable[0].version.kid;
         let kids: BTreeSet<Kid> = readable.iter().map(|readable| readable.version.kid).collect();
         let consumers = self.named(self.last(name, current, |kid| kids.contains(&kid)));
-        Some(Standing { readable, consumers, complete_since: since })
+        Some(Standing { readable, consumers, complete_since: since, seen })
     }
 
     /// Counts the secrets and versions of the vault, and the clients that are behind; those not while the audit log is still being
@@ -168,12 +198,4 @@ impl Standing {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Stale;
-
-    #[test]
-    fn each_figure_has_its_metric() {
-        let stale = Stale { last_day: 31, longer: 32 };
-        crate::metrics::assert_in_example(|page| stale.write(page));
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use super::{Consumers, Receipt};
 use crate::audit::{Event, Line, Outcome, ReadBack};
+use crate::base::clock::Timestamp;
 use crate::base::sync::Breaks;
 use crate::vault::{Kid, Unaudited, Vault};
 
@@ -44,12 +45,17 @@ impl ReadHistory {
 }
 
 impl Consumers {
-    /// Notes the reads that the audit log at `log` tells of, as far back as it tells of versions that can be read.
+    /// Notes the reads that the audit log at `log` tells of, as far back as it tells of versions that can be read. Where several
+    /// daemons share the vault, it is read for those that are older than what they tell one another of.
     ///
     /// It ends early when `stopping` says so; then it is as if the log was still being read.
     pub fn recollect(&self, log: &Path, stopping: &dyn Fn() -> bool) {
-        let mut reader =
-            Reader { consumers: self, versions: Versions::of(&self.vault), breaks: Breaks::begin(), stopping };
+        let mut reader = Reader {
+            consumers: self,
+            versions: Versions::of(&self.vault, self.shared_since()),
+            breaks: Breaks::begin(),
+            stopping,
+        };
         let now = self.vault.now();
         let mut files = ReadBack::begin(log);
         while reader.versions.awaited > 0 {
@@ -133,10 +139,13 @@ struct Version {
 }
 
 impl Versions {
-    fn of(vault: &Vault) -> Self {
+    /// `until`: the versions that were made after that are left out.
+    fn of(vault: &Vault, until: Option<Timestamp>) -> Self {
         let (hasher, mut by_hash) = (RandomState::new(), HashMap::new());
         vault.each_readable(|name, kid| {
-            by_hash.insert(hasher.hash_one(kid.of(name)), Version { kid, is_awaited: true });
+            if until.is_none_or(|until| kid.second() <= until.seconds()) {
+                by_hash.insert(hasher.hash_one(kid.of(name)), Version { kid, is_awaited: true });
+            }
         });
         Self { awaited: by_hash.len(), by_hash, hasher }
     }

@@ -10,6 +10,8 @@ use crate::vault::Kid;
 /// How many reads, or clients, are looked at under one lock. Others want to note theirs meanwhile.
 pub const PAGE: usize = 512;
 
+const NANOS_OF_MINUTE: u64 = 60 * 1_000_000_000;
+
 /// For each secret and each of its versions the clients that have read it, and when each last did.
 #[derive(Default)]
 pub struct Reads {
@@ -33,6 +35,8 @@ pub struct OfVersion {
 pub struct Read {
     at: Timestamp,
     client: u32,
+    /// In which minute since the Unix epoch the daemons that share the vault were told of it last; 0: never.
+    told: u32,
 }
 
 /// Some of a secret's reads.
@@ -81,6 +85,27 @@ impl Reads {
         version.note(number(&mut self.numbers, &mut self.clients, client), at);
         let (Ok(place) | Err(place)) = place_of(versions, kid);
         versions.insert(place, version);
+    }
+
+    /// When the daemons that share the vault were told last, to the minute, that a client has read a version; none: never.
+    pub fn told(&self, name: &str, client: &str, kid: Kid) -> Option<Timestamp> {
+        let client = self.numbers.get(client)?;
+        let versions = self.secrets.get(name)?;
+        let version = &versions[place_of(versions, kid).ok()?];
+        let place = version.reads.binary_search_by_key(client, |read| read.client).ok()?;
+        let minute = u64::from(version.reads[place].told);
+        (minute > 0).then(|| Timestamp::from_nanos(minute * NANOS_OF_MINUTE))
+    }
+
+    /// Notes that they were told at this time, if the read is noted.
+    pub fn tell(&mut self, name: &str, client: &str, kid: Kid, at: Timestamp) {
+        let (Some(client), Some(versions)) = (self.numbers.get(client), self.secrets.get_mut(name)) else { return };
+        let Ok(version) = place_of(versions, kid) else { return };
+        let reads = &mut versions[version].reads;
+        if let Ok(place) = reads.binary_search_by_key(client, |read| read.client) {
+            let minute = (at.nanos() / NANOS_OF_MINUTE) as u32;
+            reads[place].told = reads[place].told.max(minute.max(1));
+        }
     }
 
     /// Forgets all about a secret. What is returned is to be dropped outside of the lock.
@@ -152,7 +177,7 @@ impl OfVersion {
     fn note(&mut self, client: u32, at: Timestamp) {
         match self.reads.binary_search_by_key(&client, |read| read.client) {
             Ok(place) => self.reads[place].at = self.reads[place].at.max(at),
-            Err(place) => self.reads.insert(place, Read { at, client }),
+            Err(place) => self.reads.insert(place, Read { at, client, told: 0 }),
         }
     }
 }
@@ -296,6 +321,27 @@ mod tests {
         assert!(reads.update("db", "web", old, NOW.plus_days(3)));
         assert_eq!(told(&reads, "db", &[old]), [("web".to_owned(), old, 5, true)]);
         assert_eq!(size_of::<Read>(), 16);
+    }
+
+    #[test]
+    fn of_each_read_it_is_known_whether_others_were_told() {
+        let [old, new, _] = kids();
+        let mut reads = Reads::default();
+        note(&mut reads, "db", "web", old, 0);
+        note(&mut reads, "db", "worker", old, 0);
+        assert_eq!(reads.told("db", "web", old), None);
+        reads.tell("db", "web", old, NOW.plus_days(1));
+        reads.tell("db", "web", old, NOW);
+        let told = reads.told("db", "web", old).unwrap();
+        assert!(told <= NOW.plus_days(1) && NOW.plus_days(1).nanos() - told.nanos() < NANOS_OF_MINUTE);
+        // What is not noted cannot be told.
+        for (name, client, kid) in [("db", "web", new), ("other", "web", old), ("db", "cron", old)] {
+            reads.tell(name, client, kid, NOW);
+            assert_eq!(reads.told(name, client, kid), None, "{name} {client}");
+        }
+        assert_eq!(reads.told("db", "worker", old), None);
+        note(&mut reads, "db", "web", old, 2);
+        assert_eq!(reads.told("db", "web", old), Some(told));
     }
 
     #[test]

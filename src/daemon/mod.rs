@@ -20,7 +20,7 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::base::directory_locks::DirectoryLocks;
 use crate::base::failure::Failure;
 use crate::base::files;
-use crate::cluster::{Cluster, Ticker};
+use crate::cluster::{Cluster, EtcdReads, Ticker};
 use crate::config::{Config, PathsConfig};
 use crate::consumers::{Consumers, ReadHistory};
 use crate::http::{Limits, Listener, Server, Tls};
@@ -57,6 +57,7 @@ pub struct Prepared {
     policy_path: PathBuf,
     audit_path: PathBuf,
     tls: Option<Arc<Tls>>,
+    reads: Option<Arc<EtcdReads>>,
     locks: DirectoryLocks,
 }
 
@@ -131,6 +132,8 @@ impl Prepared {
             Some(cluster) => vault.sharing(cluster.log.clone()),
             None => vault,
         });
+        let reads = cluster.as_ref().map(|cluster| EtcdReads::begin(cluster.log.clone(), vault.clone())).transpose()?;
+        let reads = reads.map(Arc::new);
         match rollback {
             Some(what) => lines.extend(first_lines::accepted(what, &vault, (&audit, audit_path), start)?),
             None => lines.push(start),
@@ -156,9 +159,14 @@ impl Prepared {
             max_body: MAX_BODY,
             ..Limits::default()
         };
+        let consumers = Consumers::new(vault.clone());
+        let consumers = Arc::new(match &reads {
+            Some(reads) => consumers.sharing(reads.clone()),
+            None => consumers,
+        });
         let api = Api {
             access: Arc::new(access),
-            consumers: Arc::new(Consumers::new(vault.clone())),
+            consumers,
             rotator: Arc::new(Rotator::new(vault.clone(), audit.clone(), None)),
             vault,
             audit,
@@ -172,7 +180,7 @@ impl Prepared {
             started,
         };
         let (policy_path, audit_path) = (config.security.rbac_policy_path.clone(), audit_path.clone());
-        Ok(Self { listener, limits, api, policy_path, audit_path, tls, locks })
+        Ok(Self { listener, limits, api, policy_path, audit_path, tls, reads, locks })
     }
 
     /// The same daemon, with these appliers.
@@ -193,7 +201,7 @@ impl Prepared {
     /// # Errors
     /// If a thread cannot be started.
     pub fn serve(self, credentials: Option<CredentialSocket>) -> Result<Daemon, Failure> {
-        let Self { listener, limits, api, policy_path, audit_path, tls, locks } = self;
+        let Self { listener, limits, api, policy_path, audit_path, tls, reads, locks } = self;
         for endpoint in listener.endpoints() {
             log::info!("Starting server on {endpoint}");
         }
@@ -216,8 +224,11 @@ impl Prepared {
         let policy = access.clone();
         let policy_sha256 = move || policy.snapshot().sha256().to_owned();
         let woken = rotator.clone();
-        let start = |cluster| Ticker::start(cluster, vault.clone(), policy_sha256, move || woken.wake());
-        let ticker = cluster.map(start).transpose()?;
+        let start = |(cluster, reads)| {
+            let wake = move || woken.wake();
+            Ticker::start(cluster, vault.clone(), reads, consumers.clone(), policy_sha256, wake)
+        };
+        let ticker = cluster.zip(reads).map(start).transpose()?;
         let read_history = ReadHistory::start(consumers, audit_path);
         let read_history = read_history.map_err(|why| Failure::new("thread that reads the audit log back", why))?;
         Ok(Daemon {

@@ -15,6 +15,7 @@ mod found;
 mod kid;
 mod log;
 mod master_key;
+mod notes;
 mod order;
 mod others;
 mod plan;

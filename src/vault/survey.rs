@@ -173,6 +173,12 @@ impl Vault {
         kept.into_iter().any(|kept| kept.version.kid == kid && !kept.is_gone(now))
     }
 
+    /// Whether `name` has this version, readable or not.
+    pub fn has_version(&self, name: &str, kid: Kid) -> bool {
+        let state = lock(&self.state);
+        state.secret(name).is_some_and(|secret| secret.versions.iter().any(|kept| kept.version.kid == kid))
+    }
+
     /// The versions that were prepared and are not decided on, each with its secret.
     pub fn pending(&self) -> Vec<(String, Version)> {
         let mut pending = Vec::new();

@@ -34,6 +34,8 @@ pub struct VaultKey {
     pub key: SealingKey,
     /// What hides names, see [`hidden`](Self::hidden).
     names: hmac::Key,
+    /// What seals the [notes](crate::vault::Vault::sealed_note) beside the log. They do not count among what the data key seals.
+    pub notes: SealingKey,
 }
 
 impl VaultKey {
@@ -42,13 +44,17 @@ impl VaultKey {
         // A key of its own, from which nobody comes back to the data key.
         let derived = hmac(&hmac::Key::new(hmac::HMAC_SHA256, &data_key[..]), &["names", vault_id]);
         let names = hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref());
-        Self { vault_id: vault_id.to_owned(), records, key: SealingKey::new(data_key), names }
+        let notes = hmac(&hmac::Key::new(hmac::HMAC_SHA256, &data_key[..]), &["notes", vault_id]);
+        let notes = Zeroizing::new(*notes.as_ref().first_chunk().expect("it has 32 bytes"));
+        let (vault_id, key, notes) = (vault_id.to_owned(), SealingKey::new(data_key), SealingKey::new(&notes));
+        Self { vault_id, records, key, names, notes }
     }
 
     /// The same key, which counts for itself what it seals and opens.
     pub fn another(&self) -> Self {
-        let Self { vault_id, records, key, names } = self;
-        Self { vault_id: vault_id.clone(), records: records.clone(), key: key.another(), names: names.clone() }
+        let Self { vault_id, records, key, names, notes } = self;
+        let (vault_id, records, names) = (vault_id.clone(), records.clone(), names.clone());
+        Self { vault_id, records, key: key.another(), names, notes: notes.another() }
     }
 
     /// A name as whoever does not have the data key may see it: always the same for the same `label` and `name`, and from which
