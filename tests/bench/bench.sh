@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures the release binary over loopback, and others beside it, and writes RESULTS.md beside this file.
 #
-#   bench.sh [PART...]     of reads, writes, growth, bulk, audit, idle; without all of them, the table is only printed
+#   bench.sh [PART...]     of reads, writes, growth, bulk, audit, idle, cluster; without all of them, the table is only printed
 #
 #   BENCH_QUICK=1          few rounds and few secrets, and only printed: to see that it works, not how fast
 #   BENCH_ROUNDS           how often each load runs, in turn with what it is compared with (5)
@@ -19,6 +19,7 @@ source tests/bench/growth.sh
 source tests/bench/bulk.sh
 source tests/bench/audit.sh
 source tests/bench/idle.sh
+source tests/bench/cluster.sh
 need curl faketime jq openssl wrk
 
 ROUNDS=5 SECONDS_EACH=2 STARTS=11 MANY=100000 LINES=10000000 RESULTS=tests/bench/RESULTS.md
@@ -43,8 +44,8 @@ start_nginx
 # The daemon is measured as its units start it.
 # shellcheck disable=SC2046
 export $(sed -n 's/^Environment=//p' contrib/systemd/jarvis-secretsd.service)
-[ $# -gt 0 ] || set -- reads writes growth bulk audit idle
-[ "$*" = 'reads writes growth bulk audit idle' ] || RESULTS=/dev/null
+[ $# -gt 0 ] || set -- reads writes growth bulk audit idle cluster
+[ "$*" = 'reads writes growth bulk audit idle cluster' ] || RESULTS=/dev/null
 for part; do
     as admin
     "$part"
