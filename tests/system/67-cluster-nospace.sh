@@ -25,6 +25,15 @@ serve() {
     done
 }
 
+# are_full: whether every daemon says that etcd is full.
+are_full() {
+    local node
+    for node in "${NODES[@]}"; do
+        at "$node"
+        [ "$("${CURL[@]}" -s -o "$DIR/answer" -w '%{http_code}' "$URL/healthz")" = 503 ] && grep -q space "$DIR/answer" || return
+    done
+}
+
 # refuse: all daemons refuse changes, as there is no space.
 refuse() {
     local node
@@ -41,6 +50,7 @@ serve
 fill_etcd
 refuse
 serve
+await "all daemons say that etcd is full" are_full
 echo "without space, changes are refused and reads are answered"
 
 empty_etcd
@@ -48,6 +58,7 @@ refuse
 disarm_etcd
 await "all daemons are well" all_are_well
 serve
+await "a daemon leads" leading_node >"$DIR/leader"
 for node in "${NODES[@]}"; do
     at "$node"
     expect 200 admin POST /secret '{"name":"a","value":"kept"}'

@@ -23,6 +23,11 @@ is_unavailable() {
     grep -qi '^retry-after: [1-9]' "$DIR/head" || fail "it is not said when to ask again: $(cat "$DIR/head")"
 }
 
+# metric NAME: its value.
+metric() {
+    "${CURL[@]}" -fsS "$URL/metrics" | awk -v "name=jarvis_secretsd_$1" '$1 == name { print $2 }'
+}
+
 at host-a
 for ((number = 0; number < 20; number++)); do
     expect 200 admin POST /secret "{\"name\":\"secret_$number\",\"value\":\"$number\"}"
@@ -38,12 +43,16 @@ for node in host-a host-b; do
     at "$node"
     is_unavailable GET /secret/secret_19
     is_unavailable POST /secret '{"name":"refused","value":"v"}'
+    expect 503 admin GET /healthz
+    grep -q '"status":"degraded"' "$DIR/answer" || fail "$node: $(cat "$DIR/answer")"
 done
 at host-c
 is_unavailable POST /secret '{"name":"refused","value":"v"}'
 "${CURL[@]}" -fsS -D "$DIR/head" -o "$DIR/answer" -H 'X-Jarvis-Client: admin' "$URL/secret/secret_19"
 [ "$(jq -r .value "$DIR/answer")" = 19 ] || fail "it serves another value: $(cat "$DIR/answer")"
 grep -qi '^age: [0-9]' "$DIR/head" || fail "it is not said how old that is: $(cat "$DIR/head")"
+is_counted() { [ "$(metric cluster_stale_reads_total)" -gt 0 ]; }
+await "the read is counted" is_counted
 echo "without a quorum, all is refused, but for reads where they may be stale"
 
 start_member etcd1
