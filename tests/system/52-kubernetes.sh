@@ -3,7 +3,7 @@
 # Standard; then podman runs the pod of the StatefulSet, in a network of its own, on volumes laid out as the kubelet does it.
 source "$(dirname "$0")/lib.sh"
 python=/usr/local/lib/jarvis-test-tools/kubernetes-validate/bin/python
-need buildah busybox catatonit curl ip jq kubectl kubernetes-validate node openssl podman "$python" runc unshare
+need buildah busybox catatonit curl etcd ip jq kubectl kubernetes-validate node openssl podman "$python" runc unshare
 need_root
 
 DIR=$(mktemp -d)
@@ -30,6 +30,7 @@ build() { buildah "${storage[@]}" bud --quiet --isolation chroot --format docker
 trap end EXIT
 end() {
     podman pod rm --all --force --time 0 >/dev/null || true
+    [ -z "${ETCD:-}" ] || kill "$ETCD" || true
     ! mountpoint --quiet "$DIR/audit" || umount "$DIR/audit"
     clean_up
 }
@@ -140,7 +141,7 @@ jq -e --argjson needed "$(rendered '.NetworkPolicy.spec.ingress[0].from[0].names
     fail "a namespace with that label is not let in: $(cat "$DIR/labelled.json")"
 
 # From here on, the pod. A busybox of this host under the name of the public one: its cat, and its shell, which runs that.
-mkdir "$DIR/busybox" "$DIR/audit" "$DIR/vault" "$DIR/secret"
+mkdir "$DIR/busybox" "$DIR/audit" "$DIR/vault"
 cp "$(command -v busybox)" "$DIR/busybox/busybox"
 printf 'FROM scratch\nCOPY busybox /bin/cat\nCOPY busybox /bin/sh\n' >"$DIR/busybox/Dockerfile"
 build --tag "$(spec '.initContainers[0].image')" "$DIR/busybox"
@@ -159,16 +160,24 @@ give_group() {
     find "$1" -type d -exec chmod ug+x,g+s {} +
 }
 
-# A Secret's files are root's and the group may read them. They stand behind links, which are exchanged when it changes.
-[ "$(jq -r '.metadata | .namespace + "/" + .name' "$DIR/secret.json")" = \
-    "$(rendered '.Namespace.metadata.name + "/" + .StatefulSet.spec.template.spec.volumes[1].secret.secretName')" ] ||
-    fail "the handbook makes another Secret"
-mkdir "$DIR/secret/..1"
-jq -r '.data["master.key"]' "$DIR/secret.json" | base64 -d >"$DIR/secret/..1/master.key"
-chmod "$(printf %o "$(spec '.volumes[1].secret.defaultMode')")" "$DIR/secret/..1/master.key"
-find "$DIR/secret" -exec chgrp "$(spec .securityContext.fsGroup)" {} + -exec chmod g+r {} +
-ln -s ..1 "$DIR/secret/..data"
-ln -s ..data/master.key "$DIR/secret/master.key"
+# lay_out VOLUME: the files of the Secret that was made last, as the kubelet mounts them. They are root's, the group may read them,
+# and they stand behind links, which are exchanged when the Secret changes.
+lay_out() {
+    local mode file data
+    [ "$(jq -r '.metadata | .namespace + "/" + .name' "$DIR/secret.json")" = \
+        "$(rendered ".Namespace.metadata.name + \"/\" + (.StatefulSet.spec.template.spec.volumes[] | select(.name == \"$1\").secret.secretName)")" ] ||
+        fail "the handbook makes another Secret"
+    mode=$(printf %o "$(spec ".volumes[] | select(.name == \"$1\").secret.defaultMode")")
+    mkdir -p "$DIR/$1/..1"
+    ln -s ..1 "$DIR/$1/..data"
+    while read -r file data; do
+        base64 -d <<<"$data" >"$DIR/$1/..1/$file"
+        chmod "$mode" "$DIR/$1/..1/$file"
+        ln -s "..data/$file" "$DIR/$1/$file"
+    done < <(jq -r '.data | to_entries[] | "\(.key) \(.value)"' "$DIR/secret.json")
+    find "$DIR/$1" -exec chgrp "$(spec .securityContext.fsGroup)" {} + -exec chmod g+r {} +
+}
+lay_out secret
 
 # pod CHANGE: the pod that the StatefulSet is a template of, with the ConfigMap, for podman 4.3. That has neither Secrets nor
 # fsGroup, so that these volumes are directories that were prepared; it maps no ports in the host's network, and would run an
@@ -178,7 +187,7 @@ pod() {
     echo ---
     rendered '.StatefulSet.spec.template | {apiVersion: "v1", kind: "Pod", metadata, spec} |
         .metadata.name = "'$name'" | .spec.restartPolicy = "Never" | del(.spec.containers[].ports) |
-        .spec.volumes |= map(if .secret then {name, hostPath: {path: "\(env.DIR)/secret"}} else . end) +
+        .spec.volumes |= map(if .secret then {name, hostPath: {path: "\(env.DIR)/\(.name)"}} else . end) +
             (["vault", "audit"] | map({name: ., hostPath: {path: "\(env.DIR)/\(.)"}})) | '"$1"
 }
 # start [CHANGE]: the pod, on the volumes as they are.
@@ -328,8 +337,15 @@ echo "a new policy is a new pod, and a mistake in it is none"
 
 # Several pods on one vault. The pod is the same but for what is looked at here.
 before=$(spec 'del(.volumes[] | select(.configMap))')
-openssl req -x509 -newkey rsa:2048 -nodes -subj /O=etcd -keyout ../etcd-client.key -out ../etcd-client.pem 2>"$DIR/openssl"
-cp ../etcd-client.pem ../etcd-ca.pem
+# certificate FILE USAGE NAME [OPTION...]: for etcd, in the directory above.
+certificate() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /O=etcd -keyout "../$1.key" -out "../$1.pem" \
+        -addext "extendedKeyUsage=$2" -addext "subjectAltName=$3" "${@:4}" 2>"$DIR/openssl" || fail "$(cat "$DIR/openssl")"
+}
+certificate etcd-ca serverAuth,clientAuth DNS:ca.invalid
+signed=(-CA ../etcd-ca.pem -CAkey ../etcd-ca.key -addext basicConstraints=critical,CA:FALSE)
+certificate etcd serverAuth,clientAuth DNS:etcd.example.com,IP:127.0.0.1 "${signed[@]}"
+certificate etcd-client clientAuth DNS:client.invalid "${signed[@]}"
 eval "$(pasted_here '## Several pods on one vault')"
 are_valid 7
 # shellcheck disable=SC2016
@@ -348,10 +364,25 @@ jq -e 'map({("\(.kind) \(.metadata.name)"): .spec}) | add |
 [ "$(spec 'del(.affinity, (.volumes[] | select(.configMap or .name == "etcd")),
     (.containers[0].volumeMounts[] | select(.name == "etcd"))) | .containers[0].startupProbe.failureThreshold = 120')" = "$before" ] ||
     fail "the pod differs in more: $(spec .)"
-# Each path of the configuration is that of a file of the Secret, where that is mounted.
-mounted_at=$(spec '.containers[0].volumeMounts[] | select(.name == "etcd").mountPath')
-[ "$(spec '.volumes[] | select(.name == "etcd").secret.secretName')" = "$(jq -r .metadata.name "$DIR/secret.json")" ] ||
-    fail "the handbook makes another Secret"
-rendered '.ConfigMap.data["config.toml"]' | sed -n "s|.*_path = \"$mounted_at/\(.*\)\"|\1|p" | sort >"$DIR/named"
-jq -r '.data | keys[]' "$DIR/secret.json" | diff "$DIR/named" - || fail "the configuration names other files than the Secret has"
 echo "several pods are three, on three hosts, and may reach etcd and nothing else"
+
+# One of them, on new volumes, with an etcd in the place of the site's.
+lay_out etcd
+sed -i 's|etcd.example.com|127.0.0.1|' ha/config.toml
+render
+find "$DIR/vault" "$DIR/audit" -mindepth 1 -delete
+etcd --data-dir "$DIR/etcd.data" --listen-client-urls https://127.0.0.1:2379 --advertise-client-urls https://127.0.0.1:2379 \
+    --listen-peer-urls http://127.0.0.1:2380 --trusted-ca-file ../etcd-ca.pem --cert-file ../etcd.pem --key-file ../etcd.key \
+    --client-cert-auth >"$DIR/etcd.log" 2>&1 &
+ETCD=$!
+start
+await "is ready" is_ready
+ask 200 admin POST /secret '{"name":"shared","value":"by etcd"}'
+stop
+find "$DIR/vault" -mindepth 1 -delete
+start
+await "is ready" is_ready
+ask 200 admin GET /secret/shared
+[ "$(jq -r .value "$DIR/answer")" = "by etcd" ] || fail "another value: $(cat "$DIR/answer")"
+stop
+echo "a pod of them keeps its vault in etcd, as the configuration and the Secret say"
