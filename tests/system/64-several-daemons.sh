@@ -89,23 +89,23 @@ stop() { kill -TERM "${DAEMON[$1]}" && wait "${DAEMON[$1]}" || fail "the daemon 
 serve host-1 "$(pasted "$page" "$section" 3)"
 serve host-2 "$(pasted "$page" "$section" 4)"
 serve host-3 "$(pasted "$page" "$section" 4)"
-run_at host-1 "$(pasted "$page" "$section" 5)" >"$DIR/said"
+run_at host-1 "$(pasted "$page" "$section" 5)" >"$DIR/said" 2>"$DIR/noise"
 for node in host-1 host-2 host-3; do
     grep -q "$node" "$DIR/said" || fail "$node is not there: $(cat "$DIR/said")"
 done
 # admin NUMBER COMMAND...: the handbook's administrator asks the daemon of that host.
 admin() {
-    run_at host-1 "JARVIS_SECRETSD_ADDR=http://10.0.0.$1:8081 JARVIS_SECRETSD_TOKEN_FILE=tokens/admin jarvis-secretsd ${*:2}"
+    run_at host-1 "JARVIS_SECRETSD_ADDR=http://10.0.0.$1:8081 JARVIS_SECRETSD_TOKEN_FILE=tokens/admin jarvis-secretsd ${*:2}" 2>"$DIR/noise"
 }
 admin 3 get postgres_password >"$DIR/said"
 password=$(cat "$DIR/said")
 [ "${#password}" = 32 ] || fail "no password is read: $password"
 echo "what one daemon was told, another one serves, and all of them are there"
 
-kill -KILL "${DAEMON[host-1]}"
+end_all "${DAEMON[host-1]}"
 admin 2 set made_meanwhile --generate >"$DIR/said"
 made=$(admin 3 get made_meanwhile)
-[ "${#made}" = 64 ] || fail "nothing is made while one is away: $made"
+[ "${#made}" = 44 ] || fail "nothing is made while one is away: $made"
 serve host-1 "jarvis-secretsd serve"
 [ "$(admin 1 get made_meanwhile)" = "$made" ] || fail "the one that comes back has another value"
 echo "without one of them, the others go on"
@@ -117,8 +117,8 @@ done
 ask_etcd del --prefix /jarvis-secretsd/
 run_at host-1 "$(pasted "$page" '### With a vault that is there')" >"$DIR/said" 2>&1 || fail "not copied: $(cat "$DIR/said")"
 serve host-1 "jarvis-secretsd serve"
-serve host-2 "jarvis-secretsd serve --accept-rollback"
-serve host-3 "jarvis-secretsd serve --accept-rollback"
+serve host-2 "jarvis-secretsd serve"
+serve host-3 "jarvis-secretsd serve"
 for number in 1 2 3; do
     [ "$(admin "$number" get made_meanwhile)" = "$made" ] || fail "host-$number has lost a value"
     run_at "host-$number" "jarvis-secretsd audit verify" >"$DIR/said" 2>&1 || fail "host-$number: $(cat "$DIR/said")"
