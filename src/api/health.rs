@@ -16,7 +16,10 @@ use crate::metrics::{self, Page};
 /// too: the daemon serves what it can.
 pub fn healthz(api: &Api, request: &Request) -> Result<Response, Problem> {
     let only_live = Query::of(request, &["live"])?.flag("live")?;
-    let reason = trouble(api);
+    let trouble = trouble(api);
+    let status = if trouble.is_none() || only_live { 200 } else { 503 };
+    // One that works must not be passed over for what matters only at its next start.
+    let reason = trouble.or_else(|| api.vault.key_trouble());
     let answer = Health {
         status: if reason.is_none() { "ok" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
@@ -28,7 +31,6 @@ pub fn healthz(api: &Api, request: &Request) -> Result<Response, Problem> {
             Clustered { node, leader, seq, confirmed_secs_ago: confirmed_ago.as_secs() }
         }),
     };
-    let status = if answer.reason.is_none() || only_live { 200 } else { 503 };
     let response = Response::json(&answer).with_status_code(status);
     Ok(if status == 503 { response.with_additional_header("Retry-After", "1") } else { response })
 }

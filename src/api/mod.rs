@@ -53,7 +53,7 @@ pub struct Api {
     pub rotator: Arc<Rotator>,
     pub audit: Arc<AuditLog>,
     pub consumers: Arc<Consumers>,
-    pub master_key: Box<dyn MasterKeySource + Send + Sync>,
+    pub master_key: Arc<dyn MasterKeySource + Send + Sync>,
     pub schedule: Schedule,
     /// The rotation of a generated value whose request names none and whose secret has no appliers.
     pub default_rotation: Rotation,

@@ -257,9 +257,13 @@ impl SharedLog for EtcdLog {
         let (deadline, mut lease) = (self.deadline(), self.standing.lease());
         loop {
             let begun = Instant::now();
-            let head = self.head_at(behind)?;
+            let mut head = self.head_at(behind)?;
+            if let Some((present, _)) = header {
+                // The head is compared, and it tells of the header.
+                head.header = known_by(present);
+            }
             let mut next = head.behind(lines, end);
-            if let Some(header) = header {
+            if let Some((_, header)) = header {
                 next.header = known_by(header);
             }
             let own = self.keys.log(behind.seq + 1);
@@ -278,7 +282,7 @@ impl SharedLog for EtcdLog {
                     Operation::Range(Range { limit: PAGE, ..Range::of(self.keys.log_from(behind.seq + 1)) }),
                 ],
             };
-            txn.then.extend(header.map(|header| put(self.keys.header(), header.to_vec())));
+            txn.then.extend(header.map(|(_, header)| put(self.keys.header(), header.to_vec())));
             if let Some((key, value)) = &fence {
                 txn.conditions.push(Condition::ValueIs { key: key.clone(), value: value.clone() });
                 txn.otherwise.push(Operation::Range(Range::of(Keys::One(key.clone()))));
@@ -335,6 +339,10 @@ impl SharedLog for EtcdLog {
             }
             if seen.is_some() && answers.next().is_some_and(|more| !more.pairs.is_empty()) {
                 return Err(Unavailable::Overtaken("another client has read it meanwhile".to_owned()));
+            }
+            if header.is_some_and(|(present, _)| head_there.header != known_by(present)) {
+                let why = "another daemon has put it under another master key; get that key from there first";
+                return Err(Unavailable::Fenced(why.to_owned()));
             }
             // The log ends where it should, and only what else the head tells has changed.
             *lock(&self.head) = Some(head_there);

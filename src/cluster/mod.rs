@@ -11,6 +11,7 @@ mod log;
 mod members;
 mod moment;
 mod reads;
+mod rekeyed;
 mod room;
 mod snapshot;
 mod standing;

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::lease::Keeper;
 use super::reads::EtcdReads;
+use super::rekeyed::Rekeyed;
 use super::snapshot::Snapshots;
 use super::start::Cluster;
 use crate::base::failure::Failure;
 use crate::consumers::Consumers;
-use crate::vault::Vault;
+use crate::vault::{MasterKeySource, Vault};
 
 /// How often others' changes are taken in while a request waits for one.
 const WHILE_AWAITED: Duration = Duration::from_millis(200);
@@ -33,6 +34,7 @@ impl Ticker {
         vault: Arc<Vault>,
         reads: Arc<EtcdReads>,
         consumers: Arc<Consumers>,
+        master_key: Arc<dyn MasterKeySource + Send + Sync>,
         policy_sha256: impl Fn() -> String + Send + 'static,
         on_leading: impl Fn() + Send + 'static,
     ) -> Result<Self, Failure> {
@@ -43,9 +45,10 @@ impl Ticker {
             keeper.end();
         })?;
         ticker.run("cluster", move |stopped| {
-            let mut snapshots = Snapshots::default();
+            let (mut snapshots, mut rekeyed) = (Snapshots::default(), Rekeyed::default());
             loop {
                 tick(&cluster, &vault, policy_sha256());
+                rekeyed.tend(&cluster.log, &vault, &*master_key);
                 snapshots.tend(&cluster.log, &vault);
                 // What could not be done is done the next time.
                 let _ = reads.turn(&consumers);

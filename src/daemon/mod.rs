@@ -170,7 +170,7 @@ impl Prepared {
             rotator: Arc::new(Rotator::new(vault.clone(), audit.clone(), None)),
             vault,
             audit,
-            master_key: Box::new(source),
+            master_key: Arc::new(source),
             schedule: config.rotation.schedule.clone(),
             default_rotation: config.rotation.default,
             metrics: Metrics::new(&clock, vault_path, audit_path),
@@ -208,6 +208,7 @@ impl Prepared {
         let (vault, audit, access) = (api.vault.clone(), api.audit.clone(), api.access.clone());
         let (rotator, schedule, consumers) = (api.rotator.clone(), api.schedule.clone(), api.consumers.clone());
         let cluster = api.cluster.clone();
+        let master_key = api.master_key.clone();
         let api = Arc::new(api);
         let server = listener.serve(limits, api.clone()).map_err(|why| Failure::new("server", why))?;
         let credentials = match credentials {
@@ -226,7 +227,7 @@ impl Prepared {
         let woken = rotator.clone();
         let start = |(cluster, reads)| {
             let wake = move || woken.wake();
-            Ticker::start(cluster, vault.clone(), reads, consumers.clone(), policy_sha256, wake)
+            Ticker::start(cluster, vault.clone(), reads, consumers.clone(), master_key, policy_sha256, wake)
         };
         let ticker = cluster.zip(reads).map(start).transpose()?;
         let read_history = ReadHistory::start(consumers, audit_path);

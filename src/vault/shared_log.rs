@@ -35,8 +35,9 @@ pub struct Addition<'a> {
     pub fence: Fence<'a>,
     /// What was read besides the log, and must not have become more since.
     pub seen: Option<&'a Seen>,
-    /// The header line that takes the place of the present one, if the vault is put under another master key with this.
-    pub header: Option<&'a [u8]>,
+    /// The header line that must be the present one, and the one that takes its place, if the vault is put under another master
+    /// key with this.
+    pub header: Option<(&'a [u8], &'a [u8])>,
 }
 
 /// What must hold when a change takes effect, besides what it was planned on.

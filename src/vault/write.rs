@@ -29,8 +29,8 @@ pub enum Written {
 pub struct Terms<'a> {
     pub fence: Fence<'a>,
     pub seen: Option<&'a Seen>,
-    /// The header that takes the place of the present one with them.
-    pub header: Option<&'a [u8]>,
+    /// The present header, and the one that takes its place with them.
+    pub header: Option<(&'a [u8], &'a [u8])>,
 }
 
 impl Vault {

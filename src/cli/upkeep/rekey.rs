@@ -94,9 +94,14 @@ fn locked(config: &Config) -> Result<Option<DirectoryLocks>, Failure> {
 
 /// Does what a daemon at work would.
 fn rewrap(config: &Config, old: &KeyBytes, next: &KeyBytes, _alone: &DirectoryLocks) -> Result<(), Failure> {
-    let _progress = Progress::begin("putting the vault under its new key", 0);
     let (vault_path, audit_path) = (&config.paths.vault_path, &config.paths.audit_path);
     let fail = |why: &dyn std::fmt::Display| Failure::new(vault_path.display(), why);
+    if config.storage.is_some() {
+        return Err(fail(
+            &"this is a copy of a vault in etcd, of which a daemon has to put the other key in force; start it first",
+        ));
+    }
+    let _progress = Progress::begin("putting the vault under its new key", 0);
     let found_audit = audit::Found::look(audit_path)?;
     let Tip { seq: audited, vault: known, .. } = found_audit.end();
     let found = vault::Found::look(vault_path, old, known)?;

@@ -9,6 +9,7 @@ use std::iter;
 
 use super::header::Header;
 use crate::audit::{Entry, Outcome};
+use crate::base::failure::Failure;
 use crate::base::sync::lock;
 use crate::vault::order::Refused;
 use crate::vault::seal::{KeyBytes, SealingKey};
@@ -36,6 +37,50 @@ impl Vault {
         self.put_in_place(&mut header, rewrapped, entry).map(|()| true)
     }
 
+    /// Puts the header `line` in place of the present one, as another daemon has in the log that they share. Returns whether
+    /// there was anything to do.
+    ///
+    /// # Errors
+    /// If it is not one of this vault, or this daemon's copy cannot be written.
+    pub fn take_header(&self, line: &[u8]) -> Result<bool, Failure> {
+        let fail = |why: &dyn std::fmt::Display| Failure::new("vault header", why);
+        let mut header = lock(&self.rewriting);
+        let before = header.line();
+        if before == line {
+            return Ok(false);
+        }
+        let next = Header::parse(line.trim_ascii_end()).map_err(|why| fail(&why))?;
+        if next.vault_id() != header.vault_id() || line.len() != before.len() {
+            return Err(fail(&"it is another vault's"));
+        }
+        let mut successor = lock(&self.log).store.begin_successor().map_err(|why| fail(&why))?;
+        successor.write_all(line).map_err(|why| fail(&why))?;
+        let mut log = self.catch_up(&mut successor, before.len() as u64).map_err(|why| fail(&why))?;
+        let end = log.end;
+        let retired = log.replace(successor, end).map_err(|why| fail(&why))?;
+        drop(log);
+        drop(retired);
+        *header = next;
+        Ok(true)
+    }
+
+    /// Says why this daemon would not start again, or that it would.
+    pub fn note_key(&self, why: Option<&str>) {
+        let mut trouble = lock(&self.trouble);
+        if trouble.key.as_deref() != why {
+            match why {
+                Some(why) => log::error!("{why}"),
+                None => log::info!("This daemon has the master key that the vault is under"),
+            }
+            trouble.key = why.map(str::to_owned);
+        }
+    }
+
+    /// Why this daemon would not start again, although it works.
+    pub fn key_trouble(&self) -> Option<String> {
+        lock(&self.trouble).key.clone()
+    }
+
     fn put_in_place(&self, header: &mut Header, rewrapped: Header, entry: Entry) -> Result<(), Refused> {
         let storage = |why: std::io::Error| Refused::Storage(why.to_string());
         let turn = self.turn();
@@ -50,7 +95,8 @@ impl Vault {
             successor.write_all(&branch.lines()).map_err(storage)?;
             successor.sync().map_err(storage)?;
             let entry = Entry { vault: Some(at), ..entry.clone() };
-            let terms = Terms { header: Some(&line), ..Terms::default() };
+            let present = header.line();
+            let terms = Terms { header: Some((&present, &line)), ..Terms::default() };
             let written = self.write(&mut log, branch, vec![entry.clone()], terms, iter::empty());
             match written {
                 Ok(Written::OthersFirst) => turn.still_waits()?,

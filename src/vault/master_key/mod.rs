@@ -44,29 +44,35 @@ impl KeyInForce {
     /// # Errors
     /// If a key cannot be read.
     pub fn find(source: &dyn MasterKeySource, path: &Path) -> Result<Self, Failure> {
-        Self::of(source, |key| is_under(path, key))
+        match Self::opening(source, |key| is_under(path, key))? {
+            Some(found) => Ok(found),
+            None => Ok(Self { key: source.load()?, is_next: false }),
+        }
     }
 
-    /// The same for a vault whose header line is `line`.
+    /// The same for a vault that several daemons share, whose header line is `line`.
     ///
     /// # Errors
-    /// If a key cannot be read.
+    /// If a key cannot be read, or none of them opens the vault.
     pub fn of_header(source: &dyn MasterKeySource, line: &[u8]) -> Result<Self, Failure> {
-        let header = Header::parse(line.trim_ascii_end()).ok();
-        let opens =
-            |key: &KeyBytes| header.as_ref().is_some_and(|header| header.unwrap_key(&SealingKey::new(key)).is_ok());
-        Self::of(source, opens)
+        let fail = |why: &dyn std::fmt::Display| Failure::new("the vault in etcd", why);
+        let header = Header::parse(line.trim_ascii_end()).map_err(|why| fail(&why))?;
+        let opens = |key: &KeyBytes| header.unwrap_key(&SealingKey::new(key)).is_ok();
+        Self::opening(source, opens)?.ok_or_else(|| {
+            fail(
+                &"it is under another master key than this daemon has; copy that of another daemon in its place, or, if the \
+                  vault was put under a new one (`rekey`), beside it, with the same name and `.next`",
+            )
+        })
     }
 
-    fn of(source: &dyn MasterKeySource, is_under: impl Fn(&KeyBytes) -> bool) -> Result<Self, Failure> {
+    fn opening(source: &dyn MasterKeySource, opens: impl Fn(&KeyBytes) -> bool) -> Result<Option<Self>, Failure> {
         let key = source.load()?;
-        if !is_under(&key)
-            && let Some(next) = source.next()?
-            && is_under(&next)
-        {
-            return Ok(Self { key: next, is_next: true });
+        if opens(&key) {
+            return Ok(Some(Self { key, is_next: false }));
         }
-        Ok(Self { key, is_next: false })
+        let next = source.next()?.filter(|next| opens(next));
+        Ok(next.map(|key| Self { key, is_next: true }))
     }
 }
 
