@@ -4,7 +4,7 @@ use super::call::Call;
 use super::problem::{NotApplied, Problem};
 use crate::answers::NewVersion;
 use crate::rotation::Claim;
-use crate::vault::{Previous, Refused};
+use crate::vault::Previous;
 
 /// The audit detail of a change that destroys the previous versions.
 pub const DETAIL: &str = "revoke_previous";
@@ -25,7 +25,7 @@ pub fn begin<'a>(call: &mut Call<'a>, name: &str, is_wanted: bool) -> Result<(Pr
     call.remark(DETAIL);
     let rotator = &call.api.rotator;
     let claim = match rotator.has(name) {
-        true => Some(rotator.claim(name).ok_or_else(|| Refused::Pending(name.to_owned()))?),
+        true => Some(rotator.claim(name)?),
         false => None,
     };
     Ok((rotator.revoking(name), claim))

@@ -205,17 +205,22 @@ fn rotate_without_appliers(call: &mut Call, wanted: &ToRotate, claims: &[Claim])
     }
 }
 
-/// What `take` returns for each of these secrets, which have appliers. It returns nothing for a secret that is being rotated:
-/// with `only_due` that secret is left out, otherwise it is an error.
-fn free<T>(call: &Call, names: &[String], only_due: bool, take: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Problem> {
+/// What `take` returns for each of these secrets, which have appliers. It refuses a secret that is being rotated: with `only_due` that secret is left out, otherwise it is an error.
+fn free<T>(
+    call: &Call,
+    names: &[String],
+    only_due: bool,
+    take: impl Fn(&str) -> Result<T, Refused>,
+) -> Result<Vec<T>, Problem> {
     let mut all = Vec::new();
     for name in names {
         let taken = take(name);
         match (call.api.vault.describe(name), taken) {
-            (Some(described), Some(taken)) if described.pending.is_none() => all.push(taken),
+            (Some(described), Ok(taken)) if described.pending.is_none() => all.push(taken),
             _ if only_due => {}
             (None, _) => return Err(Refused::NotFound(name.clone()).into()),
-            _ => return Err(Refused::Pending(name.clone()).into()),
+            (_, Err(refused)) => return Err(refused.into()),
+            (_, Ok(_)) => return Err(Refused::Pending(name.clone()).into()),
         }
     }
     Ok(all)
@@ -230,7 +235,11 @@ fn foresee<T>(
     let (rotator, only_due) = (wanted.rotator, wanted.only_due());
     if !only_due {
         // It claims nothing: whoever asks must not keep others from it.
-        free(call, &wanted.with_appliers(), only_due, |name| rotator.is_free(name).then_some(()))?;
+        let is_free = |name: &str| match rotator.is_free(name) {
+            true => Ok(()),
+            false => Err(Refused::Pending(name.to_owned())),
+        };
+        free(call, &wanted.with_appliers(), only_due, is_free)?;
         wanted.check()?;
     }
     let previous = if wanted.revoke_previous { Previous::Ended } else { Previous::Kept };

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::members::new_incarnation;
 use super::moment::Moment;
 use super::standing::Lease;
 use super::start::Cluster;
-use crate::base::hex::hex;
 use crate::etcd::{self, LeaseId};
 
 /// The shortest pause, where etcd does not answer.
@@ -115,9 +115,8 @@ impl Keeper {
 
     /// What no other daemon, and no other lease of this one, has.
     fn value(&self) -> Result<Vec<u8>, etcd::Error> {
-        let mut incarnation = [0; 16];
-        getrandom::fill(&mut incarnation).map_err(|why| etcd::Error::Refused(why.to_string()))?;
-        Ok(format!("{} {}", self.cluster.config().node, hex(&incarnation)).into_bytes())
+        let incarnation = new_incarnation().map_err(|why| etcd::Error::Refused(why.to_string()))?;
+        Ok(format!("{} {incarnation}", self.cluster.config().node).into_bytes())
     }
 
     /// Looks who leads, and stands if nobody does.

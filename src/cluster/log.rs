@@ -26,12 +26,15 @@ pub struct EtcdLog {
     etcd: Etcd,
     keys: KeySpace,
     node: String,
+    lease: Duration,
     time_limit: Duration,
     max_staleness: Duration,
     /// What is known of the head besides where the log ends.
     head: Mutex<Option<Head>>,
     /// What this daemon is among the others.
     standing: Standing,
+    /// Held by whoever claims a secret or deletes a claim.
+    claiming: Mutex<()>,
     courtesy: Mutex<Courtesy>,
     pub room: Room,
     pub stats: Stats,
@@ -49,15 +52,24 @@ struct Courtesy {
 }
 
 impl EtcdLog {
-    pub fn new(etcd: Etcd, keys: KeySpace, node: String, time_limit: Duration, max_staleness: Duration) -> Self {
+    pub fn new(
+        etcd: Etcd,
+        keys: KeySpace,
+        node: String,
+        lease: Duration,
+        time_limit: Duration,
+        max_staleness: Duration,
+    ) -> Self {
         Self {
             etcd,
             keys,
             node,
+            lease,
             time_limit,
             max_staleness,
             head: Mutex::default(),
             standing: Standing::default(),
+            claiming: Mutex::default(),
             courtesy: Mutex::default(),
             room: Room::default(),
             stats: Stats::default(),
@@ -79,6 +91,10 @@ impl EtcdLog {
     /// The head, as far as this daemon has heard.
     pub fn head(&self) -> Option<Head> {
         lock(&self.head).clone()
+    }
+
+    pub fn claiming(&self) -> &Mutex<()> {
+        &self.claiming
     }
 
     /// When a call that is made now must have ended.
@@ -242,6 +258,22 @@ impl SharedLog for EtcdLog {
         self.standing.leads_as().is_some()
     }
 
+    fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    fn claim(&self, name: &str, hidden: &str) -> Result<bool, Unavailable> {
+        self.put_claim(name, hidden)
+    }
+
+    fn has_claimed(&self, name: &str) -> bool {
+        self.standing.claimed(name).is_some()
+    }
+
+    fn give_up(&self, name: &str) {
+        self.drop_claim(name);
+    }
+
     fn time_limit(&self) -> Duration {
         self.time_limit
     }
@@ -331,8 +363,10 @@ impl SharedLog for EtcdLog {
             if let Some((_, value)) = &fence {
                 let there = answers.next().and_then(only);
                 if there.as_ref() != Some(value) {
-                    if addition.fence == Fence::Leads {
-                        self.standing.heard_leader(there);
+                    match addition.fence {
+                        Fence::Nothing => {}
+                        Fence::Leads => self.standing.heard_leader(there),
+                        Fence::Claimed(name) => self.standing.give_up(name),
                     }
                     return Err(Unavailable::Fenced("another daemon has taken over".to_owned()));
                 }

@@ -3,6 +3,7 @@
 //! No daemon talks to another one. Each has the whole vault in memory and in a file of its own, adds its changes to a log in
 //! etcd, and asks etcd for those of the others.
 
+mod claims;
 mod head;
 mod keys;
 mod leader;

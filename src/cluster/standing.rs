@@ -173,14 +173,16 @@ impl Standing {
         lasts
     }
 
-    /// The claim of a secret has ended, or is given up. What is returned is to be deleted in etcd, and is [given
-    /// up](Self::given_up) until [it was](Self::deleted).
-    pub fn give_up(&self, name: &str) -> Option<Put> {
+    /// The claim of a secret has ended, or is given up. It is to be deleted in etcd.
+    pub fn give_up(&self, name: &str) {
         let mut held = lock(&self.held);
-        let key = held.claims.remove(name)?;
-        let put = (key, held.lease.as_ref()?.value.clone());
-        held.given_up.push(put.clone());
-        Some(put)
+        let put = held.claims.remove(name).zip(held.lease.as_ref().map(|lease| lease.value.clone()));
+        held.given_up.extend(put);
+    }
+
+    /// What may have been put, and is to be deleted in etcd as what was given up.
+    pub fn leave(&self, put: Put) {
+        lock(&self.held).given_up.push(put);
     }
 
     /// What is still to be deleted in etcd.
@@ -265,10 +267,12 @@ mod tests {
         assert!(standing.claim("db", b"claim/1".to_vec(), &value("a")));
         assert_eq!(standing.claimed("db"), Some((b"claim/1".to_vec(), value("a"))));
         assert_eq!(standing.claimed("web"), None);
-        let given_up = standing.give_up("db").unwrap();
+        standing.give_up("db");
+        let given_up = (b"claim/1".to_vec(), value("a"));
         assert_eq!((standing.claimed("db"), standing.given_up()), (None, vec![given_up.clone()]));
         standing.deleted(&given_up);
-        assert!(standing.given_up().is_empty() && standing.give_up("db").is_none());
+        standing.give_up("db");
+        assert!(standing.given_up().is_empty());
         standing.claim("db", b"claim/1".to_vec(), &value("a"));
         standing.lost();
         assert_eq!(standing.claimed("db"), None);

@@ -41,7 +41,8 @@ impl Cluster {
         let first = config.node.bytes().map(usize::from).sum();
         let etcd = Etcd::new(&config.etcd, first)?;
         let keys = KeySpace::new(&config.prefix);
-        let log = EtcdLog::new(etcd, keys, config.node.clone(), config.request_timeout, config.max_staleness);
+        let StorageConfig { node, lease, request_timeout, max_staleness, .. } = config.clone();
+        let log = EtcdLog::new(etcd, keys, node, lease, request_timeout, max_staleness);
         Ok(Self {
             log: Arc::new(log),
             members: Members::new(&config.node),

@@ -102,6 +102,7 @@ impl Rotator {
         }
         self.check_appliers(name, entry)?;
         let old = self.current(name)?;
+        self.vault.still_claims(name)?;
         let prepared = current.next_generator().generate().map_err(|why| why.to_string());
         let prepared = prepared.and_then(|generated| appliers.prepare(name, old.told(), generated));
         let value = prepared.map_err(|why| self.failed(name, None, entry, why))?;
@@ -135,6 +136,7 @@ impl Rotator {
             // Nothing outside was told of it.
             return Err(self.discard(name, &new.kid, entry, "another value was set meanwhile".to_owned()));
         }
+        self.vault.still_claims(name)?;
         let applied = appliers.apply(name, old.told(), new.told());
         drop((old, new));
         self.decide(name, applied.map_err(Some), previous, entry)
@@ -152,6 +154,7 @@ impl Rotator {
         let Some(appliers) = &self.appliers else { return Ok(Vec::new()) };
         let new = self.pending(name)?;
         let is_known = applied != Err(None);
+        self.vault.still_claims(name)?;
         let verified = appliers.verify(name, new.told());
         let why = match (applied, &verified) {
             (Ok(()) | Err(None), Verdict::Works) => return self.promote(name, &new.kid, previous, entry.clone()),
@@ -159,6 +162,7 @@ impl Rotator {
             (_, Verdict::Unknown(why)) => why.clone(),
             (_, Verdict::Refused) => "verify: the new value does not work".to_owned(),
         };
+        self.vault.still_claims(name)?;
         match (appliers.verify(name, self.current(name)?.told()), verified) {
             (Verdict::Works, _) => Err(self.discard(name, &new.kid, entry, why)),
             (Verdict::Refused, Verdict::Works) => {

@@ -25,7 +25,7 @@ impl Rotator {
             if failed.contains(&name) {
                 continue;
             }
-            let Some(claim) = self.claim(&name) else { continue };
+            let Ok(claim) = self.claim(&name) else { continue };
             let entry = Entry { detail: Some(REASON.to_owned()), ..Entry::new(Event::DestroyVersion) };
             let kid = version.kid.of(&name);
             let retired = self.retire(appliers, &name, Some(&kid), &entry);
@@ -53,7 +53,7 @@ impl Rotator {
         if !self.has(name) {
             return Ok(None);
         }
-        let claim = self.claim(name).ok_or_else(|| Refused::Pending(name.to_owned()))?;
+        let claim = self.claim(name)?;
         if let Some(appliers) = self.appliers().filter(|appliers| appliers.can(Action::Retire, name)) {
             self.retire(appliers, name, None, entry)?;
         }
@@ -117,6 +117,7 @@ impl Rotator {
                 // It may become the current one, or be discarded, and then nobody else would retire the value.
                 return Err(Refused::Pending(name.to_owned()).into());
             }
+            self.vault.still_claims(name)?;
             let retired = appliers.retire(name, old.told(), current.told());
             retired.map_err(|why| self.failed(name, Some(old.kid), entry, why))?;
         }

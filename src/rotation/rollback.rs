@@ -6,7 +6,7 @@ use super::phases::NotRotated;
 use super::retries::Work;
 use super::rotator::Rotator;
 use crate::audit::Entry;
-use crate::vault::{Condition, Done, Operation, Previous, Refused};
+use crate::vault::{Condition, Done, Operation, Previous};
 
 impl Rotator {
     /// Gives the secret a new version with the value of the older one called `kid`, once external systems accept it. `entry`
@@ -25,7 +25,7 @@ impl Rotator {
         // says of it. Nothing that was sent is logged before: from here on, `kid` is that of a version.
         let claim = self.claim(name);
         self.vault.foresee(operation(name, kid), condition.clone())?;
-        let _claim = claim.ok_or_else(|| Refused::Pending(name.to_owned()))?;
+        let _claim = claim?;
         let done = self.try_roll_back(name, kid, condition, entry);
         match &done {
             Ok(_) => {

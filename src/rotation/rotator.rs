@@ -11,7 +11,7 @@ use super::retries::{Retries, Work};
 use crate::applier::Appliers;
 use crate::audit::{AuditLog, Entry, Event};
 use crate::base::sync::lock;
-use crate::vault::{Description, Previous, Rotation, Vault};
+use crate::vault::{Description, Previous, Refused, Rotation, SharedClaim, Vault};
 
 /// How long it is before what is due is looked at again.
 const BREATH: Duration = Duration::from_secs(1);
@@ -43,6 +43,8 @@ struct State {
 pub struct Claim<'a> {
     rotator: &'a Rotator,
     name: String,
+    /// What keeps other daemons from it.
+    shared: Option<SharedClaim>,
 }
 
 impl Claim<'_> {
@@ -53,6 +55,8 @@ impl Claim<'_> {
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
+        // Whoever claims it here next must not find that another daemon's.
+        drop(self.shared.take());
         self.rotator.state().under_way.remove(&self.name);
         self.rotator.changed.notify_all();
     }
@@ -83,14 +87,23 @@ impl Rotator {
         self.appliers.as_ref()
     }
 
-    /// Keeps everybody else from rotating the secret; none if somebody does already, or nothing is begun any more.
-    pub fn claim(&self, name: &str) -> Option<Claim<'_>> {
+    /// Keeps everybody else from rotating the secret.
+    ///
+    /// # Errors
+    /// [`Refused::Pending`] if somebody rotates it already, at this daemon or another one, or nothing is begun any more.
+    pub fn claim(&self, name: &str) -> Result<Claim<'_>, Refused> {
+        let pending = || Refused::Pending(name.to_owned());
         let mut state = self.state();
-        let is_free = !state.is_stopping && state.under_way.insert(name.to_owned());
-        is_free.then(|| Claim { rotator: self, name: name.to_owned() })
+        if state.is_stopping || !state.under_way.insert(name.to_owned()) {
+            return Err(pending());
+        }
+        drop(state);
+        let mut claim = Claim { rotator: self, name: name.to_owned(), shared: None };
+        claim.shared = Some(self.vault.claim(name)?.ok_or_else(pending)?);
+        Ok(claim)
     }
 
-    /// Whether somebody could [claim](Self::claim) the secret now.
+    /// Whether somebody could [claim](Self::claim) the secret now, as far as this daemon knows.
     pub fn is_free(&self, name: &str) -> bool {
         let state = self.state();
         !state.is_stopping && !state.under_way.contains(name)
@@ -98,7 +111,7 @@ impl Rotator {
 
     /// Finds out what is to become of a version that is pending, from before a crash or because it could not be told.
     fn resolve(&self, name: &str) {
-        let Some(claim) = self.claim(name) else { return };
+        let Ok(claim) = self.claim(name) else { return };
         if !self.has(name) {
             log::error!(
                 "The rotation of {name} is not finished, and it is unknown which of its two values works, because \
@@ -159,7 +172,7 @@ impl Rotator {
         for name in names.iter().take_while(|_| !self.is_stopping()) {
             if self.may_try(Work::Rotation, name)
                 && self.vault.find_pending(name).is_none()
-                && let Some(claim) = self.claim(name)
+                && let Ok(claim) = self.claim(name)
             {
                 // It is logged and audited, and tried again.
                 let _ = self.rotate(&claim, true, false, &entry);

@@ -5,6 +5,7 @@
 
 mod aes;
 mod branch;
+mod claims;
 mod commit;
 mod contents;
 mod copy;
@@ -38,6 +39,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock};
 
+pub(crate) use claims::SharedClaim;
 pub(crate) use commit::Foreseen;
 pub(crate) use contents::Contents;
 pub(crate) use copy::{SharedVault, Tail, behind as lines_behind, position_behind};

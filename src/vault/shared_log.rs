@@ -105,6 +105,22 @@ pub trait SharedLog: Send + Sync {
     /// Whether this daemon leads, as far as it knows: one at a time destroys what is past its grace.
     fn leads(&self) -> bool;
 
+    /// How long a lease of a daemon lasts after it was kept for the last time, and with it what it has claimed.
+    fn lease(&self) -> Duration;
+
+    /// Claims the secret `name` for this daemon; who does not have the vault's key knows it as `hidden`. Returns false if
+    /// another daemon has claimed it.
+    ///
+    /// # Errors
+    /// If there is no answer in time. Then it is not claimed.
+    fn claim(&self, name: &str, hidden: &str) -> Result<bool, Unavailable>;
+
+    /// Whether this daemon's claim of a secret lasts still, by its own clock.
+    fn has_claimed(&self, name: &str) -> bool;
+
+    /// Lets other daemons claim the secret.
+    fn give_up(&self, name: &str);
+
     /// How long a caller waits for an answer.
     fn time_limit(&self) -> Duration;
 

@@ -52,7 +52,7 @@ impl Site {
 
     fn log(&self, node: &str) -> EtcdLog {
         let time_limit = Duration::from_secs(300);
-        EtcdLog::new(self.etcd.client(), KeySpace::new("/v/"), node.to_owned(), time_limit, Duration::ZERO)
+        EtcdLog::new(self.etcd.client(), KeySpace::new("/v/"), node.to_owned(), time_limit, time_limit, Duration::ZERO)
     }
 
     /// Starts the daemon of a host, or starts it again.

@@ -41,6 +41,10 @@ struct Content {
     fates: VecDeque<Fate>,
     /// How many questions are not answered.
     unanswered: u64,
+    /// The daemon that leads.
+    leader: &'static str,
+    /// Of each secret that is claimed, by its hidden name, the daemon that has claimed it.
+    claims: BTreeMap<String, &'static str>,
 }
 
 impl Content {
@@ -67,6 +71,21 @@ impl Content {
 struct Node {
     log: Arc<Ordered>,
     name: &'static str,
+    /// Of each secret that this daemon has claimed, its hidden name.
+    claimed: Mutex<BTreeMap<String, String>>,
+}
+
+impl Node {
+    fn holds(&self, fence: Fence<'_>, content: &Content) -> bool {
+        match fence {
+            Fence::Nothing => true,
+            Fence::Leads => content.leader == self.name,
+            Fence::Claimed(name) => {
+                let hidden = lock(&self.claimed).get(name).cloned();
+                hidden.is_some_and(|hidden| content.claims.get(&hidden) == Some(&self.name))
+            }
+        }
+    }
 }
 
 impl SharedLog for Node {
@@ -75,7 +94,33 @@ impl SharedLog for Node {
     }
 
     fn leads(&self) -> bool {
-        true
+        self.holds(Fence::Leads, &lock(&self.log.content))
+    }
+
+    fn lease(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    fn claim(&self, name: &str, hidden: &str) -> Result<bool, Unavailable> {
+        assert_ne!(name, hidden);
+        let mut content = lock(&self.log.content);
+        let is_ours = *content.claims.entry(hidden.to_owned()).or_insert(self.name) == self.name;
+        if is_ours {
+            lock(&self.claimed).insert(name.to_owned(), hidden.to_owned());
+        }
+        Ok(is_ours)
+    }
+
+    fn has_claimed(&self, name: &str) -> bool {
+        self.holds(Fence::Claimed(name), &lock(&self.log.content))
+    }
+
+    fn give_up(&self, name: &str) {
+        let mut content = lock(&self.log.content);
+        if self.holds(Fence::Claimed(name), &content) {
+            content.claims.remove(&lock(&self.claimed)[name]);
+        }
+        lock(&self.claimed).remove(name);
     }
 
     fn time_limit(&self) -> Duration {
@@ -92,7 +137,7 @@ impl SharedLog for Node {
         if let Some((behind, end, lines)) = content.late.take() {
             content.put(behind, end, &lines);
         }
-        if fence != Fence::Nothing {
+        if !self.holds(fence, &content) {
             return Err(Unavailable::Fenced("fenced".to_owned()));
         }
         let undecided = || Unavailable::Undecided("unheard".to_owned());
@@ -168,13 +213,15 @@ fn hosts<const N: usize>(test: &str, names: [&'static str; N]) -> [Host; N] {
         late: None,
         fates: VecDeque::new(),
         unanswered: 0,
+        leader: names[0],
+        claims: BTreeMap::new(),
     };
     let log = Arc::new(Ordered { header: header.line(), content: Mutex::new(content) });
     let mut first = Some(first);
     names.map(|name| {
         let mut site = first.take().unwrap_or_else(|| Site::new(&format!("shared-{test}-{name}-other")));
         site.master = master.clone();
-        Host { site, node: Arc::new(Node { log: log.clone(), name }) }
+        Host { site, node: Arc::new(Node { log: log.clone(), name, claimed: Mutex::default() }) }
     })
 }
 
@@ -452,13 +499,64 @@ fn a_change_that_takes_effect_only_after_its_daemons_next_start_is_audited_by_th
 
 #[test]
 fn a_duty_that_was_lost_refuses_its_own_order_and_no_other() {
-    let [here] = hosts("duty", ["a"]);
+    let [_, here] = hosts("duty", ["leader", "a"]);
     let vault = here.start();
     put(&vault, "db", "v");
     let scheduled = Order { duty: Duty::Leader, ..order(rotate_operation(&["db"])) };
     let refused = vault.commit(scheduled).unwrap_err();
     assert_eq!(refused, Refused::Shared(Unavailable::Fenced("fenced".to_owned())));
     assert_eq!(confirmed(&vault, "db").as_deref(), Some("v"));
+}
+
+#[test]
+fn only_the_daemon_that_leads_destroys_what_is_past_its_grace_and_leaves_it_to_the_next_one() {
+    let [here, there] = hosts("leads", ["a", "b"]);
+    let (one, other) = (here.start(), there.start());
+    put(&one, "db", "v");
+    put(&one, "db", "w");
+    put(&one, "web", "v");
+    put(&one, "web", "w");
+    for host in [&here, &there] {
+        host.site.dial.advance(DAY * 15);
+    }
+    other.confirm().unwrap();
+    assert!(one.leads() && !other.leads());
+    assert_eq!(other.destroy_expired("scheduled", || false), Ok(0));
+    assert_eq!(one.expired_versions().len(), 2);
+    lock(&here.node.log.content).leader = "b";
+    assert_eq!(one.destroy_expired("scheduled", || false), Ok(0));
+    assert_eq!(other.destroy_expired("scheduled", || false), Ok(2));
+    one.confirm().unwrap();
+    assert!(one.expired_versions().is_empty());
+}
+
+#[test]
+fn a_secret_is_claimed_by_one_daemon_and_what_the_claim_is_for_is_refused_without_it() {
+    let [here, there] = hosts("claims", ["a", "b"]);
+    let (one, other) = (here.start(), there.start());
+    put(&one, "db", "v");
+    let claim = one.claim("db").unwrap().unwrap();
+    assert!(other.claim("db").unwrap().is_none());
+    assert!(other.claim("web").unwrap().is_some());
+    let prepare = || Operation::Prepare { name: "db".to_owned(), value: Plaintext::new("w".to_owned()) };
+    let claimed = |operation| Order { duty: Duty::Claim, ..order(operation) };
+    let fenced = Refused::Shared(Unavailable::Fenced("fenced".to_owned()));
+    assert_eq!(other.commit(claimed(prepare())).unwrap_err(), fenced);
+    one.commit(claimed(prepare())).unwrap();
+    one.still_claims("db").unwrap();
+    // Its lease ends, and the other one goes on.
+    lock(&here.node.log.content).claims.clear();
+    let taken = other.claim("db").unwrap().unwrap();
+    let (name, kid) = ("db".to_owned(), other.find_pending("db").expect("claiming has brought it").kid);
+    assert!(matches!(one.still_claims("db"), Err(Refused::Shared(Unavailable::Fenced(_)))));
+    let promote = || Operation::Promote { name: name.clone(), kid: kid.clone(), previous: Previous::Kept };
+    assert_eq!(one.commit(claimed(promote())).unwrap_err(), fenced);
+    drop(claim);
+    other.still_claims("db").expect("who has lost a claim takes it from nobody");
+    other.commit(claimed(promote())).unwrap();
+    assert_eq!(confirmed(&one, "db").as_deref(), Some("w"));
+    drop(taken);
+    assert!(one.claim("db").unwrap().is_some());
 }
 
 #[test]

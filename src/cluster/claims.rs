@@ -1,0 +1,71 @@
+//! The secrets that a daemon has claimed, so that no other one rotates them outside at the same time.
+
+use std::time::{Duration, Instant};
+
+use super::log::{EtcdLog, added, only, ranges};
+use crate::base::sync::lock;
+use crate::etcd::{self, Condition, Keys, Operation, Range, Txn};
+use crate::vault::Unavailable;
+
+/// How long it is tried to say that a claim is given up. What could not be said is said later.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl EtcdLog {
+    /// Claims the secret `name`, which etcd knows as `hidden`, as long as this daemon's lease lasts. Returns false if another
+    /// daemon has.
+    ///
+    /// # Errors
+    /// If etcd does not answer, or this daemon has no lease.
+    pub fn put_claim(&self, name: &str, hidden: &str) -> Result<bool, Unavailable> {
+        let no_lease =
+            || Unavailable::Unanswered("this daemon has no lease in etcd, and can claim no secret".to_owned());
+        // What was given up before must not be deleted when it is claimed again.
+        let _one_at_a_time = lock(self.claiming());
+        let (lease, value) = self.standing().lease_and_value().ok_or_else(no_lease)?;
+        let key = self.keys().claim(hidden);
+        let txn = Txn {
+            conditions: vec![Condition::IsAbsent { key: key.clone() }],
+            then: vec![Operation::Put { key: key.clone(), value: value.clone(), lease: Some(lease) }],
+            // A repeat finds what the first attempt has put.
+            otherwise: vec![Operation::Range(Range::of(Keys::One(key.clone())))],
+        };
+        let is_ours = match self.etcd().txn(&txn, self.deadline()) {
+            Ok(answer) if answer.succeeded => true,
+            Ok(answer) => {
+                let [there] = ranges(answer)?;
+                only(there).as_ref() == Some(&value)
+            }
+            Err(etcd::Error::LeaseGone) => return Err(no_lease()),
+            Err(why) => {
+                // It may be there.
+                self.standing().leave((key, value));
+                return Err(added(why));
+            }
+        };
+        if is_ours && !self.standing().claim(name, key, &value) {
+            return Err(no_lease());
+        }
+        Ok(is_ours)
+    }
+
+    /// Lets other daemons claim the secret.
+    pub fn drop_claim(&self, name: &str) {
+        self.standing().give_up(name);
+        self.delete_given_up();
+    }
+
+    /// Deletes the claims that were given up, as far as etcd answers.
+    pub fn delete_given_up(&self) {
+        if self.standing().given_up().is_empty() {
+            return;
+        }
+        let _one_at_a_time = lock(self.claiming());
+        let deadline = Instant::now() + PATIENCE;
+        for put in self.standing().given_up() {
+            if self.delete_if(put.clone(), deadline).is_err() {
+                return;
+            }
+            self.standing().deleted(&put);
+        }
+    }
+}
