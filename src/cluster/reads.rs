@@ -104,11 +104,11 @@ impl EtcdReads {
     }
 
     /// What is to be done at regular intervals: puts what was to be put later, tells `consumers` what was read at the other
-    /// daemons, and, where this one leads, clears away what is of no use.
+    /// daemons, and, if this one `leads`, clears away what is of no use.
     ///
     /// # Errors
     /// If etcd does not answer. The rest is done the next time.
-    pub fn turn(&self, consumers: &Consumers) -> Result<(), Unavailable> {
+    pub fn turn(&self, consumers: &Consumers, leads: bool) -> Result<(), Unavailable> {
         self.put_later()?;
         let mut rounds = lock(&self.rounds);
         if rounds.taking_in.is_due(TAKES_IN_EVERY) {
@@ -122,7 +122,7 @@ impl EtcdReads {
             })?;
             rounds.taken_in = ended.unwrap_or(rounds.taken_in);
         }
-        if self.log.standing().leads_as().is_some() && rounds.clearing.is_due(CLEARS_EVERY) {
+        if leads && rounds.clearing.is_due(CLEARS_EVERY) {
             rounds.clearing.turn(|key| {
                 let page = self.page(key, 0)?;
                 self.clear(&page)?;

@@ -51,7 +51,7 @@ impl Ticker {
                 rekeyed.tend(&cluster.log, &vault, &*master_key);
                 snapshots.tend(&cluster.log, &vault);
                 // What could not be done is done the next time.
-                let _ = reads.turn(&consumers);
+                let _ = reads.turn(&consumers, cluster.log.standing().leads_as().is_some());
                 let poll = cluster.config().poll;
                 let pause = if vault.watchers().count() > 0 { poll.min(WHILE_AWAITED) } else { poll };
                 if is_over(stopped, pause) {

@@ -14,6 +14,8 @@ use crate::etcd::{Etcd, Settings, TlsFiles};
 pub struct Content {
     pub pairs: BTreeMap<Vec<u8>, Vec<u8>>,
     revision: u64,
+    /// Of each key, the revision that has put it.
+    put_at: BTreeMap<Vec<u8>, u64>,
     /// Whether the answer to a transaction that was carried out is lost.
     pub loses: Option<Box<dyn FnMut() -> bool + Send>>,
     /// What is done with the content after each transaction.
@@ -65,6 +67,7 @@ impl Memory {
 
 impl Content {
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.put_at.insert(key.clone(), self.revision + 1);
         self.pairs.insert(key, value);
     }
 
@@ -91,8 +94,10 @@ impl Content {
     fn txn(&mut self, body: &Value) -> Value {
         let holds = |compare: &Value| {
             let there = self.pairs.get(&bytes(&compare["key"]));
-            assert_eq!(compare["result"], "EQUAL");
+            let result = if compare["target"] == "MOD" { "LESS" } else { "EQUAL" };
+            assert_eq!(compare["result"], result);
             match compare["target"].as_str().unwrap() {
+                "MOD" => self.keys(compare).iter().all(|key| self.put_at[key] < number(&compare["mod_revision"])),
                 "VALUE" => there == Some(&bytes(&compare["value"])),
                 "VERSION" => there.is_none(),
                 other => panic!("{other} is not compared here"),
@@ -133,11 +138,14 @@ impl Content {
         if what["sort_order"] == "DESCEND" {
             keys.reverse();
         }
+        if !what["min_mod_revision"].is_null() {
+            keys.retain(|key| self.put_at[key] >= number(&what["min_mod_revision"]));
+        }
         let limit = what["limit"].as_str().map_or(usize::MAX, |limit| limit.parse().unwrap());
         let more = keys.len() > limit;
         let pair = |key: &Vec<u8>| {
             let value = if what["keys_only"] == true { "".to_owned() } else { base64::encode(&self.pairs[key]) };
-            json!({"key": base64::encode(key), "value": value, "mod_revision": "1", "create_revision": "1"})
+            json!({"key": base64::encode(key), "value": value, "mod_revision": self.put_at[key].to_string(), "create_revision": "1"})
         };
         let kvs: Vec<_> = keys.iter().take(limit).map(pair).collect();
         json!({"header": {"revision": self.revision.to_string()}, "kvs": kvs, "more": more})
@@ -149,6 +157,10 @@ impl Content {
         }
         json!({})
     }
+}
+
+fn number(text: &Value) -> u64 {
+    text.as_str().unwrap().parse().unwrap()
 }
 
 fn bytes(text: &Value) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! Daemons that share an etcd in memory.
 
 mod memory;
+mod reads;
 mod rekeyed;
 mod snapshot;
 
