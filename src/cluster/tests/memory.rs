@@ -19,8 +19,11 @@ pub struct Content {
     /// Whether the answer to a transaction that was carried out is lost.
     pub loses: Option<Box<dyn FnMut() -> bool + Send>>,
     /// What is done with the content after each transaction.
-    pub after: Option<Box<dyn FnMut(&mut Content) + Send>>,
+    pub after: Option<After>,
 }
+
+/// What is done with the content.
+pub type After = Box<dyn FnMut(&mut Content) + Send>;
 
 pub struct Memory {
     gateway: Gateway,
