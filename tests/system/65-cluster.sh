@@ -38,7 +38,13 @@ by_proxies() {
 }
 by_proxies host-c
 start_cluster
+# One more stands still, until the log that it knows has been replaced by snapshots.
+new_node host-d 24
+start_node host-d
+await "host-d is well" is_well host-d
+freeze_node host-d
 
+printf '{"name":"large","value":"%s"}' "$(head -c 48000 /dev/urandom | base64 --wrap 0)" >"$DIR/large"
 at host-b
 expect 200 admin POST /secret '{"name":"a_private_name","value":"a private value","owner":"a-private-team"}'
 
@@ -103,6 +109,16 @@ part_a_daemon() {
     node=$(any_node)
     part "$node" "${MEMBERS[@]}" && last && reunite "$node" "${MEMBERS[@]}"
 }
+outgrow_the_log() {
+    local before
+    before=$(head_of_log .snapshot)
+    at "$(any_node)"
+    await "there is a snapshot" is_outgrown "$before" >"$DIR/stored"
+}
+# is_outgrown SNAPSHOT: stores something large, and looks whether there is another one.
+is_outgrown() {
+    "${CURL[@]}" -fsS -H 'X-Jarvis-Client: admin' -d "@$DIR/large" "$URL/secret" && [ "$(head_of_log .snapshot)" != "$1" ]
+}
 lose_answers() { echo 30 0 0 >"$DIR/rules" && last && echo 0 0 0 >"$DIR/rules"; }
 lose_answers_and_freeze_the_leader() {
     echo 30 20 0 >"$DIR/rules"
@@ -149,8 +165,28 @@ if [ -n "${CLUSTER_SECONDS:-}" ]; then
 fi
 campaign kills $((${CLUSTER_SECONDS:-0} / 2)) kill_a_daemon kill_the_leader kill_a_follower
 LOAD_OPTIONS=() PAUSE_SECONDS=1
-campaign faults $((${CLUSTER_SECONDS:-0} / 2)) freeze_the_leader freeze_a_daemon unplug_the_leader lose_answers kill_a_daemon \
-    part_the_leader part_a_daemon lose_answers_and_freeze_the_leader unplug_a_follower kill_a_daemon_and_the_leader
+campaign faults $((${CLUSTER_SECONDS:-0} / 2)) outgrow_the_log freeze_the_leader freeze_a_daemon unplug_the_leader lose_answers \
+    kill_a_daemon part_the_leader part_a_daemon lose_answers_and_freeze_the_leader unplug_a_follower \
+    kill_a_daemon_and_the_leader outgrow_the_log
+
+# The one that slept may say that it has to be started again, but serves no version of before, and adds nothing to what it knows.
+thaw_node host-d
+at host-a
+expect 200 admin GET /secret/large
+kid=$(jq -r .kid "$DIR/answer")
+at host-d
+status=$("${CURL[@]}" -sS -o "$DIR/answer" -w '%{http_code}' -H 'X-Jarvis-Client: admin' "$URL/secret/large")
+[ "$status $(jq -r .error "$DIR/answer")" = '503 storage_mismatch' ] || [ "$(jq -r .kid "$DIR/answer")" = "$kid" ] ||
+    fail "host-d serves another version, or says $status: $(jq 'del(.value)' "$DIR/answer")"
+kill_node host-d
+start_node host-d
+NODES+=(host-d)
+await "host-d is well" is_well host-d
+expect 200 admin GET /secret/large
+[ "$(jq -r .kid "$DIR/answer")" = "$kid" ] || fail "host-d serves another version: $(jq 'del(.value)' "$DIR/answer")"
+expect 200 admin POST /secret '{"name":"a_private_name","value":"a private value"}'
+explains_all
+echo "a daemon that slept while $(head_of_log .seq) changes were made, and the log was replaced, has added nothing of its own"
 
 # Whoever reads etcd learns no name, no value, no client and no owner.
 etcd_dump "$PREFIX" >"$DIR/dump"
