@@ -90,9 +90,11 @@ serve host-1 "$(pasted "$page" "$section" 3)"
 serve host-2 "$(pasted "$page" "$section" 4)"
 serve host-3 "$(pasted "$page" "$section" 4)"
 run_at host-1 "$(pasted "$page" "$section" 5)" >"$DIR/said" 2>"$DIR/noise"
-for node in host-1 host-2 host-3; do
-    grep -q "$node" "$DIR/said" || fail "$node is not there: $(cat "$DIR/said")"
-done
+are_there() {
+    run_at host-1 "jarvis-secretsd cluster status" >"$DIR/said"
+    [ "$(grep -cE '^host-[123] +(leads|follows) ' "$DIR/said")" = 3 ]
+}
+await "cluster status knows all of them" are_there
 # admin NUMBER COMMAND...: the handbook's administrator asks the daemon of that host.
 admin() {
     run_at host-1 "JARVIS_SECRETSD_ADDR=http://10.0.0.$1:8081 JARVIS_SECRETSD_TOKEN_FILE=tokens/admin jarvis-secretsd ${*:2}" 2>"$DIR/noise"
