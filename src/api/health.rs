@@ -13,7 +13,7 @@ use crate::cluster::State;
 use crate::metrics::{self, Page};
 
 /// `GET /healthz`: 200, or 503 with a reason when a secret could not be served, audited or rotated. With `live=true` that is 200
-/// too: the daemon serves what it can.
+/// too: the daemon serves what it can. So it is for one that can do all but start again.
 pub fn healthz(api: &Api, request: &Request) -> Result<Response, Problem> {
     let only_live = Query::of(request, &["live"])?.flag("live")?;
     let trouble = trouble(api);

@@ -1,6 +1,7 @@
 //! Several daemons on one vault: a log in memory orders their changes, loses answers, and is asked by all of them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io::Read;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -8,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::vault::copy::{SharedVault, Tail, behind};
 use crate::vault::log::header::Header;
+use crate::vault::others::LastAdditions;
 use crate::vault::seal::SealingKey;
 use crate::vault::shared_log::{Added, Addition, Fence, Position, SharedLog, Unavailable};
 
@@ -34,7 +36,9 @@ struct Ordered {
 
 struct Content {
     end: Position,
-    /// What was added, each with the position that it stands behind.
+    /// The number of the last change that is in the snapshot, and its lines.
+    snapshot: (u64, Vec<u8>),
+    /// What was added and not yet removed, each with the position that it stands behind.
     additions: Vec<(Position, Vec<u8>)>,
     /// One that arrives late, with its ends.
     late: Option<(Position, Position, Vec<u8>)>,
@@ -62,7 +66,11 @@ impl Content {
         if self.end == position {
             return Ok(Vec::new());
         }
-        let first = self.additions.iter().position(|(behind, _)| *behind == position).ok_or_else(mismatch)?;
+        let first = self.additions.iter().position(|(behind, _)| *behind == position);
+        let first = first.ok_or_else(|| match position.seq < self.snapshot.0 {
+            true => Unavailable::Compacted("compacted".to_owned()),
+            false => mismatch(),
+        })?;
         Ok(self.additions[first..].iter().flat_map(|(_, lines)| lines.clone()).collect())
     }
 }
@@ -187,12 +195,18 @@ impl SharedVault for Node {
         if position.seq > content.end.seq {
             return Err(Unavailable::Mismatch("it ends before that".to_owned()));
         }
+        if content.additions.first().is_some_and(|(behind, _)| position.seq < behind.seq) {
+            return Ok(Tail::Compacted);
+        }
         let all: Vec<u8> = content.additions.iter().flat_map(|(_, lines)| lines.clone()).collect();
         behind(&all, position).map(|lines| Tail::Lines(lines.to_vec()))
     }
 
     fn all(&self) -> Result<Vec<u8>, Unavailable> {
-        Ok(lock(&self.log.content).additions.iter().flat_map(|(_, lines)| lines.clone()).collect())
+        let content = lock(&self.log.content);
+        let (through, snapshot) = &content.snapshot;
+        let rest = content.additions.iter().filter(|(behind, _)| behind.seq >= *through);
+        Ok(rest.fold(snapshot.clone(), |all, (_, lines)| [all, lines.clone()].concat()))
     }
 }
 
@@ -209,6 +223,7 @@ fn hosts<const N: usize>(test: &str, names: [&'static str; N]) -> [Host; N] {
     let (header, _) = Header::generate(&SealingKey::new(&master)).unwrap();
     let content = Content {
         end: Position { seq: 0, link: log::record::NO_LINK },
+        snapshot: (0, Vec::new()),
         additions: Vec::new(),
         late: None,
         fates: VecDeque::new(),
@@ -241,6 +256,34 @@ impl Host {
         let vault = found.open(&path, self.site.audit(), clock, LIFETIMES).unwrap().sharing(self.node.clone());
         vault.audit.begin(recovered).unwrap();
         Arc::new(vault)
+    }
+
+    /// Has its daemon put a snapshot in place of the log, as one that leads does while all others are away.
+    fn replace_log(&self, vault: &Vault) {
+        let Ok(mut snapshot) = vault.snapshot() else { return };
+        let (mut lines, through) = (Vec::new(), snapshot.through.seq);
+        snapshot.lines.read_to_end(&mut lines).unwrap();
+        let (before, additions) = {
+            let mut content = lock(&self.node.log.content);
+            if through <= content.snapshot.0 {
+                return;
+            }
+            let (before, _) = std::mem::replace(&mut content.snapshot, (through, lines));
+            (before, content.additions.clone())
+        };
+        let replaced = additions.iter().take_while(|(behind, _)| behind.seq < before).count();
+        let mut open = LastAdditions::default();
+        for (_, lines) in &additions[..replaced] {
+            vault.note_addition(&mut open, lines).unwrap();
+        }
+        let mut behind = open.behind();
+        for (_, lines) in &additions[replaced..] {
+            vault.note_addition(&mut behind, lines).unwrap();
+        }
+        open.retain(|node| node != self.node.name);
+        if vault.audit_snapshot(through, open.without(&behind)).is_ok() {
+            lock(&self.node.log.content).additions.drain(..replaced.saturating_sub(1));
+        }
     }
 
     fn fates(&self, fates: &[Fate]) {
@@ -624,6 +667,9 @@ enum Step {
     Compact {
         node: usize,
     },
+    Snapshot {
+        node: usize,
+    },
     Fate(Fate),
     Silence,
     /// The audit log of a daemon refuses so many writes.
@@ -642,6 +688,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (node.clone(), name).prop_map(|(node, name)| Step::Read { node, name }),
         2 => node.clone().prop_map(|node| Step::Restart { node }),
         1 => node.clone().prop_map(|node| Step::Compact { node }),
+        2 => node.clone().prop_map(|node| Step::Snapshot { node }),
         3 => proptest::sample::select(fates.to_vec()).prop_map(Step::Fate),
         1 => Just(Step::Silence),
         1 => (node, 1..3_u64).prop_map(|(node, writes)| Step::Unaudited { node, writes }),
@@ -702,6 +749,7 @@ proptest! {
                     vaults[node] = Some(hosts[node].start());
                 }
                 Step::Compact { node } => drop(vaults[node].as_ref().unwrap().compact()),
+                Step::Snapshot { node } => hosts[node].replace_log(vaults[node].as_ref().unwrap()),
                 Step::Fate(fate) => hosts[0].fates(&[fate]),
                 Step::Silence => lock(&hosts[0].node.log.content).unanswered += 1,
                 Step::Unaudited { node, writes } => {
@@ -725,6 +773,10 @@ proptest! {
         let [one, other] = vaults.map(Option::unwrap);
         prop_assert_eq!(picture(&one).compacted().versions, picture(&other).compacted().versions);
         let through = one.seq();
-        prop_assert_eq!(told([&hosts[0], &hosts[1]]), (1..=through).map(|seq| (seq, 1)).collect::<BTreeMap<_, _>>());
+        let told = told([&hosts[0], &hosts[1]]);
+        prop_assert_eq!(told.keys().copied().collect::<Vec<_>>(), (1..=through).collect::<Vec<_>>());
+        let is_told_elsewhere = |line: &serde_json::Value| line["detail"].to_string().contains("which is away");
+        let elsewhere = hosts.iter().flat_map(|host| host.site.audit_lines()).filter(is_told_elsewhere).count();
+        prop_assert!(told.values().map(|times| times - 1).sum::<usize>() <= elsewhere, "{told:?}");
     }
 }
