@@ -387,13 +387,13 @@ impl SharedLog for EtcdLog {
     }
 
     fn behind(&self, position: Position) -> Result<Vec<u8>, Unavailable> {
-        let deadline = self.deadline();
         let (mut position, mut all) = (position, Vec::new());
         loop {
             let head = Operation::Range(Range::of(Keys::One(self.keys.head())));
             let log = Operation::Range(Range { limit: PAGE, ..Range::of(self.keys.log_from(position.seq + 1)) });
+            // Each page may take as long as one answer: who has been away for long has much to fetch.
             let txn = Txn { conditions: Vec::new(), then: vec![head, log], otherwise: Vec::new() };
-            let [head, log] = ranges(self.etcd.txn(&txn, deadline).map_err(asked)?)?;
+            let [head, log] = ranges(self.etcd.txn(&txn, self.deadline()).map_err(asked)?)?;
             let head = self.heard(head, position)?;
             let is_all = !log.more;
             let lines = self.lines(&head, log, position)?;
