@@ -80,6 +80,11 @@ impl Found {
         closed.or(self.tail.as_ref().map(|tail| &tail.tip)).filter(|tip| tip.seq > 0)
     }
 
+    /// The key that its signatures are verified with; none: it has none yet.
+    pub fn public_key(&self) -> Option<[u8; 32]> {
+        self.key.as_ref().map(|key| key.verifying_key().to_bytes())
+    }
+
     /// The newest line, or, if there is no log yet, where one begins.
     pub fn end(&self) -> Tip {
         self.tip().copied().unwrap_or(Tip::START)

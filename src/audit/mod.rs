@@ -295,6 +295,11 @@ impl AuditLog {
         *lock(&self.writer).tip()
     }
 
+    /// The key that its signatures are verified with.
+    pub fn public_key(&self) -> [u8; 32] {
+        lock(&self.writer).public_key()
+    }
+
     /// A checkpoint of the newest line, which is synced first.
     pub fn checkpoint(&self) -> Result<Checkpoint, AuditFailure> {
         let tip = self.tip();

@@ -120,6 +120,10 @@ impl Writer {
         self.first.len() as u64
     }
 
+    pub fn public_key(&self) -> [u8; 32] {
+        self.key.verifying_key().to_bytes()
+    }
+
     pub fn checkpoint(&self, tip: &Tip) -> Checkpoint {
         Checkpoint::sign(tip, &self.key)
     }

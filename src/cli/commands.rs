@@ -42,6 +42,8 @@ pub const COMMANDS: &[Command] = &[
     key::IMPORT,
     storage::COPY,
     cluster::STATUS,
+    cluster::FORGET,
+    cluster::STEP_DOWN,
     completions::COMMAND,
 ];
 

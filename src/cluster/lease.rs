@@ -7,6 +7,7 @@ use super::members::new_incarnation;
 use super::moment::Moment;
 use super::standing::Lease;
 use super::start::Cluster;
+use crate::base::failure::Failure;
 use crate::etcd::{self, LeaseId};
 
 /// The shortest pause, where etcd does not answer.
@@ -95,7 +96,8 @@ impl Keeper {
         let asked = Moment::now();
         self.next = asked.plus(self.pause());
         let granted = log.etcd().grant(self.cluster.config().lease, self.deadline());
-        let granted = granted.and_then(|granted| Ok((granted, self.value()?)));
+        let granted =
+            granted.and_then(|granted| Ok((granted, new_value(&self.cluster.config().node).map_err(no_random_bytes)?)));
         match granted {
             Ok(((lease, ttl), value)) => {
                 log.standing().granted(Lease::new(lease, value, asked, ttl));
@@ -111,12 +113,6 @@ impl Keeper {
                 true
             }
         }
-    }
-
-    /// What no other daemon, and no other lease of this one, has.
-    fn value(&self) -> Result<Vec<u8>, etcd::Error> {
-        let incarnation = new_incarnation().map_err(|why| etcd::Error::Refused(why.to_string()))?;
-        Ok(format!("{} {incarnation}", self.cluster.config().node).into_bytes())
     }
 
     /// Looks who leads, and stands if nobody does.
@@ -146,4 +142,16 @@ impl Keeper {
             let _ = log.etcd().revoke(lease, Instant::now() + AT_THE_END);
         }
     }
+}
+
+/// What no other daemon, and no other lease of this one, has.
+///
+/// # Errors
+/// If there are no random bytes.
+pub fn new_value(node: &str) -> Result<Vec<u8>, Failure> {
+    Ok(format!("{node} {}", new_incarnation()?).into_bytes())
+}
+
+fn no_random_bytes(why: Failure) -> etcd::Error {
+    etcd::Error::Refused(why.to_string())
 }

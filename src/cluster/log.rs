@@ -217,6 +217,22 @@ impl EtcdLog {
         Ok(log.pairs.into_iter().flat_map(|pair| pair.value).collect())
     }
 
+    /// Makes sure that the log has not another change at `position` than that one, as far as its lines are still there.
+    ///
+    /// # Errors
+    /// [`Unavailable::Mismatch`] if it has, or ends before it.
+    pub fn has(&self, position: Position) -> Result<(), Unavailable> {
+        let head = Operation::Range(Range::of(Keys::One(self.keys.head())));
+        let before = Range { limit: 1, descending: true, ..Range::of(self.keys.log_before(position.seq + 1)) };
+        let txn = Txn { then: vec![head, Operation::Range(before)], ..Txn::default() };
+        let [head, before] = ranges(self.etcd.txn(&txn, self.deadline()).map_err(asked)?)?;
+        self.heard(head, position)?;
+        match only(before) {
+            Some(lines) => lines_behind(&lines, position).map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Waits as long as those may take that were there before.
     fn be_courteous(&self) {
         let until = lock(&self.courtesy).waits_until.take();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::KeySpace;
 use super::log::{asked, ranges};
+use super::standing;
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
 use crate::base::hex::hex;
@@ -32,7 +33,7 @@ pub struct Alive {
 }
 
 impl Alive {
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("it is plain strings and numbers")
     }
 }
@@ -52,9 +53,7 @@ impl Seen {
         let prefix = keys.alive("");
         let name =
             |pair: &KeyValue| pair.key.strip_prefix(&prefix[..]).map(|name| String::from_utf8_lossy(name).into_owned());
-        // Its name is followed by what no other lease of it has.
-        let leads = |pair: &KeyValue| pair.value.split(|byte| *byte == b' ').next().map(<[u8]>::to_vec);
-        let leader = leader.pairs.first().and_then(leads).map(|name| String::from_utf8_lossy(&name).into_owned());
+        let leader = leader.pairs.first().map(|leader| standing::name(&leader.value));
         let alive = alive.pairs.iter().filter_map(|pair| Some((name(pair)?, serde_json::from_slice(&pair.value).ok())));
         Self { leader, alive: alive.collect() }
     }
@@ -129,6 +128,11 @@ impl Members {
     pub fn seen(&self, max_age: Duration) -> Seen {
         let seen = lock(&self.seen);
         seen.as_ref().filter(|(_, at)| at.elapsed() <= max_age).map_or_else(Seen::default, |(seen, _)| seen.clone())
+    }
+
+    /// This is there under this daemon's name, and under this lease.
+    pub fn has_told(&self, lease: LeaseId, value: Vec<u8>) {
+        *lock(&self.told) = Told { there: Some((lease, value)), other: None };
     }
 
     /// Times that another daemon than before was seen to lead.

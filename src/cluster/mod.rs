@@ -3,8 +3,11 @@
 //! No daemon talks to another one. Each has the whole vault in memory and in a file of its own, adds its changes to a log in
 //! etcd, and asks etcd for those of the others.
 
+mod anchor;
+mod anchors;
 mod claims;
 mod head;
+mod join;
 mod keys;
 mod leader;
 mod lease;
@@ -23,6 +26,7 @@ mod tick;
 mod transfer;
 mod well;
 
+pub(crate) use anchor::{Kept, Unfit};
 pub(crate) use reads::EtcdReads;
 pub(crate) use start::Cluster;
 pub(crate) use status::{DaemonState, DaemonStatus};

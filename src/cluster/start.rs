@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::anchors::Anchors;
 use super::keys::KeySpace;
 use super::log::EtcdLog;
 use super::members::{Members, new_incarnation};
-use super::status::Status;
+use super::status::{Forgotten, Status};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::failure::Failure;
 use crate::config::StorageConfig;
@@ -23,6 +24,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub struct Cluster {
     pub log: Arc<EtcdLog>,
     pub(super) members: Members,
+    pub(super) anchors: Anchors,
     /// This run of the daemon.
     pub(super) incarnation: String,
     /// When it began.
@@ -46,6 +48,7 @@ impl Cluster {
         Ok(Self {
             log: Arc::new(log),
             members: Members::new(&config.node),
+            anchors: Anchors::default(),
             incarnation: new_incarnation()?,
             since: Clock::system().now(),
             begun: Instant::now(),
@@ -116,6 +119,22 @@ impl Cluster {
         self.log.status().map_err(|why| self.failure(why))
     }
 
+    /// Forgets a daemon that is away and does not come back.
+    ///
+    /// # Errors
+    /// If it is there, nobody knows it, or etcd does not answer.
+    pub fn forget(&self, node: &str) -> Result<(), Failure> {
+        let why = match self.log.forget(node).map_err(|why| self.failure(why))? {
+            Forgotten::Yes => return Ok(()),
+            Forgotten::IsThere => format!(
+                "it works with the vault; stop it, or, if it was killed, wait {} seconds",
+                self.config.lease.as_secs()
+            ),
+            Forgotten::Unknown => format!("no daemon of this name has shared the vault under {}", self.config.prefix),
+        };
+        Err(Failure::new(node, why))
+    }
+
     /// # Errors
     /// If etcd does not answer.
     pub fn is_empty(&self) -> Result<bool, Failure> {
@@ -152,7 +171,7 @@ impl Cluster {
         self.log.step_down().map_err(|why| self.failure(why))
     }
 
-    fn failure(&self, why: Unavailable) -> Failure {
+    pub(super) fn failure(&self, why: Unavailable) -> Failure {
         Failure::new(format_args!("etcd, {}", self.config.prefix), why)
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::log::{EtcdLog, asked, only, ranges};
+use super::log::{EtcdLog, added, asked, only, ranges};
 use super::members::{Alive, Seen, range_of_leader_and_alive};
-use crate::etcd::{Keys, Operation, Range, Txn};
+use crate::etcd::{Condition, Keys, Operation, Range, Txn};
 use crate::vault::Unavailable;
 
 /// The daemons on one vault, and its log.
@@ -79,7 +79,38 @@ fn differing<'a>(told: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<String> 
     }
 }
 
+/// What became of a daemon that is to be forgotten.
+pub enum Forgotten {
+    Yes,
+    /// It is not: it is there.
+    IsThere,
+    /// There was nothing of it.
+    Unknown,
+}
+
 impl EtcdLog {
+    /// Forgets that a daemon has shared the vault, unless it is there.
+    ///
+    /// # Errors
+    /// If etcd does not answer; it may be forgotten then.
+    pub fn forget(&self, node: &str) -> Result<Forgotten, Unavailable> {
+        let [alive, member] = [self.keys().alive(node), self.keys().member(node)];
+        let count = Range { keys_only: true, ..Range::of(Keys::One(member.clone())) };
+        let txn = Txn {
+            conditions: vec![Condition::IsAbsent { key: alive }],
+            then: vec![Operation::Range(count), Operation::Delete(Keys::One(member))],
+            otherwise: Vec::new(),
+        };
+        let answer = self.etcd().txn(&txn, self.deadline()).map_err(added)?;
+        // An earlier attempt may have got through.
+        let was_repeated = answer.was_repeated;
+        if !answer.succeeded {
+            return Ok(Forgotten::IsThere);
+        }
+        let [found] = ranges(answer)?;
+        Ok(if found.pairs.is_empty() && !was_repeated { Forgotten::Unknown } else { Forgotten::Yes })
+    }
+
     /// What is known of the daemons and of the log.
     ///
     /// # Errors

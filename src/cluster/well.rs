@@ -27,18 +27,24 @@ impl Cluster {
     /// # Errors
     /// If etcd does not answer.
     pub(super) fn look_around(&self, vault: &Vault, policy_sha256: String) -> Result<(), Unavailable> {
-        let alive = Alive {
-            incarnation: self.incarnation.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            policy_sha256,
-            seq: vault.seq(),
-            since: self.since,
-            max_staleness_secs: self.config().max_staleness.as_secs(),
-        };
+        let alive = self.alive(vault.seq(), policy_sha256);
         let log = &self.log;
         self.members.look(log.etcd(), log.keys(), log.standing().lease(), &alive, log.deadline())?;
         log.room.look(log.etcd(), log.deadline());
+        self.tend_anchor(vault);
         Ok(())
+    }
+
+    /// What this daemon tells of itself.
+    pub(super) fn alive(&self, seq: u64, policy_sha256: String) -> Alive {
+        Alive {
+            incarnation: self.incarnation.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            policy_sha256,
+            seq,
+            since: self.since,
+            max_staleness_secs: self.config().max_staleness.as_secs(),
+        }
     }
 
     pub fn state(&self, vault: &Vault) -> State {
@@ -63,7 +69,7 @@ impl Cluster {
             })
         };
         let full = || self.log.room.is_full().then(super::log::no_space);
-        unconfirmed().or_else(full).or_else(|| self.members.trouble())
+        unconfirmed().or_else(full).or_else(|| self.members.trouble()).or_else(|| self.anchors.trouble())
     }
 
     pub fn write_metrics(&self, vault: &Vault, audit: &AuditLog, page: &mut Page) {
@@ -93,7 +99,7 @@ impl Cluster {
     }
 
     /// The start has confirmed what it has read.
-    fn confirmed_ago(&self, vault: &Vault) -> Duration {
+    pub(super) fn confirmed_ago(&self, vault: &Vault) -> Duration {
         vault.confirmed_ago().unwrap_or_else(|| self.begun.elapsed())
     }
 }

@@ -3,11 +3,13 @@
 use crate::audit::{self, Tip, VaultAt};
 use crate::base::failure::Failure;
 use crate::base::files;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Unfit};
 use crate::config::{Config, PathsConfig};
 use crate::vault::{self, History, KeyFile, KeyInForce, MasterKeySource};
 
 const OLDER: &str = "an older file was put in its place; put back the newer one";
+
+const ETCD_OLDER: &str = "etcd was perhaps restored from an older snapshot; bring back the newer one";
 
 /// What was found on the disk, before anything is changed.
 pub struct Looked {
@@ -78,6 +80,14 @@ impl Looked {
                 Some((vault_path, what, "perhaps a restore was undone; put back the file that was there"))
             }
         };
+        let anchor = match (cluster, &vault) {
+            (Some(cluster), Some(vault)) => cluster.compare_anchor(audit_path, &audit, vault)?,
+            _ => None,
+        };
+        let rollback = rollback.or(anchor.map(|unfit| match unfit {
+            Unfit::AuditCut(what) => (audit_path, what, OLDER),
+            Unfit::EtcdSetBack(what) | Unfit::AnotherDaemon(what) => (vault_path, what, ETCD_OLDER),
+        }));
         let rollback = match rollback {
             Some((path, what, why)) if !accept_rollback => {
                 let renamed = if path == audit_path { renamed(&audit) } else { None };

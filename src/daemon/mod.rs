@@ -46,6 +46,7 @@ pub struct Daemon {
     policy_path: PathBuf,
     tls: Option<Arc<Tls>>,
     ticker: Option<Ticker>,
+    cluster: Option<Arc<Cluster>>,
     _locks: DirectoryLocks,
 }
 
@@ -83,6 +84,9 @@ impl Prepared {
         let tls = config.server.tls.as_ref().map(|settings| Tls::load(settings, &clock)).transpose()?.map(Arc::new);
         let cluster = config.storage.as_ref().map(Cluster::new).transpose()?.map(Arc::new);
         let looked = Looked::look(config, cluster.as_deref(), accept_rollback)?;
+        if let (Some(cluster), Some(vault)) = (&cluster, &looked.vault) {
+            cluster.join(audit_path, vault.seq(), access.snapshot().sha256())?;
+        }
 
         // From here on the disk is changed.
         for path in [vault_path, audit_path] {
@@ -90,6 +94,9 @@ impl Prepared {
         }
         locks.take(&[vault_path, audit_path])?;
         let Looked { audit: found_audit, key, vault: found_vault, rollback } = looked;
+        if let (Some(cluster), Some(vault)) = (&cluster, &found_vault) {
+            cluster.note_run(vault.vault_id());
+        }
         let source = KeyFile::new(master_key_path);
         let master = match key {
             Some(KeyInForce { key, is_next }) => {
@@ -229,7 +236,7 @@ impl Prepared {
             let wake = move || woken.wake();
             Ticker::start(cluster, vault.clone(), reads, consumers.clone(), master_key, policy_sha256, wake)
         };
-        let ticker = cluster.zip(reads).map(start).transpose()?;
+        let ticker = cluster.clone().zip(reads).map(start).transpose()?;
         let read_history = ReadHistory::start(consumers, audit_path);
         let read_history = read_history.map_err(|why| Failure::new("thread that reads the audit log back", why))?;
         Ok(Daemon {
@@ -244,6 +251,7 @@ impl Prepared {
             policy_path,
             tls,
             ticker,
+            cluster,
             _locks: locks,
         })
     }
@@ -316,6 +324,9 @@ impl Daemon {
         self.audit
             .write_synced(left_out.into_iter().chain([entry]).collect())
             .map_err(|why| Failure::new("audit log", why))?;
+        if let Some(cluster) = &self.cluster {
+            cluster.leave_anchor(&self.vault);
+        }
         log::info!("Stopped");
         Ok(())
     }

@@ -56,7 +56,7 @@ pub(crate) use others::LastAdditions;
 pub use seal::KeyBytes;
 pub(crate) use seal::random;
 pub(crate) use settings::{MAX_LABELS, Patch, Settings};
-pub(crate) use shared::{Freshness, SharedStats};
+pub(crate) use shared::{Freshness, Marks, SharedStats};
 pub(crate) use shared_log::{Added, Addition, Fence, Position, Seen, SharedLog, Unavailable};
 pub(crate) use state::Missing;
 pub use stats::Stats;

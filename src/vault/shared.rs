@@ -18,7 +18,8 @@ use super::log::{Log, Undecided};
 use super::order::Refused;
 use super::shared_log::{Added, Addition, Position, SharedLog, Unavailable};
 use super::write::{Terms, Written};
-use crate::audit::{AuditFailure, Entry};
+use crate::audit::{AuditFailure, Entry, Tip};
+use crate::base::failure::Failure;
 use crate::base::sync::{Unconfirmed, lock};
 
 /// How many additions may be without an answer: what etcd makes of each must be kept in mind.
@@ -41,6 +42,14 @@ pub struct SharedStats {
     pub applied_others: AtomicU64,
     /// Answers that were given although nothing was confirmed.
     pub stale_reads: AtomicU64,
+}
+
+/// Where a vault stands, and its audit log, both durably.
+pub struct Marks {
+    pub position: Position,
+    pub audit: Tip,
+    /// That of the audit log.
+    pub public_key: [u8; 32],
 }
 
 /// What was read behind the end of the log.
@@ -292,6 +301,30 @@ impl Vault {
             self.audit.owe(entries);
         }
         written
+    }
+
+    /// Where the vault and its audit log stand.
+    ///
+    /// # Errors
+    /// If the disk does not confirm that the audit log will stay so.
+    pub fn marks(&self) -> Result<Marks, AuditFailure> {
+        let position = *lock(&self.visible);
+        let audit = self.audit.tip();
+        self.audit.sync_all()?;
+        Ok(Marks { position, audit, public_key: self.audit.public_key() })
+    }
+
+    /// The vault's id, 32 hex digits.
+    pub fn id(&self) -> &str {
+        &self.key.vault_id
+    }
+
+    /// Seals what is put beside the vault under this label.
+    ///
+    /// # Errors
+    /// If there are no random bytes.
+    pub fn seal_beside(&self, label: &str, plaintext: &[u8]) -> Result<Vec<u8>, Failure> {
+        self.key.key.seal(&self.key.beside(label), plaintext)
     }
 
     /// What was counted of the other daemons that share this vault.

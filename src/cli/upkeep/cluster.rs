@@ -1,4 +1,4 @@
-//! `cluster status`: the daemons that share a vault, as etcd knows them.
+//! `cluster status`, `cluster forget` and `cluster step-down`: the daemons that share a vault, as etcd knows them.
 
 use crate::base::failure::Failure;
 use crate::cli::client::JSON;
@@ -17,6 +17,28 @@ pub const STATUS: Command = Command {
     summary: "show the daemons that share the vault",
     example: "jarvis-secretsd cluster status",
     run: status,
+};
+
+pub const FORGET: Command = Command {
+    name: "cluster forget",
+    group: Group::Upkeep,
+    operands: Operands::one("NODE"),
+    options: &[CONFIG],
+    shared: &[],
+    summary: "forget a daemon that does not come back",
+    example: "jarvis-secretsd cluster forget host-c",
+    run: forget,
+};
+
+pub const STEP_DOWN: Command = Command {
+    name: "cluster step-down",
+    group: Group::Upkeep,
+    operands: Operands::NONE,
+    options: &[CONFIG],
+    shared: &[],
+    summary: "let another daemon lead than the one that does",
+    example: "jarvis-secretsd cluster step-down",
+    run: step_down,
 };
 
 /// How much of a policy's SHA-256 tells it from others.
@@ -48,6 +70,21 @@ fn status(arguments: &Arguments) -> Result<(), Exit> {
     ))?;
     output::print_table(["NODE", "STATE", "CHANGE", "VERSION", "POLICY", "SINCE"], status.daemons.iter().map(row))?;
     status.warnings().into_iter().try_for_each(output::warn)
+}
+
+fn forget(arguments: &Arguments) -> Result<(), Exit> {
+    let node = arguments.operands()[0].to_string_lossy();
+    cluster(arguments)?.forget(&node)?;
+    output::tell_done(format_args!("{node} is forgotten; keep its audit log, which is part of the whole"));
+    Ok(())
+}
+
+fn step_down(arguments: &Arguments) -> Result<(), Exit> {
+    match cluster(arguments)?.step_down()? {
+        Some(node) => output::tell_done(format_args!("{node} leads no more; another daemon takes over")),
+        None => output::tell_done("no daemon leads"),
+    }
+    Ok(())
 }
 
 fn row(daemon: &DaemonStatus) -> [String; 6] {

@@ -12,7 +12,7 @@ use crate::cli::command::{Arguments, CONFIG, Command, FORCE, Group, Operands, Op
 use crate::cli::configured::{load_config_to_maintain, master_key};
 use crate::cli::exit::Exit;
 use crate::cli::{output, prompt};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Kept};
 use crate::config::Config;
 use crate::vault::{Found, History, KeyFile, KeyInForce, Lifetimes};
 
@@ -85,6 +85,8 @@ fn to_etcd(arguments: &Arguments, config: &Config, cluster: &Cluster) -> Result<
     }
     let progress = Progress::begin("copying the vault to etcd", lines.len() as u64);
     cluster.put_whole(header, lines, found.position())?;
+    // What this daemon has left in etcd is not there any more.
+    Kept::remove(&config.paths.audit_path)?;
     drop(progress);
     let detail = format!("to etcd, {}: {} bytes, compared", cluster.config().prefix, file.len());
     let entry = Entry { detail: Some(detail), vault: Some(at), ..Entry::new(Event::StorageCopy) };

@@ -38,9 +38,12 @@ impl Memory {
         Self { gateway, content }
     }
 
+    pub fn settings(&self) -> Settings {
+        Settings { endpoints: vec![self.gateway.endpoint.clone()], tls: TlsFiles::default(), login: None }
+    }
+
     pub fn client(&self) -> Etcd {
-        let endpoints = vec![self.gateway.endpoint.clone()];
-        Etcd::new(&Settings { endpoints, tls: TlsFiles::default(), login: None }, 0).unwrap()
+        Etcd::new(&self.settings(), 0).unwrap()
     }
 
     /// The keys that begin so.

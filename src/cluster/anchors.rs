@@ -1,0 +1,206 @@
+//! Compares what a daemon has left of itself at the start, and keeps it up to date, in etcd and beside its audit log.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::anchor::{Anchor, AuditAt, Kept, Unfit, compare};
+use super::log::{asked, only, ranges};
+use super::start::Cluster;
+use crate::audit;
+use crate::base::failure::Failure;
+use crate::base::hex::hex;
+use crate::base::sync::lock;
+use crate::etcd::{Condition, Keys, Operation, Range, Txn};
+use crate::vault::{Found, Unavailable, Vault};
+
+/// How often it is brought up to date.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// What this daemon has left.
+#[derive(Default)]
+pub struct Anchors(Mutex<Left>);
+
+#[derive(Default)]
+struct Left {
+    /// Where the file is; none: the start has not come so far.
+    path: Option<PathBuf>,
+    /// What the file had at the start.
+    kept: Option<Anchor>,
+    /// The greatest number that was given.
+    n: u64,
+    /// What etcd has.
+    there: Option<Vec<u8>>,
+    /// What that says, if this run of the daemon has put it, and when it has.
+    last: Option<(Anchor, Instant)>,
+    /// What is on its way: it is sent again byte for byte until it is answered.
+    pending: Option<(Anchor, Vec<u8>)>,
+    /// Somebody else has put something else there.
+    is_others: bool,
+    /// It was said that it is not up to date.
+    said: bool,
+}
+
+/// What it is sealed under.
+fn label(node: &str) -> String {
+    format!("member {node}")
+}
+
+impl Anchors {
+    /// Why this daemon can leave nothing of itself; none: it can.
+    pub fn trouble(&self) -> Option<String> {
+        let why = "etcd has something else under `member/` than this daemon has put there: another daemon has its name and its \
+                   files, or etcd was set back";
+        lock(&self.0).is_others.then(|| why.to_owned())
+    }
+}
+
+impl Cluster {
+    /// Compares what this daemon has left in etcd with what is beside its audit log, and with where that ends. Returns what shows
+    /// that one of them was set back.
+    ///
+    /// # Errors
+    /// If another daemon has this one's name, or something cannot be read.
+    pub fn compare_anchor(
+        &self,
+        audit_path: &Path,
+        audit: &audit::Found,
+        vault: &Found,
+    ) -> Result<Option<Unfit>, Failure> {
+        let node = &self.config().node;
+        let path = Kept::path(audit_path);
+        // That of another vault says nothing of this one.
+        let kept = Kept::read(&path)?.filter(|kept| kept.vault_id == vault.vault_id());
+        let kept = kept.and_then(|kept| kept.anchor);
+        let key = Keys::One(self.log.keys().member(node));
+        let there = self.log.etcd().range(&Range::of(key), self.log.deadline()).map_err(asked);
+        let there = only(there.map_err(|why| self.failure(why))?);
+        let opened = there.as_ref().map(|there| {
+            let opened = vault.open_beside(&label(node), there);
+            opened.and_then(|opened| Anchor::parse(&opened))
+        });
+        let n = [kept.as_ref(), opened.as_ref().and_then(Option::as_ref)].into_iter().flatten().map(|anchor| anchor.n);
+        *lock(&self.anchors.0) =
+            Left { path: Some(path), kept: kept.clone(), n: n.max().unwrap_or(0), there, ..Left::default() };
+        let ends = AuditAt::of(&audit.end());
+        let public_key = audit.public_key().map(|key| hex(&key));
+        let compared = match &opened {
+            Some(None) => Err(Unfit::EtcdSetBack(format!(
+                "what etcd has of the daemon called {node} was not sealed by this vault's key"
+            ))),
+            None => Ok(()),
+            Some(Some(there)) => compare(node, Some(there), kept.as_ref(), &ends, public_key.as_deref()),
+        };
+        match compared.and_then(|()| self.has(kept.as_ref())) {
+            Ok(()) => Ok(None),
+            Err(Unfit::AnotherDaemon(why)) => Err(Failure::new(audit_path.display(), why)),
+            Err(unfit) => Ok(Some(unfit)),
+        }
+    }
+
+    /// Whether etcd still has the change that was known last.
+    fn has(&self, kept: Option<&Anchor>) -> Result<(), Unfit> {
+        let Some(position) = kept.and_then(Anchor::position) else { return Ok(()) };
+        match self.log.has(position) {
+            Err(Unavailable::Mismatch(why)) => Err(Unfit::EtcdSetBack(why)),
+            // Who starts asks for it once more, and waits.
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes beside the audit log which run of the daemon this is: the next one takes over the name that this one has.
+    pub fn note_run(&self, vault_id: &str) {
+        let left = lock(&self.anchors.0);
+        let Some(path) = &left.path else { return };
+        let (incarnation, anchor) = (self.incarnation.clone(), left.kept.clone());
+        let kept = Kept { vault_id: vault_id.to_owned(), incarnation, anchor };
+        if let Err(why) = kept.write(path) {
+            // A full disk keeps no daemon from starting. If this one is killed before there is room, the next one waits for the lease.
+            log::warn!("{}: {why}", path.display());
+        }
+    }
+
+    /// Brings up to date what this daemon leaves of itself, if that is due.
+    pub(super) fn tend_anchor(&self, vault: &Vault) {
+        let mut left = lock(&self.anchors.0);
+        let is_fresh = left.last.as_ref().is_some_and(|(_, at)| at.elapsed() < EVERY);
+        if left.pending.is_some() || !is_fresh {
+            self.put_anchor(&mut left, vault);
+        }
+    }
+
+    /// Brings it up to date now.
+    pub fn leave_anchor(&self, vault: &Vault) {
+        // An etcd that is away does not hold up the end.
+        if self.confirmed_ago(vault) > self.config().request_timeout.max(self.config().poll * 2) {
+            return;
+        }
+        self.put_anchor(&mut lock(&self.anchors.0), vault);
+    }
+
+    fn put_anchor(&self, left: &mut Left, vault: &Vault) {
+        match self.try_put_anchor(left, vault) {
+            Ok(()) => left.said = false,
+            Err(why) => {
+                if !std::mem::replace(&mut left.said, true) {
+                    log::warn!("What this daemon leaves of itself is not up to date: {why}");
+                }
+            }
+        }
+    }
+
+    fn try_put_anchor(&self, left: &mut Left, vault: &Vault) -> Result<(), Failure> {
+        let node = &self.config().node;
+        let Some(path) = left.path.clone().filter(|_| !left.is_others) else { return Ok(()) };
+        let (anchor, sealed) = match left.pending.take() {
+            Some(pending) => pending,
+            None => {
+                let marks = vault.marks().map_err(|why| Failure::new("audit log", why))?;
+                let anchor = Anchor::behind(left.n, &marks);
+                if let Some((last, at)) = left.last.as_mut().filter(|(last, _)| last.says_the_same_as(&anchor)) {
+                    *at = Instant::now();
+                    debug_assert!(last.n < anchor.n);
+                    return Ok(());
+                }
+                let kept = Kept {
+                    vault_id: vault.id().to_owned(),
+                    incarnation: self.incarnation.clone(),
+                    anchor: Some(anchor.clone()),
+                };
+                kept.write(&path).map_err(|why| Failure::new(path.display(), why))?;
+                left.n = anchor.n;
+                let sealed = vault.seal_beside(&label(node), &anchor.bytes())?;
+                (anchor, sealed)
+            }
+        };
+        let key = self.log.keys().member(node);
+        let condition = match &left.there {
+            Some(value) => Condition::ValueIs { key: key.clone(), value: value.clone() },
+            None => Condition::IsAbsent { key: key.clone() },
+        };
+        let txn = Txn {
+            conditions: vec![condition],
+            then: vec![Operation::Put { key: key.clone(), value: sealed.clone(), lease: None }],
+            // A repeat finds what the first attempt has put.
+            otherwise: vec![Operation::Range(Range::of(Keys::One(key)))],
+        };
+        let answer = match self.log.etcd().txn(&txn, self.log.deadline()) {
+            Ok(answer) => answer,
+            Err(why) => {
+                left.pending = Some((anchor, sealed));
+                return Err(self.failure(asked(why)));
+            }
+        };
+        let is_there = answer.succeeded || {
+            let [there] = ranges(answer).map_err(|why| self.failure(why))?;
+            only(there).is_some_and(|there| there == sealed)
+        };
+        if !is_there {
+            left.is_others = true;
+            return Err(Failure::new("etcd", "something else is there than this daemon has put there"));
+        }
+        left.there = Some(sealed);
+        left.last = Some((anchor, Instant::now()));
+        Ok(())
+    }
+}
