@@ -51,6 +51,7 @@ pub fn retire(call: &mut Call, secret: MayChange, force: bool, condition: &Condi
             call.remark(forced(&standing));
         } else {
             nobody_needs_an_older_one(name, &kid, &standing)?;
+            all_have_told(call, name, &standing)?;
         }
         let _claim = retired_outside(call, name)?;
         // A newer version, which nobody has read, must not come in between, and another client that reads an older one neither.
@@ -102,6 +103,23 @@ fn nobody_needs_an_older_one(name: &str, kid: &str, standing: &Standing) -> Resu
         return Err(Problem::consumers_behind(message, behind));
     }
     Ok(())
+}
+
+/// Refuses if another daemon that shares the vault may have served an older version, and could not tell.
+fn all_have_told(call: &Call, name: &str, standing: &Standing) -> Result<(), Problem> {
+    if standing.readable.len() == 1 {
+        return Ok(());
+    }
+    let unheard = call.api.consumers.unheard().map_err(Refused::Shared)?;
+    if unheard.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "these daemons are away, and may have served an older version of {name} while etcd did not answer \
+         (max_staleness_secs): {}; start them, or, if one does not come back, forget it (cluster forget)",
+        unheard.join(", ")
+    );
+    Err(Problem::consumers_behind(message, Vec::new()))
 }
 
 /// The audit detail of a retirement that somebody forced.

@@ -9,6 +9,7 @@
 //! reads/<secret>/<version>/<client>
 //!                             that this client has read this version, sealed; each is called by what hides its name
 //! reads/since                 since when such reads are noted, sealed
+//! stale/<node>                that this daemon may serve something while etcd is away, and then tells of it only later
 //! ```
 
 use crate::etcd::Keys;
@@ -134,6 +135,15 @@ impl KeySpace {
     /// Since when what is read is noted.
     pub fn reads_since(&self) -> Vec<u8> {
         self.of("reads/since")
+    }
+
+    /// A daemon that may serve something while etcd is away.
+    pub fn stale(&self, node: &str) -> Vec<u8> {
+        self.of(&format!("stale/{node}"))
+    }
+
+    pub fn all_stale(&self) -> Keys {
+        Keys::prefix(&self.of("stale/"))
     }
 
     fn of(&self, name: &str) -> Vec<u8> {

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::log::{EtcdLog, asked, only};
+use super::log::{EtcdLog, asked, only, ranges};
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
 use crate::base::sync::{GroupCommit, lock};
 use crate::consumers::{Consumers, SharedRead, SharedReads};
 use crate::etcd::{Condition, Keys, Operation, Range, RangeAnswer, Txn};
-use crate::vault::{Seen, Unavailable, Vault};
+use crate::vault::{Seen, SharedLog, Unavailable, Vault};
 
 /// How many reads are put, or deleted, at once. etcd takes 128 operations.
 const AT_ONCE: usize = 100;
@@ -99,6 +99,7 @@ impl EtcdReads {
     /// If etcd does not answer, or what it has is not of this vault.
     pub fn begin(log: Arc<EtcdLog>, vault: Arc<Vault>) -> Result<Self, Failure> {
         let since = since(&log, &vault)?;
+        tell_staleness(&log)?;
         let (notes, later, rounds) = (GroupCommit::default(), Mutex::default(), Mutex::default());
         Ok(Self { log, vault, since, notes, later, rounds })
     }
@@ -261,6 +262,30 @@ impl SharedReads for EtcdReads {
             }
         }
     }
+
+    fn unheard(&self) -> Result<Vec<String>, Unavailable> {
+        let keys = self.log.keys();
+        let [stale, alive] =
+            [keys.all_stale(), keys.all_alive()].map(|keys| Range { keys_only: true, ..Range::of(keys) });
+        let txn = Txn { then: vec![Operation::Range(stale), Operation::Range(alive)], ..Txn::default() };
+        let [stale, alive] = ranges(self.log.etcd().txn(&txn, self.log.deadline()).map_err(asked)?)?;
+        let nodes = stale.pairs.into_iter().filter_map(|pair| {
+            let node = pair.key.strip_prefix(&keys.stale("")[..])?;
+            Some(String::from_utf8_lossy(node).into_owned())
+        });
+        Ok(nodes.filter(|node| !alive.pairs.iter().any(|pair| pair.key == keys.alive(node))).collect())
+    }
+}
+
+/// Has the others know whether this daemon may serve something of which it tells only later.
+fn tell_staleness(log: &EtcdLog) -> Result<(), Failure> {
+    let key = log.keys().stale(SharedLog::node(log));
+    let told = match log.max_staleness().is_zero() {
+        true => Operation::Delete(Keys::One(key)),
+        false => Operation::Put { key, value: Vec::new(), lease: None },
+    };
+    let txn = Txn { then: vec![told], ..Txn::default() };
+    log.etcd().txn(&txn, log.deadline()).map(drop).map_err(|why| Failure::new("etcd", why))
 }
 
 /// Since when reads are noted: the first daemon that starts says it.

@@ -6,7 +6,7 @@ use super::Consumers;
 use super::shared::SharedRead;
 use crate::base::clock::Timestamp;
 use crate::base::sync::lock;
-use crate::vault::{Kid, Refused};
+use crate::vault::{Kid, Refused, Unavailable};
 
 /// How old what the others know of a client's last read may become before they are told of a later one.
 const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(60 * 60);
@@ -53,6 +53,14 @@ impl Consumers {
             self.note(name, client, *kid, *at);
             lock(&self.reads).tell(name, client, *kid, *at);
         }
+    }
+
+    /// The daemons that are away, and may have served something of which they could not tell.
+    ///
+    /// # Errors
+    /// If they are not known.
+    pub fn unheard(&self) -> Result<Vec<String>, Unavailable> {
+        self.shared.as_ref().map_or(Ok(Vec::new()), |shared| shared.unheard())
     }
 
     /// Since when no read of whichever daemon is missing; none where this one has the vault for itself.

@@ -35,4 +35,10 @@ pub trait SharedReads: Send + Sync {
     /// # Errors
     /// If they are not known.
     fn of(&self, name: &str) -> Result<(Vec<SharedRead>, Seen), Unavailable>;
+
+    /// The daemons that are away, and may have served something of which they could not tell.
+    ///
+    /// # Errors
+    /// If they are not known.
+    fn unheard(&self) -> Result<Vec<String>, Unavailable>;
 }

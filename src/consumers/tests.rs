@@ -147,6 +147,10 @@ impl SharedReads for Node {
         let reads = content.reads.values().map(|(read, _)| read).filter(|read| read.name == name).cloned();
         Ok((reads.collect(), Seen { place: name.to_owned(), revision: content.revision }))
     }
+
+    fn unheard(&self) -> Result<Vec<String>, Unavailable> {
+        Ok(Vec::new())
+    }
 }
 
 /// A daemon, without what answers calls.
@@ -378,6 +382,10 @@ impl SharedReads for Later {
 
     fn of(&self, name: &str) -> Result<(Vec<SharedRead>, Seen), Unavailable> {
         Ok((Vec::new(), Seen { place: name.to_owned(), revision: 1 }))
+    }
+
+    fn unheard(&self) -> Result<Vec<String>, Unavailable> {
+        Ok(Vec::new())
     }
 }
 

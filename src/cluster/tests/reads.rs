@@ -187,6 +187,21 @@ fn what_is_to_be_noted_later_is_noted_in_the_next_turn() {
 }
 
 #[test]
+fn a_daemon_that_is_away_and_may_have_served_something_is_known() {
+    let site = Site::new("reads-unheard");
+    let a = start(&site, "a");
+    assert_eq!(a.reads.unheard(), Ok(Vec::new()));
+    site.etcd.put(a.daemon.log.keys().stale("c"), b"");
+    assert_eq!(a.reads.unheard(), Ok(vec!["c".to_owned()]));
+    site.etcd.put(a.daemon.log.keys().alive("c"), b"it is there");
+    assert_eq!(a.reads.unheard(), Ok(Vec::new()));
+    // One that serves nothing while etcd is away takes it back when it is started.
+    site.etcd.put(a.daemon.log.keys().stale("a"), b"");
+    let again = EtcdReads::begin(a.daemon.log.clone(), a.daemon.vault.clone()).unwrap();
+    assert_eq!(again.unheard(), Ok(Vec::new()));
+}
+
+#[test]
 fn reads_are_noted_since_the_first_daemon_has_started_and_later_than_what_was_there_was_made() {
     let site = Site::new("reads-since");
     let early = site.start("early");
