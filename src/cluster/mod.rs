@@ -15,6 +15,7 @@ mod log;
 mod members;
 mod moment;
 mod reads;
+mod reads_begin;
 mod rekeyed;
 mod room;
 mod snapshot;

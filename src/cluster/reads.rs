@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::log::{EtcdLog, asked, only, ranges};
+use super::log::{EtcdLog, asked, ranges};
+use super::reads_begin;
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
 use crate::base::sync::{GroupCommit, lock};
 use crate::consumers::{Consumers, SharedRead, SharedReads};
-use crate::etcd::{Condition, Keys, Operation, Range, RangeAnswer, Txn};
-use crate::vault::{Seen, SharedLog, Unavailable, Vault};
+use crate::etcd::{Keys, Operation, Range, RangeAnswer, Txn};
+use crate::vault::{Seen, Unavailable, Vault};
 
 /// How many reads are put, or deleted, at once. etcd takes 128 operations.
 const AT_ONCE: usize = 100;
@@ -27,9 +28,6 @@ const TAKES_IN_EVERY: Duration = Duration::from_secs(60);
 
 /// How often the daemon that leads deletes what is known of versions that are gone.
 const CLEARS_EVERY: Duration = Duration::from_secs(60 * 60);
-
-/// Where a note of the vault's stands that says since when reads are noted.
-const SINCE: &str = "reads/since";
 
 /// The reads of all daemons, as one of them notes and finds them.
 pub struct EtcdReads {
@@ -98,8 +96,8 @@ impl EtcdReads {
     /// # Errors
     /// If etcd does not answer, or what it has is not of this vault.
     pub fn begin(log: Arc<EtcdLog>, vault: Arc<Vault>) -> Result<Self, Failure> {
-        let since = since(&log, &vault)?;
-        tell_staleness(&log)?;
+        let since = reads_begin::since(&log, &vault)?;
+        reads_begin::tell_staleness(&log)?;
         let (notes, later, rounds) = (GroupCommit::default(), Mutex::default(), Mutex::default());
         Ok(Self { log, vault, since, notes, later, rounds })
     }
@@ -275,39 +273,6 @@ impl SharedReads for EtcdReads {
         });
         Ok(nodes.filter(|node| !alive.pairs.iter().any(|pair| pair.key == keys.alive(node))).collect())
     }
-}
-
-/// Has the others know whether this daemon may serve something of which it tells only later.
-fn tell_staleness(log: &EtcdLog) -> Result<(), Failure> {
-    let key = log.keys().stale(SharedLog::node(log));
-    let told = match log.max_staleness().is_zero() {
-        true => Operation::Delete(Keys::One(key)),
-        false => Operation::Put { key, value: Vec::new(), lease: None },
-    };
-    let txn = Txn { then: vec![told], ..Txn::default() };
-    log.etcd().txn(&txn, log.deadline()).map(drop).map_err(|why| Failure::new("etcd", why))
-}
-
-/// Since when reads are noted: the first daemon that starts says it.
-fn since(log: &EtcdLog, vault: &Vault) -> Result<Timestamp, Failure> {
-    let failure = |why: String| Failure::new(format_args!("etcd, {}{SINCE}", log.keys().prefix()), why);
-    // The versions that are there were made before that, also by a clock that was ahead.
-    let mut latest = 0;
-    vault.each_readable(|_, kid| latest = latest.max(kid.second()));
-    let since = vault.now().max(Timestamp::from_nanos(latest.saturating_add(1).saturating_mul(1_000_000_000)));
-    let value = vault.sealed_note(SINCE, &since.nanos().to_be_bytes())?;
-    let key = log.keys().reads_since();
-    let txn = Txn {
-        conditions: vec![Condition::IsAbsent { key: key.clone() }],
-        then: vec![Operation::Put { key: key.clone(), value, lease: None }],
-        otherwise: Vec::new(),
-    };
-    log.etcd().txn(&txn, log.deadline()).map_err(|why| failure(why.to_string()))?;
-    let there = log.etcd().range(&Range::of(Keys::One(key)), log.deadline());
-    let there = only(there.map_err(|why| failure(why.to_string()))?);
-    let note = there.and_then(|there| vault.opened_note(SINCE, &there));
-    let nanos = note.and_then(|note| note.as_slice().try_into().map(u64::from_be_bytes).ok());
-    nanos.map(Timestamp::from_nanos).ok_or_else(|| failure("it was changed, or is of another vault".to_owned()))
 }
 
 /// The first key that comes behind it.
