@@ -83,6 +83,16 @@ impl Cluster {
         }
     }
 
+    /// Warns of a version of etcd whose members can come to differ after a crash.
+    pub fn warn_of_unfit_etcd(&self) {
+        // Where it cannot be asked, other questions will say so.
+        if let Ok(version) = self.log.etcd().member_version(self.log.deadline())
+            && is_unfit(&version)
+        {
+            log::warn!("etcd {version} can lose changes after a crash; use 3.4, or 3.5.6 and newer");
+        }
+    }
+
     /// Makes a new vault in etcd with this header line, unless another daemon has just made one. Returns the line of the one
     /// that is there.
     ///
@@ -173,5 +183,27 @@ impl Cluster {
 
     pub(super) fn failure(&self, why: Unavailable) -> Failure {
         Failure::new(format_args!("etcd, {}", self.config.prefix), why)
+    }
+}
+
+/// Whether this version has one of the faults that were mended by 3.5.6.
+fn is_unfit(version: &str) -> bool {
+    let fifth =
+        version.strip_prefix("3.5.").map(|patch| patch.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default());
+    fifth.and_then(|patch| patch.parse::<u32>().ok()).is_some_and(|patch| patch < 6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_first_versions_of_3_5_are_warned_of() {
+        for unfit in ["3.5.0", "3.5.1", "3.5.5", "3.5.0-rc.1"] {
+            assert!(is_unfit(unfit), "{unfit}");
+        }
+        for fit in ["3.4.23", "3.5.6", "3.5.30", "3.6.0", "", "3.5", "3.5.x"] {
+            assert!(!is_unfit(fit), "{fit}");
+        }
     }
 }

@@ -116,7 +116,9 @@ fn shared(
                    this path, or, for the first daemon, make one with `jarvis-secretsd init --cluster`";
         return Err(Failure::new(master_key_path.display(), why));
     }
-    let header = match cluster.header()? {
+    let header = cluster.header()?;
+    cluster.warn_of_unfit_etcd();
+    let header = match header {
         Some(header) => header,
         None if !files::is_missing(vault_path) => {
             let why = format!(
