@@ -115,7 +115,11 @@ fn many_reads_of_a_secret_are_all_found_and_many_that_wait_are_put_together() {
     std::thread::scope(|scope| {
         for of in 0..8 {
             let b = &b;
-            scope.spawn(move || (0..80).for_each(|n| _ = b.serve(&format!("client-{of}-{n}"))));
+            scope.spawn(move || {
+                for n in 0..80 {
+                    b.serve(&format!("client-{of}-{n}"));
+                }
+            });
         }
     });
     assert_eq!(a.standing().consumers.len(), 640);
