@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Who may be a daemon of a cluster: one with its master key. One that comes later has everything; who waits at one daemon learns of
-# what another one changes; and when the daemon that leads is gone, another one does.
+# Who may be a daemon of a cluster: one with its master key, and a name of its own. One that comes later has everything, also
+# what is known of readers; and when the daemon that leads is gone, another one does.
 source "$(dirname "$0")/lib.sh"
 for library in hosts etcd cluster; do
     source "tests/system/$library.sh"
@@ -26,6 +26,12 @@ refuses_to_start() {
 
 has_ended() { ! kill -0 "$1" 2>/dev/null; }
 
+# In a cluster no master key is made: it would be another one on each node.
+rm "$DIR/host-a/secrets/master.key"
+refuses_to_start host-a 'master\.key.*init --cluster'
+[ ! -e "$DIR/host-a/secrets/master.key" ] || fail "a master key was made"
+cp -p "$DIR/master.key" "$DIR/host-a/secrets/"
+: >"$DIR/host-a/log"
 start_cluster
 at host-a
 expect 200 admin POST /secret '{"name":"a","value":"first"}'
@@ -34,7 +40,10 @@ first=$(jq -r .kid "$DIR/answer")
 new_node stranger 24
 (umask 077 && head -c 32 /dev/urandom >"$DIR/stranger/secrets/master.key")
 refuses_to_start stranger 'master key'
-echo "a daemon with another master key does not start"
+new_node twin 25
+sed -i 's/^node = .*/node = "host-b"/' "$DIR/twin/config.toml"
+refuses_to_start twin 'host-b'
+echo "a daemon without the master key, with another one, or with another's name does not start"
 
 # What one has answered, all know.
 at host-b
@@ -42,6 +51,13 @@ expect 200 admin GET /secret/a
 at host-c
 expect 200 admin POST /secret '{"name":"a","value":"second"}'
 second=$(jq -r .kid "$DIR/answer")
+at host-a
+expect 409 admin POST /secret/a/retire '{}'
+for node in host-a host-b host-c; do
+    at "$node"
+    expect 200 admin GET /secret/a/consumers
+    [ "$(jq -r '.consumers[] | select(.client == "admin").kid' "$DIR/answer")" = "$first" ] || fail "$node: $(cat "$DIR/answer")"
+done
 new_node host-d 26
 NODES+=(host-d)
 start_node host-d
@@ -50,6 +66,9 @@ at host-d
 expect 200 admin GET /secret/a
 [ "$(jq -r .kid "$DIR/answer")" = "$second" ] || fail "host-d: $(cat "$DIR/answer")"
 expect 200 admin GET "/secret/a?kid=$first"
+at host-b
+expect 200 admin GET /secret/a/consumers
+[ "$(jq -r '.consumers[] | select(.client == "admin").kid' "$DIR/answer")" = "$second" ] || fail "host-b: $(cat "$DIR/answer")"
 at host-a
 expect 200 admin POST /secret/a/retire '{}'
 at host-c
