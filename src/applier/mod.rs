@@ -98,6 +98,11 @@ impl Appliers {
         self.secrets.contains_key(name)
     }
 
+    /// How long a program of the secret may run.
+    pub fn time_limit(&self, name: &str) -> Duration {
+        self.secrets.get(name).map_or(Duration::ZERO, |applier| applier.timeout)
+    }
+
     /// Whether the secret has a program for this.
     pub fn can(&self, action: Action, name: &str) -> bool {
         self.secrets.get(name).is_some_and(|applier| applier.programs[action as usize].is_some())

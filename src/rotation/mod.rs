@@ -2,7 +2,10 @@
 //!
 //! The schedule replaces only what is `auto`; that rotation of something else is due, it reports.
 
+mod left;
+mod opened;
 mod phases;
+mod repair;
 mod retirement;
 mod retries;
 mod rollback;

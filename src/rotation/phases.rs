@@ -3,12 +3,13 @@
 //! The new value is on the disk before anything outside is told of it. So whatever breaks off in the middle, one of the two
 //! values that are there works outside, and verify tells which.
 
+use super::opened::OpenedVersion;
 use super::retries::Work;
 use super::rotator::{Claim, Rotator};
-use crate::applier::{Appliers, ToldVersion, Verdict};
+use crate::applier::{Appliers, Verdict};
 use crate::audit::{Entry, Event, Outcome};
 use crate::base::failure::Failure;
-use crate::vault::{Condition, Done, Duty, Opened, Operation, Order, Previous, Refused, Rotation, VersionRef};
+use crate::vault::{Condition, Done, Duty, Operation, Order, Previous, Refused, Rotation, VersionRef};
 
 /// Why a secret was not rotated. It is audited and logged.
 #[derive(Debug)]
@@ -30,22 +31,6 @@ impl std::fmt::Display for NotRotated {
             Self::ExternalSystem(why) => f.write_str(why),
             Self::Vault(refused) => refused.fmt(f),
         }
-    }
-}
-
-/// A version with its value.
-pub(super) struct OpenedVersion {
-    pub kid: String,
-    pub opened: Opened,
-}
-
-impl OpenedVersion {
-    pub fn told(&self) -> ToldVersion<'_> {
-        ToldVersion { kid: Some(&self.kid), value: self.opened.value() }
-    }
-
-    pub fn has_value_of(&self, other: &Self) -> bool {
-        self.opened.value() == other.opened.value()
     }
 }
 
@@ -132,12 +117,17 @@ impl Rotator {
         let done = self.vault.commit(Order { operation: prepare, condition, duty: Duty::Claim, entry: prepared })?;
         let name = &done[0].name;
         let new = self.pending(name)?;
+        self.left().prepared(&new.kid);
         if self.current(name)?.kid != old.kid {
             // Nothing outside was told of it.
             return Err(self.discard(name, &new.kid, entry, "another value was set meanwhile".to_owned()));
         }
         self.vault.still_claims(name)?;
         let applied = appliers.apply(name, old.told(), new.told());
+        if let Err(lost) = self.vault.still_claims(name) {
+            self.doubt(name, new);
+            return Err(lost.into());
+        }
         drop((old, new));
         self.decide(name, applied.map_err(Some), previous, entry)
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::REASON;
-use super::phases::{NotRotated, OpenedVersion, damaged};
+use super::opened::OpenedVersion;
+use super::phases::{NotRotated, damaged};
 use super::retries::Work;
 use super::rotator::{Claim, Rotator};
 use crate::applier::{Action, Appliers};

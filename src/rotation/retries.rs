@@ -17,6 +17,8 @@ pub enum Work {
     Rotation,
     /// To get rid of an old one.
     Retirement,
+    /// To put right what a program of this daemon may have undone.
+    Repair,
 }
 
 /// What has failed, and when it is tried again.
@@ -53,6 +55,11 @@ impl Retries {
         let failures = self.0.get(&key).map_or(0, |retry| retry.failures);
         let pause = FIRST.saturating_mul(1 << failures.min(16)).min(LONGEST);
         self.0.insert(key, Retry { failures: failures.saturating_add(1), failed_at: now, pause });
+    }
+
+    /// Forgets all other work.
+    pub fn keep(&mut self, kept: Work) {
+        self.0.retain(|(work, _), _| *work == kept);
     }
 
     /// Whether it has failed and has not succeeded since.

@@ -7,6 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Schedule;
+use super::left::Left;
+use super::opened::OpenedVersion;
 use super::retries::{Retries, Work};
 use crate::applier::Appliers;
 use crate::audit::{AuditLog, Entry, Event};
@@ -27,6 +29,8 @@ pub struct Rotator {
     state: Mutex<State>,
     /// Something in `state` has changed.
     changed: Condvar,
+    left: Mutex<Left>,
+    doubtful: Mutex<Doubtful>,
 }
 
 #[derive(Default)]
@@ -38,6 +42,9 @@ struct State {
     under_way: BTreeSet<String>,
     retries: Retries,
 }
+
+/// Versions that a program of this daemon may have applied too late, each with its secret.
+type Doubtful = Vec<(String, OpenedVersion)>;
 
 /// A secret that nobody else rotates as long as this lives.
 pub struct Claim<'a> {
@@ -68,7 +75,15 @@ impl Rotator {
         if let Some(appliers) = &appliers {
             vault.hold_expired(appliers.retiring());
         }
-        Self { vault, audit, appliers, state: Mutex::default(), changed: Condvar::new() }
+        Self {
+            vault,
+            audit,
+            appliers,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            left: Mutex::default(),
+            doubtful: Mutex::default(),
+        }
     }
 
     /// Whether the secret has appliers.
@@ -135,7 +150,8 @@ impl Rotator {
 
     /// Goes on with what was not finished, and tries again what has failed, as far as it is time for that.
     pub fn tend(&self, schedule: &Schedule) {
-        for (name, _) in self.vault.pending() {
+        self.repair();
+        for name in self.to_decide() {
             if self.may_try(Work::Rotation, &name) && !self.is_stopping() {
                 self.resolve(&name);
             }
@@ -193,9 +209,10 @@ impl Rotator {
         self.changed.notify_all();
     }
 
-    /// Tries nothing again that has failed here: the leader finds it by itself.
+    /// Tries nothing again that has failed here: the leader finds it by itself. What only this daemon knows of, it repairs.
     pub(super) fn leave_to_the_leader(&self) {
-        self.state().retries = Retries::default();
+        self.state().retries.keep(Work::Repair);
+        self.repair();
     }
 
     /// Ends a [sleep](Self::sleep): this daemon has come to lead.
@@ -247,6 +264,14 @@ impl Rotator {
     /// Whether the work on the secret has failed, and was not done since.
     pub(super) fn has_failed(&self, work: Work, name: &str) -> bool {
         self.state().retries.has_failed(work, name)
+    }
+
+    pub(super) fn left(&self) -> MutexGuard<'_, Left> {
+        lock(&self.left)
+    }
+
+    pub(super) fn doubtful(&self) -> MutexGuard<'_, Doubtful> {
+        lock(&self.doubtful)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
