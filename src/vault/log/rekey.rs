@@ -106,14 +106,22 @@ impl Vault {
         };
         // The other header is as long as this one.
         let end = log.end;
-        let retired = log.replace(successor, end).map_err(|why| {
-            let why = why.to_string();
-            let took_back = self.audit.write_synced(vec![entry.ended(Outcome::Error, format!("not done: {why}"))]);
-            if took_back.is_err() {
-                log::error!("The audit log says that the master key was changed, and it was not: {why}");
+        let retired = match log.replace(successor, end) {
+            Ok(retired) => retired,
+            // It is in force. The copy gets its header later, as if another daemon had done it.
+            Err(why) if self.shared.is_some() => {
+                self.note_storage(Err(why));
+                return written;
             }
-            Refused::Storage(why)
-        })?;
+            Err(why) => {
+                let why = why.to_string();
+                let took_back = self.audit.write_synced(vec![entry.ended(Outcome::Error, format!("not done: {why}"))]);
+                if took_back.is_err() {
+                    log::error!("The audit log says that the master key was changed, and it was not: {why}");
+                }
+                return Err(Refused::Storage(why));
+            }
+        };
         drop(log);
         drop(retired);
         *header = rewrapped;

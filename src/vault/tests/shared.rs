@@ -30,7 +30,7 @@ enum Fate {
 
 /// The log that all share.
 struct Ordered {
-    header: Vec<u8>,
+    header: Mutex<Vec<u8>>,
     content: Mutex<Content>,
 }
 
@@ -140,7 +140,7 @@ impl SharedLog for Node {
     }
 
     fn add(&self, addition: &Addition<'_>) -> Result<Added, Unavailable> {
-        let Addition { behind, end, lines, fence, .. } = *addition;
+        let Addition { behind, end, lines, fence, header, .. } = *addition;
         let mut content = lock(&self.log.content);
         if let Some((behind, end, lines)) = content.late.take() {
             content.put(behind, end, &lines);
@@ -151,7 +151,12 @@ impl SharedLog for Node {
         let undecided = || Unavailable::Undecided("unheard".to_owned());
         match content.fates.pop_front().unwrap_or(Fate::Answered) {
             Fate::Answered => match content.put(behind, end, lines) {
-                true => Ok(Added::Done),
+                true => {
+                    if let Some((_, header)) = header {
+                        *lock(&self.log.header) = header.to_vec();
+                    }
+                    Ok(Added::Done)
+                }
                 false => content.lines_behind(behind).map(Added::Behind),
             },
             Fate::Unheard => {
@@ -187,7 +192,7 @@ impl SharedVault for Node {
     }
 
     fn header(&self) -> Result<Vec<u8>, Unavailable> {
-        Ok(self.log.header.clone())
+        Ok(lock(&self.log.header).clone())
     }
 
     fn from(&self, position: Position) -> Result<Tail, Unavailable> {
@@ -231,7 +236,7 @@ fn hosts<const N: usize>(test: &str, names: [&'static str; N]) -> [Host; N] {
         leader: names[0],
         claims: BTreeMap::new(),
     };
-    let log = Arc::new(Ordered { header: header.line(), content: Mutex::new(content) });
+    let log = Arc::new(Ordered { header: Mutex::new(header.line()), content: Mutex::new(content) });
     let mut first = Some(first);
     names.map(|name| {
         let mut site = first.take().unwrap_or_else(|| Site::new(&format!("shared-{test}-{name}-other")));
@@ -621,6 +626,27 @@ fn a_copy_is_compacted_by_itself_and_stays_a_copy() {
     put(&one, "db", "next");
     assert_eq!(confirmed(&other, "db").as_deref(), Some("next"));
     explained_once([&here, &there], 22);
+}
+
+#[test]
+fn another_master_key_is_in_force_also_where_the_copy_of_the_daemon_that_has_put_it_there_cannot_be_written() {
+    let [mut here] = hosts("rekeyed", ["a"]);
+    let vault = here.start();
+    put(&vault, "db", "v");
+    let next = seal::random().unwrap();
+    lock(&vault.log).store.faults.replacements.store(1, Ordering::SeqCst);
+    assert_eq!(vault.rekey(&here.site.master, &next, Entry::new(Event::Rekey)), Ok(true));
+    assert!(is_under(&here.site.path(), &here.site.master), "the copy has the header from before");
+    put(&vault, "db", "w");
+    let header = here.node.header().unwrap();
+    assert!(vault.take_header(&header).unwrap());
+    assert!(!vault.take_header(&header).unwrap(), "there is nothing more to do");
+    assert!(is_under(&here.site.path(), &next));
+    put(&vault, "db", "x");
+    drop(vault);
+    here.site.master = next;
+    assert_eq!(confirmed(&here.start(), "db").as_deref(), Some("x"));
+    assert_eq!(here.site.audit_lines().iter().filter(|line| line["event"] == "rekey").count(), 1);
 }
 
 #[test]
