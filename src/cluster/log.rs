@@ -407,8 +407,8 @@ impl SharedLog for EtcdLog {
         loop {
             let head = Operation::Range(Range::of(Keys::One(self.keys.head())));
             let log = Operation::Range(Range { limit: PAGE, ..Range::of(self.keys.log_from(position.seq + 1)) });
-            // Each page may take as long as one answer: who has been away for long has much to fetch.
             let txn = Txn { conditions: Vec::new(), then: vec![head, log], otherwise: Vec::new() };
+            // Each page may take as long as one answer: who has been away for long has much to fetch.
             let [head, log] = ranges(self.etcd.txn(&txn, self.deadline()).map_err(asked)?)?;
             let head = self.heard(head, position)?;
             let is_all = !log.more;
