@@ -1,10 +1,10 @@
 //! Compares what a daemon has left of itself at the start, and keeps it up to date, in etcd and beside its audit log.
 
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::anchor::{Anchor, AuditAt, Kept, Unfit, compare};
+use super::left::Left;
 use super::log::{asked, only, ranges};
 use super::start::Cluster;
 use crate::audit;
@@ -17,42 +17,9 @@ use crate::vault::{Found, Unavailable, Vault};
 /// How often it is brought up to date.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// What this daemon has left.
-#[derive(Default)]
-pub struct Anchors(Mutex<Left>);
-
-#[derive(Default)]
-struct Left {
-    /// Where the file is; none: the start has not come so far.
-    path: Option<PathBuf>,
-    /// What the file had at the start.
-    kept: Option<Anchor>,
-    /// The greatest number that was given.
-    n: u64,
-    /// What etcd has.
-    there: Option<Vec<u8>>,
-    /// What that says, if this run of the daemon has put it, and when it has.
-    last: Option<(Anchor, Instant)>,
-    /// What is on its way: it is sent again byte for byte until it is answered.
-    pending: Option<(Anchor, Vec<u8>)>,
-    /// Somebody else has put something else there.
-    is_others: bool,
-    /// It was said that it is not up to date.
-    said: bool,
-}
-
 /// What it is sealed under.
 fn label(node: &str) -> String {
     format!("member {node}")
-}
-
-impl Anchors {
-    /// Why this daemon can leave nothing of itself; none: it can.
-    pub fn trouble(&self) -> Option<String> {
-        let why = "etcd has something else under `member/` than this daemon has put there: another daemon has its name and its \
-                   files, or etcd was set back";
-        lock(&self.0).is_others.then(|| why.to_owned())
-    }
 }
 
 impl Cluster {

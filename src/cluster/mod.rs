@@ -11,6 +11,7 @@ mod join;
 mod keys;
 mod leader;
 mod lease;
+mod left;
 mod log;
 mod members;
 mod moment;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::anchors::Anchors;
 use super::keys::KeySpace;
+use super::left::Anchors;
 use super::log::EtcdLog;
 use super::members::{Members, new_incarnation};
 use super::status::{Forgotten, Status};
