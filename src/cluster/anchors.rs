@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::anchor::{Anchor, AuditAt, Kept, Unfit, compare};
+use super::answers::{asked, only, ranges};
 use super::left::Left;
-use super::log::{asked, only, ranges};
 use super::start::Cluster;
 use crate::audit;
 use crate::base::failure::Failure;

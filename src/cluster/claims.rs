@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::log::{EtcdLog, added, only, ranges};
+use super::answers::{added, only, ranges};
+use super::log::EtcdLog;
 use crate::base::sync::lock;
 use crate::etcd::{self, Condition, Keys, Operation, Range, Txn};
 use crate::vault::Unavailable;

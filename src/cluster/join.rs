@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::anchor::Kept;
+use super::answers::{added, asked, ranges};
 use super::lease::new_value;
-use super::log::{added, asked, ranges};
 use super::members::Alive;
 use super::moment::Moment;
 use super::standing::Lease;

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::log::{EtcdLog, added, asked, malformed, only, ranges};
+use super::answers::{added, asked, malformed, only, ranges};
+use super::log::EtcdLog;
 use super::standing::name;
 use crate::etcd::{Condition, Keys, LeaseId, Operation, Range, Txn};
 use crate::vault::Unavailable;

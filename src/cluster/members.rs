@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::answers::{asked, ranges};
 use super::keys::KeySpace;
-use super::log::{asked, ranges};
 use super::standing;
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;

@@ -5,7 +5,9 @@
 
 mod anchor;
 mod anchors;
+mod answers;
 mod claims;
+mod fetch;
 mod head;
 mod join;
 mod keys;

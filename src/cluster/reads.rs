@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::log::{EtcdLog, asked, ranges};
+use super::answers::{asked, ranges};
+use super::log::EtcdLog;
 use super::reads_begin;
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;

@@ -1,6 +1,7 @@
 //! What a daemon looks up in etcd, or puts there, before it notes what its clients read.
 
-use super::log::{EtcdLog, only};
+use super::answers::only;
+use super::log::EtcdLog;
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
 use crate::etcd::{Condition, Keys, Operation, Range, Txn};

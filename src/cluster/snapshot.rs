@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
+use super::answers::{added, asked, malformed, only, ranges};
 use super::head::Head;
-use super::log::{EtcdLog, added, asked, malformed, only, ranges};
+use super::log::EtcdLog;
 use crate::base::failure::Failure;
 use crate::etcd::{Condition, Keys, Operation, Range, Txn};
 use crate::vault::{LastAdditions, Position, SharedLog, Snapshot, Unavailable, Vault, position_behind};

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::log::{EtcdLog, added, asked, only, ranges};
+use super::answers::{added, asked, only, ranges};
+use super::log::EtcdLog;
 use super::members::{Alive, Seen, range_of_leader_and_alive};
 use crate::etcd::{Condition, Keys, Operation, Range, Txn};
 use crate::vault::Unavailable;
@@ -98,7 +99,12 @@ impl EtcdLog {
         let count = Range { keys_only: true, ..Range::of(Keys::One(member.clone())) };
         let txn = Txn {
             conditions: vec![Condition::IsAbsent { key: alive }],
-            then: vec![Operation::Range(count), Operation::Delete(Keys::One(member))],
+            then: vec![
+                Operation::Range(count),
+                Operation::Delete(Keys::One(member)),
+                // It serves nothing any more, so that nobody need wait to hear what it has served.
+                Operation::Delete(Keys::One(self.keys().stale(node))),
+            ],
             otherwise: Vec::new(),
         };
         let answer = self.etcd().txn(&txn, self.deadline()).map_err(added)?;

@@ -1,7 +1,8 @@
 //! A whole vault put into etcd, and read back.
 
+use super::answers::{added, asked, ranges};
 use super::head::Head;
-use super::log::{EtcdLog, added, asked, ranges};
+use super::log::EtcdLog;
 use super::snapshot::next_part;
 use crate::base::progress;
 use crate::etcd::{Condition, Keys, Operation, Range, Txn};
@@ -72,7 +73,7 @@ impl EtcdLog {
         if !answer.succeeded {
             let [there] = ranges(answer)?;
             // A repeat finds what the first attempt has put.
-            if super::log::only(there) != Some(head.bytes()) {
+            if super::answers::only(there) != Some(head.bytes()) {
                 return Err(Unavailable::Mismatch("somebody else has made a vault there meanwhile".to_owned()));
             }
         }

@@ -68,7 +68,7 @@ impl Cluster {
                 )
             })
         };
-        let full = || self.log.room.is_full().then(super::log::no_space);
+        let full = || self.log.room.is_full().then(super::answers::no_space);
         unconfirmed().or_else(full).or_else(|| self.members.trouble()).or_else(|| self.anchors.trouble())
     }
 
