@@ -129,12 +129,6 @@ impl Cluster {
                     debug_assert!(last.n < anchor.n);
                     return Ok(());
                 }
-                let kept = Kept {
-                    vault_id: vault.id().to_owned(),
-                    incarnation: self.incarnation.clone(),
-                    anchor: Some(anchor.clone()),
-                };
-                kept.write(&path).map_err(|why| Failure::new(path.display(), why))?;
                 left.n = anchor.n;
                 let sealed = vault.seal_beside(&label(node), &anchor.bytes())?;
                 (anchor, sealed)
@@ -158,14 +152,28 @@ impl Cluster {
                 return Err(self.failure(asked(why)));
             }
         };
-        let is_there = answer.succeeded || {
+        if !answer.succeeded {
             let [there] = ranges(answer).map_err(|why| self.failure(why))?;
-            only(there).is_some_and(|there| there == sealed)
-        };
-        if !is_there {
-            left.is_others = true;
-            return Err(Failure::new("etcd", "something else is there than this daemon has put there"));
+            let there = only(there);
+            if there.as_ref() != Some(&sealed) {
+                let opened = there.as_ref().and_then(|there| vault.open_beside(&label(node), there));
+                // What the run before this one has sent may arrive only now.
+                let ours = opened.and_then(|opened| Anchor::parse(&opened));
+                let Some(ours) = ours.filter(|ours| ours.public_key == anchor.public_key) else {
+                    left.is_others = true;
+                    return Err(Failure::new("etcd", "something else is there than this daemon has put there"));
+                };
+                (left.there, left.n) = (there, left.n.max(ours.n));
+                return Ok(());
+            }
         }
+        // Only now: what etcd has never had does not show that it was set back.
+        let kept = Kept {
+            vault_id: vault.id().to_owned(),
+            incarnation: self.incarnation.clone(),
+            anchor: Some(anchor.clone()),
+        };
+        kept.write(&path).map_err(|why| Failure::new(path.display(), why))?;
         left.there = Some(sealed);
         left.last = Some((anchor, Instant::now()));
         Ok(())
