@@ -50,7 +50,7 @@ impl Cluster {
     pub fn state(&self, vault: &Vault) -> State {
         State {
             node: self.config().node.clone(),
-            leader: self.members.seen(self.config().lease).leader,
+            leader: self.members.seen(self.longest_unseen()).leader,
             seq: vault.seq(),
             confirmed_ago: self.confirmed_ago(vault),
         }
@@ -73,7 +73,7 @@ impl Cluster {
     }
 
     pub fn write_metrics(&self, vault: &Vault, audit: &AuditLog, page: &mut Page) {
-        let seen = self.members.seen(self.config().lease);
+        let seen = self.members.seen(self.longest_unseen());
         let ago = self.confirmed_ago(vault).as_nanos();
         let (log_bytes, snapshot_seq) = self.log.head().map_or((0, 0), |head| (head.log_bytes, head.snapshot));
         let figures = Figures {
@@ -96,6 +96,11 @@ impl Cluster {
         };
         figures.write(page);
         self.log.etcd().stats().write(page);
+    }
+
+    /// How old what was seen of the others may be: that is looked at once in each poll, which may be longer than a lease.
+    fn longest_unseen(&self) -> Duration {
+        self.config().lease.max(self.config().poll * 2)
     }
 
     /// The start has confirmed what it has read.

@@ -81,7 +81,7 @@ impl StorageConfig {
         table.set("lease_secs", &mut lease, |value| seconds(value, 2..=60))?;
         table.set("max_staleness_secs", &mut max_staleness, |value| seconds(value, 0..=86_400))?;
         table.set("request_timeout_secs", &mut request_timeout, |value| seconds(value, 1..=60))?;
-        table.set("poll_ms", &mut poll, |value| value.integer(100..=60_000).map(Duration::from_millis))?;
+        table.set("poll_ms", &mut poll, |value| value.integer(100..=10_000).map(Duration::from_millis))?;
         // A misspelt key is named rather than the one that then is missing.
         table.finish()?;
         kind?;

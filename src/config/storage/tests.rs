@@ -210,7 +210,7 @@ fn the_numbers_of_the_storage_have_their_ranges() {
         ("lease_secs", 2, 60),
         ("max_staleness_secs", 0, 86_400),
         ("request_timeout_secs", 1, 60),
-        ("poll_ms", 100, 60_000),
+        ("poll_ms", 100, 10_000),
     ] {
         for inside in [least, most] {
             parse(&format!("{LEAST}node = 'a'\n{key} = {inside}"));
