@@ -17,7 +17,7 @@ use crate::vault::{
 };
 
 /// How many additions one answer brings. Each has 1 MiB at most, which is a third more in JSON; an answer may have 64 MiB.
-const PAGE: u64 = 32;
+pub(super) const PAGE: u64 = 32;
 
 /// The log that several daemons share, as one of them uses it.
 pub struct EtcdLog {

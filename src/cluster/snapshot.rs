@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::answers::{added, asked, malformed, only, ranges};
 use super::head::Head;
-use super::log::EtcdLog;
+use super::log::{EtcdLog, PAGE};
 use crate::base::failure::Failure;
 use crate::etcd::{Condition, Keys, Operation, Range, Txn};
 use crate::vault::{LastAdditions, Position, SharedLog, Snapshot, Unavailable, Vault, position_behind};
@@ -33,9 +33,6 @@ const BETWEEN_PARTS: Duration = Duration::from_millis(50);
 
 /// How long the head is tried to be changed, while others change it.
 const UNTIL_NAMED: Duration = Duration::from_secs(60);
-
-/// How many additions one answer brings.
-const PAGE: u64 = 64;
 
 /// When a snapshot is due, and whether one is under way.
 #[derive(Default)]
