@@ -128,7 +128,11 @@ fn shared(
             return Err(Failure::new(vault_path.display(), why));
         }
         None if known.seq > 0 => {
-            let why = format!("etcd has no vault under {prefix}, but the audit log knows change {}", known.seq);
+            let why = format!(
+                "etcd has no vault under {prefix}, but the audit log knows change {}: bring etcd back, or restore a backup and \
+                 put it there with `jarvis-secretsd storage copy --to etcd`",
+                known.seq
+            );
             return Err(Failure::new(vault_path.display(), why));
         }
         None => {

@@ -1,4 +1,4 @@
-//! `storage copy`: a vault moved from its file into etcd, where several daemons share it, or back.
+//! `storage copy`: a vault copied from its file into etcd, where several daemons share it, or back.
 
 use std::sync::Arc;
 
@@ -107,7 +107,9 @@ fn to_file(config: &Config, cluster: &Cluster) -> Result<(), Exit> {
     let _alone = lock(config)?;
     let vault_path = &config.paths.vault_path;
     cluster.refuse_if_anybody_is_there()?;
-    let header = cluster.header()?.ok_or_else(|| Failure::new("etcd", "there is no vault under this prefix"))?;
+    let missing =
+        || Failure::new(&cluster.config().prefix, "etcd has no vault under it; correct `prefix` in [storage]");
+    let header = cluster.header()?.ok_or_else(missing)?;
     let master = KeyInForce::of_header(&KeyFile::new(&config.paths.master_key_path), &header)?.key;
     let found_audit = audit::Found::look(&config.paths.audit_path)?;
     let Tip { vault: known, .. } = found_audit.end();
