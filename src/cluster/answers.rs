@@ -20,14 +20,14 @@ pub fn malformed() -> Unavailable {
 pub fn asked(why: etcd::Error) -> Unavailable {
     match why {
         etcd::Error::NoSpace => full(),
-        why => Unavailable::Unanswered(format!("etcd: {why}")),
+        why => Unavailable::Unanswered(why.to_string()),
     }
 }
 
 /// Why it is not known whether something was changed.
 pub fn added(why: etcd::Error) -> Unavailable {
     match why {
-        etcd::Error::Unavailable(why) => Unavailable::Undecided(format!("etcd: {why}")),
+        etcd::Error::Unavailable(_) => Unavailable::Undecided(why.to_string()),
         why => asked(why),
     }
 }
@@ -37,5 +37,5 @@ fn full() -> Unavailable {
 }
 
 pub fn no_space() -> String {
-    "etcd has no space left; make room in it, and then disarm its alarm (etcdctl alarm disarm)".to_owned()
+    etcd::Error::NoSpace.to_string()
 }

@@ -25,10 +25,11 @@ impl fmt::Display for Error {
         match self {
             Self::Unavailable(why) => write!(f, "etcd does not answer: {why}"),
             Self::NoSpace => f.write_str(
-                "etcd's database is full; compact and defragment it or raise its quota, then: etcdctl alarm disarm",
+                "etcd has no space left: its database is full; compact and defragment it or raise its quota, then: etcdctl \
+                 alarm disarm",
             ),
             Self::TooLarge(why) => write!(f, "too large for etcd: {why}"),
-            Self::LeaseGone => f.write_str("the lease is not there any more"),
+            Self::LeaseGone => f.write_str("the lease in etcd is not there any more"),
             Self::Refused(why) => write!(f, "etcd refuses it: {why}"),
         }
     }

@@ -57,7 +57,7 @@ impl Vault {
     }
 
     fn differs(&self, why: &dyn std::fmt::Display) -> Unavailable {
-        let why = Unavailable::Mismatch(format!("the shared log has another vault than this daemon's copy: {why}"));
+        let why = Unavailable::Mismatch(format!("etcd has another vault than this daemon's copy: {why}"));
         self.note_mismatch(&why);
         why
     }

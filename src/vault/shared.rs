@@ -138,7 +138,7 @@ impl Vault {
         let confirmed = self.confirmations.confirm(shared.time_limit(), || self.take_in(&**shared));
         confirmed.map_err(|why| match why {
             Unconfirmed::Refused(why) => why,
-            Unconfirmed::Late => Unavailable::Unanswered("the shared log did not answer in time".to_owned()),
+            Unconfirmed::Late => Unavailable::Unanswered("etcd did not answer in time".to_owned()),
         })
     }
 
@@ -234,7 +234,7 @@ impl Vault {
         }
         let Read { batch, recovered, own } = self.opened(log, lines).map_err(|why| {
             let why = Unavailable::Mismatch(format!(
-                "the shared log does not continue from this daemon's copy behind change {}: {why}",
+                "etcd does not continue this daemon's copy behind change {}: {why}",
                 log.end.seq
             ));
             self.note_mismatch(&why);
