@@ -65,7 +65,10 @@ impl Cluster {
         }
     }
 
-    /// Whether etcd still has the change that was known last.
+    /// Makes sure that etcd still has the change that was known last.
+    ///
+    /// # Errors
+    /// If it has another one, or ends before it. An etcd that does not answer is no error here.
     fn has(&self, kept: Option<&Anchor>) -> Result<(), Unfit> {
         let Some(position) = kept.and_then(Anchor::position) else { return Ok(()) };
         match self.log.has(position) {

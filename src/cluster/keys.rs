@@ -6,6 +6,11 @@
 //! log/<number, 16 hex>        the lines that were added together, under the number of the first
 //! snap/<number, 16 hex>/<part, 4 hex>
 //!                             the lines of a snapshot through that change
+//! leader                      which daemon leads, under its lease
+//! want/<node>                 that this daemon wants to add something, and came second, under its lease
+//! alive/<node>                what a daemon that is there tells of itself, under its lease
+//! member/<node>               where a daemon's vault and audit log stood, sealed
+//! claim/<secret>              which daemon rotates this secret outside, under its lease; it is called by what hides its name
 //! reads/<secret>/<version>/<client>
 //!                             that this client has read this version, sealed; each is called by what hides its name
 //! reads/since                 since when such reads are noted, sealed
@@ -111,7 +116,8 @@ impl KeySpace {
         Keys::prefix(&self.of("member/"))
     }
 
-    /// A secret that somebody rotates outside, too; `name` is the secret's name as [`Names`](super::names::Names) hides it.
+    /// A secret that somebody rotates outside, too; `name` is what [`Vault::hidden`](crate::vault::Vault::hidden) makes of its
+    /// name.
     pub fn claim(&self, name: &str) -> Vec<u8> {
         self.of(&format!("claim/{name}"))
     }

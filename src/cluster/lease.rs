@@ -40,7 +40,7 @@ impl Keeper {
         let is_answered = match log.standing().lasting() {
             Some((lease, true)) => self.keep_alive(lease),
             Some((lease, false)) => {
-                // It is not known for certain whether it has ended, and it shall have.
+                // It may last still in etcd: it is ended there, so that nothing is held under it.
                 log.standing().lost();
                 let _ = log.etcd().revoke(lease, self.deadline());
                 self.grant()
@@ -104,7 +104,7 @@ impl Keeper {
                 self.told = false;
                 true
             }
-            // Those say so who ask it for something.
+            // Whoever asks etcd for something says so.
             Err(etcd::Error::Unavailable(_)) => false,
             Err(why) => {
                 if !std::mem::replace(&mut self.told, true) {

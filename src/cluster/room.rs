@@ -30,7 +30,7 @@ impl Room {
         Some(self.database_bytes.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)
     }
 
-    /// Takes in how something ended that was to be written; none: well.
+    /// Notes the outcome of an attempt to write; none: it succeeded.
     pub fn note(&self, error: Option<&Error>) {
         match error {
             None => self.set_full(false),

@@ -31,7 +31,7 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(60);
 /// How long a part waits for the one before, so that changes come in between.
 const BETWEEN_PARTS: Duration = Duration::from_millis(50);
 
-/// How long the head is tried to be changed, while others change it.
+/// For how long it is tried to have the head name a snapshot, while others add to the log.
 const UNTIL_NAMED: Duration = Duration::from_secs(60);
 
 /// When a snapshot is due, and whether one is under way.

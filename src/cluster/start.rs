@@ -1,4 +1,5 @@
-//! What a start needs of etcd: the vault that is there, or a new one.
+//! The daemons that share a vault, as one of them, or a command, sees them: what a start needs of etcd, and what `storage copy` and
+//! `cluster` do there.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -29,8 +29,8 @@ pub trait SharedReads: Send + Sync {
     /// Notes a read as soon as that can be done, and does not wait for it.
     fn note_later(&self, read: SharedRead);
 
-    /// All reads of a secret that were noted before this call, of whatever version. What goes by them can be made to fail where
-    /// there are more by then.
+    /// All reads of a secret that were noted before this call, of whatever version. With what is returned, a change can be refused
+    /// if there are more by then.
     ///
     /// # Errors
     /// If they are not known.

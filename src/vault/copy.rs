@@ -25,6 +25,9 @@ pub trait SharedVault {
     fn node(&self) -> &str;
 
     /// The vault's header line.
+    ///
+    /// # Errors
+    /// If it does not answer, or has no vault.
     fn header(&self) -> Result<Vec<u8>, Unavailable>;
 
     /// The lines behind `position`, wherever between two additions that is.
@@ -34,6 +37,9 @@ pub trait SharedVault {
     fn from(&self, position: Position) -> Result<Tail, Unavailable>;
 
     /// All lines behind the header.
+    ///
+    /// # Errors
+    /// If it does not answer, or has no vault.
     fn all(&self) -> Result<Vec<u8>, Unavailable>;
 }
 
