@@ -41,6 +41,7 @@ const CASES: &[Case] = &[
     ("The TLS key does not match the certificate", mismatched_tls_key),
     ("Others may read the TLS key", || refused(&shared(with_tls().0, "tls/tls.key"))),
     ("The directory of the Unix socket is missing", no_directory_for_the_socket),
+    ("Several daemons, and no master key", || refused(&with_storage(Site::new()))),
     ("400 on a TLS port", plain_http_to_tls),
     ("401 unauthenticated", || answer(&Daemon::start().client("stranger").get("/secret/jwt_signing_key"))),
     ("403 not_authorized", || answer(&with_clients().start().client("db").get("/secret/jwt_signing_key"))),
@@ -50,6 +51,7 @@ const CASES: &[Case] = &[
     ("The policy was not reloaded", policy_not_reloaded),
     ("The certificate was not reloaded", certificate_not_reloaded),
     ("Clients without a credential", || Daemon::start().log()),
+    ("It waits for etcd", no_etcd),
     ("What a crash left was cut off", torn_vault),
     ("The audit log could not be rotated", log_that_is_not_in_its_place),
     ("The audit log's newest file is missing", only_closed_segments),
@@ -267,6 +269,19 @@ pub fn with_tls() -> (Site, ServerFiles) {
     let config = site.read("config.toml");
     site.write("config.toml", &format!("{config}[server.tls]\ncert_path = {certificate:?}\nkey_path = {key:?}\n"));
     (site, files)
+}
+
+/// A site whose daemon shares its vault by an etcd that nobody runs.
+fn with_storage(site: Site) -> Site {
+    let config = site.read("config.toml");
+    let storage = "kind = \"etcd\"\nnode = \"a\"\nendpoints = [\"http://127.0.0.1:1\"]\nrequest_timeout_secs = 1";
+    site.write("config.toml", &format!("{config}[storage]\n{storage}\n"));
+    site
+}
+
+fn no_etcd() -> String {
+    let site = with_storage(used());
+    Daemon::spawn(site.command("serve"), &site, "log").await_log("Waiting for etcd")
 }
 
 fn mismatched_tls_key() -> String {

@@ -42,6 +42,8 @@ refuse() {
         await "$node refuses to read" is_refused "$node"
         expect 503 admin POST /secret '{"name":"kept","value":"changed"}'
         [ "$(jq -r .error "$DIR/answer")" = storage_mismatch ] || fail "$node: $(cat "$DIR/answer")"
+        echo ' 503' >>"$DIR/answer"
+        guide '503 storage_mismatch' "$DIR/answer"
         expect 503 admin GET /healthz
         grep -q '"status":"degraded"' "$DIR/answer" || fail "$node: $(cat "$DIR/answer")"
     done

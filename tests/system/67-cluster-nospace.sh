@@ -41,6 +41,8 @@ refuse() {
         at "$node"
         expect 503 admin POST /secret '{"name":"a","value":"lost"}'
         [ "$(jq -r .error "$DIR/answer")" = storage_full ] || fail "$node says another reason: $(cat "$DIR/answer")"
+        echo ' 503' >>"$DIR/answer"
+        guide '503 storage_full' "$DIR/answer"
     done
 }
 

@@ -42,6 +42,8 @@ kill_member etcd3
 for node in host-a host-b; do
     at "$node"
     is_unavailable GET /secret/secret_19
+    echo ' 503' >>"$DIR/answer"
+    guide '503 storage_unavailable' "$DIR/answer"
     is_unavailable POST /secret '{"name":"refused","value":"v"}'
     expect 503 admin GET /healthz
     grep -q '"status":"degraded"' "$DIR/answer" || fail "$node: $(cat "$DIR/answer")"
