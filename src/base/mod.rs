@@ -10,6 +10,7 @@ pub(crate) mod directory_locks;
 pub(crate) mod files;
 pub(crate) mod hex;
 pub(crate) mod logging;
+pub(crate) mod moment;
 pub(crate) mod nearest;
 pub(crate) mod progress;
 pub(crate) mod span;

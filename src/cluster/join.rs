@@ -7,10 +7,10 @@ use super::anchor::Kept;
 use super::answers::{added, asked, ranges};
 use super::lease::new_value;
 use super::members::Alive;
-use super::moment::Moment;
 use super::standing::Lease;
 use super::start::Cluster;
 use crate::base::failure::Failure;
+use crate::base::moment::Moment;
 use crate::etcd::{self, Condition, LeaseId, Operation, Range, Txn};
 use crate::vault::Unavailable;
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::members::new_incarnation;
-use super::moment::Moment;
 use super::standing::Lease;
 use super::start::Cluster;
 use crate::base::failure::Failure;
+use crate::base::moment::Moment;
 use crate::etcd::{self, LeaseId};
 
 /// The shortest pause, where etcd does not answer.

@@ -279,6 +279,7 @@ impl SharedLog for EtcdLog {
         let Addition { behind, end, lines, fence, seen, header } = *addition;
         let fence = self.fence(&fence)?;
         let (deadline, mut lease) = (self.deadline(), self.standing.lease());
+        let had_lease = lease.is_some();
         loop {
             let begun = Instant::now();
             let mut head = self.head_at(behind)?;
@@ -325,7 +326,15 @@ impl SharedLog for EtcdLog {
                 Err(etcd::Error::LeaseGone) if lease.take().is_some() => continue,
                 answer => {
                     self.room.note(answer.as_ref().err());
-                    answer.map_err(added).inspect_err(|why| self.stats.count_unknown(why))?
+                    // An attempt with the lease that is gone may have been one of several, of which another was carried out.
+                    let had_none = lease.is_none() && had_lease;
+                    let failed = |why| match added(why) {
+                        Unavailable::Full(why) | Unavailable::Unanswered(why) if had_none => {
+                            Unavailable::Undecided(why)
+                        }
+                        why => why,
+                    };
+                    answer.map_err(failed).inspect_err(|why| self.stats.count_unknown(why))?
                 }
             };
             let was_repeated = answer.was_repeated;

@@ -16,7 +16,6 @@ mod lease;
 mod left;
 mod log;
 mod members;
-mod moment;
 mod reads;
 mod reads_begin;
 mod rekeyed;

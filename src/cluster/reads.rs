@@ -109,7 +109,8 @@ impl EtcdReads {
     /// # Errors
     /// If etcd does not answer. The rest is done the next time.
     pub fn turn(&self, consumers: &Consumers, leads: bool) -> Result<(), Unavailable> {
-        self.put_later()?;
+        // Where etcd takes nothing, it can be asked all the same.
+        let put = self.put_later();
         let mut rounds = lock(&self.rounds);
         if rounds.taking_in.is_due(TAKES_IN_EVERY) {
             let from = rounds.taken_in + 1;
@@ -129,7 +130,7 @@ impl EtcdReads {
                 Ok(page)
             })?;
         }
-        Ok(())
+        put
     }
 
     /// Deletes what is known of versions that do not exist. Those whose reads are in `page` did exist before.

@@ -65,15 +65,24 @@ impl Snapshots {
         self.begun = Some(now);
         let (log, vault, is_under_way) = (log.clone(), vault.clone(), self.is_under_way.clone());
         let started = Builder::new().name("snapshot".to_owned()).spawn(move || {
+            let _ended = Ended(is_under_way);
             if let Err(why) = log.put_snapshot(&vault, &leader, BETWEEN_PARTS) {
                 log::warn!("The log in etcd was not replaced by a snapshot, and stays as it is: {why}");
             }
-            is_under_way.store(false, Ordering::SeqCst);
         });
         if let Err(why) = started {
             log::error!("A snapshot for etcd could not be begun: {why}");
             self.is_under_way.store(false, Ordering::SeqCst);
         }
+    }
+}
+
+/// Says that a snapshot is no longer under way, however it ended.
+struct Ended(Arc<AtomicBool>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 
@@ -117,9 +126,18 @@ impl EtcdLog {
 
     /// Removes parts of snapshots that were interrupted.
     fn remove_leftovers(&self, leader: &[u8], head: &Head) -> Result<(), Unavailable> {
-        // What another leader is about to write must not be taken for such parts.
-        let then = self.keys().other_snapshots(head.snapshot).map(Operation::Delete).into();
-        let txn = Txn { conditions: vec![self.still_leads(leader)], then, otherwise: Vec::new() };
+        let keys = self.keys().other_snapshots(head.snapshot);
+        let look = keys.clone().map(|keys| Operation::Range(Range { keys_only: true, limit: 1, ..Range::of(keys) }));
+        let found = self.etcd().txn(&Txn { then: look.into(), ..Txn::default() }, self.deadline()).map_err(asked)?;
+        let revision = found.revision;
+        if found.ranges.iter().all(|range| range.pairs.is_empty()) {
+            return Ok(());
+        }
+        // What is written later, by this leader or another one, must not be taken for such parts: not even by an attempt that
+        // arrives late.
+        let unchanged = keys.clone().map(|keys| Condition::UnchangedSince { keys, revision });
+        let conditions = [self.still_leads(leader)].into_iter().chain(unchanged).collect();
+        let txn = Txn { conditions, then: keys.map(Operation::Delete).into(), otherwise: Vec::new() };
         let answer = self.etcd().txn(&txn, self.deadline()).map_err(added)?;
         answer.succeeded.then_some(()).ok_or_else(no_longer_leads)
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::moment::Moment;
+use crate::base::moment::Moment;
 use crate::base::sync::lock;
 use crate::etcd::LeaseId;
 

@@ -1,6 +1,6 @@
 //! A whole vault put into etcd, and read back.
 
-use super::answers::{added, asked, ranges};
+use super::answers::{added, asked, only, ranges};
 use super::head::Head;
 use super::log::EtcdLog;
 use super::snapshot::next_part;
@@ -16,8 +16,9 @@ impl EtcdLog {
     pub fn alive(&self) -> Result<Vec<String>, Unavailable> {
         let keys = Range { keys_only: true, ..Range::of(self.keys().all_alive()) };
         let answer = self.etcd().range(&keys, self.deadline()).map_err(asked)?;
-        let name = |key: Vec<u8>| String::from_utf8_lossy(&key[self.keys().alive("").len()..]).into_owned();
-        Ok(answer.pairs.into_iter().map(|pair| name(pair.key)).collect())
+        let prefix = self.keys().alive("");
+        let names = answer.pairs.iter().filter_map(|pair| pair.key.strip_prefix(&prefix[..]));
+        Ok(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
     }
 
     /// Whether there is nothing under the prefix.
@@ -34,11 +35,18 @@ impl EtcdLog {
     /// # Errors
     /// If etcd does not answer; some of it may then be gone.
     pub fn clear(&self) -> Result<(), Unavailable> {
-        // First what makes it a vault, so that nobody takes the rest for one.
-        for keys in [Keys::One(self.keys().head()), self.keys().all()] {
-            self.etcd().delete_range(keys, self.deadline()).map_err(added)?;
-        }
-        Ok(())
+        let key = self.keys().head();
+        let head = self.etcd().range(&Range::of(Keys::One(key.clone())), self.deadline()).map_err(asked)?;
+        // An attempt that arrives late must not remove what was put there after it.
+        let unchanged = match only(head) {
+            Some(value) => Condition::ValueIs { key, value },
+            None => Condition::IsAbsent { key },
+        };
+        let then = vec![Operation::Delete(self.keys().all())];
+        let txn = Txn { conditions: vec![unchanged], then, otherwise: Vec::new() };
+        let answer = self.etcd().txn(&txn, self.deadline()).map_err(added)?;
+        let changed = || Unavailable::Mismatch("somebody else has changed the vault there meanwhile".to_owned());
+        (answer.succeeded || answer.was_repeated).then_some(()).ok_or_else(changed)
     }
 
     /// Puts a whole vault there, where there is none: its header line, and the lines behind it, which end at `end`. It is there
@@ -73,7 +81,7 @@ impl EtcdLog {
         if !answer.succeeded {
             let [there] = ranges(answer)?;
             // A repeat finds what the first attempt has put.
-            if super::answers::only(there) != Some(head.bytes()) {
+            if only(there) != Some(head.bytes()) {
                 return Err(Unavailable::Mismatch("somebody else has made a vault there meanwhile".to_owned()));
             }
         }

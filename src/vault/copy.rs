@@ -19,6 +19,9 @@ use crate::audit::VaultAt;
 use crate::base::failure::Failure;
 use crate::base::files;
 
+/// No daemon is called so.
+const NOBODY: &str = "";
+
 /// What is asked of a shared log at the start.
 pub trait SharedVault {
     /// This daemon's name among those that share it.
@@ -64,7 +67,9 @@ impl Found {
         takes_another_history: bool,
     ) -> Result<Self, Failure> {
         let master = SealingKey::new(master);
-        let known = Known { at: known, node: Some(shared.node()) };
+        // A log that says nothing yet knows of no change: what a daemon of this name has made before is not in it.
+        let node = if known == VaultAt::START { NOBODY } else { shared.node() };
+        let known = Known { at: known, node: Some(node) };
         let fail = |why: &dyn std::fmt::Display| Failure::new("etcd", why);
         let line = shared.header().map_err(|why| fail(&why))?;
         let header = Header::parse(line.trim_ascii_end()).map_err(|why| fail(&why))?;

@@ -20,6 +20,7 @@ use super::shared_log::{Added, Addition, Position, SharedLog, Unavailable};
 use super::write::{Terms, Written};
 use crate::audit::{AuditFailure, Entry, Tip};
 use crate::base::failure::Failure;
+use crate::base::moment::Moment;
 use crate::base::secret::Wiped;
 use crate::base::sync::{Unconfirmed, lock};
 
@@ -144,7 +145,7 @@ impl Vault {
 
     /// How long ago all changes were known for certain; none: never.
     pub fn confirmed_ago(&self) -> Option<Duration> {
-        self.confirmations.last().map(|at| at.elapsed())
+        self.confirmations.last().map(|at| Moment::now().since(at))
     }
 
     /// How old what is known is, if it may be served all the same.
@@ -336,6 +337,11 @@ impl Vault {
     /// What was counted of the other daemons that share this vault.
     pub fn shared_stats(&self) -> &SharedStats {
         &self.shared_stats
+    }
+
+    /// Why nothing can be written to the audit log; none: it can be.
+    pub fn audit_trouble(&self) -> Option<String> {
+        self.audit.trouble()
     }
 
     /// Whether the others have another history, so that nothing is served.

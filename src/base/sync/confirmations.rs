@@ -8,6 +8,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::lock;
+use crate::base::moment::Moment;
 
 /// Questions, one at a time, each with the same answer for all who wait for it.
 pub struct Confirmations<E> {
@@ -20,7 +21,7 @@ struct Rounds<E> {
     begun: u64,
     is_under_way: bool,
     /// The last one that brought a yes, and when it was begun.
-    confirmed: Option<(u64, Instant)>,
+    confirmed: Option<(u64, Moment)>,
     /// The last one that did not, and why.
     failed: Option<(u64, E)>,
 }
@@ -70,7 +71,7 @@ impl<E: Clone> Confirmations<E> {
         }
         rounds.begun += 1;
         rounds.is_under_way = true;
-        let (round, begun) = (rounds.begun, Instant::now());
+        let (round, begun) = (rounds.begun, Moment::now());
         drop(rounds);
         // Whoever waits must not wait for one that panicked.
         let answered = catch_unwind(AssertUnwindSafe(ask));
@@ -87,7 +88,7 @@ impl<E: Clone> Confirmations<E> {
     }
 
     /// When the last question that was answered with yes was asked; none: there was none.
-    pub fn last(&self) -> Option<Instant> {
+    pub fn last(&self) -> Option<Moment> {
         lock(&self.rounds).confirmed.map(|(_, begun)| begun)
     }
 

@@ -42,6 +42,11 @@ impl Log {
 
     /// Writes `lines` behind the end of a copy, which need not be durable. What the disk refuses comes before the next lines.
     pub fn append_to_copy(&mut self, lines: &[u8]) -> io::Result<()> {
+        if self.store.length() + self.missing() > self.end.length {
+            // Lines of a change that panicked before it was visible: they came into the log, and are told once more.
+            self.missing.clear();
+            self.store.cut(self.end.length)?;
+        }
         self.missing.extend_from_slice(lines);
         self.store.append_unsynced(&self.missing)?;
         self.missing.clear();
