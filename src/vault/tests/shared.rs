@@ -256,10 +256,11 @@ impl Host {
         let found = self.look().unwrap();
         assert!(matches!(found.history(), History::Continues | History::Beyond), "{:?}", found.history());
         let recovered = found.unaudited().iter().map(|change| change.clone().entry("found at the start"));
-        let recovered = recovered.collect();
+        let begun = Entry { vault: Some(found.at()), ..Entry::new(Event::ServerStart) };
+        let lines = recovered.chain([begun]).collect();
         let (path, clock) = (self.site.path(), self.site.clock.clone());
         let vault = found.open(&path, self.site.audit(), clock, LIFETIMES).unwrap().sharing(self.node.clone());
-        vault.audit.begin(recovered).unwrap();
+        vault.audit.begin(lines).unwrap();
         Arc::new(vault)
     }
 
@@ -443,6 +444,23 @@ fn a_crash_behind_a_change_leaves_its_line_to_the_daemon_that_made_it() {
 }
 
 #[test]
+fn a_daemon_that_begins_anew_under_a_name_owns_nothing_that_was_made_under_it_before() {
+    let [here] = hosts("anew", ["a"]);
+    let vault = here.start();
+    put(&vault, "db", "v");
+    put(&vault, "db", "w");
+    drop(vault);
+    for path in [here.site.path(), here.site.audit_path()] {
+        std::fs::remove_file(path).unwrap();
+    }
+    let found = here.look().unwrap();
+    assert_eq!((found.unaudited().len(), found.audited(), found.history()), (0, 0, History::Continues));
+    put(&here.start(), "db", "x");
+    let events: Vec<_> = here.site.audit_lines().into_iter().map(|line| line["event"].clone()).collect();
+    assert_eq!(events, ["server_start", "create_secret"]);
+}
+
+#[test]
 fn what_is_in_force_and_could_not_be_audited_comes_before_the_next_line() {
     let [here, there] = hosts("owed", ["a", "b"]);
     let (one, other) = (here.start(), there.start());
@@ -455,7 +473,7 @@ fn what_is_in_force_and_could_not_be_audited_comes_before_the_next_line() {
     one.audit.write(Entry::new(Event::GetSecret)).unwrap_err();
     one.audit.write(Entry::new(Event::GetSecret)).unwrap();
     let events: Vec<_> = here.site.audit_lines().into_iter().map(|line| line["event"].clone()).collect();
-    assert_eq!(events, ["create_secret", "create_secret", "audit_resumed", "get_secret"]);
+    assert_eq!(events, ["server_start", "create_secret", "create_secret", "audit_resumed", "get_secret"]);
     explained_once([&here, &there], 2);
 }
 
