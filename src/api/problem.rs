@@ -156,6 +156,9 @@ impl Problem {
     /// The log that several daemons share cannot be used, so that this one can answer for nothing.
     fn unavailable(why: &Unavailable) -> Self {
         let (code, what) = match why {
+            Unavailable::TooLarge(_) => {
+                return Self::new(413, "too_large", format!("{why}; nothing was changed: do it for fewer at once"));
+            }
             Unavailable::Unanswered(_)
             | Unavailable::Fenced(_)
             | Unavailable::Overtaken(_)
@@ -276,5 +279,7 @@ mod tests {
         let why = || "no space".to_owned();
         assert_eq!(told(Refused::Storage(why())), ((503, "vault_unavailable"), true, false));
         assert_eq!(told(Refused::Unsettled(why())), ((503, "vault_unavailable"), false, true));
+        // Trying again does not help.
+        assert_eq!(told(Refused::Shared(Unavailable::TooLarge(why()))), ((413, "too_large"), true, false));
     }
 }

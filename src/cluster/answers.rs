@@ -20,6 +20,7 @@ pub fn malformed() -> Unavailable {
 pub fn asked(why: etcd::Error) -> Unavailable {
     match why {
         etcd::Error::NoSpace => full(),
+        etcd::Error::TooLarge(_) => Unavailable::TooLarge(why.to_string()),
         why => Unavailable::Unanswered(why.to_string()),
     }
 }

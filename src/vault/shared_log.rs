@@ -77,6 +77,8 @@ pub enum Unavailable {
     Undecided(String),
     /// It has no room.
     Full(String),
+    /// It takes nothing that is so large at once.
+    TooLarge(String),
     /// It has another history than this daemon's copy, or this copy cannot continue from it.
     Mismatch(String),
     /// What must hold besides does not.
@@ -90,7 +92,7 @@ pub enum Unavailable {
 impl std::fmt::Display for Unavailable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Unanswered(why) | Self::Undecided(why) | Self::Full(why) => f.write_str(why),
+            Self::Unanswered(why) | Self::Undecided(why) | Self::Full(why) | Self::TooLarge(why) => f.write_str(why),
             Self::Mismatch(why) | Self::Fenced(why) => f.write_str(why),
             Self::Overtaken(why) | Self::Compacted(why) => f.write_str(why),
         }
