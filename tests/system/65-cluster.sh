@@ -191,7 +191,7 @@ echo "a daemon that slept while $(head_of_log .seq) changes were made, and the l
 # Whoever reads etcd learns no name, no value, no client and no owner.
 etcd_dump "$PREFIX" >"$DIR/dump"
 [ "$(wc -c <"$DIR/dump")" -gt 100000 ] || fail "the dump of etcd is empty"
-! grep -aoE 'a.private.{8}|put [0-9]+|run-[0-9]+-[0-9]+|admin' "$DIR/dump" >"$DIR/found" || fail "in etcd can be read: $(head "$DIR/found")"
+! grep -aoE 'a.private.{8}|put [0-9]+|run-[0-9]+-[0-9]+|"admin"' "$DIR/dump" >"$DIR/found" || fail "in etcd can be read: $(head "$DIR/found")"
 
 # Now nobody is told what came in the last second.
 for node in "${NODES[@]}"; do
