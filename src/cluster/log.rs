@@ -1,7 +1,7 @@
 //! The shared log in etcd: added to by comparing where it ends, read back in one consistent look.
 
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::answers::{added, asked, malformed, only, ranges};
@@ -34,6 +34,8 @@ pub struct EtcdLog {
     /// Held by whoever claims a secret or deletes a claim.
     claiming: Mutex<()>,
     courtesy: Mutex<Courtesy>,
+    /// It came second, and etcd has noted that it wants to add something.
+    wants: AtomicBool,
     pub room: Room,
     pub stats: Stats,
 }
@@ -69,6 +71,7 @@ impl EtcdLog {
             standing: Standing::default(),
             claiming: Mutex::default(),
             courtesy: Mutex::default(),
+            wants: AtomicBool::new(false),
             room: Room::default(),
             stats: Stats::default(),
         }
@@ -209,6 +212,15 @@ impl EtcdLog {
         }
     }
 
+    /// Takes back that this daemon wants to add something, if it came second and then had nothing to add: others would go on
+    /// waiting for it.
+    pub fn want_no_more(&self) {
+        if self.wants.swap(false, Ordering::Relaxed) {
+            // What fails now ends with the lease, or with the next addition.
+            let _ = self.etcd.delete_range(Keys::One(self.keys.want(&self.node)), self.deadline());
+        }
+    }
+
     /// Waits as long as those may take that were there before.
     fn be_courteous(&self) {
         let until = lock(&self.courtesy).waits_until.take();
@@ -338,6 +350,7 @@ impl SharedLog for EtcdLog {
                 }
             };
             let was_repeated = answer.was_repeated;
+            self.wants.store(!answer.succeeded && lease.is_some(), Ordering::Relaxed);
             if answer.succeeded {
                 self.stats.repeats_ours.fetch_add(u64::from(was_repeated), Ordering::Relaxed);
                 let [wants] = ranges(answer)?;

@@ -90,6 +90,7 @@ fn is_over(stopped: &Receiver<()>, pause: Duration) -> bool {
 
 fn tick(cluster: &Cluster, vault: &Vault, policy_sha256: String) {
     cluster.log.delete_given_up();
+    cluster.log.want_no_more();
     if cluster.log.standing().leads_as().is_some() && vault.audit_trouble().is_some() {
         // It can change nothing, so that nothing would be rotated: another one may be able to.
         let _ = cluster.log.step_down();
