@@ -48,7 +48,7 @@ together() {
     for node in "${CLUSTER[@]}"; do
         read_report "$STATE/report.$node"
         rates+=("$RATE")
-        slowest=$(calc "$P99 > $slowest ? $P99 : $slowest")
+        slowest=$(calc "($P99 > $slowest) ? $P99 : $slowest")
     done
     sample "$1 slowest" "$(printf '%s\n' "${rates[@]}" | sort -g | sed -n 1p)"
     sample "$1 fastest" "$(printf '%s\n' "${rates[@]}" | sort -g | sed -n '$p')"
