@@ -3,9 +3,7 @@
 # row and of the rules finds its data, also that of the etcd, and what they lack without etcd fires its alert.
 source "$(dirname "$0")/lib.sh"
 source tests/system/dashboard/lib.sh
-for library in hosts etcd cluster; do
-    source "tests/system/$library.sh"
-done
+source tests/system/cluster.sh
 need curl ip jq nsenter prometheus unshare
 in_own_network "$@"
 

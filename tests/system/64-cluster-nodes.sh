@@ -2,16 +2,9 @@
 # Who may be a daemon of a cluster: one with its master key, and a name of its own. One that comes later has everything, also
 # what is known of readers; and when the daemon that leads is gone, another one does.
 source "$(dirname "$0")/lib.sh"
-for library in hosts etcd cluster; do
-    source "tests/system/$library.sh"
-done
+source tests/system/cluster.sh
 
-new_state
-trap 'end_cluster; end_etcd; clean_up' EXIT
-on_loopback
-new_etcd
-start_etcd
-new_cluster
+begin_on_loopback
 
 # refuses_to_start NODE WORDS: its daemon ends, and its log says that.
 refuses_to_start() {

@@ -9,9 +9,7 @@ need cargo curl etcd etcdctl ip jq nsenter openssl python3 unshare
     jq -r 'select(.executable and .target.name == "model").executable')
 export LOAD
 in_own_network "$@"
-for library in hosts etcd cluster; do
-    source "tests/system/$library.sh"
-done
+source tests/system/cluster.sh
 
 new_state
 PROXIES=()

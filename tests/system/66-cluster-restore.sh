@@ -3,16 +3,9 @@
 # started again, also when somebody has changed the vault since and the revisions of etcd have met, or are higher than before. None
 # serves anything, until its operator accepts the rollback.
 source "$(dirname "$0")/lib.sh"
-for library in hosts etcd cluster; do
-    source "tests/system/$library.sh"
-done
+source tests/system/cluster.sh
 
-new_state
-trap 'end_cluster; end_etcd; clean_up' EXIT
-on_loopback
-new_etcd
-start_etcd
-new_cluster
+begin_on_loopback
 start_cluster
 
 # store NODE NAME VALUE

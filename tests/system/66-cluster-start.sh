@@ -3,16 +3,9 @@
 # left there, its audit log was cut, or its host has lost its disk. `cluster status` shows who is there, and `cluster forget` lets
 # go who does not come back.
 source "$(dirname "$0")/lib.sh"
-for library in hosts etcd cluster; do
-    source "tests/system/$library.sh"
-done
+source tests/system/cluster.sh
 
-new_state
-trap 'end_cluster; end_etcd; clean_up' EXIT
-on_loopback
-new_etcd
-start_etcd
-new_cluster
+begin_on_loopback
 start_cluster
 
 # asks_etcd ARGUMENT...: a command for the vault of host-a.

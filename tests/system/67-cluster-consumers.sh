@@ -1,16 +1,9 @@
 #!/usr/bin/env bash
 # What a client has read at one daemon, every other knows: a retirement right after it is refused. Who asks etcd finds no names.
 source "$(dirname "$0")/lib.sh"
-for library in hosts etcd cluster; do
-    source "tests/system/$library.sh"
-done
+source tests/system/cluster.sh
 
-new_state
-trap 'end_cluster; end_etcd; clean_up' EXIT
-on_loopback
-new_etcd
-start_etcd
-new_cluster
+begin_on_loopback
 "$BINARY" token webserver >"$DIR/token" 2>"$DIR/token.log"
 printf '[clients.webserver]\nallow = ["*"]\n%s\n' "$(sed -n 2p "$DIR/token")" >>"$DIR/policy.toml"
 start_cluster

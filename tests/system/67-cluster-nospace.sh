@@ -2,17 +2,10 @@
 # An etcd whose quota is used up: daemons refuse changes and say why, and what was read before can be read. It is over as soon as
 # its operator has made room and disarmed the alarm.
 source "$(dirname "$0")/lib.sh"
-for library in hosts etcd cluster; do
-    source "tests/system/$library.sh"
-done
+source tests/system/cluster.sh
 
-new_state
-trap 'end_cluster; end_etcd; clean_up' EXIT
-on_loopback
 ETCD_OPTIONS=(--quota-backend-bytes 16000000)
-new_etcd
-start_etcd
-new_cluster
+begin_on_loopback
 start_cluster
 
 # serve: all daemons serve what is there.

@@ -4,9 +4,7 @@
 # is due, and the external system accepts what the vault serves.
 source "$(dirname "$0")/lib.sh"
 source tests/system/appliers/servers.sh
-for library in hosts etcd cluster; do
-    source "tests/system/$library.sh"
-done
+source tests/system/cluster.sh
 
 SECRETS=10
 ROUNDS=$((${CLUSTER_ROTATIONS:-30} / SECRETS))

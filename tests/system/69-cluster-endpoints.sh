@@ -1,16 +1,9 @@
 #!/usr/bin/env bash
 # The first endpoint that daemons are given is dead, or stands still: they start all the same, and go on.
 source "$(dirname "$0")/lib.sh"
-for library in hosts etcd cluster; do
-    source "tests/system/$library.sh"
-done
+source tests/system/cluster.sh
 
-new_state
-trap 'end_cluster; end_etcd; clean_up' EXIT
-on_loopback
-new_etcd
-start_etcd
-new_cluster
+begin_on_loopback
 
 # work: each daemon changes something, and the others see it.
 work() {

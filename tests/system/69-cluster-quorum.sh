@@ -2,16 +2,9 @@
 # An etcd without a quorum: changes are refused, and reads as well, but for a daemon that may serve what it knew a while ago, and
 # says how old that is. It heals by itself, and nothing that was acknowledged is lost.
 source "$(dirname "$0")/lib.sh"
-for library in hosts etcd cluster; do
-    source "tests/system/$library.sh"
-done
+source tests/system/cluster.sh
 
-new_state
-trap 'end_cluster; end_etcd; clean_up' EXIT
-on_loopback
-new_etcd
-start_etcd
-new_cluster
+begin_on_loopback
 sed -i '/^\[storage\]/a max_staleness_secs = 3600' "$DIR/host-c/config.toml"
 start_cluster
 

@@ -1,6 +1,9 @@
 # Three daemons on one vault, whose changes an etcd (etcd.sh) puts in order, on hosts of their own. They speak TLS with the
-# certificates of tests/data/tls. To be sourced behind etcd.sh.
+# certificates of tests/data/tls. To be sourced behind lib.sh.
 # shellcheck shell=bash
+
+source tests/system/hosts.sh
+source tests/system/etcd.sh
 
 NODES=(host-a host-b host-c)
 PREFIX=/jarvis-secretsd/test/
@@ -18,6 +21,16 @@ fail() {
         [ ! -s "$DIR/$node/log" ] || { echo "the log of $node:" && tail -n 15 "$DIR/$node/log"; } >&2
     done
     exit 1
+}
+
+# begin_on_loopback: begins a test with an etcd, started, and the three daemons, not started yet, on the loopback device.
+begin_on_loopback() {
+    new_state
+    trap 'end_cluster; end_etcd; clean_up' EXIT
+    on_loopback
+    new_etcd
+    start_etcd
+    new_cluster
 }
 
 # new_cluster [FILE]: the hosts of three daemons with the same master key, whose policy lets the tests' client certificate be
