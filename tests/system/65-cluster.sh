@@ -67,46 +67,19 @@ end_load() {
 
 # The faults, each of which is mended at its end. What a fault is to last is the load's time.
 last() { sleep "${FAULT_SECONDS:-4}"; }
+# for_a_while FAULT MEND TARGET...: does the one to that target, and the other one when it has lasted.
+for_a_while() { "$1" "${@:3}" && last && "$2" "${@:3}"; }
 any_node() { echo "${NODES[RANDOM % 3]}"; }
 
-kill_a_daemon() {
-    local node
-    node=$(any_node)
-    kill_node "$node" && last && start_node "$node"
-}
-kill_a_member() { kill_member "$1" && last && start_member "$1"; }
-kill_the_leader() { kill_a_member "$(etcd_leader)"; }
-kill_a_follower() { kill_a_member "$(a_follower)"; }
-freeze_a_daemon() {
-    local node
-    node=$(any_node)
-    freeze_node "$node" && last && thaw_node "$node"
-}
-freeze_the_leader() {
-    local leader
-    leader=$(etcd_leader)
-    freeze_member "$leader" && last && thaw_member "$leader"
-}
-unplug_the_leader() {
-    local leader
-    leader=$(etcd_leader)
-    unplug "$leader" && last && plug_in "$leader"
-}
-unplug_a_follower() {
-    local follower
-    follower=$(a_follower)
-    unplug "$follower" && last && plug_in "$follower"
-}
-part_the_leader() {
-    local leader
-    leader=$(etcd_leader)
-    part_member "$leader" && last && reunite_member "$leader"
-}
-part_a_daemon() {
-    local node
-    node=$(any_node)
-    part "$node" "${MEMBERS[@]}" && last && reunite "$node" "${MEMBERS[@]}"
-}
+kill_a_daemon() { for_a_while kill_node start_node "$(any_node)"; }
+kill_the_leader() { for_a_while kill_member start_member "$(etcd_leader)"; }
+kill_a_follower() { for_a_while kill_member start_member "$(a_follower)"; }
+freeze_a_daemon() { for_a_while freeze_node thaw_node "$(any_node)"; }
+freeze_the_leader() { for_a_while freeze_member thaw_member "$(etcd_leader)"; }
+unplug_the_leader() { for_a_while unplug plug_in "$(etcd_leader)"; }
+unplug_a_follower() { for_a_while unplug plug_in "$(a_follower)"; }
+part_the_leader() { for_a_while part_member reunite_member "$(etcd_leader)"; }
+part_a_daemon() { for_a_while part reunite "$(any_node)" "${MEMBERS[@]}"; }
 outgrow_the_log() {
     local before
     before=$(head_of_log .snapshot)
@@ -124,10 +97,10 @@ lose_answers_and_freeze_the_leader() {
     echo 0 0 0 >"$DIR/rules"
 }
 kill_a_daemon_and_the_leader() {
-    local node leader
-    node=$(any_node) leader=$(etcd_leader)
+    local node
+    node=$(any_node)
     kill_node "$node"
-    kill_a_member "$leader"
+    kill_the_leader
     start_node "$node"
 }
 
