@@ -17,9 +17,9 @@ use crate::vault::{Found, Unavailable, Vault};
 /// How often it is brought up to date.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// What it is sealed under.
-fn label(node: &str) -> String {
-    format!("member {node}")
+/// The place of the note that a daemon leaves of itself in etcd.
+fn place(node: &str) -> String {
+    format!("member/{node}")
 }
 
 impl Cluster {
@@ -43,7 +43,7 @@ impl Cluster {
         let there = self.log.etcd().range(&Range::of(key), self.log.deadline()).map_err(asked);
         let there = only(there.map_err(|why| self.failure(why))?);
         let opened = there.as_ref().map(|there| {
-            let opened = vault.open_beside(&label(node), there);
+            let opened = vault.opened_note(&place(node), there);
             opened.and_then(|opened| Anchor::parse(&opened))
         });
         let n = [kept.as_ref(), opened.as_ref().and_then(Option::as_ref)].into_iter().flatten().map(|anchor| anchor.n);
@@ -133,7 +133,7 @@ impl Cluster {
                     return Ok(());
                 }
                 left.n = anchor.n;
-                let sealed = vault.seal_beside(&label(node), &anchor.bytes())?;
+                let sealed = vault.sealed_note(&place(node), &anchor.bytes())?;
                 (anchor, sealed)
             }
         };
@@ -159,7 +159,7 @@ impl Cluster {
             let [there] = ranges(answer).map_err(|why| self.failure(why))?;
             let there = only(there);
             if there.as_ref() != Some(&sealed) {
-                let opened = there.as_ref().and_then(|there| vault.open_beside(&label(node), there));
+                let opened = there.as_ref().and_then(|there| vault.opened_note(&place(node), there));
                 // What the run before this one has sent may arrive only now.
                 let ours = opened.and_then(|opened| Anchor::parse(&opened));
                 let Some(ours) = ours.filter(|ours| ours.public_key == anchor.public_key) else {

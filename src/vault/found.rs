@@ -17,7 +17,6 @@ use crate::audit::{AuditLog, VaultAt};
 use crate::base::clock::Clock;
 use crate::base::failure::Failure;
 use crate::base::files;
-use crate::base::secret::Wiped;
 use crate::base::sync::{Confirmations, GroupCommit};
 
 /// A vault that was read and found good; nothing on the disk was changed yet.
@@ -104,12 +103,6 @@ impl Found {
     /// The vault's id, 32 hex digits.
     pub fn vault_id(&self) -> &str {
         &self.loaded.key.vault_id
-    }
-
-    /// Opens what [`Vault::seal_beside`] has sealed under this label; none: it is not that.
-    pub fn open_beside(&self, label: &str, sealed: &[u8]) -> Option<Wiped> {
-        let key = &self.loaded.key;
-        key.key.open(&key.beside(label), sealed).ok()
     }
 
     /// The vault, ready to be changed; changes are audited in `audit`.

@@ -1,8 +1,8 @@
 //! Notes of the daemons that share a vault, beside its log: sealed, each bound to its place.
 
-use super::Vault;
 use super::log::header::VaultKey;
 use super::seal::NotAuthentic;
+use super::{Found, Vault};
 use crate::base::failure::Failure;
 use crate::base::secret::Wiped;
 
@@ -17,9 +17,19 @@ impl Vault {
 
     /// What was sealed as a note for this place; none if that is not what this is.
     pub fn opened_note(&self, place: &str, sealed: &[u8]) -> Option<Wiped> {
-        let opened = self.key.notes.open(associated(&self.key, place).as_bytes(), sealed);
-        opened.map_err(|NotAuthentic| ()).ok()
+        opened(&self.key, place, sealed)
     }
+}
+
+impl Found {
+    /// See [`Vault::opened_note`].
+    pub fn opened_note(&self, place: &str, sealed: &[u8]) -> Option<Wiped> {
+        opened(&self.loaded.key, place, sealed)
+    }
+}
+
+fn opened(key: &VaultKey, place: &str, sealed: &[u8]) -> Option<Wiped> {
+    key.notes.open(associated(key, place).as_bytes(), sealed).map_err(|NotAuthentic| ()).ok()
 }
 
 fn associated(key: &VaultKey, place: &str) -> String {

@@ -19,9 +19,7 @@ use super::order::Refused;
 use super::shared_log::{Added, Addition, Position, SharedLog, Unavailable};
 use super::write::{Terms, Written};
 use crate::audit::{AuditFailure, Entry, Tip};
-use crate::base::failure::Failure;
 use crate::base::moment::Moment;
-use crate::base::secret::Wiped;
 use crate::base::sync::{Unconfirmed, lock};
 
 /// How many additions may be without an answer: what etcd makes of each must be kept in mind.
@@ -319,19 +317,6 @@ impl Vault {
     /// The vault's id, 32 hex digits.
     pub fn id(&self) -> &str {
         &self.key.vault_id
-    }
-
-    /// Seals what is put beside the vault under this label.
-    ///
-    /// # Errors
-    /// If there are no random bytes.
-    pub fn seal_beside(&self, label: &str, plaintext: &[u8]) -> Result<Vec<u8>, Failure> {
-        self.key.key.seal(&self.key.beside(label), plaintext)
-    }
-
-    /// Opens what [`seal_beside`](Self::seal_beside) has made under the same label; none: it was not made by this vault's key.
-    pub fn open_beside(&self, label: &str, sealed: &[u8]) -> Option<Wiped> {
-        self.key.key.open(&self.key.beside(label), sealed).ok()
     }
 
     /// What was counted of the other daemons that share this vault.

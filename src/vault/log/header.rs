@@ -63,11 +63,6 @@ impl VaultKey {
         hex(hmac(&self.names, &[label, name]).as_ref())
     }
 
-    /// What is sealed beside the vault under `label` is bound to. No record's is equal to it.
-    pub fn beside(&self, label: &str) -> Vec<u8> {
-        format!("{FORMAT} {VERSION} beside {} {label}", self.vault_id).into_bytes()
-    }
-
     /// Where the vault stands behind change number `seq`, if that is what a next record is chained to `link` behind.
     ///
     /// The link is made of all records before it and of random bytes of each, and a compaction keeps it. Before the first
