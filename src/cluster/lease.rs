@@ -51,7 +51,7 @@ impl Keeper {
         if is_answered {
             self.stand();
         }
-        let leads = log.standing().leads_as().is_some();
+        let leads = log.standing().leads();
         if leads && !self.led {
             (self.on_leading)();
         }

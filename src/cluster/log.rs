@@ -259,7 +259,7 @@ impl SharedLog for EtcdLog {
     }
 
     fn leads(&self) -> bool {
-        self.standing.leads_as().is_some()
+        self.standing.leads()
     }
 
     fn lease(&self) -> Duration {

@@ -112,7 +112,12 @@ impl Standing {
         }
     }
 
-    /// The value of the leader's key, if this daemon leads as far as it can know.
+    /// Whether this daemon leads, as far as it can know.
+    pub fn leads(&self) -> bool {
+        lock(&self.held).leads()
+    }
+
+    /// The value of the leader's key, if this daemon leads.
     pub fn leads_as(&self) -> Option<Vec<u8>> {
         let held = lock(&self.held);
         held.leader.clone().filter(|_| held.leads())

@@ -51,7 +51,7 @@ impl Ticker {
                 rekeyed.tend(&cluster.log, &vault, &*master_key);
                 snapshots.tend(&cluster.log, &vault);
                 // What could not be done is done the next time.
-                let _ = reads.turn(&consumers, cluster.log.standing().leads_as().is_some());
+                let _ = reads.turn(&consumers, cluster.log.standing().leads());
                 let poll = cluster.config().poll;
                 let pause = if vault.watchers().count() > 0 { poll.min(WHILE_AWAITED) } else { poll };
                 if is_over(stopped, pause) {
@@ -91,7 +91,7 @@ fn is_over(stopped: &Receiver<()>, pause: Duration) -> bool {
 fn tick(cluster: &Cluster, vault: &Vault, policy_sha256: String) {
     cluster.log.delete_given_up();
     cluster.log.want_no_more();
-    if cluster.log.standing().leads_as().is_some() && vault.audit_trouble().is_some() {
+    if cluster.log.standing().leads() && vault.audit_trouble().is_some() {
         // It can change nothing, so that nothing would be rotated: another one may be able to.
         let _ = cluster.log.step_down();
     }

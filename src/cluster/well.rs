@@ -79,7 +79,7 @@ impl Cluster {
         let figures = Figures {
             members: seen.alive.len() as u64,
             has_leader: seen.leader.is_some(),
-            is_leader: self.log.standing().leads_as().is_some(),
+            is_leader: self.log.standing().leads(),
             leader_changes: self.members.leader_changes(),
             confirmed_at: Timestamp::from_nanos(
                 vault.now().nanos().saturating_sub(u64::try_from(ago).unwrap_or(u64::MAX)),
