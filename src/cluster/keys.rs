@@ -152,6 +152,13 @@ impl KeySpace {
         Keys::prefix(&self.of("stale/"))
     }
 
+    /// The daemon that a key belongs to which is named by one: `alive/<node>`, and the like.
+    pub fn node(&self, key: &[u8]) -> Option<String> {
+        let name = key.strip_prefix(self.prefix.as_bytes())?;
+        let kind = name.iter().position(|byte| *byte == b'/')?;
+        Some(String::from_utf8_lossy(&name[kind + 1..]).into_owned())
+    }
+
     fn of(&self, name: &str) -> Vec<u8> {
         [self.prefix.as_bytes(), name.as_bytes()].concat()
     }

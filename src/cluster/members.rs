@@ -50,12 +50,9 @@ pub struct Seen {
 impl Seen {
     /// What is under these keys.
     pub fn of(keys: &KeySpace, leader: &RangeAnswer, alive: RangeAnswer) -> Self {
-        let prefix = keys.alive("");
-        let name =
-            |pair: &KeyValue| pair.key.strip_prefix(&prefix[..]).map(|name| String::from_utf8_lossy(name).into_owned());
         let leader = leader.pairs.first().map(|leader| standing::name(&leader.value));
-        let alive = alive.pairs.iter().filter_map(|pair| Some((name(pair)?, serde_json::from_slice(&pair.value).ok())));
-        Self { leader, alive: alive.collect() }
+        let told = |pair: &KeyValue| Some((keys.node(&pair.key)?, serde_json::from_slice(&pair.value).ok()));
+        Self { leader, alive: alive.pairs.iter().filter_map(told).collect() }
     }
 
     /// The others whose policy is not `policy_sha256`, with theirs.

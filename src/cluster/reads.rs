@@ -269,10 +269,7 @@ impl SharedReads for EtcdReads {
             [keys.all_stale(), keys.all_alive()].map(|keys| Range { keys_only: true, ..Range::of(keys) });
         let txn = Txn { then: vec![Operation::Range(stale), Operation::Range(alive)], ..Txn::default() };
         let [stale, alive] = ranges(self.log.etcd().txn(&txn, self.log.deadline()).map_err(asked)?)?;
-        let nodes = stale.pairs.into_iter().filter_map(|pair| {
-            let node = pair.key.strip_prefix(&keys.stale("")[..])?;
-            Some(String::from_utf8_lossy(node).into_owned())
-        });
+        let nodes = stale.pairs.iter().filter_map(|pair| keys.node(&pair.key));
         Ok(nodes.filter(|node| !alive.pairs.iter().any(|pair| pair.key == keys.alive(node))).collect())
     }
 }

@@ -134,11 +134,8 @@ impl EtcdLog {
         let mut daemons: BTreeMap<String, DaemonStatus> = members
             .pairs
             .iter()
-            .filter_map(|pair| pair.key.strip_prefix(&keys.member("")[..]))
-            .map(|node| {
-                let node = String::from_utf8_lossy(node).into_owned();
-                (node.clone(), DaemonStatus { node, state: DaemonState::Away, alive: None })
-            })
+            .filter_map(|pair| keys.node(&pair.key))
+            .map(|node| (node.clone(), DaemonStatus { node, state: DaemonState::Away, alive: None }))
             .collect();
         for (node, alive) in alive {
             let state = if leader.as_ref() == Some(&node) { DaemonState::Leads } else { DaemonState::Follows };

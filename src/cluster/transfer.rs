@@ -16,9 +16,7 @@ impl EtcdLog {
     pub fn alive(&self) -> Result<Vec<String>, Unavailable> {
         let keys = Range { keys_only: true, ..Range::of(self.keys().all_alive()) };
         let answer = self.etcd().range(&keys, self.deadline()).map_err(asked)?;
-        let prefix = self.keys().alive("");
-        let names = answer.pairs.iter().filter_map(|pair| pair.key.strip_prefix(&prefix[..]));
-        Ok(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
+        Ok(answer.pairs.iter().filter_map(|pair| self.keys().node(&pair.key)).collect())
     }
 
     /// Whether there is nothing under the prefix.
