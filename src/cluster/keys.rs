@@ -163,3 +163,8 @@ impl KeySpace {
         [self.prefix.as_bytes(), name.as_bytes()].concat()
     }
 }
+
+/// The first key that comes behind this one.
+pub fn just_behind(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
+}

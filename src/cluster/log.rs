@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::answers::{added, asked, malformed, only, ranges};
 use super::head::{Head, known_by};
-use super::keys::KeySpace;
+use super::keys::{KeySpace, just_behind};
 use super::room::Room;
 use super::standing::Standing;
 use super::stats::Stats;
@@ -135,17 +135,29 @@ impl EtcdLog {
     /// The first of `take`'s, or if etcd does not answer.
     pub fn each(
         &self,
-        mut keys: Keys,
+        keys: Keys,
         mut take: impl FnMut(KeyValue) -> Result<(), Unavailable>,
     ) -> Result<(), Unavailable> {
+        self.each_page(keys, PAGE, |page| page.pairs.into_iter().try_for_each(&mut take))
+    }
+
+    /// Calls `take` with these pairs, in the order of their keys, so many at a time.
+    ///
+    /// # Errors
+    /// The first of `take`'s, or if etcd does not answer.
+    pub fn each_page(
+        &self,
+        mut keys: Keys,
+        limit: u64,
+        mut take: impl FnMut(RangeAnswer) -> Result<(), Unavailable>,
+    ) -> Result<(), Unavailable> {
         loop {
-            let page = Range { limit: PAGE, ..Range::of(keys.clone()) };
-            let RangeAnswer { pairs, more, .. } = self.etcd.range(&page, self.deadline()).map_err(asked)?;
-            let last = pairs.last().map(|pair| pair.key.clone());
-            pairs.into_iter().try_for_each(&mut take)?;
-            match (last, &mut keys) {
-                // The first key that comes behind it.
-                (Some(last), Keys::From { first, .. }) if more => *first = [last, vec![0]].concat(),
+            let range = Range { limit, ..Range::of(keys.clone()) };
+            let page = self.etcd.range(&range, self.deadline()).map_err(asked)?;
+            let next = page.pairs.last().filter(|_| page.more).map(|last| just_behind(&last.key));
+            take(page)?;
+            match (next, &mut keys) {
+                (Some(next), Keys::From { first, .. }) => *first = next,
                 _ => return Ok(()),
             }
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::answers::{asked, ranges};
+use super::keys::just_behind;
 use super::log::EtcdLog;
 use super::reads_begin;
 use crate::base::clock::Timestamp;
@@ -249,18 +250,14 @@ impl SharedReads for EtcdReads {
 
     fn of(&self, name: &str) -> Result<(Vec<SharedRead>, Seen), Unavailable> {
         let place = self.secret(name);
-        let (mut keys, mut reads, mut revision) = (self.log.keys().reads_at(&place), Vec::new(), None);
-        loop {
-            let range = Range { limit: PAGE, ..Range::of(keys.clone()) };
-            let page = self.log.etcd().range(&range, self.log.deadline()).map_err(asked)?;
+        let (mut reads, mut revision) = (Vec::new(), None);
+        self.log.each_page(self.log.keys().reads_at(&place), PAGE, |page| {
             // What comes before the first page is seen; what comes later may be on another page that was asked for before.
-            let revision = *revision.get_or_insert(page.revision);
+            revision.get_or_insert(page.revision);
             reads.extend(self.opened(&page)?);
-            match (page.pairs.last().filter(|_| page.more), keys) {
-                (Some(last), Keys::From { end, .. }) => keys = Keys::From { first: just_behind(&last.key), end },
-                _ => return Ok((reads, Seen { place, revision })),
-            }
-        }
+            Ok(())
+        })?;
+        Ok((reads, Seen { place, revision: revision.unwrap_or_default() }))
     }
 
     fn unheard(&self) -> Result<Vec<String>, Unavailable> {
@@ -272,9 +269,4 @@ impl SharedReads for EtcdReads {
         let nodes = stale.pairs.iter().filter_map(|pair| keys.node(&pair.key));
         Ok(nodes.filter(|node| !alive.pairs.iter().any(|pair| pair.key == keys.alive(node))).collect())
     }
-}
-
-/// The first key that comes behind it.
-fn just_behind(key: &[u8]) -> Vec<u8> {
-    [key, &[0]].concat()
 }
