@@ -4,14 +4,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::anchor::{Anchor, AuditAt, Kept, Unfit, compare};
-use super::answers::{asked, only, ranges};
+use super::answers::asked;
 use super::left::Left;
 use super::start::Cluster;
 use crate::audit;
 use crate::base::failure::Failure;
 use crate::base::hex::hex;
 use crate::base::sync::lock;
-use crate::etcd::{Condition, Keys, Operation, Range, Txn};
 use crate::vault::{Found, Unavailable, Vault};
 
 /// How often it is brought up to date.
@@ -39,9 +38,8 @@ impl Cluster {
         // That of another vault says nothing of this one.
         let kept = Kept::read(&path)?.filter(|kept| kept.vault_id == vault.vault_id());
         let kept = kept.and_then(|kept| kept.anchor);
-        let key = Keys::One(self.log.keys().member(node));
-        let there = self.log.etcd().range(&Range::of(key), self.log.deadline()).map_err(asked);
-        let there = only(there.map_err(|why| self.failure(why))?);
+        let there = self.log.value_of(self.log.keys().member(node), self.log.deadline());
+        let there = there.map_err(|why| self.failure(asked(why)))?;
         let opened = there.as_ref().map(|there| {
             let opened = vault.opened_note(&place(node), there);
             opened.and_then(|opened| Anchor::parse(&opened))
@@ -137,38 +135,24 @@ impl Cluster {
                 (anchor, sealed)
             }
         };
-        let key = self.log.keys().member(node);
-        let condition = match &left.there {
-            Some(value) => Condition::ValueIs { key: key.clone(), value: value.clone() },
-            None => Condition::IsAbsent { key: key.clone() },
-        };
-        let txn = Txn {
-            conditions: vec![condition],
-            then: vec![Operation::Put { key: key.clone(), value: sealed.clone(), lease: None }],
-            // A repeat finds what the first attempt has put.
-            otherwise: vec![Operation::Range(Range::of(Keys::One(key)))],
-        };
-        let answer = match self.log.etcd().txn(&txn, self.log.deadline()) {
-            Ok(answer) => answer,
+        let put = (self.log.keys().member(node), sealed.clone());
+        let there = match self.log.put_in_place_of(left.there.clone(), put, None, self.log.deadline()) {
+            Ok(there) => there,
             Err(why) => {
                 left.pending = Some((anchor, sealed));
                 return Err(self.failure(asked(why)));
             }
         };
-        if !answer.succeeded {
-            let [there] = ranges(answer).map_err(|why| self.failure(why))?;
-            let there = only(there);
-            if there.as_ref() != Some(&sealed) {
-                let opened = there.as_ref().and_then(|there| vault.opened_note(&place(node), there));
-                // What the run before this one has sent may arrive only now.
-                let ours = opened.and_then(|opened| Anchor::parse(&opened));
-                let Some(ours) = ours.filter(|ours| ours.public_key == anchor.public_key) else {
-                    left.is_others = true;
-                    return Err(Failure::new("etcd", "something else is there than this daemon has put there"));
-                };
-                (left.there, left.n) = (there, left.n.max(ours.n));
-                return Ok(());
-            }
+        if there.as_ref() != Some(&sealed) {
+            let opened = there.as_ref().and_then(|there| vault.opened_note(&place(node), there));
+            // What the run before this one has sent may arrive only now.
+            let ours = opened.and_then(|opened| Anchor::parse(&opened));
+            let Some(ours) = ours.filter(|ours| ours.public_key == anchor.public_key) else {
+                left.is_others = true;
+                return Err(Failure::new("etcd", "something else is there than this daemon has put there"));
+            };
+            (left.there, left.n) = (there, left.n.max(ours.n));
+            return Ok(());
         }
         // Only now: what etcd has never had does not show that it was set back.
         let kept = Kept {
@@ -177,7 +161,7 @@ impl Cluster {
             anchor: Some(anchor.clone()),
         };
         kept.write(&path).map_err(|why| Failure::new(path.display(), why))?;
-        left.there = Some(sealed);
+        left.there = there;
         left.last = Some((anchor, Instant::now()));
         Ok(())
     }

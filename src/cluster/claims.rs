@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::answers::{added, only, ranges};
+use super::answers::added;
 use super::log::EtcdLog;
 use crate::base::sync::lock;
-use crate::etcd::{self, Condition, Keys, Operation, Range, Txn};
+use crate::etcd;
 use crate::vault::Unavailable;
 
 /// How long it is tried to say that a claim is given up. What could not be said is said later.
@@ -24,18 +24,9 @@ impl EtcdLog {
         let _one_at_a_time = lock(self.claiming());
         let (lease, value) = self.standing().lease_and_value().ok_or_else(no_lease)?;
         let key = self.keys().claim(hidden);
-        let txn = Txn {
-            conditions: vec![Condition::IsAbsent { key: key.clone() }],
-            then: vec![Operation::Put { key: key.clone(), value: value.clone(), lease: Some(lease) }],
-            // A repeat finds what the first attempt has put.
-            otherwise: vec![Operation::Range(Range::of(Keys::One(key.clone())))],
-        };
-        let is_ours = match self.etcd().txn(&txn, self.deadline()) {
-            Ok(answer) if answer.succeeded => true,
-            Ok(answer) => {
-                let [there] = ranges(answer)?;
-                only(there).as_ref() == Some(&value)
-            }
+        let put = (key.clone(), value.clone());
+        let is_ours = match self.put_in_place_of(None, put, Some(lease), self.deadline()) {
+            Ok(there) => there.as_ref() == Some(&value),
             Err(etcd::Error::LeaseGone) => return Err(no_lease()),
             Err(why) => {
                 // It may be there.

@@ -3,7 +3,7 @@
 use super::answers::{added, asked, malformed, only, ranges};
 use super::head::Head;
 use super::log::EtcdLog;
-use crate::etcd::{Condition, Keys, Operation, Range, Txn};
+use crate::etcd::{Condition, Operation, Range, Txn};
 use crate::vault::{Position, SharedLog, SharedVault, Tail, Unavailable, lines_behind, position_behind};
 
 /// How many parts of a snapshot one answer brings.
@@ -15,21 +15,24 @@ impl EtcdLog {
     /// # Errors
     /// If etcd does not answer; it may have begun all the same.
     pub fn create(&self, header: &[u8]) -> Result<bool, Unavailable> {
-        let head = Head::first(header);
-        let absent = [self.keys().header(), self.keys().head()].map(|key| Condition::IsAbsent { key });
-        let put = |key, value| Operation::Put { key, value, lease: None };
+        self.begin(header, &Head::first(header))
+    }
+
+    /// Puts a header line and a head there, where there is neither. Returns false if there are others already.
+    ///
+    /// # Errors
+    /// If etcd does not answer; they may be there all the same.
+    pub(super) fn begin(&self, header: &[u8], head: &Head) -> Result<bool, Unavailable> {
+        let keys = [self.keys().header(), self.keys().head()];
+        let puts = [(self.keys().header(), header.to_vec()), (self.keys().head(), head.bytes())];
         let txn = Txn {
-            conditions: absent.into(),
-            then: vec![put(self.keys().header(), header.to_vec()), put(self.keys().head(), head.bytes())],
+            conditions: keys.map(|key| Condition::IsAbsent { key }).into(),
+            then: puts.map(|(key, value)| Operation::put(key, value)).into(),
             // A repeat finds what the first attempt has put.
-            otherwise: vec![Operation::Range(Range::of(Keys::One(self.keys().header())))],
+            otherwise: vec![Operation::get(self.keys().head())],
         };
         let answer = self.etcd().txn(&txn, self.deadline()).map_err(added)?;
-        if answer.succeeded {
-            return Ok(true);
-        }
-        let [there] = ranges(answer)?;
-        Ok(only(there).is_some_and(|there| there == header))
+        Ok(answer.succeeded || answer.ranges.into_iter().next().and_then(only) == Some(head.bytes()))
     }
 }
 
@@ -44,7 +47,7 @@ impl SharedVault for EtcdLog {
     }
 
     fn from(&self, position: Position) -> Result<Tail, Unavailable> {
-        let head = Operation::Range(Range::of(Keys::One(self.keys().head())));
+        let head = Operation::get(self.keys().head());
         let before = Range { limit: 1, descending: true, ..Range::of(self.keys().log_before(position.seq + 1)) };
         let next = Range { limit: 1, keys_only: true, ..Range::of(self.keys().log_from(position.seq + 1)) };
         let then = vec![head, Operation::Range(before), Operation::Range(next)];

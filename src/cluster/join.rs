@@ -4,14 +4,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::anchor::Kept;
-use super::answers::{added, asked, ranges};
+use super::answers::{added, asked};
 use super::lease::new_value;
 use super::members::Alive;
 use super::standing::Lease;
 use super::start::Cluster;
 use crate::base::failure::Failure;
 use crate::base::moment::Moment;
-use crate::etcd::{self, Condition, LeaseId, Operation, Range, Txn};
+use crate::etcd::{self, LeaseId};
 use crate::vault::Unavailable;
 
 /// How often it is tried again where the key has changed meanwhile.
@@ -76,23 +76,10 @@ impl Cluster {
         let (key, value) = (self.log.keys().alive(&self.config().node), alive.bytes());
         let mut before = None;
         for _ in 0..ATTEMPTS {
-            let condition = match before {
-                Some(value) => Condition::ValueIs { key: key.clone(), value },
-                None => Condition::IsAbsent { key: key.clone() },
-            };
-            let txn = Txn {
-                conditions: vec![condition],
-                then: vec![Operation::Put { key: key.clone(), value: value.clone(), lease: Some(lease) }],
-                // A repeat finds what the first attempt has put.
-                otherwise: vec![Operation::Range(Range::of(etcd::Keys::One(key.clone())))],
-            };
-            let answer = match self.log.etcd().txn(&txn, deadline) {
+            let put = (key.clone(), value.clone());
+            let there = match self.log.put_in_place_of(before, put, Some(lease), deadline) {
                 Err(etcd::Error::NoSpace) => return Ok(Named::Ours),
-                answer => answer.map_err(added)?,
-            };
-            let there = match answer.succeeded {
-                true => Some(value.clone()),
-                false => ranges::<1>(answer)?.into_iter().flat_map(|found| found.pairs).next().map(|pair| pair.value),
+                there => there.map_err(added)?,
             };
             if there.as_ref() == Some(&value) {
                 self.members.has_told(lease, value);

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::answers::{added, asked, malformed, only, ranges};
+use super::answers::{added, asked, malformed};
 use super::log::EtcdLog;
 use super::standing::name;
-use crate::etcd::{Condition, Keys, LeaseId, Operation, Range, Txn};
+use crate::etcd::LeaseId;
 use crate::vault::Unavailable;
 
 /// How long a daemon that stops tries to say that it leads no more.
@@ -14,8 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 impl EtcdLog {
     /// The value of the leader's key, as all changes that were answered before have left it.
     pub fn leader_key(&self, deadline: Instant) -> Result<Option<Vec<u8>>, Unavailable> {
-        let range = Range::of(Keys::One(self.keys().leader()));
-        self.etcd().range(&range, deadline).map(only).map_err(asked)
+        self.value_of(self.keys().leader(), deadline).map_err(asked)
     }
 
     /// Puts `value` into the leader's key under this lease, unless there is one. Returns the one that is there then.
@@ -23,19 +22,8 @@ impl EtcdLog {
     /// # Errors
     /// If etcd does not answer; it may be there all the same.
     pub fn stand(&self, lease: LeaseId, value: &[u8], deadline: Instant) -> Result<Option<Vec<u8>>, Unavailable> {
-        let key = self.keys().leader();
-        let txn = Txn {
-            conditions: vec![Condition::IsAbsent { key: key.clone() }],
-            then: vec![Operation::Put { key: key.clone(), value: value.to_vec(), lease: Some(lease) }],
-            // A repeat finds what the first attempt has put.
-            otherwise: vec![Operation::Range(Range::of(Keys::One(key)))],
-        };
-        let answer = self.etcd().txn(&txn, deadline).map_err(added)?;
-        if answer.succeeded {
-            return Ok(Some(value.to_vec()));
-        }
-        let [there] = ranges(answer)?;
-        Ok(only(there))
+        let put = (self.keys().leader(), value.to_vec());
+        self.put_in_place_of(None, put, Some(lease), deadline).map_err(added)
     }
 
     /// Takes what leads by this value out of the leader's key. Returns false if something else is there.
@@ -44,16 +32,6 @@ impl EtcdLog {
     /// If etcd does not answer; it may be taken out all the same.
     pub fn depose(&self, value: Vec<u8>, deadline: Instant) -> Result<bool, Unavailable> {
         self.delete_if((self.keys().leader(), value), deadline)
-    }
-
-    /// Deletes a key if it has this value. Returns whether it had.
-    pub(super) fn delete_if(&self, (key, value): (Vec<u8>, Vec<u8>), deadline: Instant) -> Result<bool, Unavailable> {
-        let txn = Txn {
-            conditions: vec![Condition::ValueIs { key: key.clone(), value }],
-            then: vec![Operation::Delete(Keys::One(key))],
-            otherwise: Vec::new(),
-        };
-        self.etcd().txn(&txn, deadline).map(|answer| answer.succeeded).map_err(added)
     }
 
     /// Leads no more, and does not stand again.

@@ -1,5 +1,6 @@
 //! The shared log in etcd: added to by comparing where it ends, read back in one consistent look.
 
+use std::fmt::Display;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use super::keys::{KeySpace, just_behind};
 use super::room::Room;
 use super::standing::Standing;
 use super::stats::Stats;
+use crate::base::failure::Failure;
 use crate::base::sync::lock;
 use crate::etcd::{self, Condition, Etcd, KeyValue, Keys, Operation, Range, RangeAnswer, Txn};
 use crate::vault::{
@@ -103,13 +105,17 @@ impl EtcdLog {
         Instant::now() + self.time_limit
     }
 
+    /// Why something failed that was done there.
+    pub(super) fn failure(&self, why: impl Display) -> Failure {
+        Failure::new(format_args!("etcd, {}", self.keys.prefix()), why)
+    }
+
     /// The vault's header line and the head; none: there is nothing under the prefix yet.
     ///
     /// # Errors
     /// If etcd does not answer, or has something else there.
     pub fn look(&self) -> Result<Option<(Vec<u8>, Head)>, Unavailable> {
-        let [header, head] =
-            [self.keys.header(), self.keys.head()].map(|key| Operation::Range(Range::of(Keys::One(key))));
+        let [header, head] = [self.keys.header(), self.keys.head()].map(Operation::get);
         let txn = Txn { conditions: Vec::new(), then: vec![header, head], otherwise: Vec::new() };
         let answer = self.etcd.txn(&txn, self.deadline()).map_err(asked)?;
         let [header, head] = ranges(answer)?;
@@ -213,7 +219,7 @@ impl EtcdLog {
     /// # Errors
     /// [`Unavailable::Mismatch`] if it has, or ends before it.
     pub fn has(&self, position: Position) -> Result<(), Unavailable> {
-        let head = Operation::Range(Range::of(Keys::One(self.keys.head())));
+        let head = Operation::get(self.keys.head());
         let before = Range { limit: 1, descending: true, ..Range::of(self.keys.log_before(position.seq + 1)) };
         let txn = Txn { then: vec![head, Operation::Range(before)], ..Txn::default() };
         let [head, before] = ranges(self.etcd.txn(&txn, self.deadline()).map_err(asked)?)?;
@@ -316,25 +322,24 @@ impl SharedLog for EtcdLog {
                 next.header = known_by(header);
             }
             let own = self.keys.log(behind.seq + 1);
-            let put = |key, value| Operation::Put { key, value, lease: None };
             let (want, wants) = (self.keys.want(&self.node), Range { keys_only: true, ..Range::of(self.keys.wants()) });
             let mut txn = Txn {
                 conditions: vec![Condition::ValueIs { key: self.keys.head(), value: head.bytes() }],
                 then: vec![
-                    put(self.keys.head(), next.bytes()),
-                    put(own.clone(), lines.to_vec()),
+                    Operation::put(self.keys.head(), next.bytes()),
+                    Operation::put(own.clone(), lines.to_vec()),
                     Operation::Delete(Keys::One(want.clone())),
                     Operation::Range(wants),
                 ],
                 otherwise: vec![
-                    Operation::Range(Range::of(Keys::One(self.keys.head()))),
+                    Operation::get(self.keys.head()),
                     Operation::Range(Range { limit: PAGE, ..Range::of(self.keys.log_from(behind.seq + 1)) }),
                 ],
             };
-            txn.then.extend(header.map(|(_, header)| put(self.keys.header(), header.to_vec())));
+            txn.then.extend(header.map(|(_, header)| Operation::put(self.keys.header(), header.to_vec())));
             if let Some((key, value)) = &fence {
                 txn.conditions.push(Condition::ValueIs { key: key.clone(), value: value.clone() });
-                txn.otherwise.push(Operation::Range(Range::of(Keys::One(key.clone()))));
+                txn.otherwise.push(Operation::get(key.clone()));
             }
             if let Some(Seen { place, revision }) = seen {
                 let (keys, revision) = (self.keys.reads_at(place), *revision);
@@ -415,7 +420,7 @@ impl SharedLog for EtcdLog {
     fn behind(&self, position: Position) -> Result<Vec<u8>, Unavailable> {
         let (mut position, mut all) = (position, Vec::new());
         loop {
-            let head = Operation::Range(Range::of(Keys::One(self.keys.head())));
+            let head = Operation::get(self.keys.head());
             let log = Operation::Range(Range { limit: PAGE, ..Range::of(self.keys.log_from(position.seq + 1)) });
             let txn = Txn { conditions: Vec::new(), then: vec![head, log], otherwise: Vec::new() };
             // Each page may take as long as one answer: who has been away for long has much to fetch.

@@ -198,10 +198,7 @@ impl Members {
         look: &Txn,
     ) -> Txn {
         let key = keys.alive(&self.node);
-        let condition = match there {
-            Some((_, value)) => Condition::ValueIs { key: key.clone(), value: value.clone() },
-            None => Condition::IsAbsent { key: key.clone() },
-        };
+        let condition = Condition::is(key.clone(), there.map(|(_, value)| value.clone()));
         let put = Operation::Put { key, value: value.clone(), lease: Some(*lease) };
         let then = std::iter::once(put).chain(look.then.iter().cloned()).collect();
         Txn { conditions: vec![condition], then, otherwise: look.then.clone() }

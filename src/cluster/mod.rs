@@ -16,6 +16,7 @@ mod lease;
 mod left;
 mod log;
 mod members;
+mod one_key;
 mod reads;
 mod reads_begin;
 mod rekeyed;

@@ -212,7 +212,7 @@ impl EtcdReads {
 
     /// Puts these, all or none.
     fn put(&self, notes: BTreeMap<Vec<u8>, Vec<u8>>) -> Result<(), Unavailable> {
-        let puts = notes.into_iter().map(|(key, value)| Operation::Put { key, value, lease: None });
+        let puts = notes.into_iter().map(|(key, value)| Operation::put(key, value));
         let txn = Txn { then: puts.collect(), ..Txn::default() };
         self.log.etcd().txn(&txn, self.log.deadline()).map(drop).map_err(asked)
     }

@@ -144,11 +144,11 @@ impl EtcdLog {
 
     fn put_part(&self, leader: &[u8], (through, part): (u64, u64), lines: Vec<u8>) -> Result<(), Unavailable> {
         let key = self.keys().snapshot_part(through, part);
-        let there = Operation::Range(Range::of(Keys::One(key.clone())));
+        let there = Operation::get(key.clone());
         let txn = Txn {
             // One that an earlier attempt sent in vain may arrive late, and must not take the place of this one.
             conditions: vec![self.still_leads(leader), Condition::IsAbsent { key: key.clone() }],
-            then: vec![Operation::Put { key, value: lines.clone(), lease: None }],
+            then: vec![Operation::put(key, lines.clone())],
             otherwise: vec![there],
         };
         let answer = self.etcd().txn(&txn, self.deadline()).map_err(added)?;
@@ -180,7 +180,7 @@ impl EtcdLog {
                     let ends_there = Condition::ValueIs { key: key.clone(), value: head.bytes() };
                     Txn {
                         conditions: vec![ends_there, self.still_leads(leader)],
-                        then: vec![Operation::Put { key, value, lease: None }],
+                        then: vec![Operation::put(key, value)],
                         otherwise: look,
                     }
                 }

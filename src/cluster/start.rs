@@ -183,7 +183,7 @@ impl Cluster {
     }
 
     pub(super) fn failure(&self, why: Unavailable) -> Failure {
-        Failure::new(format_args!("etcd, {}", self.config.prefix), why)
+        self.log.failure(why)
     }
 }
 

@@ -123,7 +123,7 @@ impl EtcdLog {
     /// If there is no vault, or etcd does not answer.
     pub fn status(&self) -> Result<Status, Unavailable> {
         let keys = self.keys();
-        let head = Operation::Range(Range::of(Keys::One(keys.head())));
+        let head = Operation::get(keys.head());
         let members = Operation::Range(Range { keys_only: true, ..Range::of(keys.members()) });
         let [leader, alive] = range_of_leader_and_alive(keys);
         let txn = Txn { then: vec![head, leader, alive, members], ..Txn::default() };

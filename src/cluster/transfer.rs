@@ -1,11 +1,11 @@
 //! A whole vault put into etcd, and read back.
 
-use super::answers::{added, asked, only, ranges};
+use super::answers::{added, asked};
 use super::head::Head;
 use super::log::EtcdLog;
 use super::snapshot::next_part;
 use crate::base::progress;
-use crate::etcd::{Condition, Keys, Operation, Range, Txn};
+use crate::etcd::{Condition, Operation, Range, Txn};
 use crate::vault::{Position, SharedVault, Unavailable};
 
 impl EtcdLog {
@@ -34,12 +34,9 @@ impl EtcdLog {
     /// If etcd does not answer; some of it may then be gone.
     pub fn clear(&self) -> Result<(), Unavailable> {
         let key = self.keys().head();
-        let head = self.etcd().range(&Range::of(Keys::One(key.clone())), self.deadline()).map_err(asked)?;
+        let head = self.value_of(key.clone(), self.deadline()).map_err(asked)?;
         // An attempt that arrives late must not remove what was put there after it.
-        let unchanged = match only(head) {
-            Some(value) => Condition::ValueIs { key, value },
-            None => Condition::IsAbsent { key },
-        };
+        let unchanged = Condition::is(key, head);
         let then = vec![Operation::Delete(self.keys().all())];
         let txn = Txn { conditions: vec![unchanged], then, otherwise: Vec::new() };
         let answer = self.etcd().txn(&txn, self.deadline()).map_err(added)?;
@@ -53,37 +50,22 @@ impl EtcdLog {
     /// # Errors
     /// If there is one, or etcd does not answer.
     pub fn put_whole(&self, header: &[u8], lines: &[u8], end: Position) -> Result<(), Unavailable> {
+        let is_made = || Unavailable::Mismatch("somebody else has made a vault there meanwhile".to_owned());
         let (mut rest, mut parts) = (lines, 0);
         while let Some(part) = next_part(&mut rest).expect("it is in memory") {
             let (key, length) = (self.keys().snapshot_part(end.seq, parts), part.len() as u64);
-            let put = Operation::Put { key, value: part, lease: None };
+            let put = Operation::put(key, part);
             let absent = Condition::IsAbsent { key: self.keys().head() };
             let txn = Txn { conditions: vec![absent], then: vec![put], otherwise: Vec::new() };
             if !self.etcd().txn(&txn, self.deadline()).map_err(added)?.succeeded {
-                return Err(Unavailable::Mismatch("somebody else has made a vault there meanwhile".to_owned()));
+                return Err(is_made());
             }
             progress::advance(length);
             parts += 1;
         }
         let snapshot = if parts == 0 { 0 } else { end.seq };
         let head = Head::first(header).at(end).with_snapshot(snapshot, parts, 0);
-        let keys = [self.keys().header(), self.keys().head()];
-        let txn = Txn {
-            conditions: keys.clone().map(|key| Condition::IsAbsent { key }).into(),
-            then: std::iter::zip(keys, [header.to_vec(), head.bytes()])
-                .map(|(key, value)| Operation::Put { key, value, lease: None })
-                .collect(),
-            otherwise: vec![Operation::Range(Range::of(Keys::One(self.keys().head())))],
-        };
-        let answer = self.etcd().txn(&txn, self.deadline()).map_err(added)?;
-        if !answer.succeeded {
-            let [there] = ranges(answer)?;
-            // A repeat finds what the first attempt has put.
-            if only(there) != Some(head.bytes()) {
-                return Err(Unavailable::Mismatch("somebody else has made a vault there meanwhile".to_owned()));
-            }
-        }
-        Ok(())
+        self.begin(header, &head)?.then_some(()).ok_or_else(is_made)
     }
 
     /// The bytes of a file that has all that is there.

@@ -50,11 +50,33 @@ pub enum Condition {
     UnchangedSince { keys: Keys, revision: u64 },
 }
 
+impl Condition {
+    /// The key has this value; none: it is not there.
+    pub fn is(key: Vec<u8>, value: Option<Vec<u8>>) -> Self {
+        match value {
+            Some(value) => Self::ValueIs { key, value },
+            None => Self::IsAbsent { key },
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
     Put { key: Vec<u8>, value: Vec<u8>, lease: Option<LeaseId> },
     Delete(Keys),
     Range(Range),
+}
+
+impl Operation {
+    /// Puts this value there, under no lease.
+    pub fn put(key: Vec<u8>, value: Vec<u8>) -> Self {
+        Self::Put { key, value, lease: None }
+    }
+
+    /// Reads one key.
+    pub fn get(key: Vec<u8>) -> Self {
+        Self::Range(Range::of(Keys::One(key)))
+    }
 }
 
 /// Carries out the operations of `then` if all conditions hold, and otherwise those of `otherwise`, as one step.
