@@ -41,11 +41,6 @@ impl SharedVault for EtcdLog {
         SharedLog::node(self)
     }
 
-    fn header(&self) -> Result<Vec<u8>, Unavailable> {
-        let missing = || Unavailable::Mismatch(format!("there is no vault under {}", self.keys().prefix()));
-        self.look()?.map(|(header, _)| header).ok_or_else(missing)
-    }
-
     fn from(&self, position: Position) -> Result<Tail, Unavailable> {
         let head = Operation::get(self.keys().head());
         let before = Range { limit: 1, descending: true, ..Range::of(self.keys().log_before(position.seq + 1)) };

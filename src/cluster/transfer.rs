@@ -73,7 +73,8 @@ impl EtcdLog {
     /// # Errors
     /// If there is no vault, or etcd does not answer.
     pub fn whole(&self) -> Result<Vec<u8>, Unavailable> {
-        let mut whole = self.header()?;
+        let missing = || Unavailable::Mismatch(format!("there is no vault under {}", self.keys().prefix()));
+        let (mut whole, _) = self.look()?.ok_or_else(missing)?;
         whole.extend(self.all()?);
         Ok(whole)
     }

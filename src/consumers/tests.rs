@@ -111,10 +111,6 @@ impl SharedVault for Node {
         self.1
     }
 
-    fn header(&self) -> Result<Vec<u8>, Unavailable> {
-        Ok(self.0.header.clone())
-    }
-
     fn from(&self, position: Position) -> Result<Tail, Unavailable> {
         self.behind(position).map(Tail::Lines)
     }
@@ -195,7 +191,7 @@ fn start(
 ) -> Daemon {
     let node = Arc::new(Node(store.clone(), name));
     let (path, log) = (directory.join("vault"), directory.join("audit"));
-    let found = Found::look_shared(&path, master, VaultAt::START, &*node, false).unwrap();
+    let found = Found::look_shared(&path, &store.header, master, VaultAt::START, &*node, false).unwrap();
     let audit = Arc::new(audit::Found::look(&log).unwrap().open(clock.clone()).unwrap());
     let lifetimes = Lifetimes { rotation_days: 90, grace_days: 14 };
     let vault = Arc::new(found.open(&path, audit, clock.clone(), lifetimes).unwrap().sharing(node.clone()));

@@ -141,7 +141,7 @@ fn shared(
         }
     };
     let key = KeyInForce::of_header(source, &header)?;
-    let vault = vault::Found::look_shared(vault_path, &key.key, known, &*cluster.log, accept_rollback)?;
+    let vault = vault::Found::look_shared(vault_path, &header, &key.key, known, &*cluster.log, accept_rollback)?;
     Ok((key, vault))
 }
 

@@ -27,12 +27,6 @@ pub trait SharedVault {
     /// This daemon's name among those that share it.
     fn node(&self) -> &str;
 
-    /// The vault's header line.
-    ///
-    /// # Errors
-    /// If it does not answer, or has no vault.
-    fn header(&self) -> Result<Vec<u8>, Unavailable>;
-
     /// The lines behind `position`, wherever between two additions that is.
     ///
     /// # Errors
@@ -54,13 +48,15 @@ pub enum Tail {
 }
 
 impl Found {
-    /// Reads the copy at `path`, and what `shared` has behind it. `known` is the last change that the audit log knows.
+    /// Reads the copy at `path`, and what `shared` has behind it. `line` is the header line that it has there, and `known` is the
+    /// last change that the audit log knows.
     /// `takes_another_history`: a copy from which the shared log does not continue is set aside, as one is that cannot be read.
     ///
     /// # Errors
     /// If the shared log does not answer, the key is another one, or one of the two was changed.
     pub fn look_shared(
         path: &Path,
+        line: &[u8],
         master: &KeyBytes,
         known: VaultAt,
         shared: &dyn SharedVault,
@@ -71,7 +67,6 @@ impl Found {
         let node = if known == VaultAt::START { NOBODY } else { shared.node() };
         let known = Known { at: known, node: Some(node) };
         let fail = |why: &dyn std::fmt::Display| Failure::new("etcd", why);
-        let line = shared.header().map_err(|why| fail(&why))?;
         let header = Header::parse(line.trim_ascii_end()).map_err(|why| fail(&why))?;
         let mut unfit = None;
         if !files::is_missing(path) {
@@ -83,7 +78,7 @@ impl Found {
                 Continued::No(why) => unfit = Some(why),
             }
         }
-        let mut whole = line;
+        let mut whole = line.to_vec();
         whole.extend(shared.all().map_err(|why| fail(&why))?);
         let loaded =
             replay::load(&mut whole.as_slice(), whole.len() as u64, &master, known).map_err(|why| fail(&why))?;

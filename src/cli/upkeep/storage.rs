@@ -114,7 +114,7 @@ fn to_file(config: &Config, cluster: &Cluster) -> Result<(), Exit> {
     let found_audit = audit::Found::look(&config.paths.audit_path)?;
     let Tip { vault: known, .. } = found_audit.end();
     let progress = Progress::begin("copying the vault from etcd", 0);
-    let found = Found::look_shared(vault_path, &master, known, &*cluster.log, false)?;
+    let found = Found::look_shared(vault_path, &header, &master, known, &*cluster.log, false)?;
     if !matches!(found.history(), History::Continues | History::Beyond) || !found.unaudited().is_empty() {
         let why = "etcd's vault does not continue what this daemon's audit log says; start the daemon, whose log says more, \
                    and stop it";

@@ -28,7 +28,9 @@ impl Site {
         files::create_dir(&dir).unwrap();
         let (vault, path) = (dir.join("vault.json"), dir.join("audit.jsonl"));
         let audit = audit::Found::look(&path).unwrap();
-        let found = Found::look_shared(&vault, &self.master, audit.end().vault, &*cluster.log, true).unwrap();
+        let found =
+            Found::look_shared(&vault, &header(&cluster.log), &self.master, audit.end().vault, &*cluster.log, true)
+                .unwrap();
         let compared = cluster.compare_anchor(&path, &audit, &found).map_err(|why| why.to_string());
         let audit = Arc::new(audit.open(Clock::system()).unwrap());
         let lifetimes = Lifetimes { rotation_days: 90, grace_days: 14 };

@@ -41,6 +41,11 @@ struct Daemon {
     vault: Arc<Vault>,
 }
 
+/// The header line that is in etcd.
+fn header(log: &EtcdLog) -> Vec<u8> {
+    log.look().unwrap().unwrap().0
+}
+
 impl Site {
     fn new(test: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("jarvis-cluster-{}-{test}", std::process::id()));
@@ -64,7 +69,7 @@ impl Site {
         files::create_dir(&dir).unwrap();
         let (vault, audit) = (dir.join("vault.json"), dir.join("audit.jsonl"));
         let audit = audit::Found::look(&audit).unwrap();
-        let found = Found::look_shared(&vault, &self.master, audit.end().vault, &*log, false).unwrap();
+        let found = Found::look_shared(&vault, &header(&log), &self.master, audit.end().vault, &*log, false).unwrap();
         let recovered = found.unaudited().iter().map(|change| change.clone().entry("found at the start")).collect();
         let lifetimes = Lifetimes { rotation_days: 90, grace_days: 14 };
         let audit = Arc::new(audit.open(Clock::system()).unwrap());

@@ -71,6 +71,6 @@ fn a_daemon_that_has_neither_key_is_told_what_to_do() {
     let site = Site::new("neither");
     let (one, keys) = (site.start("a"), site.keys("b"));
     site.rekeyed_by(&one);
-    let why = crate::vault::KeyInForce::of_header(&keys, &site.log("b").header().unwrap()).err().unwrap().to_string();
+    let why = crate::vault::KeyInForce::of_header(&keys, &header(&site.log("b"))).err().unwrap().to_string();
     assert!(why.contains("another master key") && why.contains("`.next`"), "{why}");
 }

@@ -186,13 +186,15 @@ impl SharedLog for Node {
     }
 }
 
+impl Node {
+    fn header(&self) -> Vec<u8> {
+        lock(&self.log.header).clone()
+    }
+}
+
 impl SharedVault for Node {
     fn node(&self) -> &str {
         self.name
-    }
-
-    fn header(&self) -> Result<Vec<u8>, Unavailable> {
-        Ok(lock(&self.log.header).clone())
     }
 
     fn from(&self, position: Position) -> Result<Tail, Unavailable> {
@@ -248,7 +250,7 @@ fn hosts<const N: usize>(test: &str, names: [&'static str; N]) -> [Host; N] {
 impl Host {
     fn look(&self) -> Result<Found, Failure> {
         let known = audit::Found::look(&self.site.audit_path()).unwrap().tip().map_or(VaultAt::START, |tip| tip.vault);
-        Found::look_shared(&self.site.path(), &self.site.master, known, &*self.node, false)
+        Found::look_shared(&self.site.path(), &self.node.header(), &self.site.master, known, &*self.node, false)
     }
 
     /// Starts its daemon, which audits first what a crash has left without its line.
@@ -542,7 +544,8 @@ fn a_log_that_was_set_back_or_went_another_way_is_refused_and_the_copy_left_as_i
     let why = here.look().err().unwrap().to_string();
     assert!(why.contains("another change with the number 2") && why.contains("--accept-rollback"), "{why}");
     assert_eq!(here.site.bytes(), before);
-    let copy = Found::look_shared(&here.site.path(), &here.site.master, VaultAt::START, &*here.node, true).unwrap();
+    let (path, line, node) = (here.site.path(), here.node.header(), &*here.node);
+    let copy = Found::look_shared(&path, &line, &here.site.master, VaultAt::START, node, true).unwrap();
     assert!(copy.other_history().is_some());
     here.site.open_found(copy);
     assert_eq!(here.site.bytes(), there.site.bytes());
@@ -656,7 +659,7 @@ fn another_master_key_is_in_force_also_where_the_copy_of_the_daemon_that_has_put
     assert_eq!(vault.rekey(&here.site.master, &next, Entry::new(Event::Rekey)), Ok(true));
     assert!(is_under(&here.site.path(), &here.site.master), "the copy has the header from before");
     put(&vault, "db", "w");
-    let header = here.node.header().unwrap();
+    let header = here.node.header();
     assert!(vault.take_header(&header).unwrap());
     assert!(!vault.take_header(&header).unwrap(), "there is nothing more to do");
     assert!(is_under(&here.site.path(), &next));
