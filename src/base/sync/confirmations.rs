@@ -1,29 +1,40 @@
 //! One question to somebody else serves all who want to know whether what they have is up to date.
 //!
 //! Whoever comes while an answer is under way waits for the next one: that one was asked for after they came. Each waits no
-//! longer than it wants to, whatever becomes of the answer.
+//! longer than it wants to, whatever becomes of the answer. Those who are about to come are waited for (see [`Gathering`]).
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::gathering::Gathering;
 use super::lock;
 use crate::base::moment::Moment;
 
 /// Questions, one at a time, each with the same answer for all who wait for it.
-pub struct Confirmations<E> {
-    rounds: Mutex<Rounds<E>>,
-    ended: Condvar,
-}
+pub struct Confirmations<E>(Mutex<Rounds<E>>);
 
 struct Rounds<E> {
-    /// How many were begun.
-    begun: u64,
+    /// The one that is asked next, and how many wait for it.
+    next: Arc<Round<E>>,
+    waiting: usize,
+    /// One of those looks when the others are no longer to be waited for.
+    is_watched: bool,
     is_under_way: bool,
-    /// The last one that brought a yes, and when it was begun.
-    confirmed: Option<(u64, Moment)>,
-    /// The last one that did not, and why.
-    failed: Option<(u64, E)>,
+    gathering: Gathering,
+    /// When the last one was begun that brought a yes.
+    confirmed: Option<Moment>,
+    /// The last one did not.
+    is_failing: bool,
+}
+
+/// A question, for those who wait for its answer.
+struct Round<E> {
+    /// None: it panicked.
+    answer: OnceLock<Option<Result<(), E>>>,
+    /// It has its answer, or one of those who wait is to ask it.
+    changed: Condvar,
 }
 
 /// Why something is not confirmed.
@@ -35,10 +46,23 @@ pub enum Unconfirmed<E> {
     Late,
 }
 
+impl<E> Default for Round<E> {
+    fn default() -> Self {
+        Self { answer: OnceLock::new(), changed: Condvar::new() }
+    }
+}
+
 impl<E> Default for Confirmations<E> {
     fn default() -> Self {
-        let rounds = Rounds { begun: 0, is_under_way: false, confirmed: None, failed: None };
-        Self { rounds: Mutex::new(rounds), ended: Condvar::new() }
+        Self(Mutex::new(Rounds {
+            next: Arc::default(),
+            waiting: 0,
+            is_watched: false,
+            is_under_way: false,
+            gathering: Gathering::default(),
+            confirmed: None,
+            is_failing: false,
+        }))
     }
 }
 
@@ -50,53 +74,74 @@ impl<E: Clone> Confirmations<E> {
     /// # Errors
     /// If the answer is no, or did not come within `time_limit`.
     pub fn confirm(&self, time_limit: Duration, ask: impl FnOnce() -> Result<(), E>) -> Result<(), Unconfirmed<E>> {
-        let until = Instant::now() + time_limit;
-        let mut rounds = lock(&self.rounds);
-        let wanted = rounds.begun + 1;
+        let deadline = Instant::now() + time_limit;
+        let mut rounds = lock(&self.0);
         loop {
-            if rounds.confirmed.is_some_and(|(round, _)| round >= wanted) {
-                return Ok(());
+            let round = rounds.next.clone();
+            rounds.waiting += 1;
+            rounds.gathering.came(Instant::now());
+            let mut watches = false;
+            while round.answer.get().is_none() {
+                let (now, mut wakes_at) = (Instant::now(), deadline);
+                let is_next = Arc::ptr_eq(&round, &rounds.next);
+                if is_next && !rounds.is_under_way {
+                    let Some(until) = rounds.gathering.lasts_until(rounds.waiting, now) else {
+                        return self.ask(rounds, ask).map_err(Unconfirmed::Refused);
+                    };
+                    watches |= !mem::replace(&mut rounds.is_watched, true);
+                    if watches {
+                        wakes_at = until.min(deadline);
+                    }
+                }
+                if now >= deadline {
+                    if is_next {
+                        rounds.waiting -= 1;
+                        rounds.is_watched &= !watches;
+                        round.changed.notify_one();
+                    }
+                    return Err(Unconfirmed::Late);
+                }
+                let woken = round.changed.wait_timeout(rounds, wakes_at - now);
+                rounds = woken.unwrap_or_else(PoisonError::into_inner).0;
             }
-            if let Some((_, why)) = rounds.failed.as_ref().filter(|(round, _)| *round >= wanted) {
-                return Err(Unconfirmed::Refused(why.clone()));
+            if let Some(Some(answer)) = round.answer.get() {
+                return answer.clone().map_err(Unconfirmed::Refused);
             }
-            if !rounds.is_under_way {
-                break;
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Unconfirmed::Late);
-            }
-            rounds = self.ended.wait_timeout(rounds, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        rounds.begun += 1;
-        rounds.is_under_way = true;
-        let (round, begun) = (rounds.begun, Moment::now());
+    }
+
+    /// Asks for all who wait.
+    fn ask(&self, mut rounds: MutexGuard<'_, Rounds<E>>, ask: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        let (round, served) = (mem::take(&mut rounds.next), mem::take(&mut rounds.waiting));
+        (rounds.is_under_way, rounds.is_watched) = (true, false);
+        let (begun, since) = (Moment::now(), Instant::now());
         drop(rounds);
         // Whoever waits must not wait for one that panicked.
         let answered = catch_unwind(AssertUnwindSafe(ask));
-        let mut rounds = lock(&self.rounds);
+        let mut rounds = lock(&self.0);
         rounds.is_under_way = false;
         match &answered {
-            Ok(Ok(())) => rounds.confirmed = Some((round, begun)),
-            Ok(Err(why)) => rounds.failed = Some((round, why.clone())),
+            Ok(Ok(())) => (rounds.confirmed, rounds.is_failing) = (Some(begun), false),
+            Ok(Err(_)) => rounds.is_failing = true,
             Err(_) => {}
         }
+        let (next, waiting, now) = (rounds.next.clone(), rounds.waiting, Instant::now());
+        rounds.gathering.answered(served, now - since, waiting, now);
+        let _ = round.answer.set(answered.as_ref().ok().cloned());
         drop(rounds);
-        self.ended.notify_all();
-        answered.unwrap_or_else(|panic| resume_unwind(panic)).map_err(Unconfirmed::Refused)
+        round.changed.notify_all();
+        next.changed.notify_one();
+        answered.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// When the last question that was answered with yes was asked; none: there was none.
     pub fn last(&self) -> Option<Moment> {
-        lock(&self.rounds).confirmed.map(|(_, begun)| begun)
+        lock(&self.0).confirmed
     }
 
     /// Whether the last question was not answered with yes.
     pub fn is_failing(&self) -> bool {
-        let rounds = lock(&self.rounds);
-        let confirmed = rounds.confirmed.map_or(0, |(round, _)| round);
-        rounds.failed.as_ref().is_some_and(|(round, _)| *round > confirmed)
+        lock(&self.0).is_failing
     }
 }
 

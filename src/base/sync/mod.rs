@@ -2,6 +2,7 @@
 
 mod breaks;
 mod confirmations;
+mod gathering;
 mod group_commit;
 mod yield_before_flush;
 
