@@ -20,7 +20,7 @@ use super::shared_log::{Added, Addition, Position, SharedLog, Unavailable};
 use super::write::{Terms, Written};
 use crate::audit::{AuditFailure, Entry, Tip};
 use crate::base::moment::Moment;
-use crate::base::sync::{Unconfirmed, lock};
+use crate::base::sync::{GroupCommit, Unconfirmed, lock};
 
 /// How many additions may be without an answer: what etcd makes of each must be kept in mind.
 const MOST_UNDECIDED: usize = 16;
@@ -84,6 +84,7 @@ impl Vault {
     /// The same vault, whose changes `shared` orders.
     pub fn sharing(mut self, shared: Arc<dyn SharedLog>) -> Self {
         self.shared = Some(shared);
+        self.commits = GroupCommit::gathering();
         self
     }
 

@@ -1,22 +1,25 @@
 //! One flush serves all who wait for it.
 //!
 //! Whoever comes while a flush is under way queues up; when it ends, the first one in the queue takes the whole
-//! queue and flushes it in one go. Those who are ready to come are let in first (see [`YieldBeforeFlush`]). Alone, nobody waits: the
-//! flush starts at once.
+//! queue and flushes it in one go. Those who are ready to come are let in first (see [`YieldBeforeFlush`]), or, where a flush
+//! takes long, those who are about to come (see [`Gathering`]). Alone, nobody waits: the flush starts at once.
 //!
 //! What takes long to flush has a flush of its own, in turn with those of all others: they wait for one such flush, not for two.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::gathering::Gathering;
 use super::lock;
 use super::yield_before_flush::YieldBeforeFlush;
 
 /// A queue of `T` that is flushed batch by batch, each item getting an `R` back.
 pub struct GroupCommit<T, R> {
     queue: Mutex<Queue<T, R>>,
+    /// All who were waited for are in the queue.
+    gathered: Condvar,
 }
 
 struct Queue<T, R> {
@@ -28,6 +31,8 @@ struct Queue<T, R> {
     /// Somebody leads a flush.
     flushing: bool,
     yield_before_flush: YieldBeforeFlush,
+    /// None: who is not ready to come is not waited for.
+    gathering: Option<Gathering>,
 }
 
 /// What those wait for whose items are flushed together. All are woken by one call of the system.
@@ -52,12 +57,21 @@ impl<T, R> Default for GroupCommit<T, R> {
             apart: VecDeque::new(),
             flushing: false,
             yield_before_flush: YieldBeforeFlush::default(),
+            gathering: None,
         };
-        Self { queue: Mutex::new(queue) }
+        Self { queue: Mutex::new(queue), gathered: Condvar::new() }
     }
 }
 
 impl<T, R> GroupCommit<T, R> {
+    /// One whose flush takes so long that those who are about to come are waited for.
+    pub fn gathering() -> Self {
+        let mut group = Self::default();
+        let queue = group.queue.get_mut().unwrap_or_else(PoisonError::into_inner);
+        queue.gathering = Some(Gathering::default());
+        group
+    }
+
     /// Queues `item` and returns what a flush answered for it.
     ///
     /// `flush` is called by whichever caller leads the batch, on that caller's thread, with the items in the order in
@@ -69,6 +83,13 @@ impl<T, R> GroupCommit<T, R> {
         let mut queue = lock(&self.queue);
         let place = queue.waiting.len();
         queue.waiting.push(item);
+        if let Some(gathering) = &mut queue.gathering {
+            let now = Instant::now();
+            gathering.came(now);
+            if gathering.lasts_until(place + 1, now).is_none() {
+                self.gathered.notify_one();
+            }
+        }
         let batch = queue.batch.clone();
         let leads = place == 0;
         let must_wait = leads && std::mem::replace(&mut queue.flushing, true);
@@ -114,7 +135,7 @@ impl<T, R> GroupCommit<T, R> {
         let took = begun.elapsed();
         let (answers, panic) = flushed.map_or_else(|panic| (None, Some(panic)), |answers| (Some(answers), None));
         // The next one first: while this thread wakes all of its batch, another processor can be at work.
-        self.pass_on(Turn::Together(took));
+        self.pass_on(Turn::Together { count, took });
         let _ = batch.answers.set(answers);
         if let Some(panic) = panic {
             resume_unwind(panic);
@@ -133,6 +154,11 @@ impl<T, R> GroupCommit<T, R> {
             let came = queue.waiting.len() - before;
             queue.yield_before_flush.paused(now, took, came);
         }
+        let mut now = Instant::now();
+        while let Some(until) = queue.gathers_until(now) {
+            queue = self.gathered.wait_timeout(queue, until - now).unwrap_or_else(PoisonError::into_inner).0;
+            now = Instant::now();
+        }
         queue.batch = Arc::default();
         std::mem::take(&mut queue.waiting)
     }
@@ -142,8 +168,12 @@ impl<T, R> GroupCommit<T, R> {
         let mut queue = lock(&self.queue);
         let is_anybody_together = !queue.waiting.is_empty();
         let apart = match turn {
-            Turn::Together(took) => {
+            Turn::Together { count, took } => {
                 queue.yield_before_flush.flushed(took);
+                let waiting = queue.waiting.len();
+                if let Some(gathering) = &mut queue.gathering {
+                    gathering.answered(count, took, waiting, Instant::now());
+                }
                 queue.apart.pop_front()
             }
             Turn::Apart if is_anybody_together => None,
@@ -160,10 +190,17 @@ impl<T, R> GroupCommit<T, R> {
     }
 }
 
+impl<T, R> Queue<T, R> {
+    /// Until when others are waited for before the next flush; none: they are not.
+    fn gathers_until(&self, now: Instant) -> Option<Instant> {
+        self.gathering.as_ref()?.lasts_until(self.waiting.len(), now)
+    }
+}
+
 /// Whose flush ended.
 enum Turn {
-    /// The flush of those who came together, which took this long.
-    Together(Duration),
+    /// The flush of so many who came together, which took this long.
+    Together { count: usize, took: Duration },
     /// The flush of one that waits apart.
     Apart,
 }
@@ -309,26 +346,20 @@ mod tests {
 
     #[test]
     fn every_item_of_many_threads_gets_its_own_answer() {
-        let group = Arc::new(GroupCommit::<u64, u64>::default());
-        let start = Arc::new(Barrier::new(8));
-        let threads: Vec<_> = (0..8u64)
-            .map(|t| {
-                let (group, start) = (group.clone(), start.clone());
-                thread::spawn(move || {
-                    start.wait();
-                    for n in 0..500 {
-                        let item = t * 1000 + n;
-                        let flush = |items: Vec<u64>| items.iter().map(|i| i * 3).collect();
-                        let is_apart = n % 5 == 0;
-                        let answer = if is_apart { group.submit_apart(item, flush) } else { group.submit(item, flush) };
-                        assert_eq!(answer, item * 3);
-                    }
-                })
-            })
-            .collect();
-        for thread in threads {
-            thread.join().unwrap();
+        for group in [GroupCommit::default(), GroupCommit::gathering()] {
+            let start = Barrier::new(8);
+            let submit = |thread: u64| {
+                start.wait();
+                for n in 0..500 {
+                    let item = thread * 1000 + n;
+                    let flush = |items: Vec<u64>| items.iter().map(|i| i * 3).collect();
+                    let is_apart = n % 5 == 0;
+                    let answer = if is_apart { group.submit_apart(item, flush) } else { group.submit(item, flush) };
+                    assert_eq!(answer, item * 3);
+                }
+            };
+            thread::scope(|scope| (0..8).for_each(|thread| _ = scope.spawn(move || submit(thread))));
+            assert!(lock(&group.queue).waiting.is_empty());
         }
-        assert!(lock(&group.queue).waiting.is_empty());
     }
 }
