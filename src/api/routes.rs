@@ -27,33 +27,37 @@ struct Route {
 
 #[derive(Clone, Copy)]
 enum Handling {
-    /// To a client that is identified; audited as this event.
-    Audited(Event, fn(&mut Call, Received) -> Result<Response, Problem>),
+    /// To a client that is identified; audited as this event. It tells of the vault, or goes by what is in it.
+    Confirmed(Event, Work),
+    /// The same for one change that goes by nothing in the vault: it is planned on what is there when it is made.
+    Change(Event, Work),
     /// To anyone, but not to web pages.
     Open(fn(&Api, &Request) -> Result<Response, Problem>),
     /// To anyone, and to the web pages of any site.
     OpenToPages(fn(&Api, &Request) -> Result<Response, Problem>),
 }
 
-use Handling::{Audited, Open, OpenToPages};
+type Work = fn(&mut Call, Received) -> Result<Response, Problem>;
+
+use Handling::{Change, Confirmed, Open, OpenToPages};
 
 /// Of a path, the methods stand in the order in which `Allow` names them. `GET` is `HEAD` too.
 #[rustfmt::skip]
 static ROUTES: [Route; 17] = [
-    route("GET", "/secret/{name}", Audited(Event::GetSecret, secret::get)),
-    route("PATCH", "/secret/{name}", Audited(Event::ConfigureSecret, settings::patch)),
-    route("DELETE", "/secret/{name}", Audited(Event::DeleteSecret, secret::delete)),
-    route("GET", "/secret/{name}/versions", Audited(Event::ListVersions, versions::get)),
-    route("GET", "/secret/{name}/consumers", Audited(Event::ListConsumers, consumers::get)),
-    route("POST", "/secret/{name}/retire", Audited(Event::Retire, retire::post)),
-    route("POST", "/secret/{name}/rollback", Audited(Event::CreateSecret, rollback::post)),
-    route("POST", "/secret", Audited(Event::CreateSecret, store::post)),
-    route("GET", "/secrets", Audited(Event::ListSecrets, list::get)),
-    route("POST", "/secrets", Audited(Event::CreateSecret, store::post_several)),
-    route("POST", "/rotate", Audited(Event::Rotate, rotate::post)),
-    route("GET", "/rotation/schedule", Audited(Event::ListSchedule, schedule::get)),
-    route("POST", "/rekey", Audited(Event::Rekey, rekey::post)),
-    route("GET", "/audit/checkpoint", Audited(Event::AuditCheckpoint, checkpoint::get)),
+    route("GET", "/secret/{name}", Confirmed(Event::GetSecret, secret::get)),
+    route("PATCH", "/secret/{name}", Change(Event::ConfigureSecret, settings::patch)),
+    route("DELETE", "/secret/{name}", Change(Event::DeleteSecret, secret::delete)),
+    route("GET", "/secret/{name}/versions", Confirmed(Event::ListVersions, versions::get)),
+    route("GET", "/secret/{name}/consumers", Confirmed(Event::ListConsumers, consumers::get)),
+    route("POST", "/secret/{name}/retire", Confirmed(Event::Retire, retire::post)),
+    route("POST", "/secret/{name}/rollback", Confirmed(Event::CreateSecret, rollback::post)),
+    route("POST", "/secret", Change(Event::CreateSecret, store::post)),
+    route("GET", "/secrets", Confirmed(Event::ListSecrets, list::get)),
+    route("POST", "/secrets", Confirmed(Event::CreateSecret, store::post_several)),
+    route("POST", "/rotate", Confirmed(Event::Rotate, rotate::post)),
+    route("GET", "/rotation/schedule", Confirmed(Event::ListSchedule, schedule::get)),
+    route("POST", "/rekey", Confirmed(Event::Rekey, rekey::post)),
+    route("GET", "/audit/checkpoint", Confirmed(Event::AuditCheckpoint, checkpoint::get)),
     route("GET", "/healthz", OpenToPages(health::healthz)),
     route("GET", "/metrics", Open(health::metrics)),
     route("GET", "/openapi.json", Open(openapi::get)),
@@ -153,15 +157,10 @@ impl Api {
     fn answer(&self, handling: Handling, received: Received) -> Response {
         let (request, peer) = (received.request, received.exchange.peer);
         let answered = match handling {
-            Audited(event, work) => Call::begin(self, request, peer, event).and_then(|mut call| {
-                let worked = call.confirm().and_then(|()| work(&mut call, received));
-                let age = call.age();
-                let ended = call.end(worked);
-                ended.map(|response| match age {
-                    Some(age) => aged(response, age),
-                    None => response,
-                })
-            }),
+            Confirmed(event, work) => {
+                self.audited(event, received, |call, received| call.confirm().and_then(|()| work(call, received)))
+            }
+            Change(event, work) => self.audited(event, received, work),
             // A page that has rebound its DNS name passes for one of the daemon's own.
             Open(_) if is_rebound(request, peer, self.access.rules()) => {
                 Err(Problem::unidentified(IdentityErrorKind::Misdirected))
@@ -169,6 +168,22 @@ impl Api {
             Open(tell) | OpenToPages(tell) => tell(self, request),
         };
         answered.unwrap_or_else(Response::from)
+    }
+
+    fn audited(
+        &self,
+        event: Event,
+        received: Received,
+        work: impl FnOnce(&mut Call, Received) -> Result<Response, Problem>,
+    ) -> Result<Response, Problem> {
+        let mut call = Call::begin(self, received.request, received.exchange.peer, event)?;
+        let worked = work(&mut call, received);
+        let age = call.age();
+        let ended = call.end(worked);
+        ended.map(|response| match age {
+            Some(age) => aged(response, age),
+            None => response,
+        })
     }
 }
 

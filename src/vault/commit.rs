@@ -12,7 +12,7 @@ use super::log::change::{Change, Metadata};
 use super::order::{AT_A_TIME, Answer, Condition, Done, Duty, Operation, Order, Refused};
 use super::plan::{Plan, Planned, Value};
 use super::seal::MAX_SEALS;
-use super::shared_log::{Fence, Seen};
+use super::shared_log::{Fence, Seen, Unavailable};
 use super::version::Version;
 use super::write::{Terms, Written};
 use crate::audit::{Entry, Event};
@@ -40,9 +40,9 @@ impl Vault {
         // A duty that this daemon has lost must fail no one else's change, and neither must what somebody has not seen.
         let has_terms = order.duty != Duty::None || order.operation.seen().is_some();
         let is_apart = order.operation.count() >= AT_A_TIME || (self.shared.is_some() && has_terms);
-        let answer = match !is_apart {
-            true => self.commits.submit(order, flush),
-            false => self.commits.submit_apart(order, flush),
+        let answer = match is_apart {
+            true => self.commits.submit_apart(order, flush),
+            false => self.commits.submit(order, flush),
         };
         self.compact_if_worthwhile();
         answer
@@ -69,32 +69,38 @@ impl Vault {
     /// Makes the changes of one batch, and answers each.
     pub(super) fn commit_batch(&self, orders: Vec<Order>) -> Vec<Answer> {
         if self.shared.is_none() {
-            return self.commit_together(orders);
+            return self.commit_together(&orders);
         }
         let mut answers = Vec::with_capacity(orders.len());
         for part in parts_that_fit(orders) {
-            answers.extend(self.commit_together(part));
+            answers.extend(self.commit_together(&part));
         }
         answers
     }
 
     /// All orders of a batch share its fate: an error is one for all of them.
-    fn commit_together(&self, orders: Vec<Order>) -> Vec<Answer> {
-        let count = orders.len();
-        self.try_commit(orders).unwrap_or_else(|refused| vec![Err(refused); count])
+    fn commit_together(&self, orders: &[Order]) -> Vec<Answer> {
+        let answers = match self.try_commit(orders) {
+            // This daemon was away for long, and the first to ask it for anything since wants a change.
+            Err(Refused::Shared(Unavailable::Compacted(_))) => {
+                self.confirm_now().map_err(Refused::Shared).and_then(|()| self.try_commit(orders))
+            }
+            answers => answers,
+        };
+        answers.unwrap_or_else(|refused| vec![Err(refused); orders.len()])
     }
 
-    fn try_commit(&self, orders: Vec<Order>) -> Result<Vec<Answer>, Refused> {
+    fn try_commit(&self, orders: &[Order]) -> Result<Vec<Answer>, Refused> {
         let mut log = lock(&self.log);
         if let Some(why) = self.audit.trouble() {
             return Err(Refused::Audit { applied: false, why });
         }
-        let terms = Terms { fence: fence(&orders), seen: seen(&orders), header: None };
+        let terms = Terms { fence: fence(orders), seen: seen(orders), header: None };
         let turn = self.turn();
         loop {
-            let Plan { mut answers, changes } = Plan::make(&self.state, self.time_of_change(), self.lifetimes, &orders);
+            let Plan { mut answers, changes } = Plan::make(&self.state, self.time_of_change(), self.lifetimes, orders);
             let SealedOrders { batch, entries, done } =
-                self.seal(&log, &orders, changes).map_err(|why| Refused::Storage(why.to_string()))?;
+                self.seal(&log, orders, changes).map_err(|why| Refused::Storage(why.to_string()))?;
             let changed = done.iter().map(|(_, done)| done.name.as_str());
             let written = match batch.records.is_empty() {
                 true => self.take_in_others(&mut log)?,
