@@ -137,35 +137,38 @@ pub fn version(body: &[u8]) -> Option<String> {
 /// What an etcd member says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// That of its program, such as `3.5.16`.
-    pub version: String,
-    /// What its database takes on its disk, and what of that is in use.
+    /// By this it is known to the others.
+    pub member: String,
+    /// The member that leads; none: it knows of none.
+    pub leader: Option<String>,
+    /// What its database takes on its disk.
     pub db_size_bytes: u64,
-    pub db_size_in_use_bytes: u64,
-    /// Whether it knows a leader.
-    pub has_leader: bool,
+}
+
+impl Status {
+    pub fn is_leader(&self) -> bool {
+        self.leader.as_ref() == Some(&self.member)
+    }
 }
 
 pub fn status(body: &[u8]) -> Option<Status> {
     #[derive(Deserialize)]
+    struct StatusHeader {
+        member_id: String,
+    }
+    #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct StatusResponse {
-        version: String,
+        header: StatusHeader,
         #[serde(default)]
         db_size: Number,
-        #[serde(default)]
-        db_size_in_use: Number,
         /// Above what an `i64` holds, often.
         #[serde(default)]
         leader: Option<String>,
     }
-    let status: StatusResponse = serde_json::from_slice(body).ok()?;
-    Some(Status {
-        version: status.version,
-        db_size_bytes: status.db_size.get(),
-        db_size_in_use_bytes: status.db_size_in_use.get(),
-        has_leader: status.leader.is_some_and(|leader| leader != "0"),
-    })
+    let StatusResponse { header, db_size, leader } = serde_json::from_slice(body).ok()?;
+    let leader = leader.filter(|leader| leader != "0");
+    Some(Status { member: header.member_id, leader, db_size_bytes: db_size.get() })
 }
 
 pub fn has_no_space(body: &[u8]) -> Option<bool> {

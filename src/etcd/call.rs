@@ -114,7 +114,7 @@ struct Work<'a, T> {
 /// What carries calls out.
 pub struct Caller {
     servers: Vec<Server>,
-    /// The one that has answered last, or that is tried next.
+    /// The one that calls begin with.
     current: AtomicUsize,
     account: Option<Account>,
     stats: Stats,
@@ -143,7 +143,8 @@ impl Caller {
 
     /// The same, which says too whether attempts before the last one were not answered.
     pub fn repeat<T>(&self, op: Op, body: &[u8], deadline: Instant, read: Read<T>) -> Result<(T, bool), Error> {
-        let mut next = self.usable(self.current.load(Ordering::Relaxed));
+        let begins = self.current.load(Ordering::Relaxed);
+        let mut next = self.usable(begins);
         let (mut pause, mut attempts) = (FIRST_PAUSE, 0);
         // What is large takes longer to arrive and to be written.
         let mut patience = self.patience + FOR_A_KIBIBYTE * u32::try_from(body.len() / 1024).unwrap_or(u32::MAX);
@@ -154,7 +155,10 @@ impl Caller {
             let limit = TimeLimit { deadline, silence: patience };
             let why = match self.attempt(&self.servers[next], &work, limit) {
                 Ok(answer) => {
-                    self.current.store(next, Ordering::Relaxed);
+                    // Others may begin elsewhere by now, and had reason to.
+                    if attempts > 0 || next != begins {
+                        self.current.store(next, Ordering::Relaxed);
+                    }
                     return Ok((answer, attempts > 0));
                 }
                 // What became of an attempt before it, that does not say.
@@ -184,6 +188,16 @@ impl Caller {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
+    }
+
+    /// Has the calls from here on begin with the next server.
+    pub fn move_on(&self) {
+        let current = self.current.load(Ordering::Relaxed);
+        self.current.store(self.usable((current + 1) % self.servers.len()), Ordering::Relaxed);
+    }
+
+    pub fn endpoints(&self) -> usize {
+        self.servers.len()
     }
 
     /// The first server from number `from` on that is not passed over, or that one if all of them are.

@@ -7,6 +7,7 @@ mod answer;
 mod call;
 mod encoding;
 mod error;
+mod leader;
 mod login;
 mod request;
 mod server;
@@ -17,12 +18,15 @@ mod txn;
 pub(crate) mod tests;
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::base::failure::Failure;
+use crate::base::sync::lock;
 use crate::http::tls;
 
 use call::{Caller, Op};
+use leader::Search;
 use login::Account;
 use server::Server;
 
@@ -52,7 +56,10 @@ pub struct TlsFiles {
 }
 
 /// A client of one etcd.
-pub struct Etcd(Caller);
+pub struct Etcd {
+    caller: Caller,
+    search: Mutex<Search>,
+}
 
 impl Etcd {
     /// A client by these settings. It reads the files that they name, and connects when it is asked something. With the
@@ -78,7 +85,7 @@ impl Etcd {
         };
         let account = settings.login.as_ref().map(Account::open).transpose()?;
         let servers = settings.endpoints.iter().map(|endpoint| Server::new(endpoint.clone(), tls.clone())).collect();
-        Ok(Self(Caller::new(servers, first, account)))
+        Ok(Self { caller: Caller::new(servers, first, account), search: Mutex::default() })
     }
 
     /// Carries out a transaction that is safe to repeat byte for byte.
@@ -86,7 +93,7 @@ impl Etcd {
     /// # Errors
     /// [`Error::Unavailable`] if there was no answer until `deadline`; it may have been carried out then, or may yet be.
     pub fn txn(&self, txn: &Txn, deadline: Instant) -> Result<TxnAnswer, Error> {
-        let answered = self.0.repeat(Op::Txn, &request::txn(txn), deadline, &|body| answer::txn(body, txn));
+        let answered = self.caller.repeat(Op::Txn, &request::txn(txn), deadline, &|body| answer::txn(body, txn));
         answered.map(|(answer, was_repeated)| TxnAnswer { was_repeated, ..answer })
     }
 
@@ -95,7 +102,7 @@ impl Etcd {
     /// # Errors
     /// [`Error::Unavailable`] if there was no answer until `deadline`.
     pub fn range(&self, range: &Range, deadline: Instant) -> Result<RangeAnswer, Error> {
-        self.0.call(Op::Range, &request::range(range), deadline, &answer::range)
+        self.caller.call(Op::Range, &request::range(range), deadline, &answer::range)
     }
 
     /// Deletes these keys, also where etcd has no space left for a transaction that does.
@@ -103,7 +110,7 @@ impl Etcd {
     /// # Errors
     /// [`Error::Unavailable`] if there was no answer until `deadline`; it may have been carried out then, or may yet be.
     pub fn delete_range(&self, keys: Keys, deadline: Instant) -> Result<(), Error> {
-        self.0.call(Op::DeleteRange, &request::delete_range(&keys), deadline, &answer::acknowledged)
+        self.caller.call(Op::DeleteRange, &request::delete_range(&keys), deadline, &answer::acknowledged)
     }
 
     /// Makes a lease that lasts for `ttl` after its last [`keep_alive`](Self::keep_alive), and says how long it does: etcd gives
@@ -112,7 +119,7 @@ impl Etcd {
     /// # Errors
     /// [`Error::NoSpace`] too: where etcd has no space it makes no leases.
     pub fn grant(&self, ttl: Duration, deadline: Instant) -> Result<(LeaseId, Duration), Error> {
-        self.0.call(Op::Grant, &request::grant(ttl), deadline, &answer::granted)
+        self.caller.call(Op::Grant, &request::grant(ttl), deadline, &answer::granted)
     }
 
     /// Lets a lease last from now on, and says for how long; none if it is gone.
@@ -120,7 +127,7 @@ impl Etcd {
     /// # Errors
     /// [`Error::Unavailable`] if there was no answer until `deadline`.
     pub fn keep_alive(&self, lease: LeaseId, deadline: Instant) -> Result<Option<Duration>, Error> {
-        self.0.call(Op::KeepAlive, &request::lease(lease), deadline, &answer::kept_alive)
+        self.caller.call(Op::KeepAlive, &request::lease(lease), deadline, &answer::kept_alive)
     }
 
     /// Ends a lease, and with it the keys that are under it. One that is gone is no error.
@@ -128,7 +135,7 @@ impl Etcd {
     /// # Errors
     /// [`Error::Unavailable`] if there was no answer until `deadline`; it may have been carried out then, or may yet be.
     pub fn revoke(&self, lease: LeaseId, deadline: Instant) -> Result<(), Error> {
-        match self.0.call(Op::Revoke, &request::lease(lease), deadline, &answer::acknowledged) {
+        match self.caller.call(Op::Revoke, &request::lease(lease), deadline, &answer::acknowledged) {
             Err(Error::LeaseGone) => Ok(()),
             outcome => outcome,
         }
@@ -139,15 +146,22 @@ impl Etcd {
     /// # Errors
     /// [`Error::Unavailable`] if there was no answer until `deadline`.
     pub fn member_version(&self, deadline: Instant) -> Result<String, Error> {
-        self.0.call(Op::Version, &[], deadline, &answer::version)
+        self.caller.call(Op::Version, &[], deadline, &answer::version)
     }
 
-    /// What the member that is asked first says of itself.
+    /// What the member that leads says of itself, or, if that cannot be reached, another one. The one that has said it is asked
+    /// first from now on: a member that only follows answers later.
     ///
     /// # Errors
     /// [`Error::Refused`] for a user without the rights of root, in etcd 3.5 and later.
     pub fn status(&self, deadline: Instant) -> Result<Status, Error> {
-        self.0.call(Op::Status, &request::nothing(), deadline, &answer::status)
+        loop {
+            let status = self.caller.call(Op::Status, &request::nothing(), deadline, &answer::status)?;
+            if !lock(&self.search).goes_on(&status, self.caller.endpoints()) {
+                return Ok(status);
+            }
+            self.caller.move_on();
+        }
     }
 
     /// Whether etcd has raised the alarm that its database is full. Until an operator disarms it, it refuses all that would
@@ -156,11 +170,11 @@ impl Etcd {
     /// # Errors
     /// [`Error::Unavailable`] if there was no answer until `deadline`.
     pub fn has_no_space(&self, deadline: Instant) -> Result<bool, Error> {
-        self.0.call(Op::Alarm, &request::alarms(), deadline, &answer::has_no_space)
+        self.caller.call(Op::Alarm, &request::alarms(), deadline, &answer::has_no_space)
     }
 
     /// What was counted of the requests.
     pub fn stats(&self) -> &Stats {
-        self.0.stats()
+        self.caller.stats()
     }
 }

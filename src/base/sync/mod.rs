@@ -1,4 +1,5 @@
-//! Locks that outlive a panic, the group commit that the vault and the audit log share, and breaks in long work.
+//! Locks that outlive a panic, the group commit that the vault and the audit log share, a question whose answer all who wait
+//! share, and breaks in long work.
 
 mod breaks;
 mod confirmations;

@@ -21,7 +21,7 @@ fn etcd(endpoints: &[&Endpoint]) -> Etcd {
 
 /// The same client, for a test in which nobody is silent, however slow the machine is.
 fn patient(mut etcd: Etcd) -> Etcd {
-    etcd.0.patience = Duration::from_secs(300);
+    etcd.caller.patience = Duration::from_secs(300);
     etcd
 }
 

@@ -55,6 +55,23 @@ fn a_dead_endpoint_is_left_for_the_next_one() {
 }
 
 #[test]
+fn a_member_that_only_follows_is_left_for_the_one_that_leads() {
+    let member = |id: &'static str| {
+        Gateway::start(move |heard| match heard.target.as_str() {
+            "/v3/maintenance/status" => {
+                Reply::Made(format!(r#"{{"header":{{"member_id":"{id}"}},"version":"3.5.16","leader":"3"}}"#))
+            }
+            _ => Reply::Json(200, NOTHING),
+        })
+    };
+    let members = ["1", "2", "3"].map(member);
+    let etcd = patient(etcd(&members.each_ref().map(|member| &member.endpoint)));
+    assert_eq!(etcd.status(late()).unwrap().member, "3");
+    etcd.range(&some_range(), late()).unwrap();
+    assert_eq!(members.each_ref().map(|member| member.heard().len()), [1, 1, 2]);
+}
+
+#[test]
 fn each_client_begins_with_the_endpoint_that_it_is_told() {
     let gateways = [good(), good()];
     let endpoints: Vec<_> = gateways.iter().map(|gateway| gateway.endpoint.clone()).collect();
