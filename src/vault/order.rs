@@ -110,7 +110,9 @@ impl Operation {
             | Self::Retire { name, .. } => Some(name),
             Self::Put { versions } => versions.first().filter(|_| versions.len() == 1).map(|new| new.name.as_str()),
             Self::Rotate { names, .. } => names.first().filter(|_| names.len() == 1).map(String::as_str),
-            Self::Destroy { .. } => None,
+            Self::Destroy { versions } => {
+                versions.first().filter(|_| versions.len() == 1).map(|(name, _)| name.as_str())
+            }
         }
     }
 

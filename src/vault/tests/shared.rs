@@ -618,12 +618,16 @@ fn a_secret_is_claimed_by_one_daemon_and_what_the_claim_is_for_is_refused_withou
     let taken = other.claim("db").unwrap().unwrap();
     let (name, kid) = ("db".to_owned(), other.find_pending("db").expect("claiming has brought it").kid);
     assert!(matches!(one.still_claims("db"), Err(Refused::Shared(Unavailable::Fenced(_)))));
-    let promote = || Operation::Promote { name: name.clone(), kid: kid.clone(), previous: Previous::Kept };
+    let promote = || Operation::Promote { name: name.clone(), kid: kid.clone(), previous: Previous::Ended };
     assert_eq!(one.commit(claimed(promote())).unwrap_err(), fenced);
+    let replaced = vec![(name.clone(), one.describe("db").unwrap().current)];
     drop(claim);
     other.still_claims("db").expect("who has lost a claim takes it from nobody");
     other.commit(claimed(promote())).unwrap();
     assert_eq!(confirmed(&one, "db").as_deref(), Some("w"));
+    let destroy = || Operation::Destroy { versions: replaced.clone() };
+    assert_eq!(one.commit(claimed(destroy())).unwrap_err(), fenced);
+    assert_eq!(other.commit(claimed(destroy())).unwrap().len(), 1);
     drop(taken);
     assert!(one.claim("db").unwrap().is_some());
 }
