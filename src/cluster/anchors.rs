@@ -1,6 +1,7 @@
 //! Compares what a daemon has left of itself at the start, and keeps it up to date, in etcd and beside its audit log.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::anchor::{Anchor, AuditAt, Kept, Unfit, compare};
@@ -45,7 +46,7 @@ impl Cluster {
             opened.and_then(|opened| Anchor::parse(&opened))
         });
         let n = [kept.as_ref(), opened.as_ref().and_then(Option::as_ref)].into_iter().flatten().map(|anchor| anchor.n);
-        *lock(&self.anchors.0) =
+        *lock(&self.anchors.left) =
             Left { path: Some(path), kept: kept.clone(), n: n.max().unwrap_or(0), there, ..Left::default() };
         let ends = AuditAt::of(&audit.end());
         let public_key = audit.public_key().map(|key| hex(&key));
@@ -78,7 +79,7 @@ impl Cluster {
 
     /// Notes beside the audit log which run of the daemon this is: the next one takes over the name that this one has.
     pub fn note_run(&self, vault_id: &str) {
-        let left = lock(&self.anchors.0);
+        let left = lock(&self.anchors.left);
         let Some(path) = &left.path else { return };
         let (incarnation, anchor) = (self.incarnation.clone(), left.kept.clone());
         let kept = Kept { vault_id: vault_id.to_owned(), incarnation, anchor };
@@ -90,7 +91,7 @@ impl Cluster {
 
     /// Brings up to date what this daemon leaves of itself, if that is due.
     pub(super) fn tend_anchor(&self, vault: &Vault) {
-        let mut left = lock(&self.anchors.0);
+        let mut left = lock(&self.anchors.left);
         let is_fresh = left.last.as_ref().is_some_and(|(_, at)| at.elapsed() < EVERY);
         if left.pending.is_some() || !is_fresh {
             self.put_anchor(&mut left, vault);
@@ -103,7 +104,7 @@ impl Cluster {
         if self.confirmed_ago(vault) > self.config().request_timeout.max(self.config().poll * 2) {
             return;
         }
-        self.put_anchor(&mut lock(&self.anchors.0), vault);
+        self.put_anchor(&mut lock(&self.anchors.left), vault);
     }
 
     fn put_anchor(&self, left: &mut Left, vault: &Vault) {
@@ -119,7 +120,7 @@ impl Cluster {
 
     fn try_put_anchor(&self, left: &mut Left, vault: &Vault) -> Result<(), Failure> {
         let node = &self.config().node;
-        let Some(path) = left.path.clone().filter(|_| !left.is_others) else { return Ok(()) };
+        let Some(path) = left.path.clone().filter(|_| self.anchors.trouble().is_none()) else { return Ok(()) };
         let (anchor, sealed) = match left.pending.take() {
             Some(pending) => pending,
             None => {
@@ -148,7 +149,7 @@ impl Cluster {
             // What the run before this one has sent may arrive only now.
             let ours = opened.and_then(|opened| Anchor::parse(&opened));
             let Some(ours) = ours.filter(|ours| ours.public_key == anchor.public_key) else {
-                left.is_others = true;
+                self.anchors.is_others.store(true, Ordering::Relaxed);
                 return Err(Failure::new("etcd", "something else is there than this daemon has put there"));
             };
             (left.there, left.n) = (there, left.n.max(ours.n));

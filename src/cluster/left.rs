@@ -2,14 +2,19 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::anchor::Anchor;
-use crate::base::sync::lock;
 
 /// What this daemon has left.
 #[derive(Default)]
-pub struct Anchors(pub Mutex<Left>);
+pub struct Anchors {
+    /// Held while etcd is asked.
+    pub left: Mutex<Left>,
+    /// Somebody else has put something else there.
+    pub is_others: AtomicBool,
+}
 
 #[derive(Default)]
 pub struct Left {
@@ -25,8 +30,6 @@ pub struct Left {
     pub last: Option<(Anchor, Instant)>,
     /// What is on its way: it is sent again byte for byte until it is answered.
     pub pending: Option<(Anchor, Vec<u8>)>,
-    /// Somebody else has put something else there.
-    pub is_others: bool,
     /// It was said that it is not up to date.
     pub said: bool,
 }
@@ -36,6 +39,6 @@ impl Anchors {
     pub fn trouble(&self) -> Option<String> {
         let why = "etcd has something else under `member/` than this daemon has put there: another daemon has its name and its \
                    files, or etcd was set back";
-        lock(&self.0).is_others.then(|| why.to_owned())
+        self.is_others.load(Ordering::Relaxed).then(|| why.to_owned())
     }
 }

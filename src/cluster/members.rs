@@ -71,42 +71,15 @@ pub fn range_of_leader_and_alive(keys: &KeySpace) -> [Operation; 2] {
 pub struct Members {
     node: String,
     seen: Mutex<Option<(Seen, Instant)>>,
-    told: Mutex<Told>,
+    /// What this daemon has told the others, as far as it knows, and under which lease. Held while etcd is asked.
+    told: Mutex<Option<(LeaseId, Vec<u8>)>>,
+    /// What is wrong if another daemon has told something under this one's name.
+    namesake: Mutex<Option<String>>,
     /// The last one that was seen to lead.
     last_leader: Mutex<Option<String>>,
     leader_changes: AtomicU64,
     /// What was said of others' policies, and of this one.
     policies_said: Mutex<String>,
-}
-
-/// What this daemon tells the others.
-#[derive(Default)]
-struct Told {
-    /// What is there, as far as it knows, and under which lease.
-    there: Option<(LeaseId, Vec<u8>)>,
-    /// What another daemon has put there under this one's name.
-    other: Option<String>,
-}
-
-impl Told {
-    /// Takes in what is there under this daemon's name, where that is not what it has put last.
-    fn take_in(&mut self, node: &str, there: Option<&KeyValue>, incarnation: &str) {
-        let own = |there: &KeyValue| {
-            let alive: Alive = serde_json::from_slice(&there.value).ok()?;
-            // It was put without an answer.
-            there.lease.filter(|_| alive.incarnation == incarnation)
-        };
-        self.there = there.and_then(|there| Some((own(there)?, there.value.clone())));
-        let is_others = there.is_some() && self.there.is_none();
-        if is_others && self.other.is_none() {
-            log::error!("{}", called_the_same(node));
-        }
-        self.other = is_others.then(|| called_the_same(node));
-    }
-}
-
-fn called_the_same(node: &str) -> String {
-    format!("another daemon is called {node} too; set `node` to another name at one of them")
 }
 
 impl Members {
@@ -115,6 +88,7 @@ impl Members {
             node: node.to_owned(),
             seen: Mutex::default(),
             told: Mutex::default(),
+            namesake: Mutex::default(),
             last_leader: Mutex::default(),
             leader_changes: AtomicU64::new(0),
             policies_said: Mutex::default(),
@@ -129,7 +103,8 @@ impl Members {
 
     /// This is there under this daemon's name, and under this lease.
     pub fn has_told(&self, lease: LeaseId, value: Vec<u8>) {
-        *lock(&self.told) = Told { there: Some((lease, value)), other: None };
+        *lock(&self.told) = Some((lease, value));
+        self.note_namesake(false);
     }
 
     /// Times that another daemon than before was seen to lead.
@@ -144,7 +119,7 @@ impl Members {
 
     /// Why this daemon is not well among the others; none if it is.
     pub fn trouble(&self) -> Option<String> {
-        lock(&self.told).other.clone()
+        lock(&self.namesake).clone()
     }
 
     /// Looks who is there, and tells `alive` of this daemon under `lease` unless that is there already.
@@ -160,9 +135,9 @@ impl Members {
         deadline: Instant,
     ) -> Result<(), Unavailable> {
         let mut told = lock(&self.told);
-        let new = lease.map(|lease| (lease, alive.bytes())).filter(|new| told.there.as_ref() != Some(new));
+        let new = lease.map(|lease| (lease, alive.bytes())).filter(|new| told.as_ref() != Some(new));
         let look = Txn { then: range_of_leader_and_alive(keys).into(), ..Txn::default() };
-        let tell = new.as_ref().map(|new| self.telling(keys, new, told.there.as_ref(), &look));
+        let tell = new.as_ref().map(|new| self.telling(keys, new, told.as_ref(), &look));
         let (answer, is_told) = match tell.map(|tell| etcd.txn(&tell, deadline)) {
             // Without a lease, or without space for what is new, it can look all the same.
             None | Some(Err(etcd::Error::LeaseGone | etcd::Error::NoSpace)) => (etcd.txn(&look, deadline), None),
@@ -173,11 +148,14 @@ impl Members {
         };
         let [leader, all] = ranges(answer.map_err(asked)?)?;
         match is_told {
-            Some(true) => *told = Told { there: new, other: None },
+            Some(true) => {
+                *told = new;
+                self.note_namesake(false);
+            }
             // The next look puts it in place of what is there now.
             Some(false) => {
-                let own = all.pairs.iter().find(|pair| pair.key == keys.alive(&self.node));
-                told.take_in(&self.node, own, &alive.incarnation);
+                let there = all.pairs.iter().find(|pair| pair.key == keys.alive(&self.node));
+                *told = self.taken_in(there, &alive.incarnation);
             }
             None => {}
         }
@@ -202,6 +180,28 @@ impl Members {
         let put = Operation::Put { key, value: value.clone(), lease: Some(*lease) };
         let then = std::iter::once(put).chain(look.then.iter().cloned()).collect();
         Txn { conditions: vec![condition], then, otherwise: look.then.clone() }
+    }
+
+    /// Takes in what is there under this daemon's name, where that is not what it has put last. Returns it if this run of the
+    /// daemon has put it, without an answer.
+    fn taken_in(&self, there: Option<&KeyValue>, incarnation: &str) -> Option<(LeaseId, Vec<u8>)> {
+        let own = there.and_then(|there| {
+            let alive: Alive = serde_json::from_slice(&there.value).ok()?;
+            let lease = there.lease.filter(|_| alive.incarnation == incarnation)?;
+            Some((lease, there.value.clone()))
+        });
+        self.note_namesake(there.is_some() && own.is_none());
+        own
+    }
+
+    /// Notes whether another daemon has told something under this one's name.
+    fn note_namesake(&self, is_there: bool) {
+        let why = || format!("another daemon is called {} too; set `node` to another name at one of them", self.node);
+        let mut namesake = lock(&self.namesake);
+        if is_there && namesake.is_none() {
+            log::error!("{}", why());
+        }
+        *namesake = is_there.then(why);
     }
 
     fn note_leader(&self, leader: Option<&str>) {
@@ -295,13 +295,13 @@ mod tests {
     #[test]
     fn what_stands_under_the_own_name_is_an_earlier_attempt_or_another_daemons() {
         let own = pair(b"/v/alive/a".to_vec(), alive("1", "p").bytes(), 3);
-        let mut told = Told::default();
-        told.take_in("a", Some(&own), "1");
-        assert_eq!((told.there.as_ref(), told.other.is_some()), (Some(&(LeaseId::of(3), own.value.clone())), false));
-        told.take_in("a", Some(&own), "2");
-        assert_eq!((told.there.as_ref(), told.other.is_some()), (None, true));
-        told.take_in("a", None, "2");
-        assert_eq!((told.there.as_ref(), told.other.is_some()), (None, false));
+        let members = Members::new("a");
+        assert_eq!(members.taken_in(Some(&own), "1"), Some((LeaseId::of(3), own.value.clone())));
+        assert_eq!(members.trouble(), None);
+        assert_eq!(members.taken_in(Some(&own), "2"), None);
+        assert!(members.trouble().unwrap().contains("another daemon is called a too"));
+        assert_eq!(members.taken_in(None, "2"), None);
+        assert_eq!(members.trouble(), None);
     }
 
     #[test]

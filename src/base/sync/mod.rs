@@ -7,7 +7,7 @@ mod gathering;
 mod group_commit;
 mod yield_before_flush;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 pub use breaks::Breaks;
 pub use confirmations::{Confirmations, Unconfirmed};
@@ -18,4 +18,13 @@ pub use group_commit::GroupCommit;
 /// What our locks guard is changed in one step at the end, so a panic leaves the old state, not a half one.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same, if nobody holds it at the moment.
+pub fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }
