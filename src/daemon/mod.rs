@@ -320,10 +320,8 @@ impl Daemon {
         }
         failures::tell_unlogged(&self.access);
         let left_out = self.access.quota().take().map(failures::line);
-        let entry = Entry { vault: Some(self.vault.at()), ..Entry::new(Event::ServerStop) };
-        self.audit
-            .write_synced(left_out.into_iter().chain([entry]).collect())
-            .map_err(|why| Failure::new("audit log", why))?;
+        let stopped = self.vault.audit_end(left_out, Entry::new(Event::ServerStop));
+        stopped.map_err(|why| Failure::new("audit log", why))?;
         if let Some(cluster) = &self.cluster {
             cluster.leave_anchor(&self.vault);
         }

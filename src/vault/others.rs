@@ -75,15 +75,23 @@ impl Vault {
     /// # Errors
     /// If the lines could not be written, or not surely.
     pub fn audit_snapshot(&self, through: u64, open: LastAdditions) -> Result<(), AuditFailure> {
-        // No change is under way whose line would say that the vault stands behind it.
-        let log = lock(&self.log);
         let theirs = open.of.into_values().flatten().map(|change| {
             log::warn!("Change {} of a daemon that is away may lack its line, and gets one here", change.at.seq);
             change.entry_elsewhere()
         });
-        // The last line says where this daemon stands, whatever those were about.
-        let entry = Entry { vault: Some(log.end.at(&self.key)), ..Entry::new(Event::Snapshot) };
+        let entry = Entry::new(Event::Snapshot);
         let entry = entry.ended(Outcome::Success, format!("the log in etcd, up to change {through}"));
-        self.audit.write_synced(theirs.chain([entry]).collect())
+        self.audit_end(theirs, entry)
+    }
+
+    /// Writes these lines, whatever they are about, and behind them `entry`, which says where the vault stands then.
+    ///
+    /// # Errors
+    /// If they could not be written, or not surely.
+    pub fn audit_end(&self, before: impl IntoIterator<Item = Entry>, entry: Entry) -> Result<(), AuditFailure> {
+        // No change is under way whose line would say that the vault stands behind it.
+        let log = lock(&self.log);
+        let entry = Entry { vault: Some(log.end.at(&self.key)), ..entry };
+        self.audit.write_synced(before.into_iter().chain([entry]).collect())
     }
 }
