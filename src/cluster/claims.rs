@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::answers::added;
+use super::answers::{added, asked};
 use super::log::EtcdLog;
 use crate::base::sync::lock;
 use crate::etcd;
@@ -29,7 +29,6 @@ impl EtcdLog {
             Ok(there) => there.as_ref() == Some(&value),
             Err(etcd::Error::LeaseGone) => return Err(no_lease()),
             Err(why) => {
-                // It may be there.
                 self.standing().leave((key, value));
                 return Err(added(why));
             }
@@ -46,18 +45,24 @@ impl EtcdLog {
         self.delete_given_up();
     }
 
-    /// Deletes the claims that were given up, as far as etcd answers.
+    /// Deletes the claims that were given up, and those that have arrived late, as far as etcd answers.
     pub fn delete_given_up(&self) {
-        if self.standing().given_up().is_empty() {
-            return;
-        }
         let _one_at_a_time = lock(self.claiming());
-        let deadline = Instant::now() + PATIENCE;
+        // What cannot be deleted now is deleted later.
+        let _ = self.try_delete_given_up(Instant::now() + PATIENCE);
+    }
+
+    fn try_delete_given_up(&self, deadline: Instant) -> Result<(), Unavailable> {
         for put in self.standing().given_up() {
-            if self.delete_if(put.clone(), deadline).is_err() {
-                return;
-            }
+            self.delete_if(put.clone(), deadline)?;
             self.standing().deleted(&put);
         }
+        for (key, value) in self.standing().unanswered() {
+            let there = self.value_of(key.clone(), deadline).map_err(asked)?;
+            if there.as_ref() == Some(&value) && self.delete_if((key.clone(), value.clone()), deadline)? {
+                self.standing().arrived(&(key, value));
+            }
+        }
+        Ok(())
     }
 }

@@ -38,6 +38,8 @@ struct Held {
     claims: BTreeMap<String, Vec<u8>>,
     /// Claims that were given up, and are still to be deleted in etcd.
     given_up: Vec<Put>,
+    /// Claims that were put without an answer. As long as the lease lasts, each may yet arrive.
+    unanswered: Vec<Put>,
 }
 
 /// A lease of etcd, as the daemon that it was granted to sees it.
@@ -105,6 +107,7 @@ impl Standing {
         held.lease = None;
         held.claims.clear();
         held.given_up.clear();
+        held.unanswered.clear();
         if was_ours {
             held.leader = None;
             held.told = None;
@@ -185,9 +188,19 @@ impl Standing {
         held.given_up.extend(put);
     }
 
-    /// What may have been put, and is to be deleted in etcd as what was given up.
+    /// A claim was put without an answer. Should it arrive, nobody has it.
     pub fn leave(&self, put: Put) {
-        lock(&self.held).given_up.push(put);
+        let mut held = lock(&self.held);
+        if !held.unanswered.contains(&put) {
+            held.unanswered.push(put);
+        }
+    }
+
+    /// What was put without an answer, and is not claimed by now.
+    pub fn unanswered(&self) -> Vec<Put> {
+        let held = lock(&self.held);
+        let is_claimed = |key: &Vec<u8>| held.claims.values().any(|claimed| claimed == key);
+        held.unanswered.iter().filter(|(key, _)| !is_claimed(key)).cloned().collect()
     }
 
     /// What is still to be deleted in etcd.
@@ -197,6 +210,11 @@ impl Standing {
 
     pub fn deleted(&self, put: &Put) {
         lock(&self.held).given_up.retain(|given_up| given_up != put);
+    }
+
+    /// What was put without an answer has arrived, and was deleted.
+    pub fn arrived(&self, put: &Put) {
+        lock(&self.held).unanswered.retain(|unanswered| unanswered != put);
     }
 }
 
@@ -281,6 +299,21 @@ mod tests {
         standing.claim("db", b"claim/1".to_vec(), &value("a"));
         standing.lost();
         assert_eq!(standing.claimed("db"), None);
+    }
+
+    #[test]
+    fn a_claim_that_was_not_answered_is_looked_for_as_long_as_the_lease_lasts_unless_it_is_made_again() {
+        let standing = with_lease(TTL);
+        let put = (b"claim/1".to_vec(), value("a"));
+        standing.leave(put.clone());
+        standing.leave(put.clone());
+        assert_eq!(standing.unanswered(), vec![put.clone()]);
+        standing.claim("db", b"claim/1".to_vec(), &value("a"));
+        assert!(standing.unanswered().is_empty());
+        standing.give_up("db");
+        assert_eq!(standing.unanswered(), vec![put]);
+        standing.lost();
+        assert!(standing.unanswered().is_empty());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Daemons that share an etcd in memory.
 
+mod claims;
 mod members;
 mod memory;
 mod reads;
