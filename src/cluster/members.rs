@@ -30,6 +30,9 @@ pub struct Alive {
     pub since: Timestamp,
     /// How old what it serves may be.
     pub max_staleness_secs: u64,
+    /// It has made changes whose audit lines it could not write yet.
+    #[serde(default)]
+    pub owes_lines: bool,
 }
 
 impl Alive {
@@ -254,6 +257,7 @@ mod tests {
             seq: 7,
             since: Timestamp::from_nanos(0),
             max_staleness_secs: 0,
+            owes_lines: false,
         }
     }
 

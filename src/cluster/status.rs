@@ -165,6 +165,7 @@ mod tests {
             seq: 7,
             since: Timestamp::from_nanos(0),
             max_staleness_secs: 0,
+            owes_lines: false,
         };
         DaemonStatus { node: node.to_owned(), state, alive: Some(alive).filter(|_| state != DaemonState::Away) }
     }

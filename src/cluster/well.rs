@@ -27,7 +27,7 @@ impl Cluster {
     /// # Errors
     /// If etcd does not answer.
     pub(super) fn look_around(&self, vault: &Vault, policy_sha256: String) -> Result<(), Unavailable> {
-        let alive = self.alive(vault.seq(), policy_sha256);
+        let alive = Alive { owes_lines: vault.owes_lines(), ..self.alive(vault.seq(), policy_sha256) };
         let log = &self.log;
         self.members.look(log.etcd(), log.keys(), log.standing().lease(), &alive, log.deadline())?;
         log.room.look(log.etcd(), log.deadline());
@@ -44,6 +44,7 @@ impl Cluster {
             seq,
             since: self.since,
             max_staleness_secs: self.config().max_staleness.as_secs(),
+            owes_lines: false,
         }
     }
 

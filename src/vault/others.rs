@@ -1,7 +1,7 @@
 //! Changes that other daemons have made, and perhaps not audited, because they did not come back.
 //!
 //! A daemon makes its next change only when the one before is in its audit log. So of each daemon only the last addition is open,
-//! and only if it is away: who is there writes its own lines.
+//! and only if it is away, or cannot write to its audit log: who is there writes its own lines.
 
 use std::collections::BTreeMap;
 
@@ -76,7 +76,10 @@ impl Vault {
     /// If the lines could not be written, or not surely.
     pub fn audit_snapshot(&self, through: u64, open: LastAdditions) -> Result<(), AuditFailure> {
         let theirs = open.of.into_values().flatten().map(|change| {
-            log::warn!("Change {} of a daemon that is away may lack its line, and gets one here", change.at.seq);
+            log::warn!(
+                "Change {} of a daemon that is away or cannot audit it may lack its line, and gets one here",
+                change.at.seq
+            );
             change.entry_elsewhere()
         });
         let entry = Entry::new(Event::Snapshot);

@@ -330,6 +330,11 @@ impl Vault {
         self.audit.trouble()
     }
 
+    /// Whether changes are in force whose lines could not be written to the audit log yet.
+    pub fn owes_lines(&self) -> bool {
+        self.audit.owed() > 0
+    }
+
     /// Whether the others have another history, so that nothing is served.
     pub fn has_other_history(&self) -> bool {
         lock(&self.trouble).history.is_some()

@@ -2,8 +2,10 @@
 
 use super::memory::Content;
 use super::*;
+use crate::base::clock::Timestamp;
 use crate::base::sync::lock;
 use crate::cluster::head::Head;
+use crate::cluster::members::Alive;
 
 const LEADER: &[u8] = b"a 1";
 
@@ -95,7 +97,7 @@ fn of_a_daemon_that_did_not_come_back_the_leader_audits_what_would_be_lost() {
     for n in 0..3 {
         one.put("own", &n.to_string());
         one.snapshot().unwrap();
-        let told = "put: made by node c, which is away; its own log may tell of it, too";
+        let told = "put: made by node c, which is away or cannot audit it; its own log may tell of it, too";
         assert_eq!(recovered().collect::<Vec<_>>(), [["2".to_owned(), format!("{told:?}"), "\"web\"".to_owned()]]);
     }
     let stands = |line: &serde_json::Value| line["vault_seq"].as_u64().unwrap();
@@ -107,6 +109,31 @@ fn of_a_daemon_that_did_not_come_back_the_leader_audits_what_would_be_lost() {
     assert_eq!(recovered().count(), 1);
     let logs = ["a", "b", "c"].map(|node| site.dir.join(node).join("audit.jsonl"));
     audit::verify_together(&logs).unwrap();
+}
+
+#[test]
+fn of_a_daemon_that_is_there_and_cannot_audit_its_changes_the_leader_audits_them_too() {
+    let site = Site::new("owes");
+    site.led_as(LEADER);
+    let [one, full] = ["a", "b"].map(|node| site.start(node));
+    let told = Alive {
+        incarnation: "0123".to_owned(),
+        version: "1.0.0".to_owned(),
+        policy_sha256: "4567".to_owned(),
+        seq: 1,
+        since: Timestamp::from_nanos(0),
+        max_staleness_secs: 0,
+        owes_lines: true,
+    };
+    site.etcd.put(b"/v/alive/b".to_vec(), &told.bytes());
+    full.put("db", "v");
+    one.put("own", "v");
+    let recovered = || site.audit_lines("a").iter().filter(|line| line["event"] == "recovered").count();
+    one.snapshot().unwrap();
+    assert_eq!(recovered(), 0, "its change is still in the log");
+    one.put("own", "w");
+    one.snapshot().unwrap();
+    assert_eq!(recovered(), 1);
 }
 
 #[test]

@@ -266,7 +266,10 @@ impl Unaudited {
     /// Its audit line in the log of another daemon than the one that made it.
     pub fn entry_elsewhere(self) -> Entry {
         let node = self.by.as_ref().map_or("", |by| by.node.as_str());
-        let detail = format!("{}: made by node {node}, which is away; its own log may tell of it, too", self.what);
+        let detail = format!(
+            "{}: made by node {node}, which is away or cannot audit it; its own log may tell of it, too",
+            self.what
+        );
         self.told(detail)
     }
 
