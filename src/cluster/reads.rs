@@ -104,14 +104,12 @@ impl EtcdReads {
         Ok(Self { log, vault, since, notes, later, rounds })
     }
 
-    /// What is to be done at regular intervals: puts what was to be put later, tells `consumers` what was read at the other
-    /// daemons, and, if this one `leads`, clears away what is of no use.
+    /// What is to be done at regular intervals: tells `consumers` what was read at the other daemons, and, if this one `leads`,
+    /// clears away what is of no use.
     ///
     /// # Errors
     /// If etcd does not answer. The rest is done the next time.
     pub fn turn(&self, consumers: &Consumers, leads: bool) -> Result<(), Unavailable> {
-        // Where etcd takes nothing, it can be asked all the same.
-        let put = self.put_later();
         let mut rounds = lock(&self.rounds);
         if rounds.taking_in.is_due(TAKES_IN_EVERY) {
             let from = rounds.taken_in + 1;
@@ -131,7 +129,7 @@ impl EtcdReads {
                 Ok(page)
             })?;
         }
-        put
+        Ok(())
     }
 
     /// Deletes what is known of versions that do not exist. Those whose reads are in `page` did exist before.
@@ -192,7 +190,11 @@ impl EtcdReads {
         Ok(Note { key, value })
     }
 
-    fn put_later(&self) -> Result<(), Unavailable> {
+    /// Puts what was to be put later: what this daemon has served while etcd was away, and when clients have read last.
+    ///
+    /// # Errors
+    /// If etcd does not answer. The rest is put the next time.
+    pub fn put_later(&self) -> Result<(), Unavailable> {
         loop {
             let some: BTreeMap<_, _> = {
                 let mut later = lock(&self.later);

@@ -47,6 +47,9 @@ impl Ticker {
         ticker.run("cluster", move |stopped| {
             let (mut snapshots, mut rekeyed) = (Snapshots::default(), Rekeyed::default());
             loop {
+                // Before the others see that this daemon is there again, they can find what it has served meanwhile. Where etcd
+                // takes nothing, it can be asked all the same.
+                let put = reads.put_later();
                 tick(&cluster, &vault, policy_sha256());
                 rekeyed.tend(&cluster.log, &vault, &*master_key);
                 snapshots.tend(&cluster.log, &vault);
@@ -55,6 +58,8 @@ impl Ticker {
                 let poll = cluster.config().poll;
                 let pause = if vault.watchers().count() > 0 { poll.min(WHILE_AWAITED) } else { poll };
                 if is_over(stopped, pause) {
+                    // The next run does not know of it. An etcd that is away does not hold up the end.
+                    let _ = put.and_then(|()| reads.put_later());
                     return;
                 }
             }

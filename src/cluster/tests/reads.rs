@@ -179,14 +179,14 @@ fn what_was_read_elsewhere_is_taken_in_and_what_is_of_no_use_is_cleared_away_by_
 }
 
 #[test]
-fn what_is_to_be_noted_later_is_noted_in_the_next_turn() {
+fn what_is_to_be_noted_later_is_noted_later() {
     let site = Site::new("reads-later");
     let [a, b] = ["a", "b"].map(|node| start(&site, node));
     a.daemon.put("db", "value");
     let kid = b.found();
     b.consumers.announce("db", "web", kid, true).unwrap();
     assert!(a.standing().consumers.is_empty());
-    b.reads.turn(&b.consumers, false).unwrap();
+    b.reads.put_later().unwrap();
     assert_eq!(a.standing().consumers.len(), 1);
 }
 
