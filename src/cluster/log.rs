@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::answers::{added, asked, malformed, only, ranges};
+use super::courtesy::Courtesy;
 use super::head::{Head, known_by};
 use super::keys::{KeySpace, just_behind};
 use super::room::Room;
@@ -35,7 +36,7 @@ pub struct EtcdLog {
     standing: Standing,
     /// Held by whoever claims a secret or deletes a claim.
     claiming: Mutex<()>,
-    courtesy: Mutex<Courtesy>,
+    courtesy: Courtesy,
     /// It came second, and etcd has noted that it wants to add something.
     wants: AtomicBool,
     /// Others had added nothing when it was asked last.
@@ -45,15 +46,6 @@ pub struct EtcdLog {
 }
 
 type KeyAndValue = (Vec<u8>, Vec<u8>);
-
-/// Who adds something lets others go first who came second before.
-#[derive(Default)]
-struct Courtesy {
-    /// Until when.
-    waits_until: Option<Instant>,
-    /// How long an addition takes, on average.
-    takes: Duration,
-}
 
 impl EtcdLog {
     pub fn new(
@@ -74,7 +66,7 @@ impl EtcdLog {
             head: Mutex::default(),
             standing: Standing::default(),
             claiming: Mutex::default(),
-            courtesy: Mutex::default(),
+            courtesy: Courtesy::default(),
             wants: AtomicBool::new(false),
             is_quiet: AtomicBool::new(false),
             room: Room::default(),
@@ -242,22 +234,6 @@ impl EtcdLog {
         }
     }
 
-    /// Waits as long as those may take that were there before.
-    fn be_courteous(&self) {
-        let until = lock(&self.courtesy).waits_until.take();
-        if let Some(wait) = until.map(|until| until.saturating_duration_since(Instant::now())) {
-            std::thread::sleep(wait);
-        }
-    }
-
-    /// Notes how long an addition took that began at `begun`, and whether others want to add something.
-    fn was_added(&self, begun: Instant, others_want: bool) {
-        let now = Instant::now();
-        let mut courtesy = lock(&self.courtesy);
-        courtesy.takes = (courtesy.takes * 7 + (now - begun)) / 8;
-        courtesy.waits_until = others_want.then(|| now + courtesy.takes * 3 / 2);
-    }
-
     /// What must hold for an addition, and the key that tells whether it does.
     fn fence(&self, fence: &Fence<'_>) -> Result<Option<KeyAndValue>, Unavailable> {
         match fence {
@@ -308,7 +284,7 @@ impl SharedLog for EtcdLog {
     }
 
     fn add(&self, addition: &Addition<'_>) -> Result<Added, Unavailable> {
-        self.be_courteous();
+        self.courtesy.wait();
         let Addition { behind, end, lines, fence, seen, header } = *addition;
         let fence = self.fence(&fence)?;
         let (deadline, mut lease) = (self.deadline(), self.standing.lease());
@@ -374,7 +350,7 @@ impl SharedLog for EtcdLog {
             if answer.succeeded {
                 self.stats.repeats_ours.fetch_add(u64::from(was_repeated), Ordering::Relaxed);
                 let [wants] = ranges(answer)?;
-                self.was_added(begun, !wants.pairs.is_empty());
+                self.courtesy.was_added(begun, !wants.pairs.is_empty());
                 self.knows(next);
                 return Ok(Added::Done);
             }
@@ -384,7 +360,7 @@ impl SharedLog for EtcdLog {
                 // An earlier attempt got through, and its answer did not: no two records have the same bytes.
                 self.stats.repeats_ours.fetch_add(1, Ordering::Relaxed);
                 self.heard(head_there, end)?;
-                self.was_added(begun, false);
+                self.courtesy.was_added(begun, false);
                 return Ok(Added::Done);
             }
             let head_there = self.heard(head_there, behind)?;

@@ -7,6 +7,7 @@ mod anchor;
 mod anchors;
 mod answers;
 mod claims;
+mod courtesy;
 mod fetch;
 mod head;
 mod join;
