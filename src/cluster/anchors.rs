@@ -46,6 +46,7 @@ impl Cluster {
             opened.and_then(|opened| Anchor::parse(&opened))
         });
         let n = [kept.as_ref(), opened.as_ref().and_then(Option::as_ref)].into_iter().flatten().map(|anchor| anchor.n);
+        self.log.has_left(there.clone());
         *lock(&self.anchors.left) =
             Left { path: Some(path), kept: kept.clone(), n: n.max().unwrap_or(0), there, ..Left::default() };
         let ends = AuditAt::of(&audit.end());
@@ -136,6 +137,7 @@ impl Cluster {
                 (anchor, sealed)
             }
         };
+        self.log.has_left(left.there.iter().chain([&sealed]).cloned());
         let put = (self.log.keys().member(node), sealed.clone());
         let there = match self.log.put_in_place_of(left.there.clone(), put, None, self.log.deadline()) {
             Ok(there) => there,
@@ -152,9 +154,11 @@ impl Cluster {
                 self.anchors.is_others.store(true, Ordering::Relaxed);
                 return Err(Failure::new("etcd", "something else is there than this daemon has put there"));
             };
+            self.log.has_left(there.clone());
             (left.there, left.n) = (there, left.n.max(ours.n));
             return Ok(());
         }
+        self.log.has_left(there.clone());
         // Only now: what etcd has never had does not show that it was set back.
         let kept = Kept {
             vault_id: vault.id().to_owned(),

@@ -34,6 +34,8 @@ pub struct EtcdLog {
     head: Mutex<Option<Head>>,
     /// What this daemon is among the others.
     standing: Standing,
+    /// What this daemon has left of itself under `member/`, and what it may have; empty: nothing.
+    left: Mutex<Vec<Vec<u8>>>,
     /// Held by whoever claims a secret or deletes a claim.
     claiming: Mutex<()>,
     courtesy: Courtesy,
@@ -65,6 +67,7 @@ impl EtcdLog {
             max_staleness,
             head: Mutex::default(),
             standing: Standing::default(),
+            left: Mutex::default(),
             claiming: Mutex::default(),
             courtesy: Courtesy::default(),
             wants: AtomicBool::new(false),
@@ -89,6 +92,24 @@ impl EtcdLog {
     /// The head, as far as this daemon has heard.
     pub fn head(&self) -> Option<Head> {
         lock(&self.head).clone()
+    }
+
+    /// Under `member/` there is one of these, by which this daemon knows an etcd that was set back.
+    pub fn has_left(&self, values: impl IntoIterator<Item = Vec<u8>>) {
+        *lock(&self.left) = values.into_iter().collect();
+    }
+
+    /// Makes sure that etcd still has what this daemon has left there.
+    fn has_what_was_left(&self) -> Result<(), Unavailable> {
+        let there = self.value_of(self.keys.member(&self.node), self.deadline()).map_err(asked)?;
+        let left = lock(&self.left);
+        match left.is_empty() || there.is_some_and(|there| left.contains(&there)) {
+            true => Ok(()),
+            false => Err(Unavailable::Mismatch(format!(
+                "etcd was set back, or this daemon was forgotten there: what it has left under {}member/ is not there",
+                self.keys.prefix()
+            ))),
+        }
     }
 
     pub fn claiming(&self) -> &Mutex<()> {
@@ -427,6 +448,8 @@ impl SharedLog for EtcdLog {
     }
 
     fn everything(&self) -> Result<Vec<u8>, Unavailable> {
-        self.all()
+        let lines = self.all()?;
+        self.has_what_was_left()?;
+        Ok(lines)
     }
 }

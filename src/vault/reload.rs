@@ -14,7 +14,7 @@ impl Vault {
     /// # Errors
     /// If that cannot be asked for or written, or is not what comes of this daemon's copy. What there was stays.
     pub(super) fn reload(&self, shared: &dyn SharedLog) -> Result<(), Unavailable> {
-        let lines = shared.everything()?;
+        let lines = shared.everything().inspect_err(|why| self.note_mismatch(why))?;
         // As a compaction does, for the file is written anew.
         let header = lock(&self.rewriting);
         let mut log = lock(&self.log);

@@ -145,6 +145,6 @@ pub trait SharedLog: Send + Sync {
     /// All lines of the vault behind its header, from the snapshot on if there is one.
     ///
     /// # Errors
-    /// If there is no answer in time.
+    /// If there is no answer in time, or the log was set back since this daemon has shared it.
     fn everything(&self) -> Result<Vec<u8>, Unavailable>;
 }

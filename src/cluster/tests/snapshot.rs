@@ -6,6 +6,7 @@ use crate::base::clock::Timestamp;
 use crate::base::sync::lock;
 use crate::cluster::head::Head;
 use crate::cluster::members::Alive;
+use crate::vault::Unavailable;
 
 const LEADER: &[u8] = b"a 1";
 
@@ -175,6 +176,25 @@ fn a_daemon_that_slept_while_its_next_change_was_compacted_away_takes_in_a_snaps
     drop(asleep);
     assert_eq!(site.start("b").read("db").as_deref(), Some("9"));
     assert!(site.audit_lines("b").iter().all(|line| line["event"] != "recovered"));
+}
+
+#[test]
+fn a_daemon_that_slept_takes_in_no_snapshot_of_a_log_that_was_set_back_meanwhile() {
+    let site = Site::new("set-back");
+    site.led_as(LEADER);
+    let [one, asleep] = ["a", "b"].map(|node| site.start(node));
+    one.put("db", "1");
+    asleep.read("db");
+    asleep.log.has_left([b"last".to_vec()]);
+    site.etcd.put(b"/v/member/b".to_vec(), b"older");
+    for n in 2..6 {
+        one.put("db", &n.to_string());
+        one.snapshot().unwrap();
+    }
+    let refused = asleep.try_put("db", "6").unwrap_err();
+    assert!(matches!(&refused, Refused::Shared(Unavailable::Mismatch(why)) if why.contains("set back")), "{refused:?}");
+    assert!(asleep.vault.has_other_history());
+    assert_eq!(one.read("db").as_deref(), Some("5"));
 }
 
 #[test]
