@@ -1,5 +1,6 @@
 //! How much etcd takes, and what it says where that is too much.
 
+use std::process::Command;
 use std::time::Duration;
 
 use jarvis_secretsd::etcd::{Error, Keys, Operation, Range, Txn};
@@ -76,11 +77,15 @@ fn an_etcd_without_space_says_so_and_can_still_be_read_and_cleaned_up() {
 }
 
 #[test]
-fn the_member_that_leads_is_found_and_says_how_large_its_database_is() {
+fn the_member_that_leads_is_found_and_says_its_version_and_how_large_its_database_is() {
     if !is_there() {
         return;
     }
     let members = Members::start("status", 3, Options::default());
-    let status = members.client().status(late()).unwrap();
+    let etcd = members.client();
+    let status = etcd.status(late()).unwrap();
     assert!(status.is_leader() && status.db_size_bytes > 0, "{status:?}");
+    let version = etcd.member_version(late()).unwrap();
+    let printed = Command::new("etcd").arg("--version").output().unwrap().stdout;
+    assert!(String::from_utf8(printed).unwrap().contains(&format!("etcd Version: {version}\n")), "{version}");
 }
