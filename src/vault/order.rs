@@ -108,11 +108,9 @@ impl Operation {
             | Self::Discard { name, .. }
             | Self::Delete { name }
             | Self::Retire { name, .. } => Some(name),
-            Self::Put { versions } => versions.first().filter(|_| versions.len() == 1).map(|new| new.name.as_str()),
-            Self::Rotate { names, .. } => names.first().filter(|_| names.len() == 1).map(String::as_str),
-            Self::Destroy { versions } => {
-                versions.first().filter(|_| versions.len() == 1).map(|(name, _)| name.as_str())
-            }
+            Self::Put { versions } => only(versions).map(|new| new.name.as_str()),
+            Self::Rotate { names, .. } => only(names).map(String::as_str),
+            Self::Destroy { versions } => only(versions).map(|(name, _)| name.as_str()),
         }
     }
 
@@ -134,6 +132,14 @@ impl Operation {
             Self::RollBack { .. } | Self::Promote { .. } => value(MAX_VALUE),
             _ => self.count() * METADATA,
         }
+    }
+}
+
+/// The one that is there; none if there are several.
+fn only<T>(all: &[T]) -> Option<&T> {
+    match all {
+        [one] => Some(one),
+        _ => None,
     }
 }
 
