@@ -41,21 +41,43 @@ impl Alive {
     }
 }
 
+#[cfg(test)]
+impl Alive {
+    pub fn example() -> Self {
+        Self {
+            incarnation: "0".to_owned(),
+            version: "1.0.0".to_owned(),
+            policy_sha256: "p".to_owned(),
+            seq: 7,
+            since: Timestamp::from_nanos(0),
+            max_staleness_secs: 0,
+            owes_lines: false,
+        }
+    }
+}
+
 /// Which daemons there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// The one that leads.
     pub leader: Option<String>,
-    /// Those that are there, by their names; none of one that tells what cannot be read.
-    pub alive: BTreeMap<String, Option<Alive>>,
+    pub alive: AllAlive,
+}
+
+/// The daemons that are there, by their names; none of one that tells what cannot be read.
+pub type AllAlive = BTreeMap<String, Option<Alive>>;
+
+/// Who is there, by what is under [`KeySpace::all_alive`].
+pub fn all_alive(keys: &KeySpace, alive: &RangeAnswer) -> AllAlive {
+    let told = |pair: &KeyValue| Some((keys.node(&pair.key)?, serde_json::from_slice(&pair.value).ok()));
+    alive.pairs.iter().filter_map(told).collect()
 }
 
 impl Seen {
     /// What is under these keys.
-    pub fn of(keys: &KeySpace, leader: &RangeAnswer, alive: RangeAnswer) -> Self {
+    pub fn of(keys: &KeySpace, leader: &RangeAnswer, alive: &RangeAnswer) -> Self {
         let leader = leader.pairs.first().map(|leader| standing::name(&leader.value));
-        let told = |pair: &KeyValue| Some((keys.node(&pair.key)?, serde_json::from_slice(&pair.value).ok()));
-        Self { leader, alive: alive.pairs.iter().filter_map(told).collect() }
+        Self { leader, alive: all_alive(keys, alive) }
     }
 
     /// The others whose policy is not `policy_sha256`, with theirs.
@@ -163,7 +185,7 @@ impl Members {
             None => {}
         }
         drop(told);
-        let seen = Seen::of(keys, &leader, all);
+        let seen = Seen::of(keys, &leader, &all);
         self.note_leader(seen.leader.as_deref());
         self.note_policies(&seen, &alive.policy_sha256);
         *lock(&self.seen) = Some((seen, Instant::now()));
@@ -250,15 +272,7 @@ mod tests {
     use super::*;
 
     fn alive(incarnation: &str, policy: &str) -> Alive {
-        Alive {
-            incarnation: incarnation.to_owned(),
-            version: "1.0.0".to_owned(),
-            policy_sha256: policy.to_owned(),
-            seq: 7,
-            since: Timestamp::from_nanos(0),
-            max_staleness_secs: 0,
-            owes_lines: false,
-        }
+        Alive { incarnation: incarnation.to_owned(), policy_sha256: policy.to_owned(), ..Alive::example() }
     }
 
     fn pair(key: Vec<u8>, value: Vec<u8>, lease: i64) -> KeyValue {
@@ -275,10 +289,10 @@ mod tests {
         let told = alive("1", "p");
         let there = [pair(keys.alive("a"), told.bytes(), 1), pair(keys.alive("b"), b"from the future".to_vec(), 2)];
         let leader = answer(vec![pair(keys.leader(), b"b 0123".to_vec(), 2)]);
-        let seen = Seen::of(&keys, &leader, answer(there.to_vec()));
+        let seen = Seen::of(&keys, &leader, &answer(there.to_vec()));
         assert_eq!(seen.leader.as_deref(), Some("b"));
         assert_eq!(seen.alive, BTreeMap::from([("a".to_owned(), Some(told)), ("b".to_owned(), None)]));
-        assert_eq!(Seen::of(&keys, &answer(Vec::new()), answer(there.to_vec())).leader, None);
+        assert_eq!(Seen::of(&keys, &answer(Vec::new()), &answer(there.to_vec())).leader, None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::answers::{added, asked, malformed, only, ranges};
 use super::head::Head;
 use super::log::{EtcdLog, PAGE};
-use super::members::Alive;
+use super::members::{Alive, all_alive};
 use crate::base::failure::Failure;
 use crate::etcd::{Condition, Keys, Operation, Range, Txn};
 use crate::vault::{LastAdditions, Position, SharedLog, Snapshot, Unavailable, Vault, position_behind};
@@ -223,11 +223,10 @@ impl EtcdLog {
         })?;
         // The last addition stays: the one behind it can be opened only if that is there.
         keys.extend(last.map(|key| self.keys().log_before_key(&key)));
-        let there = Range::of(self.keys().all_alive());
-        let there = self.etcd().range(&there, self.deadline()).map_err(asked)?.pairs;
-        let owes = |told: &[u8]| serde_json::from_slice(told).is_ok_and(|told: Alive| told.owes_lines);
-        let auditing = |node: &str| there.iter().any(|pair| pair.key == self.keys().alive(node) && !owes(&pair.value));
-        open.retain(|node| node != self.node() && !auditing(node));
+        let alive = self.etcd().range(&Range::of(self.keys().all_alive()), self.deadline()).map_err(asked)?;
+        let alive = all_alive(self.keys(), &alive);
+        let audits = |told: &Option<Alive>| told.as_ref().is_none_or(|told| !told.owes_lines);
+        open.retain(|node| node != self.node() && !alive.get(node).is_some_and(audits));
         if !open.is_empty() {
             let mut behind = open.behind();
             let later = self.keys().log_from(before.snapshot + 1);

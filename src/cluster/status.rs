@@ -130,7 +130,7 @@ impl EtcdLog {
         let [head, leader, alive, members] = ranges(self.etcd().txn(&txn, self.deadline()).map_err(asked)?)?;
         let missing = || Unavailable::Mismatch(format!("there is no vault under {}", keys.prefix()));
         let head = super::head::Head::parse(&only(head).ok_or_else(missing)?).map_err(Unavailable::Mismatch)?;
-        let Seen { leader, alive } = Seen::of(keys, &leader, alive);
+        let Seen { leader, alive } = Seen::of(keys, &leader, &alive);
         let mut daemons: BTreeMap<String, DaemonStatus> = members
             .pairs
             .iter()
@@ -155,18 +155,9 @@ impl EtcdLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::Timestamp;
 
     fn daemon(node: &str, state: DaemonState, policy: &str) -> DaemonStatus {
-        let alive = Alive {
-            incarnation: "0".to_owned(),
-            version: "1.0.0".to_owned(),
-            policy_sha256: policy.to_owned(),
-            seq: 7,
-            since: Timestamp::from_nanos(0),
-            max_staleness_secs: 0,
-            owes_lines: false,
-        };
+        let alive = Alive { policy_sha256: policy.to_owned(), ..Alive::example() };
         DaemonStatus { node: node.to_owned(), state, alive: Some(alive).filter(|_| state != DaemonState::Away) }
     }
 

@@ -2,7 +2,6 @@
 
 use super::memory::Content;
 use super::*;
-use crate::base::clock::Timestamp;
 use crate::base::sync::lock;
 use crate::cluster::head::Head;
 use crate::cluster::members::Alive;
@@ -11,6 +10,13 @@ use crate::vault::Unavailable;
 const LEADER: &[u8] = b"a 1";
 
 impl Site {
+    /// One on which whoever leads does it as [`LEADER`].
+    fn led(test: &str) -> Self {
+        let site = Self::new(test);
+        site.led_as(LEADER);
+        site
+    }
+
     fn head(&self) -> Head {
         self.log("looks").look().unwrap().unwrap().1
     }
@@ -34,8 +40,7 @@ fn large(n: usize) -> String {
 
 #[test]
 fn a_daemon_without_a_copy_begins_from_the_snapshot_and_what_came_behind_it() {
-    let site = Site::new("begins");
-    site.led_as(LEADER);
+    let site = Site::led("begins");
     let [one, other] = ["a", "b"].map(|node| site.start(node));
     for n in 0..20 {
         one.put(&format!("db-{}", n % 10), &large(n));
@@ -57,8 +62,7 @@ fn a_daemon_without_a_copy_begins_from_the_snapshot_and_what_came_behind_it() {
 
 #[test]
 fn what_a_snapshot_replaces_is_removed_by_the_next_one() {
-    let site = Site::new("replaced");
-    site.led_as(LEADER);
+    let site = Site::led("replaced");
     let [one, other] = ["a", "b"].map(|node| site.start(node));
     one.put("db", "1");
     other.read("db");
@@ -81,8 +85,7 @@ fn what_a_snapshot_replaces_is_removed_by_the_next_one() {
 
 #[test]
 fn of_a_daemon_that_did_not_come_back_the_leader_audits_what_would_be_lost() {
-    let site = Site::new("away");
-    site.led_as(LEADER);
+    let site = Site::led("away");
     let [one, here, away] = ["a", "b", "c"].map(|node| site.start(node));
     site.etcd.put(b"/v/alive/b".to_vec(), b"");
     away.put("audited", "v");
@@ -114,18 +117,9 @@ fn of_a_daemon_that_did_not_come_back_the_leader_audits_what_would_be_lost() {
 
 #[test]
 fn of_a_daemon_that_is_there_and_cannot_audit_its_changes_the_leader_audits_them_too() {
-    let site = Site::new("owes");
-    site.led_as(LEADER);
+    let site = Site::led("owes");
     let [one, full] = ["a", "b"].map(|node| site.start(node));
-    let told = Alive {
-        incarnation: "0123".to_owned(),
-        version: "1.0.0".to_owned(),
-        policy_sha256: "4567".to_owned(),
-        seq: 1,
-        since: Timestamp::from_nanos(0),
-        max_staleness_secs: 0,
-        owes_lines: true,
-    };
+    let told = Alive { owes_lines: true, ..Alive::example() };
     site.etcd.put(b"/v/alive/b".to_vec(), &told.bytes());
     full.put("db", "v");
     one.put("own", "v");
@@ -139,8 +133,7 @@ fn of_a_daemon_that_is_there_and_cannot_audit_its_changes_the_leader_audits_them
 
 #[test]
 fn what_shows_that_a_daemon_has_audited_a_change_is_its_next_one() {
-    let site = Site::new("shown");
-    site.led_as(LEADER);
+    let site = Site::led("shown");
     let [one, away] = ["a", "b"].map(|node| site.start(node));
     away.put("db", "1");
     one.snapshot().unwrap();
@@ -152,8 +145,7 @@ fn what_shows_that_a_daemon_has_audited_a_change_is_its_next_one() {
 
 #[test]
 fn a_daemon_that_slept_while_its_next_change_was_compacted_away_takes_in_a_snapshot_before_it_adds_anything() {
-    let site = Site::new("slept");
-    site.led_as(LEADER);
+    let site = Site::led("slept");
     let [one, asleep] = ["a", "b"].map(|node| site.start(node));
     one.put("db", "1");
     one.put("other", "2");
@@ -180,8 +172,7 @@ fn a_daemon_that_slept_while_its_next_change_was_compacted_away_takes_in_a_snaps
 
 #[test]
 fn a_daemon_that_slept_takes_in_no_snapshot_of_a_log_that_was_set_back_meanwhile() {
-    let site = Site::new("set-back");
-    site.led_as(LEADER);
+    let site = Site::led("set-back");
     let [one, asleep] = ["a", "b"].map(|node| site.start(node));
     one.put("db", "1");
     asleep.read("db");
@@ -199,8 +190,7 @@ fn a_daemon_that_slept_takes_in_no_snapshot_of_a_log_that_was_set_back_meanwhile
 
 #[test]
 fn what_others_change_meanwhile_stays() {
-    let site = Site::new("meanwhile");
-    site.led_as(LEADER);
+    let site = Site::led("meanwhile");
     let [one, other] = ["a", "b"].map(|node| site.start(node));
     one.put("db", "first");
     let begun = std::sync::Barrier::new(2);
@@ -226,8 +216,7 @@ fn what_others_change_meanwhile_stays() {
 
 #[test]
 fn a_step_whose_answer_is_lost_is_taken_once() {
-    let site = Site::new("unheard");
-    site.led_as(LEADER);
+    let site = Site::led("unheard");
     let one = site.start("a");
     for n in 0..20 {
         one.put(&format!("db-{}", n % 10), &large(n));
@@ -257,8 +246,7 @@ fn who_does_not_lead_replaces_nothing() {
 
 #[test]
 fn who_loses_the_lead_in_the_middle_leaves_parts_that_nobody_reads_and_the_next_one_removes() {
-    let site = Site::new("deposed");
-    site.led_as(LEADER);
+    let site = Site::led("deposed");
     let [one, other] = ["a", "b"].map(|node| site.start(node));
     for n in 0..20 {
         one.put(&format!("db-{n}"), &large(n));
@@ -282,8 +270,7 @@ fn who_loses_the_lead_in_the_middle_leaves_parts_that_nobody_reads_and_the_next_
 
 #[test]
 fn a_part_of_an_earlier_attempt_that_arrives_late_is_not_taken_for_one_of_this_one() {
-    let site = Site::new("late");
-    site.led_as(LEADER);
+    let site = Site::led("late");
     let one = site.start("a");
     one.put("db", "v");
     // It looks, and removes what was left; only then it arrives.
