@@ -66,7 +66,7 @@ pub(crate) use version::Version;
 pub use version::{Lifetimes, Rotation};
 pub(crate) use watchers::{NoPlace, Watchers};
 
-use crate::audit::{AuditLog, VaultAt};
+use crate::audit::AuditLog;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::failure::Failure;
 use crate::base::sync::{Confirmations, GroupCommit, lock};
@@ -188,12 +188,6 @@ impl Vault {
     /// The number of the last change that is visible.
     pub fn seq(&self) -> u64 {
         lock(&self.state).seq
-    }
-
-    /// Where the file stands: behind the last change that is durable and audited. It may wait for one that is under way.
-    pub fn at(&self) -> VaultAt {
-        let end = lock(&self.log).end;
-        end.at(&self.key)
     }
 
     /// Who sleeps until a secret changes. They are woken by every change of it that is visible, whatever it is.

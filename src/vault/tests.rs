@@ -26,7 +26,7 @@ use std::sync::atomic::Ordering;
 use super::log::change::{Change, Metadata};
 use super::used_kids::UsedKids;
 use super::*;
-use crate::audit::{self, Entry, Event};
+use crate::audit::{self, Entry, Event, VaultAt};
 use crate::base::clock::Dial;
 use crate::base::files;
 use crate::base::secret::Plaintext;

@@ -2,6 +2,13 @@
 
 use super::*;
 
+impl Vault {
+    /// Where the file stands: behind the last change that is durable and audited.
+    fn at(&self) -> VaultAt {
+        lock(&self.log).end.at(&self.key)
+    }
+}
+
 /// Where the vault stood behind each of its changes, as the audit log tells it.
 fn told(site: &Site) -> Vec<VaultAt> {
     let lines = std::fs::read_to_string(site.audit_path()).unwrap();
