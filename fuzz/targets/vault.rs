@@ -11,7 +11,7 @@ const WRITTEN: [&[u8]; 2] = [include_bytes!("../corpus/vault/changes"), include_
 
 fuzz_target!(|bytes: &[u8]| {
     let path = file("vault.json", bytes);
-    match Found::look(&path, &KeyBytes::new([7; 32]), VaultAt::START) {
+    match Found::look(&path, &KeyBytes::of(&[7; 32]).unwrap(), VaultAt::START) {
         Ok(found) => {
             let loaded = &bytes[..bytes.len() - found.unfinished_bytes() as usize];
             assert!(WRITTEN.iter().any(|written| written.starts_with(loaded)), "a forged vault was loaded");

@@ -167,7 +167,7 @@ impl Drop for Daemon {
 
 /// Two daemons on a vault that is new.
 fn daemons(test: &str) -> [Daemon; 2] {
-    let master = KeyBytes::new([7; 32]);
+    let master = KeyBytes::of(&[7; 32]).unwrap();
     let header = Found::new_header(&master).unwrap();
     let end = Position { seq: 0, link: [0; 16] };
     let (lines, reads, later) = (Vec::new(), BTreeMap::new(), Vec::new());

@@ -3,6 +3,8 @@
 //! Nonces are 96 random bits. Under one data key at most 2³² records may be sealed so (NIST SP 800-38D, section 8.3);
 //! the vault stops there, see [`MAX_SEALS`].
 
+use std::fmt;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use zeroize::Zeroizing;
@@ -22,7 +24,64 @@ pub type Tag = [u8; TAG];
 pub const OVERHEAD: usize = NONCE + TAG;
 
 /// The bytes of an AES-256 key, wiped on drop.
-pub type KeyBytes = Zeroizing<[u8; 32]>;
+///
+/// They are filled in where they stay: a value that is moved leaves a copy behind, which nobody wipes.
+pub struct KeyBytes(Box<Zeroizing<[u8; 32]>>);
+
+impl KeyBytes {
+    /// A key that `fill` writes over zeros.
+    ///
+    /// # Errors
+    /// Those of `fill`.
+    pub fn filled<E>(fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
+        let mut bytes = Box::new(Zeroizing::new([0; 32]));
+        fill(&mut bytes[..])?;
+        Ok(Self(bytes))
+    }
+
+    /// A new key.
+    ///
+    /// # Errors
+    /// If the system has no random bytes to give.
+    pub fn random() -> Result<Self, Failure> {
+        Self::filled(fill)
+    }
+
+    /// The key that `bytes` are, which the caller wipes; none if they are not 32.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let copy = |place: &mut [u8]| match bytes.len() {
+            32 => Ok(place.copy_from_slice(bytes)),
+            _ => Err(()),
+        };
+        Self::filled(copy).ok()
+    }
+}
+
+impl Deref for KeyBytes {
+    type Target = [u8; 32];
+
+    fn deref(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl Clone for KeyBytes {
+    fn clone(&self) -> Self {
+        Self::of(&self[..]).expect("it is as long as itself")
+    }
+}
+
+impl fmt::Debug for KeyBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl PartialEq for KeyBytes {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
 
 /// A sealed text did not open: another key, other associated data, or changed bytes. AES-GCM does not tell which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +93,12 @@ pub struct NotAuthentic;
 /// If the system has none to give; nothing can be made without it.
 pub fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
     let mut bytes = Zeroizing::new([0; N]);
-    getrandom::fill(&mut bytes[..]).map_err(|why| Failure::new("system random number generator", why))?;
+    fill(&mut bytes[..])?;
     Ok(bytes)
+}
+
+fn fill(bytes: &mut [u8]) -> Result<(), Failure> {
+    getrandom::fill(bytes).map_err(|why| Failure::new("system random number generator", why))
 }
 
 /// A key that seals and opens, and counts both.
@@ -147,7 +210,7 @@ mod tests {
     use super::*;
 
     fn key() -> SealingKey {
-        SealingKey::new(&random().unwrap())
+        SealingKey::new(&KeyBytes::random().unwrap())
     }
 
     #[test]

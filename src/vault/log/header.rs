@@ -3,7 +3,6 @@
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
 use crate::audit::{VaultAt, VaultHead};
 use crate::base::failure::{Failure, printable};
@@ -45,7 +44,7 @@ impl VaultKey {
         let derived = hmac(&hmac::Key::new(hmac::HMAC_SHA256, &data_key[..]), &["names", vault_id]);
         let names = hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref());
         let notes = hmac(&hmac::Key::new(hmac::HMAC_SHA256, &data_key[..]), &["notes", vault_id]);
-        let notes = Zeroizing::new(*notes.as_ref().first_chunk().expect("it has 32 bytes"));
+        let notes = KeyBytes::of(notes.as_ref()).expect("it has 32 bytes");
         let (vault_id, key, notes) = (vault_id.to_owned(), SealingKey::new(data_key), SealingKey::new(&notes));
         Self { vault_id, records, key, names, notes }
     }
@@ -80,7 +79,7 @@ impl Header {
     /// A new vault: a random id and a random data key, wrapped by `master`.
     pub fn generate(master: &SealingKey) -> Result<(Self, VaultKey), Failure> {
         let vault_id = hex(&*seal::random::<16>()?);
-        let data_key = seal::random::<32>()?;
+        let data_key = KeyBytes::random()?;
         let wrapped_key = seal::encode(&master.seal(wrapping(&vault_id).as_bytes(), &data_key[..])?);
         let key = VaultKey::new(&vault_id, &data_key);
         Ok((Self { format: FORMAT.to_owned(), version: VERSION, vault_id, wrapped_key }, key))
@@ -131,7 +130,7 @@ impl Header {
     fn data_key(&self, master: &SealingKey) -> Result<KeyBytes, NotAuthentic> {
         let wrapped = seal::decode(&self.wrapped_key).ok_or(NotAuthentic)?;
         let bytes = master.open(wrapping(&self.vault_id).as_bytes(), &wrapped)?;
-        <[u8; 32]>::try_from(bytes.as_slice()).map(Zeroizing::new).map_err(|_| NotAuthentic)
+        KeyBytes::of(&bytes).ok_or(NotAuthentic)
     }
 }
 
@@ -150,16 +149,16 @@ mod tests {
 
     #[test]
     fn a_data_key_is_unwrapped_by_its_own_master_key_only() {
-        let master = SealingKey::new(&seal::random().unwrap());
+        let master = SealingKey::new(&KeyBytes::random().unwrap());
         let (header, key) = Header::generate(&master).unwrap();
         let read = Header::parse(header.line().trim_ascii_end()).unwrap();
         assert_eq!(read.unwrap_key(&master).unwrap().vault_id, key.vault_id);
-        assert!(read.unwrap_key(&SealingKey::new(&seal::random().unwrap())).is_err());
+        assert!(read.unwrap_key(&SealingKey::new(&KeyBytes::random().unwrap())).is_err());
     }
 
     #[test]
     fn a_rewrapped_data_key_is_the_same_under_the_next_master_key_and_no_longer_under_the_old_one() {
-        let [master, next, stranger] = [(); 3].map(|()| SealingKey::new(&seal::random().unwrap()));
+        let [master, next, stranger] = [(); 3].map(|()| SealingKey::new(&KeyBytes::random().unwrap()));
         let (header, key) = Header::generate(&master).unwrap();
         let rewrapped = header.rewrap(&master, &next).unwrap().unwrap();
         let sealed = key.key.seal(b"", b"v").unwrap();
@@ -171,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_hidden_name_is_the_same_under_each_master_key_and_another_one_in_each_vault_and_under_each_label() {
-        let [master, next] = [(); 2].map(|()| SealingKey::new(&seal::random().unwrap()));
+        let [master, next] = [(); 2].map(|()| SealingKey::new(&KeyBytes::random().unwrap()));
         let (header, key) = Header::generate(&master).unwrap();
         let rewrapped = header.rewrap(&master, &next).unwrap().unwrap().unwrap_key(&next).unwrap();
         let hidden = key.hidden("claim", "db");
@@ -190,7 +189,7 @@ mod tests {
 
     #[test]
     fn every_changed_bit_of_a_header_is_noticed() {
-        let master = SealingKey::new(&seal::random().unwrap());
+        let master = SealingKey::new(&KeyBytes::random().unwrap());
         let line = Header::generate(&master).unwrap().0.line();
         let line = line.trim_ascii_end();
         for bit in 0..line.len() * 8 {

@@ -143,10 +143,10 @@ fn associated(key: &VaultKey, seq: u64, after: Link) -> Vec<u8> {
 mod tests {
     use super::super::header::Header;
     use super::*;
-    use crate::vault::seal::SealingKey;
+    use crate::vault::seal::{KeyBytes, SealingKey};
 
     fn key() -> VaultKey {
-        Header::generate(&SealingKey::new(&seal::random().unwrap())).unwrap().1
+        Header::generate(&SealingKey::new(&KeyBytes::random().unwrap())).unwrap().1
     }
 
     fn seal(key: &VaultKey, (seq, after): (u64, Link), value: &str) -> Sealed {

@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use zeroize::Zeroizing;
 
 use super::MasterKeySource;
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
 use crate::base::files;
-use crate::vault::seal::{self, KeyBytes};
+use crate::vault::seal::KeyBytes;
 
 /// A file with the 32 bytes of the key and nothing else, readable by its owner only. The next key has the same name with
 /// `.next` behind it.
@@ -56,7 +55,7 @@ impl KeyFile {
     pub fn prepare_next(&self) -> Result<KeyBytes, Failure> {
         let path = self.next_path();
         if files::is_missing(&path) {
-            self.put(&path, &seal::random()?)?;
+            self.put(&path, &KeyBytes::random()?)?;
         }
         read(&path)
     }
@@ -111,7 +110,7 @@ impl MasterKeySource for KeyFile {
     }
 
     fn generate(&self) -> Result<KeyBytes, Failure> {
-        let key = seal::random()?;
+        let key = KeyBytes::random()?;
         self.create(&key)?;
         Ok(key)
     }
@@ -119,9 +118,8 @@ impl MasterKeySource for KeyFile {
 
 fn read(path: &Path) -> Result<KeyBytes, Failure> {
     let bytes = files::read_private(path, 32)?;
-    let key: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| {
+    KeyBytes::of(&bytes).ok_or_else(|| {
         let why = format!("a master key is exactly 32 bytes, this file has {}", bytes.len());
         Failure::configuration(path.display(), why)
-    })?;
-    Ok(Zeroizing::new(*key))
+    })
 }

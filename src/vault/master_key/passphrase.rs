@@ -13,7 +13,6 @@
 use std::fmt;
 
 use argon2::{Algorithm, Argon2, Params, Version};
-use zeroize::Zeroizing;
 
 use crate::base::failure::Failure;
 use crate::base::secret::Plaintext;
@@ -98,7 +97,7 @@ pub fn unwrap(text: &str, passphrase: &Plaintext) -> Result<KeyBytes, WrapError>
     let head = format!("{TITLE}\n{derivation}\n");
     let opened = cost.derive(passphrase, &salt)?.open(head.as_bytes(), &sealed);
     let key = opened.map_err(|seal::NotAuthentic| WrapError::NotAuthentic)?;
-    <[u8; 32]>::try_from(key.as_slice()).map(Zeroizing::new).map_err(|_| WrapError::NotAuthentic)
+    KeyBytes::of(&key).ok_or(WrapError::NotAuthentic)
 }
 
 /// What deriving a key costs: KiB of memory, passes over it, lanes of it.
@@ -121,10 +120,9 @@ impl Cost {
 
     fn derive(self, passphrase: &Plaintext, salt: &[u8]) -> Result<SealingKey, WrapError> {
         let params = Params::new(self.memory, self.passes, self.lanes, Some(32)).map_err(|_| WrapError::Form)?;
-        let mut key = KeyBytes::default();
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into(passphrase.expose().as_bytes(), salt, &mut key[..])
-            .map_err(|why| WrapError::System(why.to_string()))?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let derive = |key: &mut [u8]| argon2.hash_password_into(passphrase.expose().as_bytes(), salt, key);
+        let key = KeyBytes::filled(derive).map_err(|why| WrapError::System(why.to_string()))?;
         Ok(SealingKey::new(&key))
     }
 }
@@ -146,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_wrapped_key_opens_with_its_passphrase_only() {
-        let key = seal::random().unwrap();
+        let key = KeyBytes::random().unwrap();
         let text = wrap(&key, &passphrase("correct horse battery")).unwrap();
         assert!(*unwrap(&text, &passphrase("correct horse battery")).unwrap() == *key);
         assert_eq!(unwrap(&text, &passphrase("correct horse batterY")).unwrap_err(), WrapError::NotAuthentic);
@@ -156,14 +154,14 @@ mod tests {
 
     #[test]
     fn a_text_that_was_typed_from_paper_may_end_its_lines_in_any_way() {
-        let key = seal::random().unwrap();
+        let key = KeyBytes::random().unwrap();
         let text = wrap(&key, &passphrase("correct horse battery")).unwrap().replace('\n', "  \r\n");
         assert!(*unwrap(&text, &passphrase("correct horse battery")).unwrap() == *key);
     }
 
     #[test]
     fn a_changed_text_does_not_open() {
-        let text = wrap(&seal::random().unwrap(), &passphrase("correct horse battery")).unwrap();
+        let text = wrap(&KeyBytes::random().unwrap(), &passphrase("correct horse battery")).unwrap();
         let open = |text: &str| unwrap(text, &passphrase("correct horse battery")).unwrap_err();
         assert_eq!(open(&text.replace("t=3", "t=2")), WrapError::NotAuthentic);
         assert_eq!(open(&text.replace("p=4", "p=2")), WrapError::NotAuthentic);

@@ -12,7 +12,7 @@ use crate::vault::log::change::{Change, Metadata};
 use crate::vault::log::header::{Header, VaultKey};
 use crate::vault::log::record::{NO_LINK, Sealed};
 use crate::vault::order::{Condition, Duty, New, Operation, Previous};
-use crate::vault::seal::{self, SealingKey};
+use crate::vault::seal::{self, KeyBytes, SealingKey};
 use crate::vault::settings::{Patch, Settings};
 use crate::vault::state::StoredVersion;
 use crate::vault::tests::{LIFETIMES, Random, START};
@@ -132,7 +132,7 @@ fn run(seed: u64, key: &VaultKey) {
 
 #[test]
 fn a_batch_comes_to_what_was_foreseen_and_to_the_same_as_its_orders_one_by_one() {
-    let key = Header::generate(&SealingKey::new(&seal::random().unwrap())).unwrap().1;
+    let key = Header::generate(&SealingKey::new(&KeyBytes::random().unwrap())).unwrap().1;
     run(0x9e37_79b9_7f4a_7c15, &key);
     run(u64::from_be_bytes(*seal::random().unwrap()) | 1, &key);
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::vault::log::change::Metadata;
 use crate::vault::log::header::Header;
 use crate::vault::log::record::NO_LINK;
-use crate::vault::seal::{self, SealingKey};
+use crate::vault::seal::{KeyBytes, SealingKey};
 use crate::vault::version::{Rotation, Version};
 
 const NOW: Timestamp = Timestamp::from_nanos(1_761_565_004_549_067_206);
@@ -19,7 +19,7 @@ fn put(state: &mut State, at: Timestamp) -> Kid {
 }
 
 fn apply(state: &mut State, change: Change) {
-    let key = Header::generate(&SealingKey::new(&seal::random().unwrap())).unwrap().1;
+    let key = Header::generate(&SealingKey::new(&KeyBytes::random().unwrap())).unwrap().1;
     let metadata = Metadata { audited: 0, by: None, more: false, change: &change };
     let record = Sealed::seal(&key, (state.seq + 1, NO_LINK), &metadata, "v").unwrap();
     state.apply(change, Arc::new(record));

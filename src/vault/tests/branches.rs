@@ -47,7 +47,7 @@ fn a_vault_continues_every_change_that_was_told_of_it_and_no_other_one_with_its_
         "an older version has written that"
     );
 
-    let next = seal::random().unwrap();
+    let next = KeyBytes::random().unwrap();
     vault.rekey(&site.master, &next, Entry::new(Event::Rekey)).unwrap();
     site.master = next;
     assert_eq!([told[19], latest, vault.at()].map(|at| history(&site, at)), [History::Continues; 3]);
@@ -131,7 +131,7 @@ fn the_file_from_before_a_rekey_is_an_older_one() {
     let vault = site.open();
     put(&vault, "a", "v");
     let before = site.bytes();
-    vault.rekey(&site.master, &seal::random().unwrap(), Entry::new(Event::Rekey)).unwrap();
+    vault.rekey(&site.master, &KeyBytes::random().unwrap(), Entry::new(Event::Rekey)).unwrap();
     let told = told(&site).pop().unwrap();
     assert_eq!(told, vault.at());
     drop(vault);

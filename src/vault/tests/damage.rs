@@ -213,7 +213,7 @@ fn another_master_key_is_refused_by_that_name() {
     let site = Site::new("key");
     drop(site.open());
     let before = site.bytes();
-    let why = Found::look(&site.path(), &seal::random().unwrap(), VaultAt::START).err().unwrap().to_string();
+    let why = Found::look(&site.path(), &KeyBytes::random().unwrap(), VaultAt::START).err().unwrap().to_string();
     assert!(why.contains("the master key does not open this vault") && why.contains("put back the right key"), "{why}");
     assert_eq!(site.bytes(), before);
 }

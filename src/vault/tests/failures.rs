@@ -391,7 +391,7 @@ fn a_vault_file_that_somebody_shortened_is_not_put_under_another_key() {
     let length = site.bytes().len() as u64 - 1;
     std::fs::OpenOptions::new().write(true).open(site.path()).unwrap().set_len(length).unwrap();
     let (shortened, audited) = (site.bytes(), site.audit_lines().len());
-    let next = seal::random().unwrap();
+    let next = KeyBytes::random().unwrap();
     let refused = vault.rekey(&site.master, &next, Entry::new(Event::Rekey)).unwrap_err();
     assert!(matches!(&refused, Refused::Storage(why) if why.contains("became shorter")), "{refused:?}");
     assert_eq!((site.bytes(), site.audit_lines().len()), (shortened, audited));
@@ -414,7 +414,7 @@ fn a_value_that_memory_lost_is_not_served_and_stays_a_trouble() {
 #[test]
 fn a_rekey_that_the_disk_does_not_take_leaves_the_old_key_in_force() {
     let (mut site, vault, faults) = faulty("rekey");
-    let next = seal::random().unwrap();
+    let next = KeyBytes::random().unwrap();
     let rekey = |site: &Site| vault.rekey(&site.master, &next, Entry::new(Event::Rekey));
     let before = site.bytes();
     faults.successors.store(1, Ordering::SeqCst);

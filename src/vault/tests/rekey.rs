@@ -15,7 +15,7 @@ fn only_the_header_line_changes_and_the_next_key_opens_what_the_old_one_no_longe
     let vault = site.open();
     make_twenty_changes(&site, &vault);
     let (before, lines) = (picture(&vault), site.lines());
-    let next = seal::random().unwrap();
+    let next = KeyBytes::random().unwrap();
     rekey(&vault, &site.master, &next);
     let after = picture(&vault);
     assert_eq!(Picture { seq: 20, link: before.link, ..picture(&vault) }, before, "a branch begins, and that is all");
@@ -37,7 +37,7 @@ fn changes_and_compactions_go_on_under_the_next_key() {
     let mut vault = site.open();
     for round in 0..3 {
         put(&vault, "a", &format!("before {round}"));
-        let next = seal::random().unwrap();
+        let next = KeyBytes::random().unwrap();
         rekey(&vault, &site.master, &next);
         site.master = next;
         put(&vault, "b", &format!("after {round}"));
@@ -55,7 +55,7 @@ fn writers_and_compactions_during_many_rekeys_lose_nothing() {
     let mut site = Site::new("rekeyed-busy");
     let vault = site.open();
     let over = AtomicBool::new(false);
-    let keys: Vec<KeyBytes> = (0..30).map(|_| seal::random().unwrap()).collect();
+    let keys: Vec<KeyBytes> = (0..30).map(|_| KeyBytes::random().unwrap()).collect();
     thread::scope(|scope| {
         let writers: Vec<_> = (0..3)
             .map(|writer| {
@@ -100,7 +100,7 @@ fn a_key_that_the_vault_is_not_under_changes_nothing() {
     let vault = site.open();
     put(&vault, "a", "v");
     let before = site.bytes();
-    let [stranger, next] = [(); 2].map(|()| seal::random().unwrap());
+    let [stranger, next] = [(); 2].map(|()| KeyBytes::random().unwrap());
     let refused = vault.rekey(&stranger, &next, Entry::new(Event::Rekey)).unwrap_err();
     assert_eq!(refused, Refused::WrongKey);
     assert_eq!(site.bytes(), before);
