@@ -41,7 +41,7 @@ use crate::consumers::Consumers;
 use crate::http;
 use crate::metrics::Metrics;
 use crate::rotation::{Rotator, Schedule};
-use crate::vault::{MAX_VALUE, MasterKeySource, Rotation, Vault};
+use crate::vault::{KeyFile, MAX_VALUE, Rotation, Vault};
 
 /// The largest body: a value of which each byte is escaped (`\u0001`), and what stands around it.
 pub const MAX_BODY: usize = MAX_VALUE * 6 + 4096;
@@ -53,7 +53,7 @@ pub struct Api {
     pub rotator: Arc<Rotator>,
     pub audit: Arc<AuditLog>,
     pub consumers: Arc<Consumers>,
-    pub master_key: Arc<dyn MasterKeySource + Send + Sync>,
+    pub master_key: Arc<KeyFile>,
     pub schedule: Schedule,
     /// The rotation of a generated value whose request names none and whose secret has no appliers.
     pub default_rotation: Rotation,

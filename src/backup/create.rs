@@ -244,8 +244,7 @@ mod tests {
     use crate::base::clock::Clock;
     use crate::base::secret::Plaintext;
     use crate::vault::{
-        Condition, Duty, Found, KeyFile, Lifetimes, MasterKeySource, New, Operation, Order, Patch, Previous, Rotation,
-        Vault,
+        Condition, Duty, Found, KeyFile, Lifetimes, New, Operation, Order, Patch, Previous, Rotation, Vault,
     };
 
     /// A vault, and a log that is closed behind every change.

@@ -5,7 +5,7 @@
 use super::head::known_by;
 use super::log::EtcdLog;
 use crate::base::failure::Failure;
-use crate::vault::{KeyInForce, MasterKeySource, Unavailable, Vault};
+use crate::vault::{KeyFile, KeyInForce, Unavailable, Vault};
 
 const WITHOUT: &str = "Another daemon has put the vault under another master key, and this one has not got it: it works, and \
                        would not start again; put that key beside the present one, with the same name and `.next`, and \
@@ -20,7 +20,7 @@ pub struct Rekeyed {
 
 impl Rekeyed {
     /// Looks whether the header in etcd is still the one of this daemon's copy.
-    pub fn tend(&mut self, log: &EtcdLog, vault: &Vault, source: &dyn MasterKeySource) {
+    pub fn tend(&mut self, log: &EtcdLog, vault: &Vault, source: &KeyFile) {
         let Some(head) = log.head().filter(|head| head.header != self.present) else { return };
         match follow(log, vault, source) {
             Ok(Some(present)) => {
@@ -34,7 +34,7 @@ impl Rekeyed {
 }
 
 /// Gives this daemon's copy the header that is in etcd, and says what that is known by; none: its keys do not open it.
-fn follow(log: &EtcdLog, vault: &Vault, source: &dyn MasterKeySource) -> Result<Option<String>, Failure> {
+fn follow(log: &EtcdLog, vault: &Vault, source: &KeyFile) -> Result<Option<String>, Failure> {
     let failed = |why: Unavailable| Failure::new("etcd", why);
     let Some((line, _)) = log.look().map_err(failed)? else { return Ok(None) };
     let Ok(key) = KeyInForce::of_header(source, &line) else { return Ok(None) };

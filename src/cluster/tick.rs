@@ -12,7 +12,7 @@ use super::snapshot::Snapshots;
 use super::start::Cluster;
 use crate::base::failure::Failure;
 use crate::consumers::Consumers;
-use crate::vault::{MasterKeySource, Vault};
+use crate::vault::{KeyFile, Vault};
 
 /// How often others' changes are taken in while a request waits for one.
 const WHILE_AWAITED: Duration = Duration::from_millis(200);
@@ -34,7 +34,7 @@ impl Ticker {
         vault: Arc<Vault>,
         reads: Arc<EtcdReads>,
         consumers: Arc<Consumers>,
-        master_key: Arc<dyn MasterKeySource + Send + Sync>,
+        master_key: Arc<KeyFile>,
         policy_sha256: impl Fn() -> String + Send + 'static,
         on_leading: impl Fn() + Send + 'static,
     ) -> Result<Self, Failure> {

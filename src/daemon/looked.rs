@@ -5,7 +5,7 @@ use crate::base::failure::Failure;
 use crate::base::files;
 use crate::cluster::{Cluster, Unfit};
 use crate::config::{Config, PathsConfig};
-use crate::vault::{self, History, KeyFile, KeyInForce, MasterKeySource};
+use crate::vault::{self, History, KeyFile, KeyInForce};
 
 const OLDER: &str = "an older file was put in its place; put back the newer one";
 

@@ -27,7 +27,7 @@ use crate::http::{Limits, Listener, Server, Tls};
 use crate::metrics::Metrics;
 use crate::rotation::{Rotator, Scheduler};
 use crate::systemd::{CredentialServer, CredentialSocket};
-use crate::vault::{self, KeyFile, KeyInForce, Lifetimes, MasterKeySource, Vault};
+use crate::vault::{self, KeyFile, KeyInForce, Lifetimes, Vault};
 use looked::Looked;
 
 /// How long requests in flight may take when the daemon stops.

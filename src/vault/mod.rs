@@ -49,7 +49,7 @@ pub(crate) use log::compaction::Snapshot;
 pub(crate) use log::file::lines::LoadError;
 pub(crate) use log::record::{Opened, seq as record_seq};
 pub(crate) use log::replay::{History, Unaudited};
-pub use master_key::{KeyFile, MasterKeySource};
+pub use master_key::KeyFile;
 pub(crate) use master_key::{KeyInForce, is_under, passphrase};
 pub(crate) use order::{AT_A_TIME, Answer, Condition, Done, Duty, New, Operation, Order, Previous, Refused};
 pub(crate) use others::LastAdditions;

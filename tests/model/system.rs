@@ -18,7 +18,7 @@ use jarvis_secretsd::config::Config;
 use jarvis_secretsd::daemon::{self, Prepared};
 use jarvis_secretsd::http::{self, Exchange, Handler, Peer};
 use jarvis_secretsd::rotation::{self, Schedule};
-use jarvis_secretsd::vault::{KeyBytes, KeyFile, MasterKeySource, Vault};
+use jarvis_secretsd::vault::{KeyBytes, KeyFile, Vault};
 use serde_json::Value;
 
 use crate::site::eventually;

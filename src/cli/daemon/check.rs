@@ -23,7 +23,7 @@ use crate::config::{Config, PathsConfig};
 use crate::http::Tls;
 use crate::process::{self, Protection, User};
 use crate::systemd::Passed;
-use crate::vault::{KeyFile, KeyInForce, MasterKeySource, is_under};
+use crate::vault::{KeyFile, KeyInForce, is_under};
 
 pub const COMMAND: Command = Command {
     name: "check",

@@ -16,7 +16,7 @@ use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::config::{self, Config};
 use crate::process::User;
-use crate::vault::{KeyFile, MasterKeySource};
+use crate::vault::KeyFile;
 
 pub const COMMAND: Command = Command {
     name: "init",

@@ -13,7 +13,7 @@ use crate::cli::daemon::protection;
 use crate::cli::exit::Exit;
 use crate::cli::{output, prompt};
 use crate::config::Config;
-use crate::vault::{KeyBytes, KeyFile, KeyInForce, MasterKeySource, is_under};
+use crate::vault::{KeyBytes, KeyFile, KeyInForce, is_under};
 
 pub const BACKUP: Command = Command {
     name: "backup",

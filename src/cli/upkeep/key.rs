@@ -11,7 +11,7 @@ use crate::cli::configured::{load_config_to_maintain, master_key};
 use crate::cli::daemon::protection;
 use crate::cli::exit::Exit;
 use crate::cli::{input, output, prompt};
-use crate::vault::{KeyFile, MasterKeySource, is_under, passphrase};
+use crate::vault::{KeyFile, is_under, passphrase};
 
 pub const EXPORT: Command = Command {
     name: "key export",

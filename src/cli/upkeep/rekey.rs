@@ -14,7 +14,7 @@ use crate::cli::exit::Exit;
 use crate::cli::{client, output};
 use crate::client::Client;
 use crate::config::Config;
-use crate::vault::{self, History, KeyBytes, KeyFile, Lifetimes, MasterKeySource, is_under};
+use crate::vault::{self, History, KeyBytes, KeyFile, Lifetimes, is_under};
 
 pub const COMMAND: Command = Command {
     name: "rekey",

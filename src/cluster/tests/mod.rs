@@ -18,8 +18,8 @@ use crate::base::clock::Clock;
 use crate::base::files;
 use crate::base::secret::Plaintext;
 use crate::vault::{
-    Condition, Duty, Found, KeyBytes, KeyFile, Lifetimes, MasterKeySource, New, Operation, Order, Patch, Previous,
-    Refused, Rotation, SharedVault, Vault,
+    Condition, Duty, Found, KeyBytes, KeyFile, Lifetimes, New, Operation, Order, Patch, Previous, Refused, Rotation,
+    SharedVault, Vault,
 };
 use memory::Memory;
 

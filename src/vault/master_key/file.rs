@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::MasterKeySource;
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
 use crate::base::files;
@@ -95,21 +94,34 @@ impl KeyFile {
     }
 }
 
-impl MasterKeySource for KeyFile {
-    fn exists(&self) -> bool {
+impl KeyFile {
+    /// Whether there is a key. If that cannot be told it says yes, and lets [`load`](Self::load) explain.
+    pub fn exists(&self) -> bool {
         !files::is_missing(&self.path)
     }
 
-    fn load(&self) -> Result<KeyBytes, Failure> {
+    /// The present key.
+    ///
+    /// # Errors
+    /// If there is none, or the file is not a key's.
+    pub fn load(&self) -> Result<KeyBytes, Failure> {
         read(&self.path)
     }
 
-    fn next(&self) -> Result<Option<KeyBytes>, Failure> {
+    /// The key that is to take its place, if one lies ready.
+    ///
+    /// # Errors
+    /// If what lies there is no key.
+    pub fn next(&self) -> Result<Option<KeyBytes>, Failure> {
         let path = self.next_path();
         if files::is_missing(&path) { Ok(None) } else { read(&path).map(Some) }
     }
 
-    fn generate(&self) -> Result<KeyBytes, Failure> {
+    /// Makes a new key where there is none, durably.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), and if there are no random bytes.
+    pub fn generate(&self) -> Result<KeyBytes, Failure> {
         let key = KeyBytes::random()?;
         self.create(&key)?;
         Ok(key)

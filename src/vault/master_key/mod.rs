@@ -16,21 +16,7 @@ use super::log::replay;
 use super::seal::{KeyBytes, SealingKey};
 use crate::base::failure::Failure;
 
-/// A source of the master key: a file today; a command, a TPM or an HSM can stand here without the vault noticing.
-pub trait MasterKeySource {
-    /// Whether there is a key. A source that cannot tell says yes and lets [`load`](Self::load) explain.
-    fn exists(&self) -> bool;
-
-    fn load(&self) -> Result<KeyBytes, Failure>;
-
-    /// The key that is to take its place, if one lies ready.
-    fn next(&self) -> Result<Option<KeyBytes>, Failure>;
-
-    /// Makes a new key where there is none, durably.
-    fn generate(&self) -> Result<KeyBytes, Failure>;
-}
-
-/// The one of a source's keys that a vault is under.
+/// The one of the keys in a file and beside it that a vault is under.
 pub struct KeyInForce {
     pub key: KeyBytes,
     /// It is the next one: a rekey was interrupted before the key took its place.
@@ -43,7 +29,7 @@ impl KeyInForce {
     ///
     /// # Errors
     /// If a key cannot be read.
-    pub fn find(source: &dyn MasterKeySource, path: &Path) -> Result<Self, Failure> {
+    pub fn find(source: &KeyFile, path: &Path) -> Result<Self, Failure> {
         match Self::opening(source, |key| is_under(path, key))? {
             Some(found) => Ok(found),
             None => Ok(Self { key: source.load()?, is_next: false }),
@@ -54,7 +40,7 @@ impl KeyInForce {
     ///
     /// # Errors
     /// If a key cannot be read, or none of them opens the vault.
-    pub fn of_header(source: &dyn MasterKeySource, line: &[u8]) -> Result<Self, Failure> {
+    pub fn of_header(source: &KeyFile, line: &[u8]) -> Result<Self, Failure> {
         let fail = |why: &dyn std::fmt::Display| Failure::new("the vault in etcd", why);
         let header = Header::parse(line.trim_ascii_end()).map_err(|why| fail(&why))?;
         let opens = |key: &KeyBytes| header.unwrap_key(&SealingKey::new(key)).is_ok();
@@ -66,7 +52,7 @@ impl KeyInForce {
         })
     }
 
-    fn opening(source: &dyn MasterKeySource, opens: impl Fn(&KeyBytes) -> bool) -> Result<Option<Self>, Failure> {
+    fn opening(source: &KeyFile, opens: impl Fn(&KeyBytes) -> bool) -> Result<Option<Self>, Failure> {
         let key = source.load()?;
         if opens(&key) {
             return Ok(Some(Self { key, is_next: false }));
