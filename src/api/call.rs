@@ -115,7 +115,7 @@ impl<'a> Call<'a> {
         if !self.is_written {
             let entry = match &worked {
                 Ok(_) => self.entry,
-                Err(problem) => self.entry.ended(problem.outcome(), problem.code()),
+                Err(problem) => self.entry.ended(problem.outcome(), problem.detail()),
             };
             let at = match (self.api.audit.write(entry), &worked) {
                 (Ok(at), _) => at,

@@ -11,6 +11,7 @@ use crate::answers::{Clustered, Health};
 use crate::applier::Appliers;
 use crate::cluster::State;
 use crate::metrics::{self, Page};
+use crate::vault::Wrapping;
 
 /// `GET /healthz`: 200, or 503 with a reason when a secret could not be served, audited or rotated. With `live=true` that is 200
 /// too: the daemon serves what it can. So it is for one that can do all but start again.
@@ -54,6 +55,7 @@ fn write_metrics(api: &Api, page: &mut Page) {
     let (census, stale) = api.consumers.census();
     census.write(api.rotator.auto_with_appliers(), page);
     Appliers::write_metrics(api.rotator.appliers(), page);
+    Wrapping::write_metrics(api.master_key.wrapping(), page);
     census.write_next_expiry(page);
     if let Some(stale) = stale {
         stale.write(page);

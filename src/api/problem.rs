@@ -19,6 +19,8 @@ pub struct Problem {
     header: Option<(&'static str, String)>,
     /// The clients that it is about, if it is about any.
     consumers: Option<Vec<Consumer>>,
+    /// What the audit log says of it, if that is more than the code.
+    audited: Option<String>,
     /// What was done of several things all the same, and what was not.
     parts: Option<Box<Parts>>,
 }
@@ -41,7 +43,7 @@ pub struct NotApplied {
 
 impl Problem {
     fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), header: None, consumers: None, parts: None }
+        Self { status, code, message: message.into(), header: None, consumers: None, audited: None, parts: None }
     }
 
     pub fn bad_request(message: impl Into<String>) -> Self {
@@ -172,6 +174,16 @@ impl Problem {
 
     pub fn outcome(&self) -> Outcome {
         if self.status == 403 { Outcome::Denied } else { Outcome::Error }
+    }
+
+    /// The same, of which the audit log says as much as the answer does.
+    pub fn audited_as_told(self) -> Self {
+        Self { audited: Some(format!("{}: {}", self.code, self.message)), ..self }
+    }
+
+    /// What the audit log says of it.
+    pub fn detail(&self) -> &str {
+        self.audited.as_deref().unwrap_or(self.code)
     }
 
     pub fn code(&self) -> &'static str {

@@ -9,6 +9,7 @@ use super::problem::Problem;
 use super::query::Query;
 use super::received::Received;
 use crate::answers::Rekeyed;
+use crate::base::failure::Failure;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,11 +21,12 @@ pub fn post(call: &mut Call, received: Received) -> Result<Response, Problem> {
     let Nothing {} = json::read(received.body, "{}")?;
     call.require_admin("the master key")?;
     let source = &call.api.master_key;
-    let next = source.next().map_err(|why| Problem::internal(why.to_string()))?;
+    let unread = |why: Failure| Problem::internal(why.to_string()).audited_as_told();
+    let next = source.next().map_err(unread)?;
     let next = next.ok_or_else(|| {
         Problem::not_found("there is no next master key; `jarvis-secretsd rekey` makes one and then makes this call")
     })?;
-    let old = source.load().map_err(|why| Problem::internal(why.to_string()))?;
+    let old = source.load().map_err(unread)?;
     call.rekey(&old, &next)?;
     Ok(Response::json(&Rekeyed { rekeyed: true }))
 }

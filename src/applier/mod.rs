@@ -19,7 +19,7 @@ use crate::base::files;
 use crate::base::secret::{Plaintext, value_of, wiped_json};
 use crate::metrics::Page;
 use crate::programs::outcome::{Outcome, ProgramEnd};
-use crate::programs::process::{Program, ProgramTable};
+use crate::programs::process::{Lock, Program, ProgramTable};
 use crate::programs::{Runner, mask};
 use crate::vault::MAX_VALUE;
 pub use config::{ApplierConfig, check};
@@ -70,8 +70,13 @@ impl Appliers {
         }
         let lock = std::path::absolute(files::sibling(vault_path, ".appliers.lock"));
         let lock = lock.map_err(|why| Failure::new(vault_path.display(), why))?;
-        let still_locked = STILL_LOCKED.to_owned();
-        let mut table = ProgramTable { called: "appliers".to_owned(), lock, still_locked, programs: Vec::new() };
+        let mut table = ProgramTable {
+            called: "appliers".to_owned(),
+            lock: Some(Lock { path: lock, still_locked: STILL_LOCKED.to_owned() }),
+            environment: Vec::new(),
+            umask: None,
+            programs: Vec::new(),
+        };
         let mut secrets = BTreeMap::new();
         for (name, applier) in appliers {
             let mut place = |words: &Vec<String>| {

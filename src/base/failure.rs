@@ -51,6 +51,11 @@ impl Failure {
         Self { kind, ..self }
     }
 
+    /// The same failure, with the rule that it breaks.
+    pub fn because(self, rule: &str) -> Self {
+        Self { why: format!("{rule}: {}", self.why), ..self }
+    }
+
     /// The same failure, with these fields for a program.
     pub fn with(self, details: Details) -> Self {
         Self { details: Some(Box::new(details)), ..self }
@@ -87,7 +92,13 @@ pub fn say_json(what: Details) {
 /// What somebody else wrote, as it may stand in a message: one line that a terminal only shows, and not a long one.
 pub fn printable(text: &str) -> String {
     const SHOWN: usize = 200;
-    let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    let mut shown = String::new();
+    for char in text.chars().take(SHOWN) {
+        match char {
+            '"' | '\'' => shown.push(char),
+            _ => shown.extend(char.escape_debug()),
+        }
+    }
     if text.chars().nth(SHOWN).is_some() {
         shown.push('…');
     }

@@ -6,7 +6,7 @@ use super::client::{
 use super::command::Command;
 use super::completions;
 use super::daemon::{check, healthcheck, init, serve, token};
-use super::upkeep::{audit, backup, cluster, key, policy, rekey, storage};
+use super::upkeep::{audit, backup, cluster, key, key_check, key_wrap, policy, rekey, storage};
 
 /// All commands, in the order in which the help tells them.
 pub const COMMANDS: &[Command] = &[
@@ -40,6 +40,9 @@ pub const COMMANDS: &[Command] = &[
     rekey::COMMAND,
     key::EXPORT,
     key::IMPORT,
+    key_wrap::WRAP,
+    key_wrap::UNWRAP,
+    key_check::COMMAND,
     storage::COPY,
     cluster::STATUS,
     cluster::FORGET,

@@ -5,7 +5,7 @@
 use super::head::known_by;
 use super::log::EtcdLog;
 use crate::base::failure::Failure;
-use crate::vault::{KeyFile, KeyInForce, Unavailable, Vault};
+use crate::vault::{KeyFile, KeyInForce, KeyStamp, Unavailable, Vault};
 
 const WITHOUT: &str = "Another daemon has put the vault under another master key, and this one has not got it: it works, and \
                        would not start again; put that key beside the present one, with the same name and `.next`, and \
@@ -16,18 +16,29 @@ const WITHOUT: &str = "Another daemon has put the vault under another master key
 pub struct Rekeyed {
     /// What the one is known by that this daemon's copy has.
     present: String,
+    /// What the one is known by that none of the keys opened, and which files those were in: what unwraps them is not asked again
+    /// for the same answer.
+    foreign: Option<(String, KeyStamp)>,
 }
 
 impl Rekeyed {
     /// Looks whether the header in etcd is still the one of this daemon's copy.
     pub fn tend(&mut self, log: &EtcdLog, vault: &Vault, source: &KeyFile) {
         let Some(head) = log.head().filter(|head| head.header != self.present) else { return };
+        let tried = Some((head.header.clone(), source.stamp()));
+        if self.foreign == tried {
+            return;
+        }
+        self.foreign = None;
         match follow(log, vault, source) {
             Ok(Some(present)) => {
                 self.present = present;
                 vault.note_key(None);
             }
-            Ok(None) => vault.note_key(Some(WITHOUT)),
+            Ok(None) => {
+                self.foreign = tried;
+                vault.note_key(Some(WITHOUT));
+            }
             Err(why) => log::warn!("The header that tells which master key the vault is under, {}: {why}", head.header),
         }
     }

@@ -1,5 +1,6 @@
 //! The configuration: the file, its defaults, its checks.
 
+mod master_key;
 mod paths;
 mod rotation;
 mod storage;
@@ -14,6 +15,7 @@ use crate::base::failure::Failure;
 use crate::base::files;
 use crate::base::strict_toml::{Document, Table, Value};
 use crate::http::{MAX_PATH, TlsConfig, TlsVersion};
+use crate::vault::WrappingConfig;
 
 pub(crate) use paths::PathsConfig;
 pub use rotation::RotationConfig;
@@ -27,6 +29,8 @@ pub const COMMENTED: &str = include_str!("../../etc/config.toml");
 pub struct Config {
     pub server: ServerConfig,
     pub paths: PathsConfig,
+    /// What wraps the master key; none: it lies in its file in the clear.
+    pub master_key: Option<WrappingConfig>,
     /// What orders the changes of several daemons; one daemon alone needs none.
     pub storage: Option<StorageConfig>,
     pub audit: AuditConfig,
@@ -130,6 +134,7 @@ impl Config {
         let mut root = document.root()?;
         config.server.read(root.table("server")?)?;
         config.paths.read(root.table("paths")?, document)?;
+        config.master_key = root.table_if_there("master_key")?.map(master_key::read).transpose()?;
         config.storage = root.table_if_there("storage")?.map(StorageConfig::read).transpose()?;
         config.audit.read(root.table("audit")?)?;
         config.security.read(root.table("security")?)?;

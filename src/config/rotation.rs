@@ -57,7 +57,7 @@ fn windows(value: &Value<'_>) -> Result<Windows, Failure> {
 }
 
 /// An absolute path, and the arguments.
-fn program(value: &Value<'_>) -> Result<Vec<String>, Failure> {
+pub(super) fn program(value: &Value<'_>) -> Result<Vec<String>, Failure> {
     let words = value.list(|word| match word.string()? {
         text if text.contains('\0') => Err(word.refuse("must not hold a NUL character")),
         text => Ok(text.to_owned()),

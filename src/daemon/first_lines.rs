@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::audit::{self, AuditFailure, AuditLog, Entry, Event, Outcome};
 use crate::base::failure::Failure;
-use crate::vault::{self, Unaudited, UsedKids, Vault};
+use crate::vault::{self, Unaudited, UsedKids, Vault, Wrapping};
 
 /// Writes what is audited first. Where there is no room for it, it comes before whatever is written as soon as there is: a daemon
 /// that does not start can make none, nor tell what it lacks.
@@ -41,9 +41,12 @@ pub fn recovered(vault: &vault::Found) -> Vec<Entry> {
 }
 
 /// The audit line of the start.
-pub fn start(vault: &vault::Found, audit: &audit::Found, policy_sha256: &str) -> Entry {
+pub fn start(vault: &vault::Found, audit: &audit::Found, policy_sha256: &str, wrapping: Option<&Wrapping>) -> Entry {
     let mut detail =
         format!("version {}, vault {}, policy sha256 {policy_sha256}", env!("CARGO_PKG_VERSION"), vault.vault_id());
+    if let Some(wrapping) = wrapping {
+        detail.push_str(&format!(", master key unwrapped by {}", wrapping.unwrapper()));
+    }
     for (bytes, file) in [(vault.unfinished_bytes(), "vault"), (audit.unfinished_bytes(), "audit log")] {
         if bytes > 0 {
             log::warn!("Cutting {bytes} bytes of an interrupted write off the {file}");

@@ -23,11 +23,15 @@ pub struct Looked {
 impl Looked {
     /// Looks at what `config` names, and at what `cluster` has in etcd, where several daemons share the vault. `accept_rollback`: what
     /// was set back is accepted.
-    pub fn look(config: &Config, cluster: Option<&Cluster>, accept_rollback: bool) -> Result<Self, Failure> {
+    pub fn look(
+        config: &Config,
+        source: &KeyFile,
+        cluster: Option<&Cluster>,
+        accept_rollback: bool,
+    ) -> Result<Self, Failure> {
         let PathsConfig { vault_path, audit_path, master_key_path, .. } = &config.paths;
         let audit = audit::Found::look(audit_path)?;
         let Tip { seq: audited, vault: known, .. } = audit.end();
-        let source = KeyFile::new(master_key_path);
         config.paths.refuse_to_pass_over_a_vault()?;
         let vault_exists = !files::is_missing(vault_path);
         if vault_exists && !source.exists() {
@@ -36,11 +40,15 @@ impl Looked {
         }
         let (key, vault) = match cluster {
             Some(cluster) => {
-                let (key, vault) = shared(cluster, &source, config, known, accept_rollback)?;
+                let (key, vault) = shared(cluster, source, config, known, accept_rollback)?;
                 (Some(key), Some(vault))
             }
             None => {
-                let key = if source.exists() { Some(KeyInForce::find(&source, vault_path)?) } else { None };
+                let key = if source.exists() { Some(KeyInForce::find(source, vault_path)?) } else { None };
+                // A key is about to be made.
+                if let (None, Some(wrapping)) = (&key, source.wrapping()) {
+                    wrapping.wrapper()?;
+                }
                 let vault = match &key {
                     Some(found) if vault_exists => Some(vault::Found::look(vault_path, &found.key, known)?),
                     _ => None,

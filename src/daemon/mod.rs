@@ -63,7 +63,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Prepares what `config` and `access` say, to be served at `listener`.
+    /// Prepares what `config` and `access` say, to be served at `listener`. The master key is in `keys`.
     ///
     /// `accept_rollback`: start although vault and audit log are not of one history, or one is older than the other one says, and
     /// audit that.
@@ -74,6 +74,7 @@ impl Prepared {
         listener: Listener,
         config: &Config,
         access: Access,
+        keys: KeyFile,
         clock: Clock,
         accept_rollback: bool,
     ) -> Result<Self, Failure> {
@@ -83,7 +84,7 @@ impl Prepared {
         locks.take(&[vault_path, audit_path])?;
         let tls = config.server.tls.as_ref().map(|settings| Tls::load(settings, &clock)).transpose()?.map(Arc::new);
         let cluster = config.storage.as_ref().map(Cluster::new).transpose()?.map(Arc::new);
-        let looked = Looked::look(config, cluster.as_deref(), accept_rollback)?;
+        let looked = Looked::look(config, &keys, cluster.as_deref(), accept_rollback)?;
         if let (Some(cluster), Some(vault)) = (&cluster, &looked.vault) {
             cluster.join(audit_path, vault.seq(), access.snapshot().sha256())?;
         }
@@ -97,7 +98,6 @@ impl Prepared {
         if let (Some(cluster), Some(vault)) = (&cluster, &found_vault) {
             cluster.note_run(vault.vault_id());
         }
-        let source = KeyFile::new(master_key_path);
         let master = match key {
             Some(KeyInForce { key, is_next }) => {
                 log::info!("Loaded master key from {}", master_key_path.display());
@@ -105,14 +105,14 @@ impl Prepared {
                     log::warn!(
                         "The vault is already under the next master key, {}: run `jarvis-secretsd rekey` again, which \
                          puts that key in its place",
-                        source.next_path().display()
+                        keys.next_path().display()
                     );
                 }
                 key
             }
             None => {
                 log::info!("Generating new master key at {}", master_key_path.display());
-                source.generate()?
+                keys.generate()?
             }
         };
         let found_vault = match found_vault {
@@ -129,7 +129,7 @@ impl Prepared {
             log::warn!("{warning}");
         }
         let mut lines = first_lines::recovered(&found_vault);
-        let start = first_lines::start(&found_vault, &found_audit, policy.sha256());
+        let start = first_lines::start(&found_vault, &found_audit, policy.sha256(), keys.wrapping());
         let segmenting = Segmenting { bytes: config.audit.segment_bytes, keep: config.audit.keep_segments };
         let audit = Arc::new(found_audit.open(clock.clone())?.segmented(segmenting));
         let lifetimes =
@@ -177,7 +177,7 @@ impl Prepared {
             rotator: Arc::new(Rotator::new(vault.clone(), audit.clone(), None)),
             vault,
             audit,
-            master_key: Arc::new(source),
+            master_key: Arc::new(keys.at_once()),
             schedule: config.rotation.schedule.clone(),
             default_rotation: config.rotation.default,
             metrics: Metrics::new(&clock, vault_path, audit_path),

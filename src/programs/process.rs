@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_type;
 use rustix::process::geteuid;
@@ -37,12 +37,22 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct ProgramTable {
     /// What messages call them: `appliers`.
     pub called: String,
-    /// The file that is locked while anything may run.
-    pub lock: PathBuf,
-    /// What is wrong if another runner does not let go of that lock.
-    pub still_locked: String,
+    /// The file that is locked while anything may run, if one is.
+    pub lock: Option<Lock>,
+    /// Variables that the programs are given beside PATH and LC_ALL.
+    pub environment: Vec<(String, String)>,
+    /// The permissions that files of the programs do not get; none: those of the daemon's own files.
+    pub umask: Option<u32>,
     /// The programs; a number in a request is a place in this list.
     pub programs: Vec<Program>,
+}
+
+/// A file that is locked while anything may run.
+#[derive(Serialize, Deserialize)]
+pub struct Lock {
+    pub path: PathBuf,
+    /// What is wrong if another runner does not let go of it.
+    pub still_locked: String,
 }
 
 /// A program that may be run.
@@ -82,7 +92,11 @@ pub fn serve() -> Result<(), Failure> {
     adopt_orphans().map_err(|why| fail(why.into()))?;
     let table: ProgramTable =
         serde_json::from_slice(&frame::receive(&daemon).map_err(fail)?).map_err(|why| Failure::new(RUNNER, why))?;
-    let ready = take_lock(&table.lock, &table.still_locked).and_then(|lock| {
+    if let Some(umask) = table.umask {
+        rustix::process::umask(Mode::from_bits_truncate(umask));
+    }
+    let lock = table.lock.as_ref().map(|lock| take_lock(&lock.path, &lock.still_locked)).transpose();
+    let ready = lock.and_then(|lock| {
         table.programs.iter().try_for_each(Program::check)?;
         Ok(lock)
     });
@@ -109,7 +123,7 @@ fn answer(table: &ProgramTable, request: &[u8], daemon: &UnixStream) -> Option<O
         asked.and_then(|(number, input)| Some((table.programs.get(usize::from(u16::from_le_bytes(*number)))?, input)));
     let Some((program, input)) = asked else { return Some(Outcome::unknown("there is no such program")) };
     match program.check() {
-        Ok(()) => run::run(&program.words, program.timeout, input, daemon),
+        Ok(()) => run::run(program, &table.environment, input, daemon),
         Err(why) => Some(Outcome::unknown(format_args!("was not started: {why}"))),
     }
 }

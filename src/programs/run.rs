@@ -12,16 +12,24 @@ use rustix::io::{Errno, ioctl_fionbio};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::outcome::{MOST_OUTPUT, Outcome, ProgramEnd};
+use super::process::Program;
 use crate::base::secret::Wiped;
 use crate::process::end_all_children;
 
-/// Runs the program `words` with `input` on its standard input, and waits until it and all that it has started are gone.
+/// Runs the program with `input` on its standard input and these variables in its environment, and waits until it and all that it
+/// has started are gone.
 ///
 /// None if the daemon at the other end of `daemon` went away meanwhile; the program is then gone too.
-pub fn run(words: &[String], timeout: Duration, input: &[u8], daemon: &UnixStream) -> Option<Outcome> {
+pub fn run(
+    Program { words, timeout }: &Program,
+    environment: &[(String, String)],
+    input: &[u8],
+    daemon: &UnixStream,
+) -> Option<Outcome> {
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).env_clear().current_dir("/").process_group(0);
     command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let not_started = |why| Some(Outcome::unknown(format_args!("was not started: {why}")));
     let mut child = match spawned {
@@ -36,7 +44,7 @@ pub fn run(words: &[String], timeout: Duration, input: &[u8], daemon: &UnixStrea
             return not_started(why);
         }
     };
-    let why = running.follow(input, Instant::now() + timeout, daemon);
+    let why = running.follow(input, Instant::now() + *timeout, daemon);
     running.stdin = None;
     let (status, mut all_gone) = end_all_children(pid);
     if why == Why::DaemonGone {

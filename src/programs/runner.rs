@@ -51,7 +51,11 @@ impl Runner {
         let spawned = command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).spawn();
         // The other end goes with it, so that the runner's end is seen here.
         drop(command);
-        let process = spawned.map_err(|why| fail(&format_args!("{} cannot be started: {why}", binary.display())))?;
+        let process = spawned.map_err(|why| match Path::new("/dev/null").exists() {
+            true => fail(&format_args!("{} cannot be started: {why}", binary.display())),
+            // The system says the same of a program that is missing.
+            false => fail(&"there is no /dev/null, which a program is started with"),
+        })?;
         let (turn, process) = (Mutex::default(), Mutex::new(process));
         let ended = format!("the process that runs {} has ended; restart the daemon", table.called);
         let runner = Self { stream, turn, has_failed: AtomicBool::new(false), process, ended };

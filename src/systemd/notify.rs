@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+/// How long a start may take besides its waiting: as long as systemd grants by default.
+const STARTING: Duration = Duration::from_secs(90);
+
 /// The service manager that started us, if there is one that wants to be told.
 #[derive(Debug)]
 pub struct ServiceManager {
@@ -42,6 +45,14 @@ impl ServiceManager {
     /// Tells it that the daemon serves.
     pub fn ready(&self) {
         self.tell("READY=1\nSTATUS=Serving");
+    }
+
+    /// Tells it that the daemon, which is starting, waits for the master key, since `last` has happened if anything has, and that
+    /// it may need as long as `within` until it is told the next time.
+    pub fn waiting_for_key(&self, last: Option<&str>, within: Duration) {
+        let micros = (within + STARTING).as_micros();
+        let last = last.map_or(String::new(), |last| format!(": {last}"));
+        self.tell(&format!("EXTEND_TIMEOUT_USEC={micros}\nSTATUS=Waiting for the master key{last}"));
     }
 
     /// Tells it that the daemon reads its files again; [`ready`](Self::ready) ends that.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jarvis_secretsd::base::failure::Failure;
 use jarvis_secretsd::programs::Runner;
 use jarvis_secretsd::programs::outcome::Outcome;
-use jarvis_secretsd::programs::process::{Program, ProgramTable};
+use jarvis_secretsd::programs::process::{Lock, Program, ProgramTable};
 
 use crate::patience::eventually;
 use crate::trusted::{Trusted, processes_with};
@@ -49,8 +49,9 @@ impl Stage {
 
     /// What a runner of these programs gets at its start.
     pub fn table(&self, programs: Vec<Program>) -> ProgramTable {
-        let still_locked = "is still locked".to_owned();
-        ProgramTable { called: "appliers".to_owned(), lock: self.directory.path("lock"), still_locked, programs }
+        let lock = Lock { path: self.directory.path("lock"), still_locked: "is still locked".to_owned() };
+        let (called, environment, umask) = ("appliers".to_owned(), Vec::new(), None);
+        ProgramTable { called, lock: Some(lock), environment, umask, programs }
     }
 
     /// What comes of a program for the shell with this on its standard input.

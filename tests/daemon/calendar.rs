@@ -12,6 +12,7 @@ use jarvis_secretsd::config::Config;
 use jarvis_secretsd::daemon::{self, Prepared};
 use jarvis_secretsd::http;
 use jarvis_secretsd::rotation::{self, Schedule};
+use jarvis_secretsd::vault::KeyFile;
 use serde_json::Value;
 
 use crate::client::Client;
@@ -113,7 +114,8 @@ pub fn prepared(config: &Path, clock: &Clock) -> Prepared {
     let prepared = eventually("no child that another test is starting holds the locks of the last daemon", || {
         let access = Access::load(config.security.rbac_policy_path.clone(), vec![], rules).unwrap();
         let listener = http::bind(config.server.bind_addr.unwrap()).unwrap();
-        match Prepared::new(listener, &config, access, clock.clone(), false) {
+        let keys = KeyFile::new(&config.paths.master_key_path);
+        match Prepared::new(listener, &config, access, keys, clock.clone(), false) {
             Ok(prepared) => Some(prepared),
             Err(why) if why.to_string().contains("another jarvis-secretsd is using this directory") => None,
             Err(why) => panic!("{why}"),

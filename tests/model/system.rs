@@ -104,7 +104,14 @@ impl System {
         let prepared = unlocked(|| {
             let access = Access::load(self.policy_path(), vec![], RULES).unwrap();
             let listener = http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-            Prepared::new(listener, &config, access, self.clock.clone(), accept_rollback)
+            Prepared::new(
+                listener,
+                &config,
+                access,
+                KeyFile::new(&config.paths.master_key_path),
+                self.clock.clone(),
+                accept_rollback,
+            )
         })?;
         self.owners = Arc::strong_count(&prepared.api().vault);
         self.prepared = Some(prepared);

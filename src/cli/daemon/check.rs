@@ -16,7 +16,7 @@ use crate::base::clock::Clock;
 use crate::base::failure::Failure;
 use crate::base::files::{self, KeyOwner};
 use crate::cli::command::{Arguments, CONFIG, Command, Group, Operands};
-use crate::cli::configured::load_config;
+use crate::cli::configured::{key_file, load_config};
 use crate::cli::exit::Exit;
 use crate::cli::output::{self, warn};
 use crate::config::{Config, PathsConfig};
@@ -40,7 +40,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let config_path = &arguments.config_path();
     let config = load_config(config_path)?;
     good("configuration", config_path)?;
-    check_appliers(&config, protection::user(&config.server).map_err(Exit::config)?.as_ref())?;
+    check_programs(&config, protection::user(&config.server).map_err(Exit::config)?.as_ref())?;
     if !config.rotation.appliers.is_empty() {
         output::tell(format_args!("appliers of {} secrets: good", config.rotation.appliers.len()))?;
     }
@@ -101,11 +101,10 @@ fn check_keys(config: &Config, uid: u32) -> Result<(), Exit> {
         good("TLS certificate", &tls.cert_path)?;
     }
     let PathsConfig { audit_path, master_key_path, .. } = &config.paths;
-    let master = KeyFile::new(master_key_path);
+    let master = key_file(config);
     if master.exists() && is_within_reach(master_key_path, uid)? {
-        master.load()?;
-        master.next()?;
-        match wrong_key(&config.paths) {
+        master.check_form()?;
+        match wrong_key(config, &master) {
             Some(why) => warn(why)?,
             None => good("master key", master_key_path)?,
         }
@@ -117,11 +116,12 @@ fn check_keys(config: &Config, uid: u32) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Whether the master key is another one than the vault's, as far as whoever asks may look.
-fn wrong_key(paths: &PathsConfig) -> Option<Failure> {
-    let PathsConfig { vault_path, master_key_path, .. } = paths;
-    File::open(vault_path).ok()?;
-    let found = KeyInForce::find(&KeyFile::new(master_key_path), vault_path).ok()?;
+/// Whether the master key is another one than the vault's, as far as whoever asks may look. What unwraps a wrapped one is not asked:
+/// it may count what it is asked in vain.
+fn wrong_key(config: &Config, master: &KeyFile) -> Option<Failure> {
+    let PathsConfig { vault_path, master_key_path, .. } = &config.paths;
+    File::open(vault_path).ok().filter(|_| master.wrapping().is_none())?;
+    let found = KeyInForce::find(master, vault_path).ok()?;
     let why = format!("does not open the vault {}, so the daemon would not start", vault_path.display());
     (!is_under(vault_path, &found.key)).then(|| Failure::new(master_key_path.display(), why))
 }
@@ -138,8 +138,11 @@ fn tell(protection: Protection) -> Result<(), Exit> {
 }
 
 /// Checks that the programs of the configuration may be run by `user`, or else by whose process this is.
-pub fn check_appliers(config: &Config, user: Option<&User>) -> Result<(), Exit> {
+pub fn check_programs(config: &Config, user: Option<&User>) -> Result<(), Exit> {
     let uid = user.map_or_else(|| geteuid().as_raw(), |user| user.ids().0);
+    if let Some(wrapping) = &config.master_key {
+        wrapping.check(uid)?;
+    }
     applier::check(&config.rotation.appliers, uid).map_err(Exit::config)
 }
 

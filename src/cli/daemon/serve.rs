@@ -16,13 +16,14 @@ use crate::base::clock::Clock;
 use crate::base::failure::Failure;
 use crate::base::logging;
 use crate::cli::command::{Arguments, CONFIG, Command, Group, Operands, Opt};
-use crate::cli::configured::load_config;
+use crate::cli::configured::{key_file, load_config};
 use crate::cli::exit::Exit;
 use crate::cli::signals;
 use crate::config::StorageConfig;
 use crate::daemon::Prepared;
 use crate::process::{self, Protection};
 use crate::systemd::{self, ServiceManager};
+use crate::vault::Patience;
 
 pub const COMMAND: Command = Command {
     name: "serve",
@@ -52,12 +53,12 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let config = load_config(config_path)?;
     let access = check::load_access(&config, sockets::addresses(&config.server, &passed))?;
     let user = protection::user(&config.server).map_err(Exit::config)?;
-    check::check_appliers(&config, user.as_ref())?;
+    check::check_programs(&config, user.as_ref())?;
     logging::init(config.logging.level, config.logging.json);
     log::info!("Starting jarvis-secretsd v{}", env!("CARGO_PKG_VERSION"));
     log::info!("Config loaded from: {}", config_path.display());
     silence_panics();
-    let manager = ServiceManager::from_env();
+    let manager = Arc::new(ServiceManager::from_env());
     let private = process::keep_private();
     if let Protection::Missing(_) = private {
         private.log();
@@ -73,14 +74,17 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     }
     let Sockets { api, credentials } = begun.complete()?;
     process::lock_memory().log();
-    // A start that waits for etcd may wait for long, and must be ended by what would end it later.
-    let waits_for_etcd = Arc::new(AtomicBool::new(config.storage.is_some()));
+    // A start that waits for etcd, or for what unwraps the master key, may wait for long, and must be ended by what would end it
+    // later.
+    let may_wait = Arc::new(AtomicBool::new(config.storage.is_some() || config.master_key.is_some()));
     for signal in [SIGTERM, SIGINT] {
-        signal_hook::flag::register_conditional_default(signal, waits_for_etcd.clone())
+        signal_hook::flag::register_conditional_default(signal, may_wait.clone())
             .map_err(|why| Failure::new("signal handlers", why))?;
     }
-    let prepared = Prepared::new(api, &config, access, Clock::system(), arguments.has(&ACCEPT_ROLLBACK))?;
-    waits_for_etcd.store(false, Ordering::SeqCst);
+    let told = manager.clone();
+    let keys = key_file(&config).with(Patience::new(move |last, within| told.waiting_for_key(last, within)));
+    let prepared = Prepared::new(api, &config, access, keys, Clock::system(), arguments.has(&ACCEPT_ROLLBACK))?;
+    may_wait.store(false, Ordering::SeqCst);
     let appliers = Appliers::start(Path::new("/proc/self/exe"), &config.rotation.appliers, &config.paths.vault_path)?;
     protection::confine(&config).log();
     let daemon = prepared.with(appliers).serve(credentials)?;

@@ -8,7 +8,7 @@ use crate::base::clock::Clock;
 use crate::base::failure::{Failure, say};
 use crate::base::files::{self, KeyOwner};
 use crate::cli::command::{Arguments, CONFIG, Command, FORCE, Group, MASTER_KEY, OUTPUT, Operands, Opt};
-use crate::cli::configured::{load_config_to_maintain, master_key};
+use crate::cli::configured::{key_file, load_config_to_maintain, master_key};
 use crate::cli::daemon::protection;
 use crate::cli::exit::Exit;
 use crate::cli::{output, prompt};
@@ -141,8 +141,7 @@ fn make_directories(config: &Config) -> Result<(), Failure> {
 
 /// The key that the daemon would open its vault with.
 fn live_key(config: &Config) -> Option<KeyBytes> {
-    let source = KeyFile::new(&config.paths.master_key_path);
-    KeyInForce::find(&source, &config.paths.vault_path).ok().map(|found| found.key)
+    KeyInForce::find(&key_file(config), &config.paths.vault_path).ok().map(|found| found.key)
 }
 
 fn summary(verified: &Verified) -> String {

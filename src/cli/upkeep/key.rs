@@ -7,11 +7,11 @@ use crate::base::failure::Failure;
 use crate::base::files;
 use crate::base::secret::Plaintext;
 use crate::cli::command::{Arguments, CONFIG, Command, Group, MASTER_KEY, OUTPUT, Operands};
-use crate::cli::configured::{load_config_to_maintain, master_key};
+use crate::cli::configured::{key_file, load_config_to_maintain, master_key};
 use crate::cli::daemon::protection;
 use crate::cli::exit::Exit;
 use crate::cli::{input, output, prompt};
-use crate::vault::{KeyFile, is_under, passphrase};
+use crate::vault::{KeyBytes, KeyFile, LONGEST_WRAPPED, is_under, passphrase};
 
 pub const EXPORT: Command = Command {
     name: "key export",
@@ -57,25 +57,41 @@ fn import(arguments: &Arguments) -> Result<(), Exit> {
     let (vault, wrapped) = (&config.paths.vault_path, Path::new(&arguments.operands()[0]));
     let path = arguments.path(&MASTER_KEY).unwrap_or(&config.paths.master_key_path);
     let fail = |why: &dyn std::fmt::Display| Failure::new(wrapped.display(), why);
-    let text = files::read(wrapped, passphrase::LONGEST)?;
-    let text = std::str::from_utf8(&text).map_err(|_| fail(&passphrase::WrapError::Form))?;
-    let passphrase = read_passphrase(prompt::once)?;
-    let key = passphrase::unwrap(text, &passphrase).map_err(|why| fail(&why))?;
+    let key = escrowed(wrapped)?.ok_or_else(|| fail(&passphrase::WrapError::Form))?;
     if !files::is_missing(vault) && !is_under(vault, &key) {
         let why = format!("holds another key than that of the vault {}; nothing was written", vault.display());
         return Err(fail(&why).into());
     }
-    let place = KeyFile::new(path);
+    let place = match arguments.path(&MASTER_KEY) {
+        Some(path) => KeyFile::new(path),
+        None => key_file(&config),
+    };
     match place.exists() {
         true if place.load()? == key => output::tell(format_args!("{} holds this key already", path.display()))?,
         true => return Err(Failure::new(path.display(), "holds another key; nothing was written").into()),
         false => {
             protection::make_state_directory(&config.server, path)?;
+            // What unwraps a wrapped key is counted there.
+            protection::make_state_directory(&config.server, vault)?;
             place.create(&key)?;
             output::tell_done(format_args!("wrote {}", path.display()));
         }
     }
     Ok(())
+}
+
+/// The key that [`export`] has written to `file`; none if that holds something else.
+///
+/// # Errors
+/// If the file cannot be read, or the passphrase is another one.
+pub fn escrowed(file: &Path) -> Result<Option<KeyBytes>, Exit> {
+    let text = files::read(file, LONGEST_WRAPPED)?;
+    let Some(text) = str::from_utf8(&text).ok().filter(|text| passphrase::is_wrapped_key(text)) else {
+        return Ok(None);
+    };
+    let passphrase = read_passphrase(prompt::once)?;
+    let key = passphrase::unwrap(text, &passphrase).map_err(|why| Failure::new(file.display(), why))?;
+    Ok(Some(key))
 }
 
 /// The passphrase, from a person at a terminal, who is asked for it by `ask`, or from another program.

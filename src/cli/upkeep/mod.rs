@@ -4,6 +4,8 @@ pub mod audit;
 pub mod backup;
 pub mod cluster;
 pub mod key;
+pub mod key_check;
+pub mod key_wrap;
 pub mod policy;
 mod rehearsal;
 pub mod rekey;

@@ -9,12 +9,12 @@ use crate::base::directory_locks::DirectoryLocks;
 use crate::base::failure::Failure;
 use crate::base::progress::Progress;
 use crate::cli::command::{Arguments, CONFIG, Command, Group, MASTER_KEY, Operands, Opt};
-use crate::cli::configured::load_config_to_maintain;
+use crate::cli::configured::{key_file, load_config_to_maintain, named_key_file};
 use crate::cli::exit::Exit;
 use crate::cli::{client, output};
 use crate::client::Client;
 use crate::config::Config;
-use crate::vault::{self, History, KeyBytes, KeyFile, Lifetimes, is_under};
+use crate::vault::{self, History, KeyBytes, Lifetimes, is_under};
 
 pub const COMMAND: Command = Command {
     name: "rekey",
@@ -45,7 +45,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 /// The new key lies beside the old one until the vault is under it. What was interrupted goes on where it was.
 fn with_the_key_file(config: &Config, arguments: &Arguments) -> Result<(), Exit> {
     let (vault_path, key_path) = (&config.paths.vault_path, &config.paths.master_key_path);
-    let source = KeyFile::new(key_path);
+    let source = key_file(config);
     let _alone = source.lock()?;
     let old = source.load()?;
     let next = source.prepare_next()?;
@@ -73,7 +73,7 @@ fn with_the_key_file(config: &Config, arguments: &Arguments) -> Result<(), Exit>
 
 fn between_files(config: &Config, old: &Path, new: &Path) -> Result<(), Exit> {
     let vault_path = &config.paths.vault_path;
-    let (old, next) = (KeyFile::new(old).load()?, KeyFile::new(new).load()?);
+    let (old, next) = (named_key_file(config, old).load()?, named_key_file(config, new).load()?);
     if is_under(vault_path, &next) {
         return output::tell(format_args!("{} is under the key in {} already", vault_path.display(), new.display()));
     }

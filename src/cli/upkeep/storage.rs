@@ -9,12 +9,12 @@ use crate::base::failure::{Failure, say};
 use crate::base::files;
 use crate::base::progress::Progress;
 use crate::cli::command::{Arguments, CONFIG, Command, FORCE, Group, Operands, Opt};
-use crate::cli::configured::{load_config_to_maintain, master_key};
+use crate::cli::configured::{key_file, load_config_to_maintain, master_key};
 use crate::cli::exit::Exit;
 use crate::cli::{output, prompt};
 use crate::cluster::{Cluster, Kept};
 use crate::config::Config;
-use crate::vault::{Found, History, KeyFile, KeyInForce, Lifetimes};
+use crate::vault::{Found, History, KeyInForce, Lifetimes};
 
 pub const COPY: Command = Command {
     name: "storage copy",
@@ -110,7 +110,7 @@ fn to_file(config: &Config, cluster: &Cluster) -> Result<(), Exit> {
     let missing =
         || Failure::new(&cluster.config().prefix, "etcd has no vault under it; correct `prefix` in [storage]");
     let header = cluster.header()?.ok_or_else(missing)?;
-    let master = KeyInForce::of_header(&KeyFile::new(&config.paths.master_key_path), &header)?.key;
+    let master = KeyInForce::of_header(&key_file(config), &header)?.key;
     let found_audit = audit::Found::look(&config.paths.audit_path)?;
     let Tip { vault: known, .. } = found_audit.end();
     let progress = Progress::begin("copying the vault from etcd", 0);

@@ -1,15 +1,21 @@
-//! Where the master key (the KEK) comes from, one file a way.
+//! Where the master key (the KEK) comes from: a file, in which it may be wrapped, or a text that was printed.
 //!
 //! Vault and key cannot be exchanged in one step. While the one is put under another key, that key lies beside the present
 //! one, and whichever opens the vault is in force.
 
+mod attempts;
 mod file;
+mod filter;
 pub(crate) mod passphrase;
+mod socket;
+mod wrapping;
 
 use std::fs::File;
 use std::path::Path;
 
-pub use file::KeyFile;
+pub use file::{KeyFile, KeyStamp};
+pub use filter::Filter;
+pub use wrapping::{LONGEST as LONGEST_WRAPPED, Patience, Wrapping, WrappingConfig};
 
 use super::log::header::Header;
 use super::log::replay;

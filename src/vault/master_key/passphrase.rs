@@ -29,9 +29,6 @@ const HIGHEST: Cost = Cost { memory: 4 * 1024 * 1024, passes: 64, lanes: 64 };
 /// The fewest characters of a passphrase.
 const SHORTEST: usize = 12;
 
-/// No wrapped key is longer, in bytes.
-pub const LONGEST: u64 = 1024;
-
 /// Why a wrapped key could not be made or opened. Prints as a reason.
 #[derive(Debug, PartialEq, Eq)]
 pub enum WrapError {
@@ -79,6 +76,11 @@ pub fn wrap(key: &KeyBytes, passphrase: &Plaintext) -> Result<String, WrapError>
     let head = format!("{TITLE}\nargon2id {COST} {}\n", seal::encode(&salt[..]));
     let sealed = COST.derive(passphrase, &salt[..])?.seal(head.as_bytes(), &key[..])?;
     Ok(format!("{head}{}\n", seal::encode(&sealed)))
+}
+
+/// Whether the text begins as what [`wrap`] makes.
+pub fn is_wrapped_key(text: &str) -> bool {
+    text.lines().next().is_some_and(|line| line.trim_end() == TITLE)
 }
 
 /// Opens what [`wrap`] made. White space at the ends of lines does not count, nor does the form of line ends.
