@@ -50,7 +50,10 @@ impl KeyBytes {
     /// The key that `bytes` are, which the caller wipes; none if they are not 32.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         let copy = |place: &mut [u8]| match bytes.len() {
-            32 => Ok(place.copy_from_slice(bytes)),
+            32 => {
+                place.copy_from_slice(bytes);
+                Ok(())
+            }
             _ => Err(()),
         };
         Self::filled(copy).ok()
