@@ -19,8 +19,8 @@ pub struct Problem {
     header: Option<(&'static str, String)>,
     /// The clients that it is about, if it is about any.
     consumers: Option<Vec<Consumer>>,
-    /// What the audit log says of it, if that is more than the code.
-    audited: Option<String>,
+    /// Whether the audit log says of it what the client is told, and not only the code.
+    is_audited_as_told: bool,
     /// What was done of several things all the same, and what was not.
     parts: Option<Box<Parts>>,
 }
@@ -43,7 +43,15 @@ pub struct NotApplied {
 
 impl Problem {
     fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), header: None, consumers: None, audited: None, parts: None }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            header: None,
+            consumers: None,
+            is_audited_as_told: false,
+            parts: None,
+        }
     }
 
     pub fn bad_request(message: impl Into<String>) -> Self {
@@ -178,12 +186,12 @@ impl Problem {
 
     /// The same, of which the audit log says as much as the answer does.
     pub fn audited_as_told(self) -> Self {
-        Self { audited: Some(format!("{}: {}", self.code, self.message)), ..self }
+        Self { is_audited_as_told: true, ..self }
     }
 
     /// What the audit log says of it.
-    pub fn detail(&self) -> &str {
-        self.audited.as_deref().unwrap_or(self.code)
+    pub fn detail(&self) -> String {
+        if self.is_audited_as_told { format!("{}: {}", self.code, self.message) } else { self.code.to_owned() }
     }
 
     pub fn code(&self) -> &'static str {

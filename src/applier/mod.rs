@@ -19,7 +19,7 @@ use crate::base::files;
 use crate::base::secret::{Plaintext, value_of, wiped_json};
 use crate::metrics::Page;
 use crate::programs::outcome::{Outcome, ProgramEnd};
-use crate::programs::process::{Lock, Program, ProgramTable};
+use crate::programs::table::{Lock, Program, ProgramTable};
 use crate::programs::{Runner, mask};
 use crate::vault::MAX_VALUE;
 pub use config::{ApplierConfig, check};

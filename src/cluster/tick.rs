@@ -51,7 +51,7 @@ impl Ticker {
                 // takes nothing, it can be asked all the same.
                 let put = reads.put_later();
                 tick(&cluster, &vault, policy_sha256());
-                rekeyed.tend(&cluster.log, &vault, &*master_key);
+                rekeyed.tend(&cluster.log, &vault, &master_key);
                 snapshots.tend(&cluster.log, &vault);
                 // What could not be done is done the next time.
                 let _ = reads.turn(&consumers, cluster.log.standing().leads());

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::rotation::program;
-use super::{Failure, Table, Value, socket_path};
+use super::values::{program, socket_path};
+use crate::base::failure::Failure;
+use crate::base::strict_toml::{Table, Value};
 use crate::vault::{Filter, WrappingConfig};
 
 /// What a filter that is a socket begins with.

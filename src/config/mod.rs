@@ -4,6 +4,7 @@ mod master_key;
 mod paths;
 mod rotation;
 mod storage;
+mod values;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,12 +15,13 @@ use log::LevelFilter;
 use crate::base::failure::Failure;
 use crate::base::files;
 use crate::base::strict_toml::{Document, Table, Value};
-use crate::http::{MAX_PATH, TlsConfig, TlsVersion};
+use crate::http::{TlsConfig, TlsVersion};
 use crate::vault::WrappingConfig;
 
 pub(crate) use paths::PathsConfig;
 pub use rotation::RotationConfig;
 pub(crate) use storage::StorageConfig;
+use values::socket_path;
 
 /// The commented configuration that `init` writes. It says what [`Config::default`] is.
 pub const COMMENTED: &str = include_str!("../../etc/config.toml");
@@ -193,16 +195,6 @@ impl ServerConfig {
             Some(group) if self.user.is_none() => Err(group.refuse("is the group of `user`, which is missing")),
             _ => table.finish(),
         }
-    }
-}
-
-fn socket_path(value: &Value<'_>) -> Result<PathBuf, Failure> {
-    let path = value.path()?;
-    match path.as_os_str().len() {
-        length if length > MAX_PATH => {
-            Err(value.refuse(format_args!("has {length} bytes; a socket's path has at most {MAX_PATH}")))
-        }
-        _ => Ok(path),
     }
 }
 

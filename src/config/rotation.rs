@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::values::program;
 use super::{Failure, Table, Value};
 use crate::applier::ApplierConfig;
 use crate::base::name::{NO_SECRETS_NAME, is_name};
@@ -54,16 +55,4 @@ fn windows(value: &Value<'_>) -> Result<Windows, Failure> {
     let why = "must be times of the week in UTC, such as \"02:00-04:00\", \"Sat 22:00-02:00\" or \"Mon-Fri 01:00-05:00, Sun \
                01:00-09:00\"";
     Windows::parse(value.string()?).ok_or_else(|| value.refuse(why))
-}
-
-/// An absolute path, and the arguments.
-pub(super) fn program(value: &Value<'_>) -> Result<Vec<String>, Failure> {
-    let words = value.list(|word| match word.string()? {
-        text if text.contains('\0') => Err(word.refuse("must not hold a NUL character")),
-        text => Ok(text.to_owned()),
-    })?;
-    match words.first() {
-        Some(path) if path.starts_with('/') => Ok(words),
-        _ => Err(value.refuse("must be a program's absolute path, and its arguments: [\"/path/to/it\", \"…\"]")),
-    }
 }

@@ -8,6 +8,7 @@ pub mod outcome;
 pub mod process;
 mod run;
 mod runner;
+pub mod table;
 mod trust;
 
 pub use runner::Runner;

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,12 +16,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_type;
-use rustix::process::geteuid;
-use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use super::outcome::Outcome;
-use super::{frame, run, trust};
+use super::table::{Program, ProgramTable};
+use super::{frame, run};
 use crate::base::failure::Failure;
 use crate::process::{adopt_orphans, keep_private, lock_memory};
 
@@ -31,43 +30,6 @@ pub const RUNNER: &str = "run-appliers";
 
 /// How long it waits for another runner to end.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The programs that it may run.
-#[derive(Serialize, Deserialize)]
-pub struct ProgramTable {
-    /// What messages call them: `appliers`.
-    pub called: String,
-    /// The file that is locked while anything may run, if one is.
-    pub lock: Option<Lock>,
-    /// Variables that the programs are given beside PATH and LC_ALL.
-    pub environment: Vec<(String, String)>,
-    /// The permissions that files of the programs do not get; none: those of the daemon's own files.
-    pub umask: Option<u32>,
-    /// The programs; a number in a request is a place in this list.
-    pub programs: Vec<Program>,
-}
-
-/// A file that is locked while anything may run.
-#[derive(Serialize, Deserialize)]
-pub struct Lock {
-    pub path: PathBuf,
-    /// What is wrong if another runner does not let go of it.
-    pub still_locked: String,
-}
-
-/// A program that may be run.
-#[derive(Serialize, Deserialize)]
-pub struct Program {
-    /// Its path, and its arguments.
-    pub words: Vec<String>,
-    pub timeout: Duration,
-}
-
-impl Program {
-    fn check(&self) -> Result<(), Failure> {
-        trust::check_words(&self.words, geteuid().as_raw())
-    }
-}
 
 /// Runs programs for the daemon at the other end of standard input, until that goes away.
 ///

@@ -12,7 +12,7 @@ use rustix::io::{Errno, ioctl_fionbio};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::outcome::{MOST_OUTPUT, Outcome, ProgramEnd};
-use super::process::Program;
+use super::table::Program;
 use crate::base::secret::Wiped;
 use crate::process::end_all_children;
 

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use super::frame;
 use super::outcome::Outcome;
-use super::process::{ProgramTable, RUNNER};
+use super::process::RUNNER;
+use super::table::ProgramTable;
 use crate::base::failure::Failure;
 use crate::base::sync::lock;
 

@@ -1,7 +1,10 @@
 //! AES-256-GCM (NIST SP 800-38D) as the vault uses it: nonces of 96 bits, tags of 128, in place.
 
+use std::hint::black_box;
+
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{AeadInOut, KeyInit};
+use zeroize::Zeroize;
 
 /// Bytes of a nonce.
 pub const NONCE: usize = 12;
@@ -9,14 +12,16 @@ pub const NONCE: usize = 12;
 /// Bytes of a tag.
 pub const TAG: usize = 16;
 
-/// A key, wiped on drop.
+/// A key, wiped on drop. It is never moved: the round keys begin with the key's own bytes.
 #[derive(Clone)]
-pub struct Key(Aes256Gcm);
+pub struct Key(Box<Aes256Gcm>);
 
 impl Key {
     /// A key from its bytes, which the caller wipes.
     pub fn new(bytes: &[u8; 32]) -> Self {
-        Self(Aes256Gcm::new(bytes.into()))
+        let key = Self(expanded(bytes));
+        wipe_dead_stack();
+        key
     }
 
     /// Encrypts `text` where it is, and binds it to `associated`. Returns the tag; none if the text is longer than AES-GCM
@@ -33,6 +38,20 @@ impl Key {
     pub fn decrypt(&self, nonce: [u8; NONCE], associated: &[u8], text: &mut [u8], tag: [u8; TAG]) -> bool {
         self.0.decrypt_inout_detached(&nonce.into(), associated, text.into(), &tag.into()).is_ok()
     }
+}
+
+/// Not inlined, so that what it leaves on the stack lies below whoever calls it.
+#[inline(never)]
+fn expanded(bytes: &[u8; 32]) -> Box<Aes256Gcm> {
+    Box::new(Aes256Gcm::new(bytes.into()))
+}
+
+/// Overwrites what calls that have returned left on the stack: the round keys were put together there.
+#[inline(never)]
+fn wipe_dead_stack() {
+    let mut dead = [0_u8; 16 * 1024];
+    dead.zeroize();
+    black_box(&dead);
 }
 
 #[cfg(test)]

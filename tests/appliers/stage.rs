@@ -8,7 +8,7 @@ use std::time::Duration;
 use jarvis_secretsd::base::failure::Failure;
 use jarvis_secretsd::programs::Runner;
 use jarvis_secretsd::programs::outcome::Outcome;
-use jarvis_secretsd::programs::process::{Lock, Program, ProgramTable};
+use jarvis_secretsd::programs::table::{Lock, Program, ProgramTable};
 
 use crate::patience::eventually;
 use crate::trusted::{Trusted, processes_with};

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use jarvis_secretsd::programs::outcome::ProgramEnd;
-use jarvis_secretsd::programs::process::Program;
+use jarvis_secretsd::programs::table::Program;
 use jarvis_secretsd::programs::{Runner, check_program};
 use rustix::process::geteuid;
 

@@ -93,3 +93,4 @@ mod versions;
 mod visitor;
 mod waiting;
 mod watching;
+mod wrapped_key;

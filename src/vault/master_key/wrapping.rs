@@ -15,7 +15,7 @@ use crate::base::failure::Failure;
 use crate::base::hex::hex;
 use crate::base::secret::Wiped;
 use crate::metrics::Page;
-use crate::programs::process::{Program, ProgramTable};
+use crate::programs::table::{Program, ProgramTable};
 use crate::programs::{Runner, check_words};
 use crate::vault::seal::{self, KeyBytes};
 
@@ -242,7 +242,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A start that waits for the master key, and what is to be told of that.
-pub struct Patience(Box<dyn Fn(Option<&str>, Duration) + Send + Sync>);
+pub struct Patience(Box<Tell>);
+
+type Tell = dyn Fn(Option<&str>, Duration) + Send + Sync;
 
 impl Patience {
     /// `tell` is called before each attempt with the failure of the one before, if there was one, and with the longest time until
