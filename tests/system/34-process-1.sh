@@ -73,3 +73,13 @@ expect 200 admin GET /secret/a
 kill -TERM "$PID"
 ended 0
 echo "and the daemon does"
+
+printf '\n[master_key]\nunwrap = ["/bin/sleep", "3600"]\ntimeout_secs = 3600\n' >>"$DIR/config.toml"
+printf '%64s' >"$DIR/secrets/master.key"
+RUST_LOG=info as_process_1 "$BINARY" --config "$DIR/config.toml" 2>"$DIR/log"
+await "the daemon waits for its master key" has_children 1
+is_asking() { [ -n "$(cat "/proc/$(cat "/proc/$PID/task/$PID/children" | tr -d ' ')"/task/*/children)" ]; }
+await "what unwraps it has begun" is_asking
+kill -TERM "$PID"
+ended $((128 + 15))
+echo "a daemon that waits for its master key ends at once"

@@ -1,5 +1,6 @@
 //! `serve`: the daemon, until a signal ends it.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,8 +79,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     // later.
     let may_wait = Arc::new(AtomicBool::new(config.storage.is_some() || config.master_key.is_some()));
     for signal in [SIGTERM, SIGINT] {
-        signal_hook::flag::register_conditional_default(signal, may_wait.clone())
-            .map_err(|why| Failure::new("signal handlers", why))?;
+        ends_while(signal, may_wait.clone()).map_err(|why| Failure::new("signal handlers", why))?;
     }
     let told = manager.clone();
     let keys = key_file(&config).with(Patience::new(move |last, within| told.waiting_for_key(last, within)));
@@ -116,6 +116,16 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     }
     manager.stopping();
     Ok(daemon.stop()?)
+}
+
+/// Has the signal end this process, as it would by default, for as long as `may_wait` is true.
+fn ends_while(signal: i32, may_wait: Arc<AtomicBool>) -> io::Result<()> {
+    match std::process::id() {
+        // By default, process 1 does not end at it.
+        1 => signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, may_wait),
+        _ => signal_hook::flag::register_conditional_default(signal, may_wait),
+    }
+    .map(drop)
 }
 
 /// A panic's message may quote anything: only its place is told.
