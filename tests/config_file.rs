@@ -8,7 +8,7 @@ use jarvis_secretsd::applier::ApplierConfig;
 use jarvis_secretsd::config::{Aead, COMMENTED, Config};
 use jarvis_secretsd::http::{TlsConfig, TlsVersion};
 use jarvis_secretsd::rotation::{Schedule, Windows};
-use jarvis_secretsd::vault::Rotation;
+use jarvis_secretsd::vault::{Filter, Rotation};
 use log::LevelFilter;
 
 fn parse(text: &str) -> Config {
@@ -257,7 +257,7 @@ fn a_misspelt_key_or_section_is_refused_with_the_right_one() {
     assert_eq!(
         error("bind_addr = \"127.0.0.1:1\""),
         "c.toml:1:1: unknown key `bind_addr` at the top level; \
-         known here: `server`, `paths`, `storage`, `audit`, `security`, `rotation`, `crypto`, `logging`"
+         known here: `server`, `paths`, `master_key`, `storage`, `audit`, `security`, `rotation`, `crypto`, `logging`"
     );
 }
 
@@ -287,6 +287,41 @@ fn numbers_out_of_range_are_refused_and_those_at_its_ends_are_not() {
                 error(&format!("[{section}]\n{key} = {outside}")),
                 format!("c.toml:2:{column}: `{key}` in [{section}] must be an integer from {least} to {most}")
             );
+        }
+    }
+}
+
+#[test]
+fn what_unwraps_the_master_key_is_a_program_or_a_socket() {
+    let wrapping = |text: &str| parse(&format!("[master_key]\n{text}")).master_key.unwrap();
+    let words = ["/usr/bin/age", "-d"].map(str::to_owned).to_vec();
+    let least = wrapping(r#"unwrap = ["/usr/bin/age", "-d"]"#);
+    assert_eq!(least.unwrap, Filter::Program(words));
+    assert_eq!((least.wrap, least.max_failures), (None, None));
+    assert_eq!((least.timeout, least.retry), (Duration::from_secs(30), Duration::ZERO));
+    let most = wrapping("unwrap = 'unix:/run/u'\nwrap = 'unix:/run/w'\ntimeout_secs = 1\nmax_failures = 2");
+    assert_eq!((most.unwrap, most.wrap), (Filter::Socket("/run/u".into()), Some(Filter::Socket("/run/w".into()))));
+    assert_eq!((most.timeout, most.max_failures), (Duration::from_secs(1), Some(2)));
+
+    let refused = |text: &str| error(&format!("[master_key]\n{text}"));
+    assert_eq!(refused("wrap = 'unix:/run/w'"), "c.toml:1:1: [master_key] lacks the key `unwrap`");
+    for text in ["unwrap = 'age'", "unwrap = 'unix:run/u'", "unwrap = ['age']", "unwrap = []", "unwrap = 1"] {
+        let why = refused(text);
+        assert!(why.starts_with("c.toml:2:10: `unwrap` in [master_key] must be a program's absolute path"), "{why}");
+    }
+    assert!(refused(&format!("unwrap = 'unix:/{}'", "x".repeat(200))).contains("a socket's path has at most"));
+    assert_eq!(
+        refused("unwrap = 'unix:/run/u'\nretry_secs = 1\nmax_failures = 2"),
+        "c.toml:3:14: `retry_secs` in [master_key] does not go with `max_failures`: a device that counts wrong PINs must not \
+         be asked again by itself"
+    );
+    wrapping("unwrap = 'unix:/run/u'\nretry_secs = 0\nmax_failures = 2");
+    for (key, least, most) in [("timeout_secs", 1, 3600), ("retry_secs", 0, 86_400), ("max_failures", 1, 100)] {
+        let with = |number: i64| format!("unwrap = 'unix:/run/u'\n{key} = {number}");
+        [least, most].map(|inside| wrapping(&with(inside)));
+        for outside in [least - 1, most + 1] {
+            let why = refused(&with(outside));
+            assert!(why.ends_with(&format!("must be an integer from {least} to {most}")), "{why}");
         }
     }
 }

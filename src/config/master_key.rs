@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::values::{program, socket_path};
+use super::values::{fitting, program};
 use crate::base::failure::Failure;
 use crate::base::strict_toml::{Table, Value};
 use crate::vault::{Filter, WrappingConfig};
@@ -30,13 +30,14 @@ pub(super) fn read(mut table: Table<'_>) -> Result<WrappingConfig, Failure> {
 
 /// A program with its arguments, or the socket of one.
 fn filter(value: &Value<'_>) -> Result<Filter, Failure> {
-    let Ok(text) = value.string() else { return program(value).map(Filter::Program) };
-    match text.strip_prefix(SOCKET) {
-        Some(path) if path.starts_with('/') => {
-            socket_path(value).map(|_| Filter::Socket(PathBuf::from(path)))
-        }
-        _ => Err(value.refuse(
-            "must be a program's absolute path and its arguments, [\"/path/to/it\", \"…\"], or a socket, \"unix:/path/to/it\"",
-        )),
+    let socket = value.string().ok().and_then(|text| text.strip_prefix(SOCKET)).filter(|path| path.starts_with('/'));
+    match socket {
+        Some(path) if !path.contains('\0') => fitting(value, PathBuf::from(path)).map(Filter::Socket),
+        _ => program(value).map(Filter::Program).map_err(|_| {
+            value.refuse(
+                "must be a program's absolute path and its arguments, [\"/path/to/it\", \"…\"], or a socket, \
+                 \"unix:/path/to/it\"",
+            )
+        }),
     }
 }

@@ -8,7 +8,11 @@ use crate::http::MAX_PATH;
 
 /// The path of a socket.
 pub(super) fn socket_path(value: &Value<'_>) -> Result<PathBuf, Failure> {
-    let path = value.path()?;
+    fitting(value, value.path()?)
+}
+
+/// The path, which is one of a socket, if it is not too long for that.
+pub(super) fn fitting(value: &Value<'_>, path: PathBuf) -> Result<PathBuf, Failure> {
     match path.as_os_str().len() {
         length if length > MAX_PATH => {
             Err(value.refuse(format_args!("has {length} bytes; a socket's path has at most {MAX_PATH}")))
