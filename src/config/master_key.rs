@@ -30,14 +30,13 @@ pub(super) fn read(mut table: Table<'_>) -> Result<WrappingConfig, Failure> {
 
 /// A program with its arguments, or the socket of one.
 fn filter(value: &Value<'_>) -> Result<Filter, Failure> {
-    let socket = value.string().ok().and_then(|text| text.strip_prefix(SOCKET)).filter(|path| path.starts_with('/'));
-    match socket {
-        Some(path) if !path.contains('\0') => fitting(value, PathBuf::from(path)).map(Filter::Socket),
-        _ => program(value).map(Filter::Program).map_err(|_| {
-            value.refuse(
-                "must be a program's absolute path and its arguments, [\"/path/to/it\", \"…\"], or a socket, \
-                 \"unix:/path/to/it\"",
-            )
-        }),
+    let Ok(text) = value.string() else { return program(value).map(Filter::Program) };
+    match text.strip_prefix(SOCKET) {
+        Some(path) if path.starts_with('/') && !path.contains('\0') => {
+            fitting(value, PathBuf::from(path)).map(Filter::Socket)
+        }
+        _ => Err(value.refuse(
+            "must be a socket, \"unix:/path/to/it\", or a program's absolute path, and its arguments: [\"/path/to/it\", \"…\"]",
+        )),
     }
 }

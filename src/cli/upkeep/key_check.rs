@@ -18,7 +18,7 @@ pub const COMMAND: Command = Command {
     operands: Operands { most: 1, ..Operands::any("[FILE]") },
     options: &[CONFIG],
     shared: &[],
-    summary: "say whether the master key, or a copy of it, opens the vault",
+    summary: "say whether the master key, or a copy, opens the vault",
     example: "jarvis-secretsd key check",
     run,
 };

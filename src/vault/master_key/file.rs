@@ -246,7 +246,9 @@ impl KeyFile {
                 "has {length} bytes, and a master key has exactly 32; if it is wrapped, [master_key] unwrap must say by what \
                  it is unwrapped"
             ))),
-            (_, 0) => Err(fail(&"is empty; what was to put the master key there has failed")),
+            (_, 0) => {
+                Err(fail(&"is empty, and a master key has exactly 32 bytes; what was to put it there has failed"))
+            }
             (_, length) => Err(fail(&format_args!("has {length} bytes, and a master key has exactly 32"))),
         }
     }

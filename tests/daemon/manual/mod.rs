@@ -132,7 +132,8 @@ fn refusal(text: &str) -> String {
 }
 
 /// Keys that others need, and a value.
-const NEEDED: [(&str, &str, &str); 9] = [
+const NEEDED: [(&str, &str, &str); 10] = [
+    ("master_key", "unwrap", r#""unix:/x""#),
     ("server", "unix_socket", r#""/x""#),
     ("server.tls", "cert_path", r#""/x""#),
     ("server.tls", "key_path", r#""/x""#),
@@ -151,8 +152,18 @@ fn with(section: &str, key: &str, line: &str) -> String {
         keys.map(|(_, name, value)| format!("{name} = {value}\n")).collect::<String>()
     };
     let line = |of: &str| if of == section { line } else { "" };
-    let sections =
-        ["server", "server.tls", "paths", "storage", "audit", "security", "rotation.NAME", "crypto", "logging"];
+    let sections = [
+        "server",
+        "server.tls",
+        "paths",
+        "master_key",
+        "storage",
+        "audit",
+        "security",
+        "rotation.NAME",
+        "crypto",
+        "logging",
+    ];
     sections.map(|name| format!("[{name}]\n{}{}\n", needed(name), line(name))).concat()
 }
 
