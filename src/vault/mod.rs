@@ -50,7 +50,7 @@ pub(crate) use log::file::lines::LoadError;
 pub(crate) use log::record::{Opened, seq as record_seq};
 pub(crate) use log::replay::{History, Unaudited};
 pub use master_key::{Filter, KeyFile, Patience, Wrapping, WrappingConfig};
-pub(crate) use master_key::{KeyInForce, KeyStamp, LONGEST_WRAPPED, is_under, passphrase};
+pub(crate) use master_key::{KeyInForce, KeyStamp, LONGEST_WRAPPED, is_under, passphrase, shares, vault_id};
 pub(crate) use order::{AT_A_TIME, Answer, Condition, Done, Duty, New, Operation, Order, Previous, Refused};
 pub(crate) use others::LastAdditions;
 pub use seal::KeyBytes;

@@ -100,7 +100,11 @@ pub fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Failure> {
     Ok(bytes)
 }
 
-fn fill(bytes: &mut [u8]) -> Result<(), Failure> {
+/// The same for any number of bytes, which are written over those that are there.
+///
+/// # Errors
+/// As for [`random`].
+pub fn fill(bytes: &mut [u8]) -> Result<(), Failure> {
     getrandom::fill(bytes).map_err(|why| Failure::new("system random number generator", why))
 }
 

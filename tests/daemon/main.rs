@@ -70,6 +70,7 @@ mod setting_up;
 mod settings;
 mod several;
 mod shared_paths;
+mod shares;
 mod signals;
 mod site;
 mod soak;

@@ -1,25 +1,23 @@
-//! `key export` and `key import`: the master key, wrapped by a passphrase, to a safe place and back.
-
-use std::io::{self, IsTerminal};
-use std::path::Path;
+//! `key export` and `key import`: the master key, wrapped by a passphrase or in shares, to a safe place and back.
 
 use crate::base::failure::Failure;
 use crate::base::files;
-use crate::base::secret::Plaintext;
 use crate::cli::command::{Arguments, CONFIG, Command, Group, MASTER_KEY, OUTPUT, Operands};
 use crate::cli::configured::{key_file, load_config_to_maintain, master_key};
 use crate::cli::daemon::protection;
 use crate::cli::exit::Exit;
-use crate::cli::{input, output, prompt};
-use crate::vault::{KeyBytes, KeyFile, LONGEST_WRAPPED, is_under, passphrase};
+use crate::cli::upkeep::escrow::{self, Escrow};
+use crate::cli::upkeep::shares::{self, SHARES, THRESHOLD};
+use crate::cli::{output, prompt};
+use crate::vault::{KeyFile, is_under, passphrase};
 
 pub const EXPORT: Command = Command {
     name: "key export",
     group: Group::Upkeep,
-    operands: Operands::NONE.instead(|_| Some(NO_ARGUMENT.to_owned())),
-    options: &[CONFIG, MASTER_KEY, OUTPUT],
+    operands: Operands::NONE.instead(|_| Some(escrow::NO_ARGUMENT.to_owned())),
+    options: &[CONFIG, MASTER_KEY, OUTPUT, SHARES, THRESHOLD],
     shared: &[],
-    summary: "wrap the master key with a passphrase, for safekeeping",
+    summary: "wrap or split the master key, for safekeeping",
     example: "jarvis-secretsd key export --output master.key.txt",
     run: export,
 };
@@ -27,21 +25,22 @@ pub const EXPORT: Command = Command {
 pub const IMPORT: Command = Command {
     name: "key import",
     group: Group::Upkeep,
-    operands: Operands::one("FILE").instead(|_| Some(NO_ARGUMENT.to_owned())),
+    operands: Operands::some("FILE..."),
     options: &[CONFIG, MASTER_KEY],
     shared: &[],
-    summary: "put a master key back that key export has wrapped",
+    summary: "put a master key back that key export has wrapped or split",
     example: "jarvis-secretsd key import master.key.txt",
     run: import,
 };
 
-const NO_ARGUMENT: &str = "the passphrase is never an argument, which others see in ps: type it when it is asked for, or give it on \
-     standard input";
-
 fn export(arguments: &Arguments) -> Result<(), Exit> {
+    let split = shares::wanted(arguments)?;
     let config = load_config_to_maintain(arguments)?;
     let key = master_key(arguments, &config)?;
-    let passphrase = read_passphrase(prompt::twice)?;
+    if let Some(split) = split {
+        return shares::export(split, &key, &config.paths.vault_path, arguments.path(&OUTPUT));
+    }
+    let passphrase = escrow::passphrase(prompt::twice)?;
     let wrapped = passphrase::wrap(&key, &passphrase).map_err(|why| Failure::new("key export", why))?;
     match arguments.path(&OUTPUT) {
         Some(path) => {
@@ -54,13 +53,14 @@ fn export(arguments: &Arguments) -> Result<(), Exit> {
 
 fn import(arguments: &Arguments) -> Result<(), Exit> {
     let config = load_config_to_maintain(arguments)?;
-    let (vault, wrapped) = (&config.paths.vault_path, Path::new(&arguments.operands()[0]));
+    let vault = &config.paths.vault_path;
     let path = arguments.path(&MASTER_KEY).unwrap_or(&config.paths.master_key_path);
-    let fail = |why: &dyn std::fmt::Display| Failure::new(wrapped.display(), why);
-    let key = escrowed(wrapped)?.ok_or_else(|| fail(&passphrase::WrapError::Form))?;
+    let Some(Escrow { key, what }) = escrow::open(arguments.operands())? else {
+        return Err(Failure::new(arguments.operands()[0].display(), passphrase::WrapError::Form).into());
+    };
     if !files::is_missing(vault) && !is_under(vault, &key) {
         let why = format!("holds another key than that of the vault {}; nothing was written", vault.display());
-        return Err(fail(&why).into());
+        return Err(Failure::new(what, why).into());
     }
     let place = match arguments.path(&MASTER_KEY) {
         Some(path) => KeyFile::new(path),
@@ -78,24 +78,4 @@ fn import(arguments: &Arguments) -> Result<(), Exit> {
         }
     }
     Ok(())
-}
-
-/// The key that [`export`] has written to `file`; none if that holds something else.
-///
-/// # Errors
-/// If the file cannot be read, or the passphrase is another one.
-pub fn escrowed(file: &Path) -> Result<Option<KeyBytes>, Exit> {
-    let text = files::read(file, LONGEST_WRAPPED)?;
-    let Some(text) = str::from_utf8(&text).ok().filter(|text| passphrase::is_wrapped_key(text)) else {
-        return Ok(None);
-    };
-    let passphrase = read_passphrase(prompt::once)?;
-    let key = passphrase::unwrap(text, &passphrase).map_err(|why| Failure::new(file.display(), why))?;
-    Ok(Some(key))
-}
-
-/// The passphrase, from a person at a terminal, who is asked for it by `ask`, or from another program.
-fn read_passphrase(ask: fn(&str, &str) -> Result<Plaintext, Exit>) -> Result<Plaintext, Exit> {
-    let what = "the passphrase";
-    if io::stdin().is_terminal() { ask("Passphrase", what) } else { input::passphrase(what) }
 }

@@ -1,5 +1,6 @@
 //! `key check`: does what there is to open the vault with open it? The drill for the day when it is needed.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Instant;
 
@@ -9,13 +10,14 @@ use crate::cli::command::{Arguments, CONFIG, Command, Group, Operands};
 use crate::cli::configured::{key_file, load_config_to_maintain, named_key_file};
 use crate::cli::exit::Exit;
 use crate::cli::output;
+use crate::cli::upkeep::escrow::{self, Escrow};
 use crate::config::Config;
 use crate::vault::{KeyFile, is_under};
 
 pub const COMMAND: Command = Command {
     name: "key check",
     group: Group::Upkeep,
-    operands: Operands { most: 1, ..Operands::any("[FILE]") },
+    operands: Operands::any("[FILE...]"),
     options: &[CONFIG],
     shared: &[],
     summary: "say whether the master key, or a copy, opens the vault",
@@ -25,9 +27,9 @@ pub const COMMAND: Command = Command {
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let config = load_config_to_maintain(arguments)?;
-    match arguments.operands().first() {
-        None => check_present(&config),
-        Some(file) => check_copy(&config, Path::new(file)),
+    match arguments.operands() {
+        [] => check_present(&config),
+        copies => check_copy(&config, copies),
     }
 }
 
@@ -53,28 +55,29 @@ fn check_present(config: &Config) -> Result<(), Exit> {
             vault.display()
         ));
     }
-    Err(opens_not(keys.path(), vault).into())
+    Err(opens_not(path, vault).into())
 }
 
-/// Looks at a copy: an escrow text, a wrapped key, or a key in the clear.
-fn check_copy(config: &Config, file: &Path) -> Result<(), Exit> {
+/// Looks at a copy: what `key export` has written, a wrapped key, or a key in the clear.
+fn check_copy(config: &Config, copies: &[OsString]) -> Result<(), Exit> {
     let vault = &config.paths.vault_path;
     let began = Instant::now();
-    let (key, took) = match super::key::escrowed(file)? {
-        Some(key) => (key, String::new()),
+    let (key, what, took) = match escrow::open(copies)? {
+        Some(Escrow { key, what }) => (key, what, String::new()),
         None => {
+            let file = Path::new(&copies[0]);
             let keys = named_key_file(config, file);
             let key = keys.load()?;
-            (key, took(&keys, began))
+            (key, file.display().to_string(), took(&keys, began))
         }
     };
     if files::is_missing(vault) {
         let why = format!("there is no vault at {} to compare it with", vault.display());
-        return Err(Failure::new(file.display(), why).into());
+        return Err(Failure::new(what, why).into());
     }
     match is_under(vault, &key) {
-        true => output::tell(format_args!("{}: opens the vault {}{took}", file.display(), vault.display())),
-        false => Err(opens_not(file, vault).into()),
+        true => output::tell(format_args!("{what}: opens the vault {}{took}", vault.display())),
+        false => Err(opens_not(&what, vault).into()),
     }
 }
 
@@ -84,8 +87,8 @@ fn took(keys: &KeyFile, began: Instant) -> String {
     keys.wrapping().map_or_else(String::new, |wrapping| told(wrapping.unwrapper()))
 }
 
-fn opens_not(file: &Path, vault: &Path) -> Failure {
+fn opens_not(what: impl std::fmt::Display, vault: &Path) -> Failure {
     let why =
         format!("does not open the vault {}: it is another vault's key, or one from before a rekey", vault.display());
-    Failure::new(file.display(), why)
+    Failure::new(what, why)
 }

@@ -3,10 +3,12 @@
 pub mod audit;
 pub mod backup;
 pub mod cluster;
+mod escrow;
 pub mod key;
 pub mod key_check;
 pub mod key_wrap;
 pub mod policy;
 mod rehearsal;
 pub mod rekey;
+mod shares;
 pub mod storage;

@@ -1,4 +1,4 @@
-//! Where the master key (the KEK) comes from: a file, in which it may be wrapped, or a text that was printed.
+//! Where the master key (the KEK) comes from: a file, in which it may be wrapped, or a text that was printed, or several.
 //!
 //! Vault and key cannot be exchanged in one step. While the one is put under another key, that key lies beside the present
 //! one, and whichever opens the vault is in force.
@@ -7,6 +7,7 @@ mod attempts;
 mod file;
 mod filter;
 pub(crate) mod passphrase;
+pub(crate) mod shares;
 mod socket;
 mod wrapping;
 
@@ -66,6 +67,17 @@ impl KeyInForce {
         let next = source.next()?.filter(|next| opens(next));
         Ok(next.map(|key| Self { key, is_next: true }))
     }
+}
+
+/// The id of the vault at `path`, whatever key it is under: 32 hex digits.
+///
+/// # Errors
+/// If there is none, or it cannot be read.
+pub fn vault_id(path: &Path) -> Result<String, Failure> {
+    let fail = |why: &dyn std::fmt::Display| Failure::new(path.display(), why);
+    let file = File::open(path).map_err(|why| fail(&why))?;
+    let header = replay::header(file).map_err(|why| fail(&why))?;
+    Ok(header.vault_id().to_owned())
 }
 
 /// Whether there is a vault at `path` and it is under the master key `key`.
