@@ -23,15 +23,17 @@ STATIC_TARGETS := $(MUSL) $(if $(shell command -v $(CROSS_GCC)),aarch64-unknown-
 RUSTY_VAULT := 0.2.1
 
 # A compiler's linker, musl for the static binary, and what the system tests and the benchmark call.
-PACKAGES := aardvark-dns acl binutils bsdutils buildah busybox-static ca-certificates catatonit curl debian-archive-keyring \
-	debootstrap e2fsprogs faketime fish g++ gcc golang-go iproute2 iptables jq libc6-dev libpcre2-8-0 mandoc musl-tools \
-	netavark openssh-client openssl podman postgresql procps python3-psycopg2 python3-venv redis-server runc sslscan strace systemd \
-	systemd-container testssl.sh util-linux wget wrk zsh
+PACKAGES := aardvark-dns acl age binutils bsdutils buildah busybox-static ca-certificates catatonit clevis clevis-tpm2 curl \
+	debian-archive-keyring debootstrap e2fsprogs faketime fish g++ gcc gnupg golang-go iproute2 iptables jose jq libc6-dev \
+	libpcre2-8-0 libtss2-tcti-swtpm0 mandoc musl-tools netavark opensc openssh-client openssl podman postgresql procps \
+	python3-psycopg2 python3-venv redis-server runc socat softhsm2 sslscan strace swtpm systemd systemd-container tang-common \
+	testssl.sh tpm2-tools util-linux wget wrk zsh
 UNITS := $(notdir $(wildcard $(addprefix contrib/systemd/*.,service socket timer)))
 # What is installed beside the documentation, as it lies in contrib.
 CONTRIB := $(patsubst contrib/%,%,$(wildcard contrib/*.json contrib/*.yaml contrib/appliers/README.md \
 	contrib/systemd/cluster.conf contrib/systemd/config.toml \
-	$(foreach directory,examples kubernetes kubernetes/ha nginx openrc prometheus,contrib/$(directory)/*.*)))
+	$(foreach directory,examples key-sources key-sources/credential key-sources/filter kubernetes kubernetes/ha nginx openrc \
+	prometheus,contrib/$(directory)/*.*)))
 APPLIERS := file nginx postgres redis
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -145,7 +147,8 @@ install: $(BINARY) ## Install binary, units, manual, completions and examples un
 	for file in $(CONTRIB); do install -D -m 644 contrib/$$file $(DOC)/$$file || exit 1; done
 	install -D -m 755 -t $(LIBEXEC) contrib/*.sh $(addprefix contrib/appliers/,$(APPLIERS))
 	install -m 644 -t $(LIBEXEC) contrib/appliers/*.py
-	sed -i 's|/usr/local/|$(PREFIX)/|' $(addprefix $(LIBEXEC)/,backup-vault.sh $(APPLIERS)) $(DOC)/appliers/README.md
+	sed -i 's|/usr/local/|$(PREFIX)/|' $(addprefix $(LIBEXEC)/,backup-vault.sh $(APPLIERS)) \
+		$(addprefix $(DOC)/,appliers/README.md key-sources/README.md key-sources/filter/backup.conf)
 	sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' $(DOC)/openrc/jarvis-secretsd.initd
 	for unit in $(UNITS); do \
 		install -D -m 644 contrib/systemd/$$unit $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit && \

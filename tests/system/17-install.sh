@@ -39,6 +39,17 @@ sort -k 2 >"$DIR/expected" <<'END'
 644 share/doc/jarvis-secretsd/examples/read_secret.py
 644 share/doc/jarvis-secretsd/examples/read_secret.rs
 644 share/doc/jarvis-secretsd/examples/read_secret.sh
+644 share/doc/jarvis-secretsd/key-sources/README.md
+644 share/doc/jarvis-secretsd/key-sources/credential/daemon.conf
+644 share/doc/jarvis-secretsd/key-sources/credential/jarvis-key.socket
+644 share/doc/jarvis-secretsd/key-sources/credential/jarvis-key@.service
+644 share/doc/jarvis-secretsd/key-sources/filter/backup.conf
+644 share/doc/jarvis-secretsd/key-sources/filter/daemon.conf
+644 share/doc/jarvis-secretsd/key-sources/filter/jarvis-key-unwrap.socket
+644 share/doc/jarvis-secretsd/key-sources/filter/jarvis-key-unwrap@.service
+644 share/doc/jarvis-secretsd/key-sources/filter/jarvis-key-wrap.socket
+644 share/doc/jarvis-secretsd/key-sources/filter/jarvis-key-wrap@.service
+644 share/doc/jarvis-secretsd/key-sources/key-source.conf
 644 share/doc/jarvis-secretsd/kubernetes/config.toml
 644 share/doc/jarvis-secretsd/kubernetes/ha/config.toml
 644 share/doc/jarvis-secretsd/kubernetes/ha/kustomization.yaml
@@ -104,3 +115,19 @@ systemd-analyze security --offline=true --no-pager --threshold=15 "$units/jarvis
     fail "with the drop-in it is left too much: $(tail -n 1 "$DIR/found")"
 grep -q 'allow list with non-localhost entries' "$DIR/found" || fail "the drop-in permits no address: $(cat "$DIR/found")"
 echo "systemd finds no fault with the units, nor with the drop-in"
+
+# The same of each source of the master key.
+sources=$DIR/prefix/share/doc/jarvis-secretsd/key-sources
+for source in key-source.conf filter/daemon.conf credential/daemon.conf; do
+    sed 's/^#\([A-Z]\)/\1/' "$sources/$source" >"$units/jarvis-secretsd.service.d/key-source.conf"
+    cp "$sources"/*/*.service "$sources"/*/*.socket "$units/"
+    systemd-analyze verify "$units"/jarvis-*.{service,socket} >"$DIR/found" 2>&1 || fail "systemd-analyze: $(cat "$DIR/found")"
+    ! grep -v 'Failed to parse service type, ignoring: notify-reload$' "$DIR/found" >&2 || fail "systemd finds fault with $source"
+    systemd-analyze security --offline=true --no-pager --threshold=17 "$units/jarvis-secretsd.service" >"$DIR/found" 2>&1 ||
+        fail "with $source it is left too much: $(tail -n 1 "$DIR/found")"
+done
+for unit in "$units"/jarvis-key*@.service; do
+    systemd-analyze security --offline=true --no-pager --threshold=15 "$unit" >"$DIR/found" 2>&1 ||
+        fail "$unit is left too much: $(tail -n 1 "$DIR/found")"
+done
+echo "nor with those of the sources of the master key"

@@ -1,0 +1,373 @@
+#!/usr/bin/env bash
+# The recipes of contrib/key-sources on a host: what is pasted from there sets each source up, and a real daemon begins with it, starts
+# again, reads, and gets another master key at work; what it says when the device is away; and the ways back.
+#
+# The recipes' paths are the system's, so this runs where nobody else sees what is mounted over them.
+source "$(dirname "$0")/lib.sh"
+need age age-keygen clevis curl gpg gpgconf jose jq openssl pkcs11-tool pgrep python3 socat softhsm2-util swtpm systemd-creds \
+    /usr/libexec/tangd tpm2_flushcontext tpm2_rsadecrypt unshare
+need_root
+[ -n "${ALONE:-}" ] || ALONE=yes exec unshare --mount --net --propagation private tests/system/56-key-sources.sh
+ip link set lo up
+
+page=contrib/key-sources/README.md
+new_state
+mkdir "$DIR/bin" "$DIR/work"
+install -m 755 "$BINARY" "$DIR/bin/jarvis-secretsd"
+export PATH=$DIR/bin:$PATH JARVIS_SECRETSD_CLIENT=admin HOME=$DIR/work
+for directory in /opt/jarvis /etc/jarvis-secretsd; do
+    mkdir -p "$directory"
+    mount -t tmpfs -o mode=755 none "$directory"
+done
+cp etc/policy.toml /etc/jarvis-secretsd/
+# The TPM, tang and the KMS, which are processes here.
+STOOD_IN=()
+end() {
+    [ "${#STOOD_IN[@]}" = 0 ] || kill -KILL "${STOOD_IN[@]}" 2>/dev/null || true
+    clean_up
+}
+trap end EXIT
+
+# recipe HEADING: the section [master_key] that stands below it, with what stands in for a device.
+recipe() {
+    awk -v heading="$1" '
+        /^```/ { inside = below && $0 == "```toml" && !done; done = done || (below && $0 == "```" && any); next }
+        /^#+ / { below = $0 == heading }
+        inside { print; any = 1 }' "$page" |
+        sed "s|http://tang.example|$TANG|; s|THUMBPRINT|${THUMBPRINT:-}|; s|https://kms.example|http://127.0.0.1:24390|
+            s|\"/usr/bin/\\(systemd-creds\\)\"|\"/etc/jarvis-secretsd/tpm\", \"\\1\"|
+            s|\"/usr/bin/\\(clevis\\)\"|\"/etc/jarvis-secretsd/tpm\", \"\\1\"|
+            s|device:/dev/tpmrm0|$TPM|; s|\"/usr/bin/\\(tpm2_rsadecrypt\\)\"|\"/etc/jarvis-secretsd/tpm\", \"\\1\"|"
+}
+TANG=http://127.0.0.1:24380 TPM=swtpm:host=127.0.0.1,port=24321
+
+# configured HEADING [LINE...]: the daemon's configuration has that recipe, and these lines.
+configured() {
+    printf '[server]\nbind_addr = "127.0.0.1:0"\n\n' >"$DIR/config.toml"
+    [ "$1" = none ] || recipe "$1" >>"$DIR/config.toml"
+    grep -q '^unwrap = ' "$DIR/config.toml" || [ "$1" = none ] || fail "$page has no recipe below $1"
+    printf '%s\n' "${@:2}" >>"$DIR/config.toml"
+    cp "$DIR/config.toml" /etc/jarvis-secretsd/config.toml
+}
+# set_up HEADING [N...]: its blocks are run in a directory of their own, one behind the other.
+set_up() {
+    local number blocks=''
+    for number in "${@:2}"; do blocks+=$(pasted "$page" "$1" "$number")$'\n'; done
+    # A tool of the TPM as in the daemon's configuration.
+    blocks=$(sed "s|^tpm2_|/etc/jarvis-secretsd/tpm &|; s|http://tang.example|$TANG|" <<<"$blocks")
+    (cd "$DIR/work" && bash -euo pipefail -c "$blocks") >"$DIR/said" 2>"$DIR/noise" || fail "$1: $(cat "$DIR/said" "$DIR/noise")"
+}
+# says PATTERN COMMAND...: it succeeds and says so.
+says() {
+    "${@:2}" >"$DIR/said" 2>&1 || fail "${*:2}: $(cat "$DIR/said")"
+    grep -q -- "$1" "$DIR/said" || fail "${*:2}: not '$1', but $(cat "$DIR/said")"
+}
+# refuses PATTERN COMMAND...: it fails and says why.
+refuses() {
+    ! "${@:2}" >"$DIR/said" 2>&1 || fail "${*:2}: was not refused"
+    grep -q -- "$1" "$DIR/said" || fail "${*:2}: refused, but not for '$1': $(cat "$DIR/said")"
+}
+# starts_not PATTERN: a start fails, once, for that reason.
+starts_not() {
+    local status=0
+    "$BINARY" --config "$DIR/config.toml" >"$DIR/said" 2>&1 || status=$?
+    [ "$status" = 78 ] || fail "it ended with status $status: $(cat "$DIR/said")"
+    grep -q -- "$1" "$DIR/said" || fail "it failed, but not for '$1': $(cat "$DIR/said")"
+}
+key=/opt/jarvis/secrets/master.key
+start() {
+    start_daemon
+    export JARVIS_SECRETSD_ADDR=$URL
+}
+# holds VALUE: the daemon at work gives out that value.
+holds() {
+    expect 200 admin GET /secret/probe
+    [ "$(jq -r .value "$DIR/answer")" = "$1" ] || fail "it holds another value: $(cat "$DIR/answer")"
+}
+fresh() { rm -rf /opt/jarvis/secrets /opt/jarvis/audit; }
+
+# reading: reads all the time, and notes in $DIR/reads how each read ended, until $DIR/enough is there.
+reading() {
+    until [ -e "$DIR/enough" ]; do
+        curl -sS -o "$DIR/read" -w '%{http_code}\n' -H 'X-Jarvis-Client: admin' "$URL/secret/probe" 2>&1 >>"$DIR/reads" || echo none >>"$DIR/reads"
+    done
+}
+# has_read COUNT: there were more reads than that.
+has_read() { [ "$(wc -l <"$DIR/reads")" -gt "$1" ]; }
+# rekeyed_at_work: another master key, while somebody reads, who sees nothing of it.
+rekeyed_at_work() {
+    local reader before
+    rm -f "$DIR/enough"
+    : >"$DIR/reads"
+    reading &
+    reader=$!
+    await "somebody reads" has_read 3
+    before=$(sha256sum "$key")
+    says 'is under a new master key' jarvis-secretsd rekey
+    await "it is still read" has_read "$(wc -l <"$DIR/reads")"
+    touch "$DIR/enough"
+    wait "$reader"
+    [ "$(sort -u "$DIR/reads")" = 200 ] || fail "a reader saw an error: $(sort "$DIR/reads" | uniq -c)"
+    [ "$(sha256sum "$key")" != "$before" ] || fail "the wrapped key is the same"
+}
+# serves NAME: from a vault that this source's key opens first, over restarts and another master key.
+serves() {
+    fresh
+    start
+    expect 200 admin POST /secret "{\"name\":\"probe\",\"value\":\"of $1\"}"
+    stop_daemon
+    [ "$(stat -c %s:%a "$key")" != 32:600 ] && [ "$(stat -c %a "$key")" = 600 ] || fail "$1: its file is $(stat -c %s:%a "$key")"
+    start
+    grep -q 'Unwrapped the master key in [0-9]* ms' "$DIR/log" || fail "$1: it says no such thing"
+    holds "of $1"
+    rekeyed_at_work
+    rm "$key".before-rekey-*
+    stop_daemon
+    start
+    holds "of $1"
+    stop_daemon
+    says "opens the vault .* unwrapped in [0-9]* ms by" jarvis-secretsd key check
+    grep -q ', master key unwrapped by /' /opt/jarvis/audit/audit.jsonl || fail "$1: the audit log does not say by what"
+    echo "$1: first start, restart, and another master key at work (the wrapped key has $(stat -c %s "$key") bytes)"
+}
+# comes_back NAME: after what kept it from that, it starts and reads.
+comes_back() {
+    start
+    holds "of $1"
+    stop_daemon
+}
+# escrow FILE: the master key as text, sealed by a passphrase.
+passphrase='correct horse battery staple'
+escrow() {
+    rm -f "$1"
+    jarvis-secretsd key export --output "$1" <<<"$passphrase" 2>"$DIR/said" || fail "no export: $(cat "$DIR/said")"
+}
+# moves_to HEADING [LINE...]: the key, out of that text, to another source, as when the one before is lost.
+moves_to() {
+    mv "$key" "$key.lost"
+    configured "$@"
+    jarvis-secretsd key import "$DIR/escrow.txt" <<<"$passphrase" >"$DIR/said" 2>&1 || fail "$1: no import: $(cat "$DIR/said")"
+}
+
+# age: two identities, either of which opens it.
+set_up '## age' 1
+configured '## age'
+serves age
+mv /etc/jarvis-secretsd/host.age "$DIR/host.age"
+starts_not '\[master_key\] unwrap: exit status 1: .*host\.age'
+refuses 'host\.age' jarvis-secretsd key check
+# Another host: a copy of the state, in which the key is wrapped, and the other identity.
+cp -r /opt/jarvis "$DIR/copied"
+mv "$DIR/copied" /opt/jarvis/other
+install -m 600 "$DIR/work/escrow.age" /etc/jarvis-secretsd/
+configured '## age' '[paths]' 'state_dir = "/opt/jarvis/other"'
+sed -i 's|/host\.age|/escrow.age|' "$DIR/config.toml"
+comes_back age
+rm -r /opt/jarvis/other /etc/jarvis-secretsd/escrow.age
+mv "$DIR/host.age" /etc/jarvis-secretsd/
+configured '## age'
+comes_back age
+escrow "$DIR/escrow.txt"
+says 'opens the vault' jarvis-secretsd key check "$DIR/escrow.txt" <<<"$passphrase"
+echo "age: without the host's identity it does not start; with the other one it does, on another host"
+
+# A token by PKCS#11. First the vault from before, as if the identity were lost; then one of its own.
+set_up '## PKCS#11' 1 2
+moves_to '## PKCS#11'
+comes_back age
+serves pkcs11
+mv /etc/jarvis-secretsd/tokens "$DIR/tokens"
+mkdir /etc/jarvis-secretsd/tokens
+starts_not '\[master_key\] unwrap: exit status 1: .*No slot with token named "jarvis" found'
+rm -r /etc/jarvis-secretsd/tokens
+mv "$DIR/tokens" /etc/jarvis-secretsd/
+comes_back pkcs11
+[ ! -e /opt/jarvis/secrets/vault.json.unwrap-failures ] || fail "what has succeeded is still counted"
+echo "pkcs11: a master key comes there by its text; without the token the daemon does not start, and says so"
+cp -p /etc/jarvis-secretsd/pin "$DIR/pin"
+echo 0000 >/etc/jarvis-secretsd/pin
+starts_not 'CKR_PIN_INCORRECT'
+refuses 'CKR_PIN_INCORRECT' jarvis-secretsd key check
+cp "$DIR/pin" /etc/jarvis-secretsd/pin
+starts_not 'vault.json.unwrap-failures: .*has failed 2 times in a row and is not tried again'
+says 'configuration' jarvis-secretsd check
+rm /opt/jarvis/secrets/vault.json.unwrap-failures
+comes_back pkcs11
+! grep -rqF "$(cat "$DIR/pin")" "$DIR/log" "$DIR/logs" /opt/jarvis || fail "the PIN was written down"
+echo "pkcs11: a wrong PIN is tried twice, over restarts, and the right one only after somebody has looked"
+
+# gpg: two keys.
+set_up '## gpg' 1
+configured '## gpg'
+serves gpg
+[ -z "$(pgrep -f -- "--homedir /opt/jarvis/gnupg .*--daemon")" ] || fail "an agent of gpg is left"
+install -d -m 700 "$DIR/elsewhere"
+gpg --homedir "$DIR/elsewhere" --batch --quiet --import "$DIR/work/escrow.asc"
+gpg --homedir "$DIR/elsewhere" --batch --quiet --decrypt "$key" >"$DIR/opened" 2>"$DIR/said" || fail "$(cat "$DIR/said")"
+gpgconf --homedir "$DIR/elsewhere" --kill gpg-agent
+[ "$(stat -c %s "$DIR/opened")" = 32 ] || fail "no key comes out by the second one"
+mv /opt/jarvis/gnupg "$DIR/gnupg"
+starts_not '\[master_key\] unwrap: exit status 2: '
+mv "$DIR/gnupg" /opt/jarvis/gnupg
+# In the clear again, on another host: no gpg is there.
+mv "$key" "$key.lost"
+install -m 600 "$DIR/opened" "$key"
+configured none
+comes_back gpg
+echo "gpg: with the second key it is opened elsewhere"
+
+# A TPM. That of the kernel shares itself among processes; this one is asked by one at a time, with nothing left of those before.
+cat >/etc/jarvis-secretsd/tpm <<ASKED
+#!/bin/sh
+exec 9<"\$0"
+flock 9
+export TPM2TOOLS_TCTI=$TPM SYSTEMD_TPM2_DEVICE=$TPM
+for left in --transient-object --loaded-session --saved-session; do tpm2_flushcontext \$left || exit; done
+exec "\$@"
+ASKED
+chmod 755 /etc/jarvis-secretsd/tpm
+# start_tpm: as when the host boots.
+start_tpm() {
+    mkdir -p "$DIR/tpm"
+    swtpm socket --tpm2 --tpmstate dir="$DIR/tpm" --server type=tcp,bindaddr=127.0.0.1,port=24321,disconnect \
+        --ctrl type=tcp,bindaddr=127.0.0.1,port=24322 --flags not-need-init,startup-clear >"$DIR/swtpm.log" 2>&1 &
+    SWTPM=$!
+    STOOD_IN+=("$SWTPM")
+    await "the TPM answers" tpm tpm2_getcap properties-fixed
+    boots secure
+}
+stop_tpm() { kill "$SWTPM" && { wait "$SWTPM" || true; }; }
+tpm() { /etc/jarvis-secretsd/tpm "$@" >"$DIR/tpm.log" 2>&1; }
+# boots HOW: what the firmware tells the TPM of how it has booted.
+boots() { tpm tpm2_pcrextend "7:sha256=$(sha256sum <<<"$1" | cut -d ' ' -f 1)" || fail "$(cat "$DIR/tpm.log")"; }
+start_tpm
+set_up '## TPM 2.0, a key in the TPM' 1
+configured '## TPM 2.0, a key in the TPM'
+serves tpm2
+stop_tpm
+starts_not '\[master_key\] unwrap: exit status 1: '
+start_tpm
+comes_back tpm2
+escrow "$DIR/escrow.txt"
+moves_to '## TPM 2.0 by systemd-creds'
+comes_back tpm2
+echo "tpm2: the key outlasts a boot, and moves to systemd-creds by its text"
+
+serves systemd-creds
+boots otherwise
+starts_not '\[master_key\] unwrap: exit status 1: .*TPM'
+stop_tpm
+start_tpm
+comes_back systemd-creds
+echo "systemd-creds: a host that has booted otherwise does not open it"
+
+# Clevis.
+# once: a start asks once and not for long, where it is to fail.
+once() { sed -i '/^timeout_secs = /d; s/^retry_secs = .*/timeout_secs = 2/' "$DIR/config.toml"; }
+mkdir "$DIR/tang"
+jose jwk gen -i '{"alg":"ES512"}' -o "$DIR/tang/sign.jwk"
+jose jwk gen -i '{"alg":"ECMR"}' -o "$DIR/tang/exchange.jwk"
+TANG_PORT=TCP-LISTEN:24380,bind=127.0.0.1,reuseaddr,fork
+is_listening() { socat -u OPEN:/dev/null TCP:127.0.0.1:24380 2>/dev/null; }
+# start_tang ARGUMENT...: tang, or, as these of socat's say, another at its port.
+start_tang() {
+    [ "$#" -gt 0 ] || set -- "$TANG_PORT" "EXEC:/usr/libexec/tangd $DIR/tang"
+    socat "$@" 2>"$DIR/tang.log" &
+    SOCAT=$!
+    STOOD_IN+=("$SOCAT")
+    await "tang listens" is_listening
+}
+stop_tang() { kill "$SOCAT" && { wait "$SOCAT" || true; }; }
+start_tang
+THUMBPRINT=''
+set_up '## Clevis with tang' 1
+THUMBPRINT=$(cat "$DIR/said")
+[ "$THUMBPRINT" = "$(jose jwk thp -i "$DIR/tang/sign.jwk" -a S256)" ] || fail "another thumbprint: $THUMBPRINT"
+configured '## Clevis with tang'
+serves clevis-tang
+stop_tang
+once
+starts_not '\[master_key\] unwrap: exit status 1: .*Error communicating with server http://127.0.0.1:24380'
+start_tang -u "$TANG_PORT" OPEN:/dev/null
+starts_not '\[master_key\] unwrap: took longer than timeout_secs'
+stop_tang
+# A start that waits, until tang is there.
+configured '## Clevis with tang'
+: >"$DIR/log"
+RUST_LOG=info "$BINARY" --config "$DIR/config.toml" 2>"$DIR/log" &
+PID=$!
+await "it waits" grep -q 'Waiting for the master key: .*Error communicating' "$DIR/log"
+start_tang
+await "it has started" has_started
+holds "of clevis-tang"
+stop_daemon
+echo "clevis with tang: down, silent, and later than the daemon"
+
+configured '## Clevis with TPM and tang'
+serves clevis-sss
+stop_tang
+once
+comes_back clevis-sss
+boots otherwise
+starts_not '\[master_key\] unwrap: exit status 1: '
+start_tang
+comes_back clevis-sss
+stop_tang
+stop_tpm
+echo "clevis with TPM and tang: either is enough, and none of them is not"
+
+# A KMS. KMS_MODE says how it behaves.
+export KMS_TOKEN=token-of-this-host
+set_up '## A KMS over HTTP' 1
+cat >"$DIR/kms.py" <<'KMS'
+import hashlib, hmac, http.server, os, sys, threading
+SECRET = os.urandom(32)
+class Kms(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        mode = open(sys.argv[1]).read().strip()
+        if mode == "silent":
+            threading.Event().wait()
+        mask = lambda nonce, data: bytes(a ^ b for a, b in zip(data, hmac.digest(SECRET, nonce, hashlib.sha256)))
+        if self.path == "/encrypt":
+            nonce = os.urandom(16)
+            body = nonce + mask(nonce, body)
+            answer = body + hmac.digest(SECRET, body, hashlib.sha256)
+        else:
+            genuine = hmac.compare_digest(hmac.digest(SECRET, body[:48], hashlib.sha256), body[48:])
+            answer = mask(body[:16], body[16:48]) if genuine else None
+        known = self.headers["Authorization"] == "Bearer " + os.environ["KMS_TOKEN"]
+        self.send_response(403 if not known else 500 if mode == "broken" or answer is None else 200)
+        self.send_header("Content-Length", str(len(answer or b"")))
+        self.end_headers()
+        self.wfile.write((answer or b"")[:31 if mode == "cut" else None])
+    def log_message(self, *_): pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 24390), Kms)
+print("listening", flush=True)
+server.serve_forever()
+KMS
+kms() { echo "$1" >"$DIR/kms.mode"; }
+kms works
+: >"$DIR/kms.log"
+python3 "$DIR/kms.py" "$DIR/kms.mode" >"$DIR/kms.log" 2>&1 &
+STOOD_IN+=("$!")
+await "the KMS listens" grep -q listening "$DIR/kms.log"
+configured '## A KMS over HTTP'
+serves kms
+once
+kms broken
+starts_not '\[master_key\] unwrap: exit status 22: curl: (22) The requested URL returned error: 500'
+kms cut
+starts_not '\[master_key\] unwrap: exit status 18: '
+kms silent
+starts_not '\[master_key\] unwrap: took longer than timeout_secs'
+kms works
+cp -p /etc/jarvis-secretsd/kms.curl "$DIR/kms.curl"
+sed -i 's/token-of/other-token-of/' /etc/jarvis-secretsd/kms.curl
+starts_not 'returned error: 403'
+cp -p "$DIR/kms.curl" /etc/jarvis-secretsd/kms.curl
+comes_back kms
+kill "${STOOD_IN[-1]}"
+starts_not '\[master_key\] unwrap: exit status 7: '
+! grep -rqF "$KMS_TOKEN" "$DIR/log" "$DIR/logs" "$DIR/said" /opt/jarvis || fail "the token was written down"
+echo "a KMS: broken, cut off, silent, refusing, and down"
