@@ -10,109 +10,12 @@ need_root
 [ -n "${ALONE:-}" ] || ALONE=yes exec unshare --mount --net --propagation private tests/system/56-key-sources.sh
 ip link set lo up
 
-page=contrib/key-sources/README.md
-new_state
-mkdir "$DIR/bin" "$DIR/work"
-install -m 755 "$BINARY" "$DIR/bin/jarvis-secretsd"
-export PATH=$DIR/bin:$PATH JARVIS_SECRETSD_CLIENT=admin HOME=$DIR/work
-for directory in /opt/jarvis /etc/jarvis-secretsd; do
-    mkdir -p "$directory"
-    mount -t tmpfs -o mode=755 none "$directory"
-done
-cp etc/policy.toml /etc/jarvis-secretsd/
-# The TPM, tang and the KMS, which are processes here.
-STOOD_IN=()
-end() {
-    [ "${#STOOD_IN[@]}" = 0 ] || kill -KILL "${STOOD_IN[@]}" 2>/dev/null || true
-    clean_up
-}
-trap end EXIT
+source tests/system/key-sources.sh
 
-# recipe HEADING: the section [master_key] that stands below it, with what stands in for a device.
-recipe() {
-    awk -v heading="$1" '
-        /^```/ { inside = below && $0 == "```toml" && !done; done = done || (below && $0 == "```" && any); next }
-        /^#+ / { below = $0 == heading }
-        inside { print; any = 1 }' "$page" |
-        sed "s|http://tang.example|$TANG|; s|THUMBPRINT|${THUMBPRINT:-}|; s|https://kms.example|http://127.0.0.1:24390|
-            s|\"/usr/bin/\\(systemd-creds\\)\"|\"/etc/jarvis-secretsd/tpm\", \"\\1\"|
-            s|\"/usr/bin/\\(clevis\\)\"|\"/etc/jarvis-secretsd/tpm\", \"\\1\"|
-            s|device:/dev/tpmrm0|$TPM|; s|\"/usr/bin/\\(tpm2_rsadecrypt\\)\"|\"/etc/jarvis-secretsd/tpm\", \"\\1\"|"
-}
-TANG=http://127.0.0.1:24380 TPM=swtpm:host=127.0.0.1,port=24321
-
-# configured HEADING [LINE...]: the daemon's configuration has that recipe, and these lines.
-configured() {
-    printf '[server]\nbind_addr = "127.0.0.1:0"\n\n' >"$DIR/config.toml"
-    [ "$1" = none ] || recipe "$1" >>"$DIR/config.toml"
-    grep -q '^unwrap = ' "$DIR/config.toml" || [ "$1" = none ] || fail "$page has no recipe below $1"
-    printf '%s\n' "${@:2}" >>"$DIR/config.toml"
-    cp "$DIR/config.toml" /etc/jarvis-secretsd/config.toml
-}
-# set_up HEADING [N...]: its blocks are run in a directory of their own, one behind the other.
-set_up() {
-    local number blocks=''
-    for number in "${@:2}"; do blocks+=$(pasted "$page" "$1" "$number")$'\n'; done
-    # A tool of the TPM as in the daemon's configuration.
-    blocks=$(sed "s|^tpm2_|/etc/jarvis-secretsd/tpm &|; s|http://tang.example|$TANG|" <<<"$blocks")
-    (cd "$DIR/work" && bash -euo pipefail -c "$blocks") >"$DIR/said" 2>"$DIR/noise" || fail "$1: $(cat "$DIR/said" "$DIR/noise")"
-}
-# says PATTERN COMMAND...: it succeeds and says so.
-says() {
-    "${@:2}" >"$DIR/said" 2>&1 || fail "${*:2}: $(cat "$DIR/said")"
-    grep -q -- "$1" "$DIR/said" || fail "${*:2}: not '$1', but $(cat "$DIR/said")"
-}
-# refuses PATTERN COMMAND...: it fails and says why.
-refuses() {
-    ! "${@:2}" >"$DIR/said" 2>&1 || fail "${*:2}: was not refused"
-    grep -q -- "$1" "$DIR/said" || fail "${*:2}: refused, but not for '$1': $(cat "$DIR/said")"
-}
-# starts_not PATTERN: a start fails, once, for that reason.
-starts_not() {
-    local status=0
-    "$BINARY" --config "$DIR/config.toml" >"$DIR/said" 2>&1 || status=$?
-    [ "$status" = 78 ] || fail "it ended with status $status: $(cat "$DIR/said")"
-    grep -q -- "$1" "$DIR/said" || fail "it failed, but not for '$1': $(cat "$DIR/said")"
-}
-key=/opt/jarvis/secrets/master.key
-start() {
-    start_daemon
-    export JARVIS_SECRETSD_ADDR=$URL
-}
-# holds VALUE: the daemon at work gives out that value.
-holds() {
-    expect 200 admin GET /secret/probe
-    [ "$(jq -r .value "$DIR/answer")" = "$1" ] || fail "it holds another value: $(cat "$DIR/answer")"
-}
-fresh() { rm -rf /opt/jarvis/secrets /opt/jarvis/audit; }
-
-# reading: reads all the time, and notes in $DIR/reads how each read ended, until $DIR/enough is there.
-reading() {
-    until [ -e "$DIR/enough" ]; do
-        curl -sS -o "$DIR/read" -w '%{http_code}\n' -H 'X-Jarvis-Client: admin' "$URL/secret/probe" 2>&1 >>"$DIR/reads" || echo none >>"$DIR/reads"
-    done
-}
-# has_read COUNT: there were more reads than that.
-has_read() { [ "$(wc -l <"$DIR/reads")" -gt "$1" ]; }
-# rekeyed_at_work: another master key, while somebody reads, who sees nothing of it.
-rekeyed_at_work() {
-    local reader before
-    rm -f "$DIR/enough"
-    : >"$DIR/reads"
-    reading &
-    reader=$!
-    await "somebody reads" has_read 3
-    before=$(sha256sum "$key")
-    says 'is under a new master key' jarvis-secretsd rekey
-    await "it is still read" has_read "$(wc -l <"$DIR/reads")"
-    touch "$DIR/enough"
-    wait "$reader"
-    [ "$(sort -u "$DIR/reads")" = 200 ] || fail "a reader saw an error: $(sort "$DIR/reads" | uniq -c)"
-    [ "$(sha256sum "$key")" != "$before" ] || fail "the wrapped key is the same"
-}
 # serves NAME: from a vault that this source's key opens first, over restarts and another master key.
 serves() {
-    fresh
+    local before
+    rm -rf /opt/jarvis/secrets /opt/jarvis/audit
     start
     expect 200 admin POST /secret "{\"name\":\"probe\",\"value\":\"of $1\"}"
     stop_daemon
@@ -120,7 +23,9 @@ serves() {
     start
     grep -q 'Unwrapped the master key in [0-9]* ms' "$DIR/log" || fail "$1: it says no such thing"
     holds "of $1"
-    rekeyed_at_work
+    before=$(sha256sum "$key")
+    while_read says 'is under a new master key' jarvis-secretsd rekey
+    [ "$(sha256sum "$key")" != "$before" ] || fail "$1: the wrapped key is the same"
     rm "$key".before-rekey-*
     stop_daemon
     start
@@ -279,7 +184,6 @@ start_tang() {
 }
 stop_tang() { kill "$SOCAT" && { wait "$SOCAT" || true; }; }
 start_tang
-THUMBPRINT=''
 set_up '## Clevis with tang' 1
 THUMBPRINT=$(cat "$DIR/said")
 [ "$THUMBPRINT" = "$(jose jwk thp -i "$DIR/tang/sign.jwk" -a S256)" ] || fail "another thumbprint: $THUMBPRINT"
