@@ -319,7 +319,9 @@ fn what_unwraps_the_master_key_is_a_program_or_a_socket() {
     wrapping("unwrap = 'unix:/run/u'\nretry_secs = 0\nmax_failures = 2");
     for (key, least, most) in [("timeout_secs", 1, 3600), ("retry_secs", 0, 86_400), ("max_failures", 1, 100)] {
         let with = |number: i64| format!("unwrap = 'unix:/run/u'\n{key} = {number}");
-        [least, most].map(|inside| wrapping(&with(inside)));
+        for inside in [least, most] {
+            wrapping(&with(inside));
+        }
         for outside in [least - 1, most + 1] {
             let why = refused(&with(outside));
             assert!(why.ends_with(&format!("must be an integer from {least} to {most}")), "{why}");
