@@ -35,12 +35,9 @@ impl Share {
         let Self { export: Export { vault_id, id, shares, threshold }, number, values } = self;
         // With room for all of it, so that no copy is left behind.
         let mut line = String::with_capacity(ROOM);
-        for word in [TITLE, "v1 vault=", vault_id, " export=", id, " share=", &number.to_string(), "/"] {
-            line.push_str(word);
-        }
-        for word in [&shares.to_string(), " threshold=", &threshold.to_string(), " part="] {
-            line.push_str(word);
-        }
+        line.push_str(&format!(
+            "{TITLE}v1 vault={vault_id} export={id} share={number}/{shares} threshold={threshold} part="
+        ));
         for (at, digit) in digits(values).chain(digits(&[*number])).enumerate() {
             if at > 0 && at % GROUP == 0 {
                 line.push('-');
@@ -48,9 +45,7 @@ impl Share {
             line.push(char::from(digit));
         }
         let check = check_sum(squeezed(&line).expose());
-        for word in [" ", CHECK, &check, "\n"] {
-            line.push_str(word);
-        }
+        line.extend([" ", CHECK, &check, "\n"]);
         Plaintext::new(line)
     }
 }

@@ -137,6 +137,25 @@ fn a_line_whose_check_sum_fits_and_which_cannot_be_is_of_another_version() {
 }
 
 #[test]
+fn a_line_that_was_made_on_purpose_is_taken_or_refused_whatever_is_in_it() {
+    let line = lines(2, 2)[0].clone();
+    let head = line.split("check=").next().unwrap();
+    for (at, character) in head.char_indices() {
+        for other in (' '..='~').chain(['\u{7f}', 'é', '\u{2028}', '€']) {
+            for replaced in 0..=1 {
+                let (before, behind) = (&head[..at], &head[at + replaced * character.len_utf8()..]);
+                let made = format!("{before}{other}{behind}").to_ascii_lowercase();
+                let check = hex(&Sha256::digest(made.replace(|c: char| c.is_whitespace() || c == '-', ""))[..4]);
+                match parse(&format!("{made}check={check}")) {
+                    Ok(shares) => assert!((1..=shares[0].export.shares).contains(&shares[0].number), "{made}"),
+                    Err(why) => assert!(why.to_string().starts_with("line 1"), "{made}: {why}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn shares_of_two_exports_or_of_two_vaults_are_not_put_together() {
     let (ours, others) = (lines(5, 3), lines(5, 3));
     let text = [&ours[0][..], &others[1], &ours[2]].concat();
