@@ -2,7 +2,7 @@
 # Where there is no shell, as in an image from scratch: a filter is a program or a socket, and needs none. A socket at which another
 # user listens gets nothing.
 source "$(dirname "$0")/lib.sh"
-need age age-keygen chroot curl jq ldd setpriv socat
+need age age-keygen chroot curl jq ldd python3 setpriv socat
 need_root
 new_state
 trap 'end' EXIT
@@ -82,8 +82,14 @@ stop_daemon
 begin
 expect 200 db GET /secret/postgres_password
 stop_daemon
+# copies PID...: how often the master key is in the memory of these processes.
+copies() { age -d -i "$ROOT/etc/host.age" "$ROOT/state/secrets/master.key" | /usr/bin/python3 tests/system/key-copies.py "$@"; }
+begin
+runner=$(tr -d ' ' <"/proc/$PID/task/$PID/children")
+[ "$(copies "$PID" "$runner")" = 0 ] || fail "the master key is in memory: $(copies "$PID") times in the daemon"
+stop_daemon
 [ -z "$(find "$ROOT" -xdev -name '*sh' -type f -perm /111)" ] || fail "there is a shell"
-echo "a daemon without a shell beside it wraps its key by age, and unwraps it"
+echo "a daemon without a shell beside it wraps its key by age, and unwraps it, and keeps no copy in memory"
 
 # serve USER: serves the filters at sockets as this user.
 serve() {
