@@ -13,7 +13,6 @@ pub const NONCE: usize = 12;
 pub const TAG: usize = 16;
 
 /// A key, wiped on drop. It is never moved: the round keys begin with the key's own bytes.
-#[derive(Clone)]
 pub struct Key(Box<Aes256Gcm>);
 
 impl Key {

@@ -6,6 +6,7 @@
 use std::iter;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::Vault;
 use super::contents::Contents;
@@ -24,7 +25,7 @@ use crate::base::sync::lock;
 /// The record by which a branch begins behind `end`, on which no id in `used` is given out, and where the vault stands behind
 /// it. `audited` is the newest audit line that is surely on the disk by then.
 pub fn beginning(
-    key: &VaultKey,
+    key: &Arc<VaultKey>,
     end: End,
     audited: u64,
     by: Option<Author>,

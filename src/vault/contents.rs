@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::sync::Arc;
 
 use super::log::End;
 use super::log::file::lines::LoadError;
@@ -53,7 +54,7 @@ impl Contents {
         self.key().at(self.seq(), &self.end().link)
     }
 
-    pub(super) fn key(&self) -> &VaultKey {
+    pub(super) fn key(&self) -> &Arc<VaultKey> {
         &self.0.key
     }
 

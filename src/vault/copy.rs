@@ -182,13 +182,12 @@ pub fn behind(lines: &[u8], position: Position) -> Result<&[u8], Unavailable> {
     let mismatch = || Unavailable::Mismatch(format!("it has another change with the number {}", position.seq));
     let mut length = 0;
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
-        let seq = record::seq(line).ok_or_else(mismatch)?;
-        if seq > position.seq {
+        if record::seq(line).ok_or_else(mismatch)? > position.seq {
             break;
         }
         length += line.len();
-        let sealed = record::Sealed::parse(line.trim_ascii_end(), position.link).ok_or_else(mismatch)?;
-        if seq == position.seq && sealed.link() != position.link {
+        let (seq, link) = record::place(line.trim_ascii_end()).ok_or_else(mismatch)?;
+        if seq == position.seq && link != position.link {
             return Err(mismatch());
         }
     }
@@ -197,6 +196,6 @@ pub fn behind(lines: &[u8], position: Position) -> Result<&[u8], Unavailable> {
 
 /// Where a log ends whose last line is this one.
 pub fn position_behind(line: &[u8]) -> Option<Position> {
-    let sealed = record::Sealed::parse(line.trim_ascii_end(), [0; 16])?;
-    Some(Position { seq: sealed.seq, link: sealed.link() })
+    let (seq, link) = record::place(line.trim_ascii_end())?;
+    Some(Position { seq, link })
 }

@@ -82,7 +82,7 @@ pub const MAX_VALUE: usize = 64 * 1024;
 
 /// All secrets: sealed in one file, and in memory.
 pub struct Vault {
-    key: VaultKey,
+    key: Arc<VaultKey>,
     state: Mutex<State>,
     /// The log. A commit holds it, the beginning of a branch too, and what writes the file anew, when that begins and hands over.
     log: Mutex<Log>,
@@ -177,7 +177,7 @@ impl Vault {
 
     fn record_value(&self, record: &Sealed) -> Result<Opened, Failure> {
         let why = "the sealed value in memory was changed; restart the daemon and check the machine's memory";
-        record.open(&self.key).map_err(|_| Failure::new(format_args!("vault record {}", record.seq), why))
+        record.open().map_err(|_| Failure::new(format_args!("vault record {}", record.seq), why))
     }
 
     /// How many secrets have a current version.

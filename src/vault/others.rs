@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::Vault;
 use super::log::file::lines::Record;
-use super::log::record::{self, Link, NO_LINK, Sealed};
+use super::log::record::{self, Link, NO_LINK};
 use super::log::replay::Unaudited;
 use super::shared_log::Unavailable;
 use crate::audit::{AuditFailure, Entry, Event, Outcome};
@@ -60,7 +60,7 @@ impl Vault {
                 let at = self.key.at(sealed.seq, link);
                 changes.push(Unaudited::of(at, &metadata.change, metadata.by));
             }
-            last.link = Sealed::parse(line.trim_ascii_end(), NO_LINK).map(|sealed| sealed.link());
+            last.link = record::place(line.trim_ascii_end()).map(|(_, link)| link);
         }
         let changes = opened.map(|(_, changes)| changes).unwrap_or_default();
         if let Some(by) = changes.last().and_then(|change| change.by.as_ref()) {

@@ -138,11 +138,6 @@ impl SealingKey {
         Self { cipher: Key::new(key), stats: SealStats::default() }
     }
 
-    /// The same key, which counts for itself.
-    pub fn another(&self) -> Self {
-        Self { cipher: self.cipher.clone(), stats: SealStats::default() }
-    }
-
     /// Seals `plaintext` (wiped by the caller) and binds it to `associated`: nonce, ciphertext, tag.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ impl Batch {
     /// If there are no random bytes.
     pub fn seal(
         &mut self,
-        key: &VaultKey,
+        key: &Arc<VaultKey>,
         Metadata { audited, by, more, change }: Metadata<Change>,
         value: &str,
     ) -> Result<(&Change, VaultAt), Failure> {

@@ -1,5 +1,7 @@
 //! The vault file's first line: which vault this is, and its data key, wrapped by the master key.
 
+use std::sync::Arc;
+
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -38,7 +40,7 @@ pub struct VaultKey {
 }
 
 impl VaultKey {
-    fn new(vault_id: &str, data_key: &KeyBytes) -> Self {
+    fn new(vault_id: &str, data_key: &KeyBytes) -> Arc<Self> {
         let records = format!("{FORMAT} {VERSION} record {vault_id} ");
         // A key of its own, from which nobody comes back to the data key.
         let derived = hmac(&hmac::Key::new(hmac::HMAC_SHA256, &data_key[..]), &["names", vault_id]);
@@ -46,14 +48,7 @@ impl VaultKey {
         let notes = hmac(&hmac::Key::new(hmac::HMAC_SHA256, &data_key[..]), &["notes", vault_id]);
         let notes = KeyBytes::of(notes.as_ref()).expect("it has 32 bytes");
         let (vault_id, key, notes) = (vault_id.to_owned(), SealingKey::new(data_key), SealingKey::new(&notes));
-        Self { vault_id, records, key, names, notes }
-    }
-
-    /// The same key, which counts for itself what it seals and opens.
-    pub fn another(&self) -> Self {
-        let Self { vault_id, records, key, names, notes } = self;
-        let (vault_id, records, names) = (vault_id.clone(), records.clone(), names.clone());
-        Self { vault_id, records, key: key.another(), names, notes: notes.another() }
+        Arc::new(Self { vault_id, records, key, names, notes })
     }
 
     /// A name as whoever does not have the data key may see it: always the same for the same `label` and `name`, and from which
@@ -77,7 +72,7 @@ impl VaultKey {
 
 impl Header {
     /// A new vault: a random id and a random data key, wrapped by `master`.
-    pub fn generate(master: &SealingKey) -> Result<(Self, VaultKey), Failure> {
+    pub fn generate(master: &SealingKey) -> Result<(Self, Arc<VaultKey>), Failure> {
         let vault_id = hex(&*seal::random::<16>()?);
         let data_key = KeyBytes::random()?;
         let wrapped_key = seal::encode(&master.seal(wrapping(&vault_id).as_bytes(), &data_key[..])?);
@@ -123,7 +118,7 @@ impl Header {
         Ok(Some(Self { format, version: self.version, vault_id, wrapped_key }))
     }
 
-    pub fn unwrap_key(&self, master: &SealingKey) -> Result<VaultKey, NotAuthentic> {
+    pub fn unwrap_key(&self, master: &SealingKey) -> Result<Arc<VaultKey>, NotAuthentic> {
         Ok(VaultKey::new(&self.vault_id, &self.data_key(master)?))
     }
 

@@ -10,6 +10,8 @@
 //! the first), so that none can be changed, moved, dropped from the middle or brought in from another vault. Each line
 //! has exactly one valid form; another spelling of the same JSON is refused like any other change.
 
+use std::sync::Arc;
+
 use super::change::{Change, Fields, Metadata};
 use super::header::VaultKey;
 use crate::base::failure::Failure;
@@ -28,6 +30,8 @@ pub struct Sealed {
     pub seq: u64,
     after: Link,
     bytes: Box<[u8]>,
+    /// What it is sealed with: a vault may have records under two keys, while one is replaced by the next.
+    key: Arc<VaultKey>,
 }
 
 /// A record's plaintext: the length of its metadata (4 bytes, big endian), the metadata in JSON, the value.
@@ -36,7 +40,7 @@ pub struct Opened(Wiped);
 impl Sealed {
     /// Seals a change and its `value` (empty where there is none) as number `seq`, chained to `after`.
     pub fn seal(
-        key: &VaultKey,
+        key: &Arc<VaultKey>,
         (seq, after): (u64, Link),
         metadata: &Metadata<&Change>,
         value: &str,
@@ -50,22 +54,26 @@ impl Sealed {
         Self::seal_plaintext(key, (seq, after), &plaintext)
     }
 
-    /// The same record in another place of the chain.
-    pub fn reseal(&self, key: &VaultKey, after: Link) -> Result<Self, Failure> {
-        let plaintext = self.open(key).map_err(|NotAuthentic| {
+    /// The same record under `key`, in another place of the chain.
+    ///
+    /// # Errors
+    /// If it does not open, or there are no random bytes.
+    pub fn reseal(&self, key: &Arc<VaultKey>, after: Link) -> Result<Self, Failure> {
+        let plaintext = self.open().map_err(|NotAuthentic| {
             Failure::new(format_args!("vault record {}", self.seq), "does not open in memory")
         })?;
         Self::seal_plaintext(key, (self.seq, after), &plaintext.0)
     }
 
-    fn seal_plaintext(key: &VaultKey, (seq, after): (u64, Link), plaintext: &[u8]) -> Result<Self, Failure> {
+    fn seal_plaintext(key: &Arc<VaultKey>, (seq, after): (u64, Link), plaintext: &[u8]) -> Result<Self, Failure> {
         let bytes = key.key.seal(&associated(key, seq, after), plaintext)?.into_boxed_slice();
-        Ok(Self { seq, after, bytes })
+        Ok(Self { seq, after, bytes, key: key.clone() })
     }
 
     /// Opens the record, if it is authentic in its place.
-    pub fn open(&self, key: &VaultKey) -> Result<Opened, NotAuthentic> {
-        let plaintext = key.key.open(&associated(key, self.seq, self.after), &self.bytes)?;
+    pub fn open(&self) -> Result<Opened, NotAuthentic> {
+        let Self { seq, after, bytes, key } = self;
+        let plaintext = key.key.open(&associated(key, *seq, *after), bytes)?;
         let opened = Opened(plaintext);
         opened.split().map(|_| ()).ok_or(NotAuthentic)?;
         Ok(opened)
@@ -92,15 +100,27 @@ impl Sealed {
     }
 
     /// Reads a record's line (without its newline); none if it is not exactly what [`write_line`](Self::write_line)
-    /// would write. Whether the record is authentic after `after` shows when it is opened.
-    pub fn parse(line: &[u8], after: Link) -> Option<Self> {
-        let rest = std::str::from_utf8(line).ok()?.strip_prefix(LINE_START)?;
-        let (seq, rest) = rest.split_once(LINE_MIDDLE)?;
-        let number: u64 = seq.parse().ok()?;
-        let bytes = seal::decode(rest.strip_suffix(LINE_END)?)?;
-        let canonical = (seq == "0" || !seq.starts_with(['0', '+'])) && bytes.len() >= seal::OVERHEAD;
-        canonical.then_some(Self { seq: number, after, bytes })
+    /// would write. Whether the record is authentic under `key` and after `after` shows when it is opened.
+    pub fn parse(line: &[u8], after: Link, key: &Arc<VaultKey>) -> Option<Self> {
+        let (seq, bytes) = parts(line)?;
+        Some(Self { seq, after, bytes, key: key.clone() })
     }
+}
+
+/// The number that a record's line (without its newline) has, and what the next record is chained to; none if it is not a
+/// record's line. It is not opened.
+pub fn place(line: &[u8]) -> Option<(u64, Link)> {
+    let (seq, bytes) = parts(line)?;
+    Some((seq, seal::tag(&bytes)))
+}
+
+fn parts(line: &[u8]) -> Option<(u64, Box<[u8]>)> {
+    let rest = std::str::from_utf8(line).ok()?.strip_prefix(LINE_START)?;
+    let (seq, rest) = rest.split_once(LINE_MIDDLE)?;
+    let number: u64 = seq.parse().ok()?;
+    let bytes = seal::decode(rest.strip_suffix(LINE_END)?)?;
+    let canonical = (seq == "0" || !seq.starts_with(['0', '+'])) && bytes.len() >= seal::OVERHEAD;
+    canonical.then_some((number, bytes))
 }
 
 /// The number that a record's line has; none if it does not begin as one does.
@@ -145,11 +165,11 @@ mod tests {
     use super::*;
     use crate::vault::seal::{KeyBytes, SealingKey};
 
-    fn key() -> VaultKey {
+    fn key() -> Arc<VaultKey> {
         Header::generate(&SealingKey::new(&KeyBytes::random().unwrap())).unwrap().1
     }
 
-    fn seal(key: &VaultKey, (seq, after): (u64, Link), value: &str) -> Sealed {
+    fn seal(key: &Arc<VaultKey>, (seq, after): (u64, Link), value: &str) -> Sealed {
         let change = &Change::Delete { name: "db".to_owned() };
         Sealed::seal(key, (seq, after), &Metadata { audited: 3, by: None, more: false, change }, value).unwrap()
     }
@@ -163,15 +183,15 @@ mod tests {
         assert_eq!(line.len() as u64, sealed.line_length());
         line.pop();
 
-        let read = Sealed::parse(&line, [1; 16]).unwrap();
-        let opened = read.open(&key).unwrap();
+        let read = Sealed::parse(&line, [1; 16], &key).unwrap();
+        let opened = read.open().unwrap();
         assert_eq!(opened.value(), "value");
         let metadata = opened.metadata().unwrap();
         assert!(metadata.audited == 3 && matches!(metadata.change, Change::Delete { name } if name == "db"));
 
-        assert!(Sealed::parse(&line, [2; 16]).unwrap().open(&key).is_err(), "behind another record");
-        assert!(Sealed { seq: 8, ..read }.open(&key).is_err(), "under another number");
-        assert!(Sealed::parse(&line, [1; 16]).unwrap().open(&self::key()).is_err(), "in another vault");
+        assert!(Sealed::parse(&line, [2; 16], &key).unwrap().open().is_err(), "behind another record");
+        assert!(Sealed { seq: 8, ..read }.open().is_err(), "under another number");
+        assert!(Sealed::parse(&line, [1; 16], &self::key()).unwrap().open().is_err(), "in another vault");
     }
 
     #[test]
@@ -179,7 +199,7 @@ mod tests {
         let key = key();
         let sealed = seal(&key, (7, NO_LINK), "value");
         let moved = sealed.reseal(&key, [9; 16]).unwrap();
-        assert_eq!(moved.open(&key).unwrap().value(), "value");
+        assert_eq!(moved.open().unwrap().value(), "value");
         assert_ne!(moved.link(), sealed.link());
     }
 
@@ -190,10 +210,10 @@ mod tests {
         seal(&key, (7, NO_LINK), "").write_line(&mut line);
         let line = String::from_utf8(line).unwrap();
         let line = line.trim_end();
-        assert!(Sealed::parse(line.as_bytes(), NO_LINK).is_some());
+        assert!(place(line.as_bytes()).is_some());
         for other in [line.replace(":7", ":07"), line.replace(":7", ": 7"), format!("{line} "), line.replace('{', "{ ")]
         {
-            assert!(Sealed::parse(other.as_bytes(), NO_LINK).is_none(), "{other}");
+            assert!(place(other.as_bytes()).is_none(), "{other}");
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::vault::state::State;
 /// What a vault file holds.
 pub struct Loaded {
     pub header: Header,
-    pub key: VaultKey,
+    pub key: Arc<VaultKey>,
     /// The state after all changes.
     pub state: State,
     /// Where the next record goes and what it is chained to.
@@ -87,7 +87,7 @@ pub fn load_by(
     vault: &mut dyn Read,
     size: u64,
     known: Known<'_>,
-    unwrap: impl FnOnce(&Header) -> Result<VaultKey, NotAuthentic>,
+    unwrap: impl FnOnce(&Header) -> Result<Arc<VaultKey>, NotAuthentic>,
 ) -> Result<Loaded, LoadError> {
     let mut lines = Lines::of(vault);
     let (header, length) = lines.header()?;
@@ -242,7 +242,7 @@ impl Loading<'_> {
         // A newline that was changed leaves a whole record and one byte more; a torn write never does.
         let whole_and_more = || {
             line.split_last().is_some_and(|(_, record)| {
-                Sealed::parse(record, self.end.link).is_some_and(|sealed| sealed.open(&self.loaded.key).is_ok())
+                Sealed::parse(record, self.end.link, &self.loaded.key).is_some_and(|sealed| sealed.open().is_ok())
             })
         };
         let never_written = line.contains(&0) && self.end.seq >= self.known.at.seq;

@@ -80,7 +80,7 @@ impl Random {
     }
 }
 
-fn carry_out(state: &Mutex<State>, key: &VaultKey, changes: Vec<Planned>) {
+fn carry_out(state: &Mutex<State>, key: &Arc<VaultKey>, changes: Vec<Planned>) {
     let mut state = lock(state);
     for Planned { change, .. } in changes {
         let metadata = Metadata { audited: 0, by: None, more: false, change: &change };
@@ -99,7 +99,7 @@ fn pictures(mut overlay: Overlay) -> [Picture; NAMES.len()] {
     })
 }
 
-fn run(seed: u64, key: &VaultKey) {
+fn run(seed: u64, key: &Arc<VaultKey>) {
     let (mut random, mut now) = (Random(seed), START);
     let (together, one_by_one) = (Mutex::default(), Mutex::default());
     let (mut kinds, mut outlived) = (BTreeSet::new(), 0);

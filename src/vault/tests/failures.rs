@@ -402,8 +402,12 @@ fn a_value_that_memory_lost_is_not_served_and_stays_a_trouble() {
     let (_site, vault, _) = faulty("memory");
     let mut version = vault.find("db", None).unwrap();
     version.record = Arc::new(
-        Sealed::parse(br#"{"seq":1,"sealed":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#, log::record::NO_LINK)
-            .unwrap(),
+        Sealed::parse(
+            br#"{"seq":1,"sealed":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#,
+            log::record::NO_LINK,
+            &vault.key,
+        )
+        .unwrap(),
     );
     let why = vault.open(&version).err().unwrap().to_string();
     assert!(why.contains("vault record 1") && why.contains("restart the daemon"), "{why}");

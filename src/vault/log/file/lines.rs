@@ -2,11 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::{iter, thread};
 
 use crate::vault::log::change::{Change, Metadata};
 use crate::vault::log::header::{Header, VaultKey};
-use crate::vault::log::record::{Link, NO_LINK, Sealed};
+use crate::vault::log::record::{self, Link, Sealed};
 use crate::vault::seal::NotAuthentic;
 
 /// No line of a vault is longer: the largest value, or the ids of a snapshot record, in base64.
@@ -69,13 +70,13 @@ impl Portion {
     /// What a line behind these is chained to; none if the last of these is no record.
     pub fn link(&self) -> Option<Link> {
         match self.lines().last() {
-            Some(line) => Sealed::parse(line.strip_suffix(b"\n")?, NO_LINK).map(|sealed| sealed.link()),
+            Some(line) => record::place(line.strip_suffix(b"\n")?).map(|(_, link)| link),
             None => Some(self.after),
         }
     }
 
     /// Opens the records, until one does not open.
-    fn open(&self, key: &VaultKey) -> Vec<Result<Record, String>> {
+    fn open(&self, key: &Arc<VaultKey>) -> Vec<Result<Record, String>> {
         let mut opened = Vec::with_capacity(self.ends.len());
         let mut after = self.after;
         for line in self.lines() {
@@ -141,10 +142,10 @@ impl Record {
     ///
     /// # Errors
     /// Says what is wrong with it.
-    pub fn open(line: &[u8], after: Link, key: &VaultKey) -> Result<Self, String> {
+    pub fn open(line: &[u8], after: Link, key: &Arc<VaultKey>) -> Result<Self, String> {
         let whole = line.strip_suffix(b"\n").ok_or("the last line is not whole")?;
-        let sealed = Sealed::parse(whole, after).ok_or("this is not a record")?;
-        let opened = sealed.open(key).map_err(|NotAuthentic| {
+        let sealed = Sealed::parse(whole, after, key).ok_or("this is not a record")?;
+        let opened = sealed.open().map_err(|NotAuthentic| {
             format!("record {} was changed, or does not follow the record before it", sealed.seq)
         })?;
         let metadata = opened.metadata().map_err(|why| {
@@ -155,7 +156,7 @@ impl Record {
 }
 
 /// Opens two portions at a time: that is most of the work, and what a record is chained to is known without opening it.
-pub fn open_both(portions: &[Portion; 2], key: &VaultKey) -> [Vec<Result<Record, String>>; 2] {
+pub fn open_both(portions: &[Portion; 2], key: &Arc<VaultKey>) -> [Vec<Result<Record, String>>; 2] {
     let [here, there] = portions;
     if there.count() == 0 {
         return [here.open(key), Vec::new()];
