@@ -14,7 +14,7 @@ use crate::base::name::is_name;
 use crate::consumers::Receipt;
 use crate::http::{Exchange, Peer};
 use crate::vault::{
-    Answer, Condition, Done, Duty, Freshness, KeyBytes, Kid, Opened, Operation, Order, Refused, VersionRef,
+    Answer, Condition, DataKey, Done, Duty, Freshness, KeyBytes, Kid, Opened, Operation, Order, Refused, VersionRef,
 };
 
 /// A call of a client that was identified.
@@ -242,9 +242,9 @@ impl<'a> Call<'a> {
         self.is_written = true;
     }
 
-    /// Puts the vault under another master key; its audit line is then written.
-    pub fn rekey(&mut self, old: &KeyBytes, next: &KeyBytes) -> Result<(), Problem> {
-        let answer = self.api.vault.rekey(old, next, self.entry.clone());
+    /// Puts the vault under another master key, and under a new data key if that is wanted; its audit line is then written.
+    pub fn rekey(&mut self, old: &KeyBytes, next: &KeyBytes, data_key: DataKey) -> Result<(), Problem> {
+        let answer = self.api.vault.rekey(old, next, data_key, self.entry.clone());
         self.is_written = answer.as_ref().map_or_else(Refused::was_applied, |changed| *changed);
         if answer? {
             return Ok(());

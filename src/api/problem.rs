@@ -234,6 +234,7 @@ impl From<Refused> for Problem {
                 ..Self::new(409, "rotation_pending", format!("{refused}; try again"))
             },
             refused @ Refused::NotPending(_) => Self::new(409, "rotation_superseded", refused.to_string()),
+            refused @ Refused::SharedDataKey => Self::bad_request(format!("{refused}; nothing was changed")),
             refused @ Refused::WrongKey => Self::internal(format!("{refused}; nothing was changed")),
             Refused::Storage(why) => {
                 let message = format!("the vault cannot be written: {why}; nothing was changed");

@@ -45,7 +45,7 @@ impl Vault {
         let mut log = lock(&self.log);
         loop {
             let by = self.author(&Entry::new(Event::RollbackAccepted));
-            let (branch, at) = beginning(&self.key, log.end, self.audit.synced_seq(), by, used.clone())?;
+            let (branch, at) = beginning(&self.key(), log.end, self.audit.synced_seq(), by, used.clone())?;
             let put = self.put_in_log(&mut log, &branch, &[], Terms::default());
             if put.map_err(|why| Failure::new("vault", why))? == Written::Done {
                 self.make_visible(&mut log, branch, iter::empty());

@@ -150,7 +150,7 @@ impl Vault {
             let entry = &orders[order].entry;
             let more = changes.peek().is_some_and(|next| next.order == order);
             let metadata = Metadata { audited, by: self.author(entry), more, change };
-            let (change, at) = prepared.batch.seal(&self.key, metadata, value)?;
+            let (change, at) = prepared.batch.seal(&self.key(), metadata, value)?;
             let (name, id) = change.subject();
             let kid = id.map(|kid| kid.of(name));
             prepared.entries.push(Entry {

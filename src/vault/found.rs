@@ -122,7 +122,8 @@ impl Found {
         let stats = Stats::default();
         stats.publish(&end, &mut state, clock.now());
         Ok(Vault {
-            key,
+            id: key.vault_id.clone(),
+            key: Mutex::new(key),
             state: Mutex::new(state),
             visible: Mutex::new(Position::from(&end)),
             log: Mutex::new(Log::new(store, end)),

@@ -46,6 +46,7 @@ pub(crate) use copy::{SharedVault, Tail, behind as lines_behind, position_behind
 pub use found::Found;
 pub(crate) use kid::Kid;
 pub(crate) use log::compaction::Snapshot;
+pub(crate) use log::data_key::DataKey;
 pub(crate) use log::file::lines::LoadError;
 pub(crate) use log::record::{Opened, seq as record_seq};
 pub(crate) use log::replay::{History, Unaudited};
@@ -82,7 +83,9 @@ pub const MAX_VALUE: usize = 64 * 1024;
 
 /// All secrets: sealed in one file, and in memory.
 pub struct Vault {
-    key: Arc<VaultKey>,
+    id: String,
+    /// What is sealed from here on is sealed with it. It is changed while the log is held.
+    key: Mutex<Arc<VaultKey>>,
     state: Mutex<State>,
     /// The log. A commit holds it, the beginning of a branch too, and what writes the file anew, when that begins and hands over.
     log: Mutex<Log>,
@@ -180,6 +183,11 @@ impl Vault {
         record.open().map_err(|_| Failure::new(format_args!("vault record {}", record.seq), why))
     }
 
+    /// The key that records are sealed with now.
+    fn key(&self) -> Arc<VaultKey> {
+        lock(&self.key).clone()
+    }
+
     /// How many secrets have a current version.
     pub fn secret_count(&self) -> u64 {
         lock(&self.state).secret_count
@@ -202,11 +210,11 @@ impl Vault {
     /// A secret's name as it stands in a log that several daemons share, under a `label` that says what for: the same at each of
     /// them, and of no use to who does not have the vault's key.
     pub fn hidden(&self, label: &str, name: &str) -> String {
-        self.key.hidden(label, name)
+        self.key().hidden(label, name)
     }
 
     pub fn write_metrics(&self, page: &mut Page) {
-        self.key.key.stats.write(page);
+        self.key().key.stats.write(page);
         self.stats.write(page);
     }
 

@@ -221,6 +221,8 @@ pub enum Refused {
     NotPending(String),
     /// The vault is not under the master key that was said to be the present one.
     WrongKey,
+    /// The vault is in a log that several daemons share, which keeps what is sealed with the data key.
+    SharedDataKey,
     /// The vault's file cannot be written; nothing was changed.
     Storage(String),
     /// It was not made, but could not be taken out of the vault's file again, for this reason: if the daemon ends before the
@@ -251,6 +253,10 @@ impl std::fmt::Display for Refused {
             }
             Self::PreconditionFailed(names) => write!(f, "the condition does not hold for {}", names.join(", ")),
             Self::WrongKey => f.write_str("this is not the master key that the vault is under"),
+            Self::SharedDataKey => f.write_str(
+                "the vault is in etcd, where what it was sealed with stays; stop all daemons, copy it to a file, give that a new \
+                 data key, and copy it back (docs/cluster.md, \"Another master key\")",
+            ),
             Self::Shared(why) => why.fmt(f),
             Self::Storage(why) | Self::Unsettled(why) | Self::Audit { why, .. } => f.write_str(why),
         }

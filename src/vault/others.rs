@@ -55,9 +55,9 @@ impl Vault {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             if let Some((link, changes)) = &mut opened {
                 let Record { sealed, metadata } =
-                    Record::open(line, *link, &self.key).map_err(Unavailable::Mismatch)?;
+                    Record::open(line, *link, &self.key()).map_err(Unavailable::Mismatch)?;
                 *link = sealed.link();
-                let at = self.key.at(sealed.seq, link);
+                let at = self.key().at(sealed.seq, link);
                 changes.push(Unaudited::of(at, &metadata.change, metadata.by));
             }
             last.link = record::place(line.trim_ascii_end()).map(|(_, link)| link);
@@ -94,7 +94,7 @@ impl Vault {
     pub fn audit_end(&self, before: impl IntoIterator<Item = Entry>, entry: Entry) -> Result<(), AuditFailure> {
         // No change is under way whose line would say that the vault stands behind it.
         let log = lock(&self.log);
-        let entry = Entry { vault: Some(log.end.at(&self.key)), ..entry };
+        let entry = Entry { vault: Some(log.end.at(&self.key())), ..entry };
         self.audit.write_synced(before.into_iter().chain([entry]).collect())
     }
 }

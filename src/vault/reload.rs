@@ -20,7 +20,7 @@ impl Vault {
         let mut log = lock(&self.log);
         let whole = [header.line(), lines].concat();
         let known = Known { at: self.audit.tip().vault, node: Some(shared.node()) };
-        let loaded = replay::load_by(&mut whole.as_slice(), whole.len() as u64, known, |_| Ok(self.key.clone()));
+        let loaded = replay::load_by(&mut whole.as_slice(), whole.len() as u64, known, |_| Ok(self.key()));
         let Loaded { mut state, end, unaudited, unfinished_bytes, .. } = loaded.map_err(|why| self.differs(&why))?;
         if unfinished_bytes > 0 {
             return Err(self.differs(&"it ends in a line that is not whole"));

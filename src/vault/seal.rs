@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use zeroize::Zeroizing;
@@ -111,7 +112,7 @@ pub fn fill(bytes: &mut [u8]) -> Result<(), Failure> {
 /// A key that seals and opens, and counts both.
 pub struct SealingKey {
     cipher: Key,
-    pub stats: SealStats,
+    pub stats: Arc<SealStats>,
 }
 
 /// How often something was sealed or opened, and how often that failed.
@@ -135,7 +136,12 @@ impl SealStats {
 
 impl SealingKey {
     pub fn new(key: &KeyBytes) -> Self {
-        Self { cipher: Key::new(key), stats: SealStats::default() }
+        Self::counted(key, Arc::default())
+    }
+
+    /// The same, of which is counted in `stats` what it seals and opens.
+    pub fn counted(key: &KeyBytes, stats: Arc<SealStats>) -> Self {
+        Self { cipher: Key::new(key), stats }
     }
 
     /// Seals `plaintext` (wiped by the caller) and binds it to `associated`: nonce, ciphertext, tag.

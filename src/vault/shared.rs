@@ -269,7 +269,7 @@ impl Vault {
         let (mut all, mut read) = (Read { batch: Batch::behind(log.end), recovered: Vec::new(), own: 0 }, 0);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             let end = all.batch.end;
-            let Record { sealed, metadata } = Record::open(line, end.link, &self.key)?;
+            let Record { sealed, metadata } = Record::open(line, end.link, &self.key())?;
             if sealed.seq != end.seq + 1 {
                 return Err(format!("record {} stands where record {} belongs", sealed.seq, end.seq + 1));
             }
@@ -280,7 +280,7 @@ impl Vault {
             if metadata.by.as_ref().map(|by| by.node.as_str()) == node {
                 all.own += 1;
                 if read > ours {
-                    let at = self.key.at(sealed.seq, &sealed.link());
+                    let at = self.key().at(sealed.seq, &sealed.link());
                     let found = "took effect after the daemon had ended";
                     all.recovered.push(Unaudited::of(at, &metadata.change, metadata.by).entry(found));
                 }
@@ -317,7 +317,7 @@ impl Vault {
 
     /// The vault's id, 32 hex digits.
     pub fn id(&self) -> &str {
-        &self.key.vault_id
+        &self.id
     }
 
     /// What was counted of the other daemons that share this vault.

@@ -5,6 +5,7 @@ mod compaction;
 mod concurrency;
 mod conditions;
 mod damage;
+mod data_key;
 mod failures;
 mod forgotten;
 mod listing;

@@ -2,13 +2,13 @@
 
 use super::*;
 use crate::cluster::rekeyed::Rekeyed;
-use crate::vault::is_under;
+use crate::vault::{DataKey, is_under};
 
 impl Site {
     /// Puts the vault under a new key at one daemon. Returns the key.
     fn rekeyed_by(&self, daemon: &Daemon) -> KeyBytes {
         let key = KeyFile::new(self.dir.join("next.key")).generate().unwrap();
-        daemon.vault.rekey(&self.master, &key, Entry::new(Event::Rekey)).unwrap();
+        daemon.vault.rekey(&self.master, &key, DataKey::Kept, Entry::new(Event::Rekey)).unwrap();
         key
     }
 
@@ -59,7 +59,7 @@ fn two_daemons_do_not_put_the_vault_under_two_keys() {
     other.put("db", "v");
     site.rekeyed_by(&one);
     let third = KeyFile::new(site.dir.join("third.key")).generate().unwrap();
-    let refused = other.vault.rekey(&site.master, &third, Entry::new(Event::Rekey)).unwrap_err();
+    let refused = other.vault.rekey(&site.master, &third, DataKey::Kept, Entry::new(Event::Rekey)).unwrap_err();
     assert!(format!("{refused:?}").contains("another daemon has put it under another master key"), "{refused:?}");
     assert_eq!(other.read("db").as_deref(), Some("v"));
     other.put("db", "w");

@@ -11,7 +11,7 @@ use std::sync::{Arc, MutexGuard};
 
 use super::change::{Change, Metadata};
 use super::file::store::Successor;
-use super::header::Header;
+use super::header::{Header, VaultKey};
 use super::record::{Link, Sealed};
 use super::{End, Log};
 use crate::audit::{Entry, Event};
@@ -159,7 +159,7 @@ impl Vault {
         if self.audit.is_behind() {
             return Err(Failure::new("compaction", "the audit log still lacks lines of changes"));
         }
-        let snapshot = self.write_snapshot(header, &start, &mut successor)?;
+        let snapshot = self.write_snapshot((header, &self.key()), &start, &mut successor)?;
         let mut log = self.catch_up(&mut successor, start.length).map_err(failed)?;
         let length = log.end.length;
         let end = snapshot.with_those_between(&start, &log.end);
@@ -193,8 +193,13 @@ impl Vault {
         }
     }
 
-    /// Writes the header and, sealed anew, all records that hold what change number `start.seq` left.
-    fn write_snapshot(&self, header: &Header, start: &End, successor: &mut Successor) -> Result<End, Failure> {
+    /// Writes the header and, sealed anew under `key`, all records that hold what change number `start.seq` left.
+    pub(super) fn write_snapshot(
+        &self,
+        (header, key): (&Header, &Arc<VaultKey>),
+        start: &End,
+        successor: &mut Successor,
+    ) -> Result<End, Failure> {
         // In the order of their numbers. Sorting them at the end would keep a processor busy for long.
         let mut live = BTreeMap::new();
         self.walk(
@@ -215,7 +220,7 @@ impl Vault {
         let snapshot = Change::Snapshot { through: start.seq, link: start.link, records };
         let (audited, by) = (self.audit.synced_seq(), self.author(&Entry::new(Event::ServerStart)));
         let seal = |after: Link, change: &Change| {
-            Sealed::seal(&self.key, (start.seq, after), &Metadata { audited, by: by.clone(), more: false, change }, "")
+            Sealed::seal(key, (start.seq, after), &Metadata { audited, by: by.clone(), more: false, change }, "")
         };
         writer.record(&seal(writer.end.link, &snapshot)?, true)?;
         if let Some(change) = ids {
@@ -223,7 +228,7 @@ impl Vault {
             writer.record(&record, true)?;
         }
         for record in live.into_values() {
-            let record = record.reseal(&self.key, writer.end.link)?;
+            let record = record.reseal(key, writer.end.link)?;
             writer.record(&record, false)?;
         }
         Ok(writer.end)

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::audit::{VaultAt, VaultHead};
 use crate::base::failure::{Failure, printable};
 use crate::base::hex::hex;
-use crate::vault::seal::{self, KeyBytes, NotAuthentic, SealingKey, Tag};
+use crate::vault::seal::{self, KeyBytes, NotAuthentic, SealStats, SealingKey, Tag};
 
 /// What a file that is a vault calls itself.
 pub const FORMAT: &str = "jarvis-secretsd-vault";
@@ -41,13 +41,19 @@ pub struct VaultKey {
 
 impl VaultKey {
     fn new(vault_id: &str, data_key: &KeyBytes) -> Arc<Self> {
+        Self::counted(vault_id, data_key, Arc::default())
+    }
+
+    /// The same, of which is counted in `stats` what it seals and opens.
+    fn counted(vault_id: &str, data_key: &KeyBytes, stats: Arc<SealStats>) -> Arc<Self> {
         let records = format!("{FORMAT} {VERSION} record {vault_id} ");
         // A key of its own, from which nobody comes back to the data key.
         let derived = hmac(&hmac::Key::new(hmac::HMAC_SHA256, &data_key[..]), &["names", vault_id]);
         let names = hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref());
         let notes = hmac(&hmac::Key::new(hmac::HMAC_SHA256, &data_key[..]), &["notes", vault_id]);
         let notes = KeyBytes::of(notes.as_ref()).expect("it has 32 bytes");
-        let (vault_id, key, notes) = (vault_id.to_owned(), SealingKey::new(data_key), SealingKey::new(&notes));
+        let (vault_id, key, notes) =
+            (vault_id.to_owned(), SealingKey::counted(data_key, stats), SealingKey::new(&notes));
         Arc::new(Self { vault_id, records, key, names, notes })
     }
 
@@ -78,6 +84,16 @@ impl Header {
         let wrapped_key = seal::encode(&master.seal(wrapping(&vault_id).as_bytes(), &data_key[..])?);
         let key = VaultKey::new(&vault_id, &data_key);
         Ok((Self { format: FORMAT.to_owned(), version: VERSION, vault_id, wrapped_key }, key))
+    }
+
+    /// The same vault with a new data key, wrapped by `next`. What that seals and opens is counted with what `before` does.
+    ///
+    /// # Errors
+    /// If there are no random bytes.
+    pub fn with_new_data_key(&self, next: &SealingKey, before: &VaultKey) -> Result<(Self, Arc<VaultKey>), Failure> {
+        let data_key = KeyBytes::random()?;
+        let key = VaultKey::counted(&self.vault_id, &data_key, before.key.stats.clone());
+        Ok((self.wrapping(&data_key, next)?, key))
     }
 
     /// Reads a header line, without its newline. The error is a reason, in words.
@@ -113,9 +129,14 @@ impl Header {
     /// None if `master` does not unwrap it; a failure if there are no random bytes.
     pub fn rewrap(&self, master: &SealingKey, next: &SealingKey) -> Result<Option<Self>, Failure> {
         let Ok(data_key) = self.data_key(master) else { return Ok(None) };
-        let wrapped_key = seal::encode(&next.seal(wrapping(&self.vault_id).as_bytes(), &data_key[..])?);
+        self.wrapping(&data_key, next).map(Some)
+    }
+
+    /// The same with this data key, wrapped by `master`.
+    fn wrapping(&self, data_key: &KeyBytes, master: &SealingKey) -> Result<Self, Failure> {
+        let wrapped_key = seal::encode(&master.seal(wrapping(&self.vault_id).as_bytes(), &data_key[..])?);
         let (format, vault_id) = (self.format.clone(), self.vault_id.clone());
-        Ok(Some(Self { format, version: self.version, vault_id, wrapped_key }))
+        Ok(Self { format, version: self.version, vault_id, wrapped_key })
     }
 
     pub fn unwrap_key(&self, master: &SealingKey) -> Result<Arc<VaultKey>, NotAuthentic> {

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod change;
 pub mod compaction;
+pub mod data_key;
 pub mod file;
 pub mod header;
 pub mod record;

@@ -79,6 +79,11 @@ impl Sealed {
         Ok(opened)
     }
 
+    /// Whether it is sealed with this very key.
+    pub fn is_under(&self, key: &Arc<VaultKey>) -> bool {
+        Arc::ptr_eq(&self.key, key)
+    }
+
     /// What the next record is chained to.
     pub fn link(&self) -> Link {
         seal::tag(&self.bytes)

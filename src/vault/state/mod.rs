@@ -100,6 +100,11 @@ impl State {
         }
     }
 
+    /// Puts records of `name` in the place of those with the same numbers; see [`Secret::exchange`].
+    pub fn exchange(&mut self, name: &str, anew: &[Arc<Sealed>]) -> Vec<Arc<Sealed>> {
+        self.secrets.get_mut(name).map_or_else(Vec::new, |secret| secret.exchange(anew))
+    }
+
     /// What is known of `name`, if it has a current version.
     pub fn secret(&self, name: &str) -> Option<&Secret> {
         self.secrets.get(name).filter(|secret| !secret.versions.is_empty())

@@ -259,6 +259,20 @@ impl Secret {
         versions.chain(self.configured.as_ref().map(|configured| &configured.record))
     }
 
+    /// Puts each of the records `anew`, which are in the order of their numbers and say what those say that have these numbers
+    /// now, in the place of that one. Returns the ones from before.
+    pub fn exchange(&mut self, anew: &[Arc<Sealed>]) -> Vec<Arc<Sealed>> {
+        let Self { versions, pending, configured, .. } = self;
+        let kept = versions.iter_mut().chain(pending.as_deref_mut());
+        let records = kept.flat_map(|kept| std::iter::once(&mut kept.record).chain(&mut kept.ending));
+        let records = records.chain(configured.as_mut().map(|configured| &mut configured.record));
+        let exchanged = records.filter_map(|record| {
+            let other = anew.binary_search_by_key(&record.seq, |other| other.seq).ok()?;
+            Some(std::mem::replace(record, anew[other].clone()))
+        });
+        exchanged.collect()
+    }
+
     /// A copy to plan on, with the numbers of the records. It has neither the versions that are no longer current nor the ids
     /// that were spent.
     pub fn without_older(&self) -> Secret<u64> {

@@ -5,7 +5,7 @@ use super::*;
 impl Vault {
     /// Where the file stands: behind the last change that is durable and audited.
     fn at(&self) -> VaultAt {
-        lock(&self.log).end.at(&self.key)
+        lock(&self.log).end.at(&self.key())
     }
 }
 
@@ -48,7 +48,7 @@ fn a_vault_continues_every_change_that_was_told_of_it_and_no_other_one_with_its_
     );
 
     let next = KeyBytes::random().unwrap();
-    vault.rekey(&site.master, &next, Entry::new(Event::Rekey)).unwrap();
+    vault.rekey(&site.master, &next, DataKey::Kept, Entry::new(Event::Rekey)).unwrap();
     site.master = next;
     assert_eq!([told[19], latest, vault.at()].map(|at| history(&site, at)), [History::Continues; 3]);
     site.reopen(vault);
@@ -131,7 +131,7 @@ fn the_file_from_before_a_rekey_is_an_older_one() {
     let vault = site.open();
     put(&vault, "a", "v");
     let before = site.bytes();
-    vault.rekey(&site.master, &KeyBytes::random().unwrap(), Entry::new(Event::Rekey)).unwrap();
+    vault.rekey(&site.master, &KeyBytes::random().unwrap(), DataKey::Kept, Entry::new(Event::Rekey)).unwrap();
     let told = told(&site).pop().unwrap();
     assert_eq!(told, vault.at());
     drop(vault);

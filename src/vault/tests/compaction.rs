@@ -80,7 +80,7 @@ fn the_ids_that_an_earlier_build_kept_for_each_secret_survive() {
     let kids: Vec<Kid> = (0..2500).map(|n| Kid::from((1_000_000_000 + n / 2, 1 + n as u32 % 2))).collect();
     let spent = Change::Spent { name: "a".to_owned(), kids: kids.clone() };
     let metadata = Metadata { audited: 0, by: None, more: false, change: &spent };
-    let record = Sealed::seal(&vault.key, (1, lock(&vault.log).end.link), &metadata, "").unwrap();
+    let record = Sealed::seal(&vault.key(), (1, lock(&vault.log).end.link), &metadata, "").unwrap();
     let mut line = Vec::new();
     record.write_line(&mut line);
     drop(vault);

@@ -392,7 +392,7 @@ fn a_vault_file_that_somebody_shortened_is_not_put_under_another_key() {
     std::fs::OpenOptions::new().write(true).open(site.path()).unwrap().set_len(length).unwrap();
     let (shortened, audited) = (site.bytes(), site.audit_lines().len());
     let next = KeyBytes::random().unwrap();
-    let refused = vault.rekey(&site.master, &next, Entry::new(Event::Rekey)).unwrap_err();
+    let refused = vault.rekey(&site.master, &next, DataKey::Kept, Entry::new(Event::Rekey)).unwrap_err();
     assert!(matches!(&refused, Refused::Storage(why) if why.contains("became shorter")), "{refused:?}");
     assert_eq!((site.bytes(), site.audit_lines().len()), (shortened, audited));
 }
@@ -405,21 +405,21 @@ fn a_value_that_memory_lost_is_not_served_and_stays_a_trouble() {
         Sealed::parse(
             br#"{"seq":1,"sealed":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#,
             log::record::NO_LINK,
-            &vault.key,
+            &vault.key(),
         )
         .unwrap(),
     );
     let why = vault.open(&version).err().unwrap().to_string();
     assert!(why.contains("vault record 1") && why.contains("restart the daemon"), "{why}");
     assert_eq!(vault.trouble(), Some(why));
-    assert_eq!(vault.key.key.stats.unseal_errors.load(Ordering::Relaxed), 1);
+    assert_eq!(vault.key().key.stats.unseal_errors.load(Ordering::Relaxed), 1);
 }
 
 #[test]
 fn a_rekey_that_the_disk_does_not_take_leaves_the_old_key_in_force() {
     let (mut site, vault, faults) = faulty("rekey");
     let next = KeyBytes::random().unwrap();
-    let rekey = |site: &Site| vault.rekey(&site.master, &next, Entry::new(Event::Rekey));
+    let rekey = |site: &Site| vault.rekey(&site.master, &next, DataKey::Kept, Entry::new(Event::Rekey));
     let before = site.bytes();
     faults.successors.store(1, Ordering::SeqCst);
     assert!(matches!(rekey(&site), Err(Refused::Storage(_))));

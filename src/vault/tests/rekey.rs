@@ -6,7 +6,7 @@ use std::thread;
 use super::*;
 
 fn rekey(vault: &Vault, old: &KeyBytes, next: &KeyBytes) {
-    vault.rekey(old, next, Entry::new(Event::Rekey)).unwrap();
+    vault.rekey(old, next, DataKey::Kept, Entry::new(Event::Rekey)).unwrap();
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_key_that_the_vault_is_not_under_changes_nothing() {
     put(&vault, "a", "v");
     let before = site.bytes();
     let [stranger, next] = [(); 2].map(|()| KeyBytes::random().unwrap());
-    let refused = vault.rekey(&stranger, &next, Entry::new(Event::Rekey)).unwrap_err();
+    let refused = vault.rekey(&stranger, &next, DataKey::Kept, Entry::new(Event::Rekey)).unwrap_err();
     assert_eq!(refused, Refused::WrongKey);
     assert_eq!(site.bytes(), before);
     assert_eq!(site.audit_lines().len(), 1);
