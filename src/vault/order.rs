@@ -254,8 +254,8 @@ impl std::fmt::Display for Refused {
             Self::PreconditionFailed(names) => write!(f, "the condition does not hold for {}", names.join(", ")),
             Self::WrongKey => f.write_str("this is not the master key that the vault is under"),
             Self::SharedDataKey => f.write_str(
-                "the vault is in etcd, where what it was sealed with stays; stop all daemons, copy it to a file, give that a new \
-                 data key, and copy it back (docs/cluster.md, \"Another master key\")",
+                "the vault is in etcd, where what was sealed with its data key stays: stop all daemons, copy it to a file, \
+                 give that a new data key, and copy it back (docs/cluster.md says how)",
             ),
             Self::Shared(why) => why.fmt(f),
             Self::Storage(why) | Self::Unsettled(why) | Self::Audit { why, .. } => f.write_str(why),

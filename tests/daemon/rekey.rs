@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -79,6 +81,88 @@ fn a_running_daemon_keeps_serving_and_the_old_key_is_kept_aside() {
 }
 
 #[test]
+fn a_new_data_key_costs_no_read_while_secrets_are_read_and_stored() {
+    let daemon = with_a_secret();
+    let site = daemon.site.clone();
+    let (old_key, old_vault) = (key(&site, MASTER_KEY), site.read(VAULT));
+    let addr = daemon.addr().to_string();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut client = daemon.client("admin");
+                while !over.load(Ordering::SeqCst) {
+                    assert_eq!(client.value("db_main"), "v");
+                }
+            });
+        }
+        scope.spawn(|| {
+            let mut client = daemon.client("admin");
+            let mut last = 0;
+            while !over.load(Ordering::SeqCst) {
+                last += 1;
+                client.store("db_other", &last.to_string());
+            }
+        });
+        for _ in 0..5 {
+            let output = as_client(site.command("rekey").arg("--data-key"), "admin", &addr).output();
+            if !output.as_ref().is_ok_and(|output| output.status.success()) {
+                over.store(true, Ordering::SeqCst);
+            }
+            let output = output.unwrap();
+            done(&output);
+            assert!(said(&output).contains("make a new one"), "{}", said(&output));
+        }
+        over.store(true, Ordering::SeqCst);
+    });
+    let told: Vec<_> = site.audit(1).into_iter().filter(|line| line["event"] == "rekey").collect();
+    assert_eq!(told.len(), 5);
+    assert!(told.iter().all(|line| line["detail"] == "under a new data key" && line["result"] == "success"));
+    assert_eq!(kept(&site).len(), 5);
+    let lines = site.read(VAULT);
+    assert!(old_vault.lines().all(|line| !lines.contains(line)), "all is sealed anew");
+    let site = daemon.stop();
+    expect_under_the_key_in_place(&site, &old_key);
+}
+
+#[test]
+fn a_new_data_key_is_made_without_a_daemon_too_and_an_interrupted_rekey_is_completed_before_it() {
+    let site = with_a_secret().stop();
+    let old = key(&site, MASTER_KEY);
+    done(&site.command("rekey").output().unwrap());
+    // As it was just before the last step.
+    fs::rename(site.path(MASTER_KEY), site.path(NEXT_KEY)).unwrap();
+    fs::rename(&kept(&site)[0], site.path(MASTER_KEY)).unwrap();
+
+    let interrupted = key(&site, NEXT_KEY);
+    let again = site.command("rekey").arg("--data-key").output().unwrap();
+    done(&again);
+    assert!(said(&again).contains("a rekey that was interrupted is complete"), "{}", said(&again));
+    let line = site.audit(1).pop().unwrap();
+    assert_eq!((&line["event"], &line["detail"]), (&"rekey".into(), &"under a new data key".into()));
+    let kept: Vec<_> = kept(&site).iter().map(|path| fs::read(path).unwrap()).collect();
+    assert!(kept.len() == 2 && kept.contains(&old) && kept.contains(&interrupted));
+    expect_under_the_key_in_place(&site, &interrupted);
+}
+
+#[test]
+fn between_two_given_keys_there_is_a_new_data_key_if_the_new_key_is_new_indeed() {
+    let site = with_a_secret().stop();
+    let (old_path, new_path) = (site.path(MASTER_KEY), site.path("new.key"));
+    let old = key(&site, MASTER_KEY);
+    fs::copy(Daemon::start().stop().path(MASTER_KEY), &new_path).unwrap();
+    let between = || {
+        let mut command = site.command("rekey");
+        command.arg("--data-key").arg("--master-key").arg(&old_path).arg("--new-key").arg(&new_path);
+        command.output().unwrap()
+    };
+    done(&between());
+    refused(&between(), "give it another new key");
+    fs::copy(&new_path, &old_path).unwrap();
+    expect_under_the_key_in_place(&site, &old);
+}
+
+#[test]
 fn without_a_daemon_the_command_does_it_and_audits_it() {
     let site = with_a_secret().stop();
     let old = key(&site, MASTER_KEY);
@@ -95,7 +179,10 @@ fn only_an_administrator_has_it_done_and_only_if_a_key_lies_ready() {
     assert_eq!(daemon.client("reader").post("/rekey", "{}").refusal(), (403, "not_authorized".into()));
     let mut admin = daemon.client("admin");
     assert_eq!(admin.post("/rekey", "{}").refusal(), (404, "not_found".into()));
-    assert_eq!(admin.post("/rekey", r#"{"key":"k"}"#).refusal(), (400, "bad_request".into()));
+    for wanted in [r#"{"key":"k"}"#, r#"{"data_key":1}"#] {
+        assert_eq!(admin.post("/rekey", wanted).refusal(), (400, "bad_request".into()));
+    }
+    assert_eq!(admin.post("/rekey", r#"{"data_key":true}"#).refusal(), (404, "not_found".into()));
     assert_eq!(admin.get("/rekey").refusal(), (405, "method_not_allowed".into()));
     daemon.site.lay_next_key(b"short");
     assert_eq!(admin.post("/rekey", "{}").refusal(), (500, "internal".into()));

@@ -177,7 +177,8 @@ fn readers_writers_and_compactions_during_many_lose_nothing_and_no_read_fails() 
 #[test]
 fn a_failure_at_any_step_leaves_the_old_keys_in_force_and_a_start_and_the_next_one_go_on() {
     let faults = |vault: &Vault| -> Arc<Faults> { lock(&vault.log).store.faults.clone() };
-    let steps: [(&str, fn(&Vault, &Faults)); 5] = [
+    type Fail = fn(&Vault, &Faults);
+    let steps: [(&str, Fail); 5] = [
         ("no new file can be made", |_, faults| faults.successors.store(1, Ordering::SeqCst)),
         ("the branch is not written", |_, faults| faults.writes.store(1, Ordering::SeqCst)),
         ("it is not audited", |vault, _| vault.audit.faults().writes.store(1, Ordering::SeqCst)),

@@ -457,6 +457,8 @@ fn another_master_key_is_in_force_also_where_the_copy_of_the_daemon_that_has_put
     put(&vault, "db", "v");
     let next = KeyBytes::random().unwrap();
     lock(&vault.log).store.faults.replacements.store(1, Ordering::SeqCst);
+    let refused = vault.rekey(&here.site.master, &next, DataKey::New, Entry::new(Event::Rekey));
+    assert_eq!(refused, Err(Refused::SharedDataKey));
     assert_eq!(vault.rekey(&here.site.master, &next, DataKey::Kept, Entry::new(Event::Rekey)), Ok(true));
     assert!(is_under(&here.site.path(), &here.site.master), "the copy has the header from before");
     put(&vault, "db", "w");
