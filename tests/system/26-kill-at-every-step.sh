@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# restore, rekey and a start that accepts a rollback, killed at each call that changes a file: what is left is either served, or
-# refused and nothing is lost; and doing it again completes it.
+# restore, rekey (also with a new data key) and a start that accepts a rollback, killed at each call that changes a file: what is left
+# is either served, or refused and nothing is lost; and doing it again completes it.
 source "$(dirname "$0")/lib.sh"
 need cmp curl jq strace
 need_root
@@ -120,59 +120,63 @@ done
 [ "$kills" -ge 30 ] || fail "only $kills steps were found"
 echo "a restore was killed at $kills steps; each time another one completed it"
 
-# completes: the command, again; then only the new key opens the vault, and the old one is kept.
+# completes OPTION...: the command, again; then only the new key opens the vault, and the old one is kept.
 completes() {
-    jarvis rekey >/dev/null
+    jarvis rekey "$@" >/dev/null
     is_kept "$live/secrets/master.key" || fail "the old key is lost"
     ! cmp -s "$live/secrets/master.key" "$DIR/secrets/master.key" || fail "the old key is still in its place"
     [ ! -e "$DIR/secrets/master.key.next" ] || fail "the new key is not in its place"
     serves live
 }
 
-kills=0
-for call in "${CALLS[@]}"; do
-    for ((n = 1; ; n++)); do
-        lay "$live"
-        killed "$call" "$n" "$BINARY" rekey --config "$config" || break
-        kills=$((kills + 1))
-        serves live
-        completes
+for options in "" --data-key; do
+    kills=0
+    for call in "${CALLS[@]}"; do
+        for ((n = 1; ; n++)); do
+            lay "$live"
+            killed "$call" "$n" "$BINARY" rekey ${options:+"$options"} --config "$config" || break
+            kills=$((kills + 1))
+            serves live
+            completes ${options:+"$options"}
+        done
     done
+    [ "$kills" -ge 15 ] || fail "only $kills steps were found"
+    echo "rekey${options:+ $options} without a daemon was killed at $kills steps; each time the vault was served, and another one completed it"
 done
-[ "$kills" -ge 15 ] || fail "only $kills steps were found"
-echo "a rekey without a daemon was killed at $kills steps; each time the vault was served, and another one completed it"
 
 # is_traced: whether strace has the daemon.
 is_traced() { ! grep -q '^TracerPid:\s0$' "/proc/$PID/status"; }
 
 # A daemon that does it, killed in the thread that does.
-kills=0
-for call in "${CALLS[@]}"; do
-    for ((n = 1; ; n++)); do
-        lay "$live"
-        start_daemon
-        strace -f -qq -o /dev/null -e "inject=$call:signal=KILL:when=$n" -p "$PID" 2>"$DIR/strace" &
-        tracer=$!
-        await "strace has the daemon" is_traced
-        status=0
-        jarvis rekey --addr "$URL" --client admin >"$DIR/killed" 2>&1 || status=$?
-        if [ "$status" = 0 ]; then
-            kill "$tracer"
-            wait "$tracer" || true
-            stop_daemon
-            break
-        fi
-        status=0
-        { wait "$PID" || status=$?; wait "$tracer" || true; } 2>"$DIR/shell"
-        PID=''
-        [ "$status" = 137 ] || fail "rekey has failed, and the daemon was not killed: $(cat "$DIR/killed")"
-        kills=$((kills + 1))
-        serves live
-        completes
+for options in "" --data-key; do
+    kills=0
+    for call in "${CALLS[@]}"; do
+        for ((n = 1; ; n++)); do
+            lay "$live"
+            start_daemon
+            strace -f -qq -o /dev/null -e "inject=$call:signal=KILL:when=$n" -p "$PID" 2>"$DIR/strace" &
+            tracer=$!
+            await "strace has the daemon" is_traced
+            status=0
+            jarvis rekey ${options:+"$options"} --addr "$URL" --client admin >"$DIR/killed" 2>&1 || status=$?
+            if [ "$status" = 0 ]; then
+                kill "$tracer"
+                wait "$tracer" || true
+                stop_daemon
+                break
+            fi
+            status=0
+            { wait "$PID" || status=$?; wait "$tracer" || true; } 2>"$DIR/shell"
+            PID=''
+            [ "$status" = 137 ] || fail "rekey has failed, and the daemon was not killed: $(cat "$DIR/killed")"
+            kills=$((kills + 1))
+            serves live
+            completes ${options:+"$options"}
+        done
     done
+    [ "$kills" -ge 5 ] || fail "only $kills steps were found"
+    echo "a daemon was killed at $kills steps of rekey${options:+ $options}; each time the vault was served, and another one completed it"
 done
-[ "$kills" -ge 5 ] || fail "only $kills steps were found"
-echo "a daemon was killed at $kills steps of a rekey; each time the vault was served, and another one completed it"
 
 # accepting [COMMAND...]: a start that accepts a rollback, run by that command, and a stop when it serves. How it ended.
 accepting() {
