@@ -81,7 +81,7 @@ if [ ! -x "$directory/openrc/sbin/openrc-init" ]; then
     done
 fi
 # A system to boot: what systemd needs, and what the handbook's commands for it call. No package with /bin/kill is among that.
-debian_13=systemd,curl,jq,make,openssl
+debian_13=systemd,curl,jq,make,opensc,openssl,softhsm2
 if [ "$(cat "$directory/debian-13/packages" 2>/dev/null)" != "$debian_13" ]; then
     $as_root rm -rf "$directory/debian-13"
     $as_root debootstrap --variant=minbase --include="$debian_13" trixie "$directory/debian-13" >/dev/null
