@@ -64,11 +64,23 @@ while_read pastes 'opens the vault .*, unwrapped in [0-9]* ms by /bin/sh' "$sect
 ! is_in_the_clear "$DIR/first.key" || fail "the key is still there in the clear"
 opens 'opens the vault' "$DIR/first.key"
 restart
+head -n 1 /opt/jarvis/secrets/vault.json >"$DIR/first.header"
 while_read pastes 'is under a new master key' "$section" 3
 opens 'does not open the vault' "$DIR/first.key"
 opens 'does not open the vault' "$DIR/work/master.key.txt"
 opens 'master.key-2.txt: opens the vault' "$DIR/work/master.key-2.txt"
 restart
+# The old key with the old header, before the records of today.
+stop_daemon
+mkdir -p -m 700 /opt/jarvis/thief/secrets
+cat "$DIR/first.header" <(tail -n +2 /opt/jarvis/secrets/vault.json) >/opt/jarvis/thief/secrets/vault.json
+chmod 600 /opt/jarvis/thief/secrets/vault.json
+cp "$DIR/first.key" /opt/jarvis/thief/secrets/master.key
+configured none '[paths]' 'state_dir = "/opt/jarvis/thief"'
+starts_not 'vault.json: damaged at line 2: record 2 was changed' 1
+rm -r /opt/jarvis/thief
+configured '## PKCS#11'
+start
 echo "from a file into a token, with one restart: the old key and its copy open nothing, and the new copy does"
 
 # The token is lost. The daemon at work serves on, and the copy goes to another source.
