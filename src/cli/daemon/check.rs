@@ -106,6 +106,10 @@ fn check_keys(config: &Config, uid: u32) -> Result<(), Exit> {
         master.check_form()?;
         match wrong_key(config, &master) {
             Some(why) => warn(why)?,
+            None if master.wrapping().is_some() => output::tell(format_args!(
+                "master key {}: good in form; jarvis-secretsd key check tries whether it opens the vault",
+                master_key_path.display()
+            ))?,
             None => good("master key", master_key_path)?,
         }
     }
