@@ -1,5 +1,6 @@
 //! What the daemon tells the service manager that started it, by sd_notify(3).
 
+use std::io::ErrorKind;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
@@ -10,7 +11,7 @@ use crate::running::Daemon;
 use crate::site::{PATIENCE, Site};
 
 /// A service manager that only listens.
-struct Manager(UnixDatagram);
+pub struct Manager(UnixDatagram);
 
 impl Manager {
     fn listen(address: &SocketAddr) -> Self {
@@ -19,14 +20,20 @@ impl Manager {
         Self(socket)
     }
 
-    fn at_path(site: &Site) -> Self {
+    pub fn at_path(site: &Site) -> Self {
         Self::listen(&SocketAddr::from_pathname(site.path("notify")).unwrap())
     }
 
     /// The next message, line by line.
-    fn hears(&self) -> Vec<String> {
+    pub fn hears(&self) -> Vec<String> {
         let mut buffer = [0; 4096];
-        let length = self.0.recv(&mut buffer).expect("the daemon says something");
+        let length = loop {
+            match self.0.recv(&mut buffer) {
+                // By the end of some other test's child.
+                Err(why) if why.kind() == ErrorKind::Interrupted => {}
+                received => break received.expect("the daemon says something"),
+            }
+        };
         std::str::from_utf8(&buffer[..length]).unwrap().lines().map(str::to_owned).collect()
     }
 

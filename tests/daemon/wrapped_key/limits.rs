@@ -1,13 +1,12 @@
 //! How often the device is asked, and for how long a start waits for it.
 
 use std::fs;
-use std::os::unix::net::UnixDatagram;
 
 use rustix::process::Signal;
 
 use super::Stage;
+use crate::notify::Manager;
 use crate::running::Daemon;
-use crate::site::PATIENCE;
 
 const COUNT: &str = "state/secrets/vault.json.unwrap-failures";
 
@@ -70,25 +69,16 @@ fn a_start_with_retry_secs_waits_for_the_device_and_says_so_to_the_service_manag
     let stage = Stage::with_a_secret();
     stage.configure("retry_secs = 86400");
     stage.let_be("absent");
-    let manager = UnixDatagram::bind(stage.site.path("notify")).unwrap();
-    manager.set_read_timeout(Some(PATIENCE)).unwrap();
-    let hears = || {
-        let mut buffer = [0; 4096];
-        let length = manager.recv(&mut buffer).unwrap();
-        String::from_utf8_lossy(&buffer[..length]).into_owned()
-    };
+    let manager = Manager::at_path(&stage.site);
     let mut serve = stage.site.command("serve");
     serve.env("NOTIFY_SOCKET", stage.site.path("notify"));
     let mut daemon = Daemon::spawn(serve, &stage.site, "log");
-    let first = hears();
-    assert!(
-        first.starts_with("EXTEND_TIMEOUT_USEC=") && first.ends_with("STATUS=Waiting for the master key"),
-        "{first}"
-    );
-    let second = hears();
+    let [extended, status] = &manager.hears()[..] else { panic!("two lines") };
+    assert!(extended.starts_with("EXTEND_TIMEOUT_USEC="), "{extended}");
+    assert_eq!(status, "STATUS=Waiting for the master key");
     let why =
         r#"STATUS=Waiting for the master key: [master_key] unwrap: exit status 1: error: no such "device"; Aborting."#;
-    assert!(second.ends_with(why), "{second}");
+    assert_eq!(manager.hears()[1], why);
     stage.let_no_longer_be("absent");
     daemon.await_log("Server started successfully");
     assert_eq!(daemon.client("admin").value("db_main"), "v");
