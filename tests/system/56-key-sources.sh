@@ -121,30 +121,9 @@ configured none
 comes_back gpg
 echo "gpg: with the second key it is opened elsewhere"
 
-# A TPM. That of the kernel shares itself among processes; this one is asked by one at a time, with nothing left of those before.
-cat >/etc/jarvis-secretsd/tpm <<ASKED
-#!/bin/sh
-exec 9<"\$0"
-flock 9
-export TPM2TOOLS_TCTI=$TPM SYSTEMD_TPM2_DEVICE=$TPM
-for left in --transient-object --loaded-session --saved-session; do tpm2_flushcontext \$left || exit; done
-exec "\$@"
-ASKED
+# A TPM.
+tpm_script >/etc/jarvis-secretsd/tpm
 chmod 755 /etc/jarvis-secretsd/tpm
-# start_tpm: as when the host boots.
-start_tpm() {
-    mkdir -p "$DIR/tpm"
-    swtpm socket --tpm2 --tpmstate dir="$DIR/tpm" --server type=tcp,bindaddr=127.0.0.1,port=24321,disconnect \
-        --ctrl type=tcp,bindaddr=127.0.0.1,port=24322 --flags not-need-init,startup-clear >"$DIR/swtpm.log" 2>&1 &
-    SWTPM=$!
-    STOOD_IN+=("$SWTPM")
-    await "the TPM answers" tpm tpm2_getcap properties-fixed
-    boots secure
-}
-stop_tpm() { kill "$SWTPM" && { wait "$SWTPM" || true; }; }
-tpm() { /etc/jarvis-secretsd/tpm "$@" >"$DIR/tpm.log" 2>&1; }
-# boots HOW: what the firmware tells the TPM of how it has booted.
-boots() { tpm tpm2_pcrextend "7:sha256=$(sha256sum <<<"$1" | cut -d ' ' -f 1)" || fail "$(cat "$DIR/tpm.log")"; }
 start_tpm
 set_up '## TPM 2.0, a key in the TPM' 1
 configured '## TPM 2.0, a key in the TPM'
@@ -169,20 +148,6 @@ echo "systemd-creds: a host that has booted otherwise does not open it"
 # Clevis.
 # once: a start asks once and not for long, where it is to fail.
 once() { sed -i '/^timeout_secs = /d; s/^retry_secs = .*/timeout_secs = 2/' "$DIR/config.toml"; }
-mkdir "$DIR/tang"
-jose jwk gen -i '{"alg":"ES512"}' -o "$DIR/tang/sign.jwk"
-jose jwk gen -i '{"alg":"ECMR"}' -o "$DIR/tang/exchange.jwk"
-TANG_PORT=TCP-LISTEN:24380,bind=127.0.0.1,reuseaddr,fork
-is_listening() { socat -u OPEN:/dev/null TCP:127.0.0.1:24380 2>/dev/null; }
-# start_tang ARGUMENT...: tang, or, as these of socat's say, another at its port.
-start_tang() {
-    [ "$#" -gt 0 ] || set -- "$TANG_PORT" "EXEC:/usr/libexec/tangd $DIR/tang"
-    socat "$@" 2>"$DIR/tang.log" &
-    SOCAT=$!
-    STOOD_IN+=("$SOCAT")
-    await "tang listens" is_listening
-}
-stop_tang() { kill "$SOCAT" && { wait "$SOCAT" || true; }; }
 start_tang
 set_up '## Clevis with tang' 1
 THUMBPRINT=$(cat "$DIR/said")
@@ -220,42 +185,9 @@ stop_tang
 stop_tpm
 echo "clevis with TPM and tang: either is enough, and none of them is not"
 
-# A KMS. KMS_MODE says how it behaves.
-export KMS_TOKEN=token-of-this-host
+# A KMS.
 set_up '## A KMS over HTTP' 1
-cat >"$DIR/kms.py" <<'KMS'
-import hashlib, hmac, http.server, os, sys, threading
-SECRET = os.urandom(32)
-class Kms(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        mode = open(sys.argv[1]).read().strip()
-        if mode == "silent":
-            threading.Event().wait()
-        mask = lambda nonce, data: bytes(a ^ b for a, b in zip(data, hmac.digest(SECRET, nonce, hashlib.sha256)))
-        if self.path == "/encrypt":
-            nonce = os.urandom(16)
-            body = nonce + mask(nonce, body)
-            answer = body + hmac.digest(SECRET, body, hashlib.sha256)
-        else:
-            genuine = hmac.compare_digest(hmac.digest(SECRET, body[:48], hashlib.sha256), body[48:])
-            answer = mask(body[:16], body[16:48]) if genuine else None
-        known = self.headers["Authorization"] == "Bearer " + os.environ["KMS_TOKEN"]
-        self.send_response(403 if not known else 500 if mode == "broken" or answer is None else 200)
-        self.send_header("Content-Length", str(len(answer or b"")))
-        self.end_headers()
-        self.wfile.write((answer or b"")[:31 if mode == "cut" else None])
-    def log_message(self, *_): pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 24390), Kms)
-print("listening", flush=True)
-server.serve_forever()
-KMS
-kms() { echo "$1" >"$DIR/kms.mode"; }
-kms works
-: >"$DIR/kms.log"
-python3 "$DIR/kms.py" "$DIR/kms.mode" >"$DIR/kms.log" 2>&1 &
-STOOD_IN+=("$!")
-await "the KMS listens" grep -q listening "$DIR/kms.log"
+start_kms
 configured '## A KMS over HTTP'
 serves kms
 once
@@ -271,7 +203,7 @@ sed -i 's/token-of/other-token-of/' /etc/jarvis-secretsd/kms.curl
 starts_not 'returned error: 403'
 cp -p "$DIR/kms.curl" /etc/jarvis-secretsd/kms.curl
 comes_back kms
-kill "${STOOD_IN[-1]}"
+kill "$KMS"
 starts_not '\[master_key\] unwrap: exit status 7: '
 ! grep -rqF "$KMS_TOKEN" "$DIR/log" "$DIR/logs" "$DIR/said" /opt/jarvis || fail "the token was written down"
 echo "a KMS: broken, cut off, silent, refusing, and down"

@@ -18,7 +18,7 @@ run() { inside env -i PATH="$PATH" HOME=/root bash -ec "cd /srv/source; $1"; }
 # paste FILE HEADING [N]: the same of a block. What it prints is then in $DIR/said.
 passphrase='correct horse battery staple'
 paste() {
-    run "jarvis-secretsd() { printf '%s' '$passphrase' | command jarvis-secretsd \"\$@\"; }
+    run "jarvis-secretsd() { command jarvis-secretsd \"\$@\" <<<'$passphrase'; }
 $(pasted "$@")" >"$DIR/said" 2>&1 || fail "$2: $(cat "$DIR/said")"
 }
 # serves_password: the value that was stored first.

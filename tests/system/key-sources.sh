@@ -2,7 +2,7 @@
 # contrib/key-sources, and a daemon that uses them. To be sourced behind lib.sh, where nobody else sees what is mounted.
 # shellcheck shell=bash
 
-RECIPES=contrib/key-sources/README.md
+source tests/system/key-devices.sh
 new_state
 mkdir "$DIR/bin" "$DIR/work"
 install -m 755 "$BINARY" "$DIR/bin/jarvis-secretsd"
@@ -12,26 +12,8 @@ for directory in /opt/jarvis /etc/jarvis-secretsd; do
     mount -t tmpfs -o mode=755 none "$directory"
 done
 cp etc/policy.toml /etc/jarvis-secretsd/
-# The TPM, tang and the KMS, which are processes here.
-STOOD_IN=()
-end() {
-    [ "${#STOOD_IN[@]}" = 0 ] || kill -KILL "${STOOD_IN[@]}" 2>/dev/null || true
-    clean_up
-}
+end() { end_devices && clean_up; }
 trap end EXIT
-
-TANG=http://127.0.0.1:24380 THUMBPRINT='' TPM=swtpm:host=127.0.0.1,port=24321
-# recipe HEADING: the section [master_key] that stands below it, with what stands in for a device.
-recipe() {
-    awk -v heading="$1" '
-        /^```/ { inside = below && $0 == "```toml" && !done; done = done || (below && $0 == "```" && any); next }
-        /^#+ / { below = $0 == heading }
-        inside { print; any = 1 }' "$RECIPES" |
-        sed "s|http://tang.example|$TANG|; s|THUMBPRINT|$THUMBPRINT|; s|https://kms.example|http://127.0.0.1:24390|
-            s|\"/usr/bin/\\(systemd-creds\\)\"|\"/etc/jarvis-secretsd/tpm\", \"\\1\"|
-            s|\"/usr/bin/\\(clevis\\)\"|\"/etc/jarvis-secretsd/tpm\", \"\\1\"|
-            s|device:/dev/tpmrm0|$TPM|; s|\"/usr/bin/\\(tpm2_rsadecrypt\\)\"|\"/etc/jarvis-secretsd/tpm\", \"\\1\"|"
-}
 
 # configured HEADING [LINE...]: the daemon's configuration has that recipe, and these lines.
 configured() {
