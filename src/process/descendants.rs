@@ -160,12 +160,30 @@ pub enum Seen {
     Gone(ExitStatus),
 }
 
-/// The children of this process, as `/proc` tells them.
+/// The children of this process.
+///
+/// The kernel lists them for each thread (`/proc/self/task/*/children`, proc(5)), also those that `ProtectProc=invisible` hides
+/// because they let nobody debug them, as an agent that keeps keys does. A kernel that does not is asked for all processes.
 fn children() -> Vec<Pid> {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let listed: Vec<String> =
+        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok()).collect();
+    match listed.is_empty() {
+        true => seen_children(),
+        false => listed.iter().flat_map(|pids| pids.split_whitespace()).filter_map(pid).collect(),
+    }
+}
+
+fn pid(digits: &str) -> Option<Pid> {
+    Pid::from_raw(digits.parse().ok()?)
+}
+
+/// Those of its children that `/proc` shows.
+fn seen_children() -> Vec<Pid> {
     let me = getpid().as_raw_pid().to_string();
     let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
     let child = |name: &str| {
-        let pid = Pid::from_raw(name.parse().ok()?)?;
+        let pid = pid(name)?;
         // pid (name) state parent …, where the name may hold anything.
         let stat = fs::read(format!("/proc/{name}/stat")).ok()?;
         let stat = String::from_utf8_lossy(&stat);

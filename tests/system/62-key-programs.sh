@@ -99,7 +99,6 @@ works '## PKCS#11'
 
 set_up '## gpg' 1
 run 'chown -R --reference=/var/lib/jarvis-secretsd/secrets /var/lib/jarvis-secretsd/gnupg'
-run "sed -i 's/^#ProtectProc=/ProtectProc=/' /etc/systemd/system/jarvis-secretsd.service.d/key-source.conf; systemctl daemon-reload"
 works '## gpg'
 
 start_kms
