@@ -4,7 +4,7 @@
 #
 # The recipes' paths are the system's, so this runs where nobody else sees what is mounted over them.
 source "$(dirname "$0")/lib.sh"
-need age age-keygen clevis curl gpg gpgconf jose jq openssl pkcs11-tool pgrep python3 socat softhsm2-util swtpm systemd-creds \
+need age age-keygen clevis curl gpg gpgconf ip jose jq openssl pkcs11-tool pgrep python3 socat softhsm2-util swtpm systemd-creds \
     /usr/libexec/tangd tpm2_flushcontext tpm2_rsadecrypt unshare
 need_root
 [ -n "${ALONE:-}" ] || ALONE=yes exec unshare --mount --net --propagation private tests/system/56-key-sources.sh
@@ -92,9 +92,11 @@ echo "pkcs11: a master key comes there by its text; without the token the daemon
 cp -p /etc/jarvis-secretsd/pin "$DIR/pin"
 echo 0000 >/etc/jarvis-secretsd/pin
 starts_not 'CKR_PIN_INCORRECT'
+guide 'The master key is not unwrapped' "$DIR/said"
 refuses 'CKR_PIN_INCORRECT' jarvis-secretsd key check
 cp "$DIR/pin" /etc/jarvis-secretsd/pin
 starts_not 'vault.json.unwrap-failures: .*has failed 2 times in a row and is not tried again'
+guide 'The master key is not tried again' "$DIR/said"
 says 'configuration' jarvis-secretsd check
 rm /opt/jarvis/secrets/vault.json.unwrap-failures
 comes_back pkcs11
@@ -161,12 +163,21 @@ start_tang -u "$TANG_PORT" OPEN:/dev/null
 once 2
 starts_not '\[master_key\] unwrap: took longer than timeout_secs'
 stop_tang
-# A start that waits, until tang is there.
+# A start that waits: until it is told to end, and until tang is there.
 configured '## Clevis with tang'
-: >"$DIR/log"
-RUST_LOG=info "$BINARY" --config "$DIR/config.toml" 2>"$DIR/log" &
-PID=$!
-await "it waits" grep -q 'Waiting for the master key: .*Error communicating' "$DIR/log"
+# waits: is started, and waits for the key.
+waits() {
+    : >"$DIR/log"
+    RUST_LOG=info "$BINARY" --config "$DIR/config.toml" 2>"$DIR/log" &
+    PID=$!
+    await "it waits" grep -q 'Waiting for the master key: .*Error communicating' "$DIR/log"
+}
+waits
+kill -TERM "$PID"
+status=0
+wait "$PID" || status=$?
+[ "$status" = 143 ] || fail "told to end, it ended with status $status"
+waits
 start_tang
 await "it has started" has_started
 holds "of clevis-tang"

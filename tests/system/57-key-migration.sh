@@ -56,6 +56,7 @@ configured '## PKCS#11'
 refuses 'is a key in the clear' jarvis-secretsd key check
 stop_daemon
 starts_not 'master.key: is a key in the clear, and \[master_key\] says that it is wrapped'
+guide 'The master key is in the clear' "$DIR/said"
 cmp --silent "$key" "$DIR/first.key" || fail "a start that is refused has changed the key"
 configured none
 start
