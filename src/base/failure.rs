@@ -51,9 +51,9 @@ impl Failure {
         Self { kind, ..self }
     }
 
-    /// The same failure, with the rule that it breaks.
-    pub fn because(self, rule: &str) -> Self {
-        Self { why: format!("{rule}: {}", self.why), ..self }
+    /// The same failure, with `what` before its reason.
+    pub fn because(self, what: impl fmt::Display) -> Self {
+        Self { why: format!("{what}: {}", self.why), ..self }
     }
 
     /// The same failure, with these fields for a program.

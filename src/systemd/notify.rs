@@ -49,7 +49,7 @@ impl ServiceManager {
 
     /// Tells it that the daemon, which is starting, waits for the master key, since `last` has happened if anything has, and that
     /// it may need as long as `within` until it is told the next time.
-    pub fn waiting_for_key(&self, last: Option<&str>, within: Duration) {
+    pub fn waiting_for_key(&self, last: Option<String>, within: Duration) {
         let micros = (within + STARTING).as_micros();
         let last = last.map_or(String::new(), |last| format!(": {last}"));
         self.tell(&format!("EXTEND_TIMEOUT_USEC={micros}\nSTATUS=Waiting for the master key{last}"));

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::wrapping::{self, Patience, Wrapping};
+use super::patience::Patience;
+use super::wrapping::{self, Wrapping};
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
 use crate::base::files;
@@ -227,7 +228,7 @@ impl KeyFile {
         let content = self.content(path)?;
         match (&self.form, KeyBytes::of(&content)) {
             (_, Some(key)) => Ok(key),
-            (Form::Wrapped(wrapping, Some(patience)), None) => wrapping.unwrap_patiently(&content, patience),
+            (Form::Wrapped(wrapping, Some(patience)), None) => patience.unwrap(wrapping, &content),
             (_, None) => self.wrapping().expect("what is not wrapped has 32 bytes").unwrap(&content),
         }
     }

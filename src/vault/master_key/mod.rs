@@ -7,6 +7,7 @@ mod attempts;
 mod file;
 mod filter;
 pub(crate) mod passphrase;
+mod patience;
 pub(crate) mod shares;
 mod socket;
 mod wrapping;
@@ -16,7 +17,8 @@ use std::path::Path;
 
 pub use file::{KeyFile, KeyStamp};
 pub use filter::Filter;
-pub use wrapping::{LONGEST as LONGEST_WRAPPED, Patience, Wrapping, WrappingConfig};
+pub use patience::Patience;
+pub use wrapping::{LONGEST as LONGEST_WRAPPED, Wrapping, WrappingConfig};
 
 use super::log::header::Header;
 use super::log::replay;

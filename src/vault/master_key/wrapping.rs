@@ -114,6 +114,10 @@ impl Wrapping {
         Runner::start(binary, &table).map_err(|why| why.to_string())
     }
 
+    pub(super) fn config(&self) -> &WrappingConfig {
+        &self.config
+    }
+
     /// By what the key is unwrapped.
     pub fn unwrapper(&self) -> &Filter {
         &self.config.unwrap
@@ -148,33 +152,6 @@ impl Wrapping {
                 self.failures.fetch_add(1, Ordering::Relaxed);
                 Err(Failure::configuration(called("unwrap"), why))
             }
-        }
-    }
-
-    /// The same, for a start: one that may wait tries again for that long, and has `patience` told before each attempt.
-    pub fn unwrap_patiently(&self, wrapped: &[u8], patience: &Patience) -> Result<KeyBytes, Failure> {
-        let WrappingConfig { timeout, retry, .. } = self.config;
-        let deadline = Instant::now() + retry;
-        let mut pause = FIRST_PAUSE;
-        let mut last = None;
-        loop {
-            patience.tell(last.as_deref(), timeout + pause);
-            let why = match self.unwrap(wrapped) {
-                Err(why) if !retry.is_zero() => why.to_string(),
-                done => return done,
-            };
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Failure::new(
-                    called("unwrap"),
-                    format_args!("{}; it was tried for {} s", without_what(&why), retry.as_secs()),
-                ));
-            }
-            log::warn!("Waiting for the master key: {why}");
-            // So that the last attempt is made at the deadline.
-            std::thread::sleep(pause.min(left));
-            pause = (pause * 2).min(LONGEST_PAUSE);
-            last = Some(why);
         }
     }
 
@@ -235,32 +212,6 @@ impl Wrapping {
             }
         }
     }
-}
-
-/// How long a start waits before its second attempt, and at most before a later one.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// A start that waits for the master key, and what is to be told of that.
-pub struct Patience(Box<Tell>);
-
-type Tell = dyn Fn(Option<&str>, Duration) + Send + Sync;
-
-impl Patience {
-    /// `tell` is called before each attempt with the failure of the one before, if there was one, and with the longest time until
-    /// the next call or the end.
-    pub fn new(tell: impl Fn(Option<&str>, Duration) + Send + Sync + 'static) -> Self {
-        Self(Box::new(tell))
-    }
-
-    fn tell(&self, last: Option<&str>, within: Duration) {
-        (self.0)(last, within);
-    }
-}
-
-/// What a message says behind the name of the filter.
-fn without_what(why: &str) -> &str {
-    why.strip_prefix("[master_key] unwrap: ").unwrap_or(why)
 }
 
 /// The key that a filter has given back: its bytes, or their base64, as tools print it that know nothing but text.

@@ -92,6 +92,6 @@ fn a_start_that_has_waited_long_enough_fails_in_a_way_that_a_service_manager_tri
     stage.let_be("absent");
     let asked = stage.asked();
     let said = stage.refused(1);
-    assert!(said.contains("Aborting.; it was tried for 1 s"), "{said}");
+    assert!(said.contains("[master_key] unwrap: it was tried for 1 s: exit status 1: "), "{said}");
     assert!(stage.asked() >= asked + 2, "the last attempt is made at the end");
 }
