@@ -38,8 +38,9 @@ impl Attempts {
         let mut file = open.map_err(fail)?;
         let count = file.metadata().map_err(fail)?.len();
         if count >= u64::from(most) {
+            let times = if count == 1 { "once".to_owned() } else { format!("{count} times in a row") };
             let why = format!(
-                "[master_key] unwrap has failed {count} times in a row and is not tried again, so that the device is not \
+                "[master_key] unwrap has failed {times} and is not tried again, so that the device is not \
                  locked: put it right, remove this file, and start again"
             );
             return Err(Failure::configuration(self.path.display(), why));

@@ -77,6 +77,7 @@ fn asked(mut stream: &UnixStream, mut input: &[u8], deadline: Instant) -> io::Re
             Ok(taken) => input = &input[taken..],
             // It may have answered without reading.
             Err(why) if why.kind() == ErrorKind::BrokenPipe => break,
+            Err(why) if why.kind() == ErrorKind::Interrupted => {}
             Err(why) => return Err(why),
         }
     }
@@ -86,9 +87,12 @@ fn asked(mut stream: &UnixStream, mut input: &[u8], deadline: Instant) -> io::Re
     let mut length = 0;
     while length < answer.len() {
         stream.set_read_timeout(Some(left(deadline)?))?;
-        match stream.read(&mut answer[length..])? {
-            0 => break,
-            read => length += read,
+        match stream.read(&mut answer[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            // Where a time is set, a signal ends it, also one whose handler has calls begun anew (signal(7)).
+            Err(why) if why.kind() == ErrorKind::Interrupted => {}
+            Err(why) => return Err(why),
         }
     }
     answer.truncate(length);

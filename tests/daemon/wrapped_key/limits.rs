@@ -46,7 +46,7 @@ fn an_attempt_in_which_the_daemon_was_killed_counts() {
     daemon.ended();
     stage.let_no_longer_be("silent");
     let said = stage.refused(78);
-    assert!(said.contains("has failed 1 times in a row"), "{said}");
+    assert!(said.contains("has failed once and is not tried again"), "{said}");
 }
 
 #[test]
