@@ -9,6 +9,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Output;
+use std::thread;
 
 use rustix::process::Signal;
 
@@ -203,6 +204,26 @@ fn a_rekey_whose_device_is_away_changes_nothing_and_says_why_also_in_the_audit_l
     let detail = line["detail"].as_str().unwrap();
     assert!(detail.contains(r#"[master_key] unwrap: exit status 1: error: no such "device"; Aborting."#), "{detail}");
     assert!(admin.metrics().contains("jarvis_secretsd_master_key_unwraps_total{result=\"failure\"} 1\n"));
+}
+
+#[test]
+fn a_rekey_whose_device_is_silent_fails_after_its_time_and_holds_nobody_up() {
+    let stage = Stage::with_a_secret();
+    stage.configure("timeout_secs = 1");
+    let daemon = stage.site.start();
+    stage.site.lay_next_key(&fs::read(stage.site.path(MASTER_KEY)).unwrap());
+    stage.let_be("silent");
+    let asked = stage.asked();
+    let mut admin = daemon.client("admin");
+    let rekeyed = thread::spawn(move || admin.post("/rekey", "{}").refusal());
+    stage.await_asked(asked + 1);
+    assert_eq!(daemon.client("admin").value("db_main"), "v");
+    let (status, _) = rekeyed.join().unwrap();
+    assert_eq!(status, 500);
+    let audit = stage.site.audit(1);
+    let line = audit.iter().rfind(|line| line["event"] == "rekey").unwrap();
+    assert!(line["detail"].as_str().unwrap().contains("[master_key] unwrap: took longer than timeout_secs"), "{line}");
+    assert_eq!(daemon.client("admin").value("db_main"), "v");
 }
 
 /// What the filter prints or does, and what is then said. None of them is started on anything else than the wrapped key.
