@@ -245,7 +245,7 @@ impl KeyFile {
             (Form::Wrapped(..) | Form::Either(_), length) if length > wrapping::KEY => Ok(content),
             (Form::Clear, length) if length > wrapping::KEY => Err(fail(&format_args!(
                 "has {length} bytes, and a master key has exactly 32; if it is wrapped, [master_key] unwrap must say by what \
-                 it is unwrapped"
+                 it is unwrapped, which the daemon reads at its start only"
             ))),
             (_, 0) => {
                 Err(fail(&"is empty, and a master key has exactly 32 bytes; what was to put it there has failed"))

@@ -22,14 +22,29 @@ fn a_key_goes_from_the_clear_to_wrapped_and_back_while_the_daemon_works() {
     assert!(wrapped.status.success() && said(&wrapped).contains("rekey --data-key"), "{}", said(&wrapped));
     assert_eq!((stage.key(), mode(&stage.site.path(MASTER_KEY))), (key.clone(), 0o600));
     assert_eq!(admin.value("db_main"), "v");
+    // The daemon at work does not know yet by what it is to be unwrapped.
+    let addr = format!("http://{}", daemon.addr());
+    let rekey = |addr: &str| stage.site.command("rekey").args(["--addr", addr, "--client", "admin"]).output().unwrap();
+    let early = rekey(&addr);
+    assert!(
+        !early.status.success() && said(&early).contains("which the daemon reads at its start only"),
+        "{}",
+        said(&early)
+    );
+    assert_eq!(admin.value("db_main"), "v");
+    daemon.stop();
+    let daemon = stage.site.start();
+    let completed = rekey(&format!("http://{}", daemon.addr()));
+    assert!(completed.status.success(), "{}", said(&completed));
+    daemon.stop();
     let again = stage.command("key wrap");
     assert!(
         !again.status.success() && said(&again).contains("only a key in the clear can be wrapped"),
         "{}",
         said(&again)
     );
-    daemon.stop();
     stage.serves();
+    let key = stage.key();
 
     let unwrapped = stage.command("key unwrap");
     assert!(unwrapped.status.success(), "{}", said(&unwrapped));
