@@ -186,15 +186,12 @@ impl Wrapping {
         }
     }
 
-    /// Writes how often the key was unwrapped. Where it is not wrapped, the metric has no samples.
+    /// Writes how often the key was unwrapped: never, where it is not wrapped.
     pub fn write_metrics(wrapping: Option<&Self>, page: &mut Page) {
-        let family = page.counter("master_key_unwraps_total", "Attempts to unwrap the master key, by result.");
-        if let Some(wrapping) = wrapping {
-            let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-            family
-                .sample(&[("result", "success")], read(&wrapping.unwraps))
-                .sample(&[("result", "failure")], read(&wrapping.failures));
-        }
+        let count = |of: fn(&Self) -> &AtomicU64| wrapping.map_or(0, |wrapping| of(wrapping).load(Ordering::Relaxed));
+        page.counter("master_key_unwraps_total", "Attempts to unwrap the master key, by result.")
+            .sample(&[("result", "success")], count(|wrapping| &wrapping.unwraps))
+            .sample(&[("result", "failure")], count(|wrapping| &wrapping.failures));
     }
 
     /// What the filter that is called `key` makes of `input`; `hidden` is masked in what it says of a failure.
