@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::base::failure::Failure;
+
 /// How long a start may take besides its waiting: as long as systemd grants by default.
 const STARTING: Duration = Duration::from_secs(90);
 
@@ -49,7 +51,7 @@ impl ServiceManager {
 
     /// Tells it that the daemon, which is starting, waits for the master key, since `last` has happened if anything has, and that
     /// it may need as long as `within` until it is told the next time.
-    pub fn waiting_for_key(&self, last: Option<String>, within: Duration) {
+    pub fn waiting_for_key(&self, last: Option<&Failure>, within: Duration) {
         let micros = (within + STARTING).as_micros();
         let last = last.map_or(String::new(), |last| format!(": {last}"));
         self.tell(&format!("EXTEND_TIMEOUT_USEC={micros}\nSTATUS=Waiting for the master key{last}"));

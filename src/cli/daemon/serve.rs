@@ -82,8 +82,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         ends_while(signal, may_wait.clone()).map_err(|why| Failure::new("signal handlers", why))?;
     }
     let told = manager.clone();
-    let keys = key_file(&config)
-        .with(Patience::new(move |last, within| told.waiting_for_key(last.map(ToString::to_string), within)));
+    let keys = key_file(&config).with(Patience::new(move |last, within| told.waiting_for_key(last, within)));
     let prepared = Prepared::new(api, &config, access, keys, Clock::system(), arguments.has(&ACCEPT_ROLLBACK))?;
     may_wait.store(false, Ordering::SeqCst);
     let appliers = Appliers::start(Path::new("/proc/self/exe"), &config.rotation.appliers, &config.paths.vault_path)?;

@@ -32,10 +32,7 @@ pub const UNWRAP: Command = Command {
 
 fn wrap(arguments: &Arguments) -> Result<(), Exit> {
     let (clear, wrapped) = forms(arguments)?;
-    let _alone = clear.lock()?;
-    refuse_during_a_rekey(&clear)?;
-    clear.check_form().map_err(|why| why.because("only a key in the clear can be wrapped"))?;
-    clear.rewrite_as(&wrapped)?;
+    rewrite(&clear, &wrapped, "only a key in the clear can be wrapped")?;
     let path = clear.path().display();
     output::tell_done(format_args!(
         "{path} is wrapped, and unwraps to the same key by {}",
@@ -49,10 +46,7 @@ fn wrap(arguments: &Arguments) -> Result<(), Exit> {
 
 fn unwrap(arguments: &Arguments) -> Result<(), Exit> {
     let (clear, wrapped) = forms(arguments)?;
-    let _alone = clear.lock()?;
-    refuse_during_a_rekey(&clear)?;
-    wrapped.check_form().map_err(|why| why.because("only a wrapped key can be unwrapped"))?;
-    wrapped.rewrite_as(&clear)?;
+    rewrite(&wrapped, &clear, "only a wrapped key can be unwrapped")?;
     let path = clear.path().display();
     output::tell_done(format_args!("{path} holds the key in the clear"));
     output::tell_done("next: take [master_key] out of the configuration, and restart the daemon");
@@ -70,6 +64,14 @@ fn forms(arguments: &Arguments) -> Result<(KeyFile, KeyFile), Exit> {
 fn unwrapper(wrapped: &KeyFile) -> Result<&Wrapping, Failure> {
     let why = "is missing in the configuration, and says by what the key is wrapped and unwrapped";
     wrapped.wrapping().ok_or_else(|| Failure::configuration("[master_key]", why))
+}
+
+/// Puts the key, which lies there as `from` says, there as `to` has it; `rule` is what is broken where it lies otherwise.
+fn rewrite(from: &KeyFile, to: &KeyFile, rule: &str) -> Result<(), Failure> {
+    let _alone = from.lock()?;
+    refuse_during_a_rekey(from)?;
+    from.check_form().map_err(|why| why.because(rule))?;
+    from.rewrite_as(to)
 }
 
 fn refuse_during_a_rekey(key: &KeyFile) -> Result<(), Failure> {

@@ -177,9 +177,7 @@ impl KeyFile {
         })();
         adopted.map_err(|why: io::Error| Failure::new(self.path.display(), why))
     }
-}
 
-impl KeyFile {
     /// Whether there is a key. If that cannot be told it says yes, and lets [`load`](Self::load) explain.
     pub fn exists(&self) -> bool {
         !files::is_missing(&self.path)

@@ -48,15 +48,19 @@ pub fn printed(Outcome { end, stdout, stderr }: Outcome, hidden: &[&str]) -> Res
     }
 }
 
+/// A key as text: in base64, and in hexadecimal.
+pub fn spelled(key: &[u8]) -> [Zeroizing<String>; 2] {
+    [seal::encode(key), hex(key)].map(Zeroizing::new)
+}
+
 /// All that the program has said: its last line may be a mere "Aborting." What may be the key is masked, as it is what the program
 /// was to print.
 fn failed(end: &ProgramEnd, (stdout, stderr): (&[u8], &[u8]), hidden: &[&str]) -> String {
-    let forms = Zeroizing::new([seal::encode(stdout), hex(stdout)]);
-    let printed = str::from_utf8(stdout).unwrap_or_default().trim();
-    let mut hidden = hidden.to_vec();
-    if (1..=MOST_OF_A_KEY).contains(&stdout.len()) {
-        hidden.extend([forms[0].as_str(), &forms[1], printed]);
-    }
+    let key = Some(stdout).filter(|printed| (1..=MOST_OF_A_KEY).contains(&printed.len()));
+    let forms = key.map(spelled);
+    let as_it_is = key.and_then(|key| str::from_utf8(key).ok()).map(str::trim);
+    let hidden: Vec<&str> =
+        hidden.iter().copied().chain(forms.iter().flatten().map(|form| form.as_str())).chain(as_it_is).collect();
     let shown = mask::shown(stderr, &hidden);
     let lines: Vec<&str> = shown.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     match lines[..] {

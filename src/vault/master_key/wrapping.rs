@@ -12,7 +12,6 @@ use super::attempts::Attempts;
 use super::filter::{self, Filter};
 use super::socket;
 use crate::base::failure::Failure;
-use crate::base::hex::hex;
 use crate::base::secret::Wiped;
 use crate::metrics::Page;
 use crate::programs::table::{Program, ProgramTable};
@@ -41,11 +40,13 @@ pub struct WrappingConfig {
 }
 
 impl WrappingConfig {
-    /// The filters, each with its key in the configuration.
-    fn filters(&self) -> impl Iterator<Item = (&'static str, &Filter)> {
-        [("unwrap", Some(&self.unwrap)), ("wrap", self.wrap.as_ref())]
-            .into_iter()
-            .filter_map(|(key, filter)| filter.map(|filter| (key, filter)))
+    /// The words of those filters that are programs, each with its key in the configuration.
+    fn programs(&self) -> impl Iterator<Item = (&'static str, &Vec<String>)> {
+        let filters = [("unwrap", Some(&self.unwrap)), ("wrap", self.wrap.as_ref())];
+        filters.into_iter().filter_map(|(key, filter)| match filter {
+            Some(Filter::Program(words)) => Some((key, words)),
+            Some(Filter::Socket(_)) | None => None,
+        })
     }
 
     /// Checks that the programs may be run by the user `uid`.
@@ -53,12 +54,10 @@ impl WrappingConfig {
     /// # Errors
     /// Names the first one that may not, why, and the command that helps.
     pub fn check(&self, uid: u32) -> Result<(), Failure> {
-        for (key, filter) in self.filters() {
-            if let Filter::Program(words) = filter {
-                check_words(words, uid).map_err(|why| Failure::configuration(called(key), why))?;
-            }
-        }
-        Ok(())
+        let check = |(key, words): (&str, &Vec<String>)| {
+            check_words(words, uid).map_err(|why| Failure::configuration(called(key), why))
+        };
+        self.programs().try_for_each(check)
     }
 }
 
@@ -71,7 +70,7 @@ fn called(key: &str) -> String {
 pub struct Wrapping {
     config: WrappingConfig,
     binary: PathBuf,
-    /// What runs those filters that are programs, in the order of [`WrappingConfig::filters`], from their first use on; or why that
+    /// What runs those filters that are programs, in the order of [`WrappingConfig::programs`], from their first use on; or why that
     /// could not be started.
     runner: OnceLock<Result<Runner, String>>,
     attempts: Attempts,
@@ -95,13 +94,7 @@ impl Wrapping {
 
     fn start_runner(&self) -> Result<Runner, String> {
         let Self { config, binary, .. } = self;
-        let programs: Vec<_> = config
-            .filters()
-            .filter_map(|(_, filter)| match filter {
-                Filter::Program(words) => Some(Program { words: words.clone(), timeout: config.timeout }),
-                Filter::Socket(_) => None,
-            })
-            .collect();
+        let program = |(_, words): (_, &Vec<String>)| Program { words: words.clone(), timeout: config.timeout };
         // Where systemd has put what a filter may need, such as a PIN.
         let credentials = env::var("CREDENTIALS_DIRECTORY").ok();
         let table = ProgramTable {
@@ -109,7 +102,7 @@ impl Wrapping {
             lock: None,
             environment: credentials.map(|path| ("CREDENTIALS_DIRECTORY".to_owned(), path)).into_iter().collect(),
             umask: Some(0o077),
-            programs,
+            programs: config.programs().map(program).collect(),
         };
         Runner::start(binary, &table).map_err(|why| why.to_string())
     }
@@ -163,7 +156,7 @@ impl Wrapping {
         let fail = |why: &str| Failure::configuration(called("wrap"), why);
         let filter = self.wrapper()?;
         // It, too, might print the key where it is shown.
-        let spelled = [seal::encode(&key[..]), hex(&key[..])].map(Zeroizing::new);
+        let spelled = filter::spelled(&key[..]);
         let wrapped = self.run("wrap", filter, &key[..], &spelled.each_ref().map(|form| form.as_str()));
         let wrapped = wrapped.map_err(|why| fail(&why))?;
         let contains = |form: &[u8]| wrapped.windows(form.len()).any(|window| window == form);
@@ -202,8 +195,7 @@ impl Wrapping {
                 socket::exchange(path, input, Instant::now() + timeout).map_err(|why| format!("{filter}: {why}"))
             }
             Filter::Program(_) => {
-                let mut programs = self.config.filters().filter(|(_, filter)| matches!(filter, Filter::Program(_)));
-                let place = programs.position(|(other, _)| other == key).unwrap_or_default() as u16;
+                let place = self.config.programs().position(|(other, _)| other == key).unwrap_or_default() as u16;
                 let runner = self.runner.get_or_init(|| self.start_runner()).as_ref().map_err(Clone::clone)?;
                 filter::printed(runner.run(place, timeout, input), hidden)
             }
