@@ -130,7 +130,7 @@ impl Vault {
             let why = format!("its data key is used up after {most} changes; move the secrets to a new vault");
             return Err(Failure::new("vault", why));
         }
-        let audited = self.audit.synced_seq();
+        let (key, audited) = (self.key(), self.audit.synced_seq());
         let mut prepared = SealedOrders { batch: Batch::behind(log.end), entries: Vec::new(), done: Vec::new() };
         let mut changes = changes.into_iter().peekable();
         while let Some(Planned { order, change, value, destroys, replaces, event }) = changes.next() {
@@ -150,7 +150,7 @@ impl Vault {
             let entry = &orders[order].entry;
             let more = changes.peek().is_some_and(|next| next.order == order);
             let metadata = Metadata { audited, by: self.author(entry), more, change };
-            let (change, at) = prepared.batch.seal(&self.key(), metadata, value)?;
+            let (change, at) = prepared.batch.seal(&key, metadata, value)?;
             let (name, id) = change.subject();
             let kid = id.map(|kid| kid.of(name));
             prepared.entries.push(Entry {

@@ -12,7 +12,8 @@ impl Vault {
     /// # Errors
     /// If there are no random bytes.
     pub fn sealed_note(&self, place: &str, note: &[u8]) -> Result<Vec<u8>, Failure> {
-        self.key().notes.seal(associated(&self.key(), place).as_bytes(), note)
+        let key = self.key();
+        key.notes.seal(associated(&key, place).as_bytes(), note)
     }
 
     /// What was sealed as a note for this place; none if that is not what this is.

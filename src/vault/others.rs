@@ -52,12 +52,12 @@ impl Vault {
     pub fn note_addition(&self, last: &mut LastAdditions, lines: &[u8]) -> Result<(), Unavailable> {
         let begins = record::seq(lines) == Some(1);
         let mut opened = last.link.or(begins.then_some(NO_LINK)).map(|link| (link, Vec::new()));
+        let key = self.key();
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             if let Some((link, changes)) = &mut opened {
-                let Record { sealed, metadata } =
-                    Record::open(line, *link, &self.key()).map_err(Unavailable::Mismatch)?;
+                let Record { sealed, metadata } = Record::open(line, *link, &key).map_err(Unavailable::Mismatch)?;
                 *link = sealed.link();
-                let at = self.key().at(sealed.seq, link);
+                let at = key.at(sealed.seq, link);
                 changes.push(Unaudited::of(at, &metadata.change, metadata.by));
             }
             last.link = record::place(line.trim_ascii_end()).map(|(_, link)| link);

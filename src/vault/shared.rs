@@ -266,10 +266,11 @@ impl Vault {
         let undecided = log.undecided.iter().find(|undecided| lines.starts_with(&undecided.lines));
         let ours = undecided.map_or(0, |undecided| undecided.lines.len());
         let node = self.shared.as_ref().map(|shared| shared.node());
+        let key = self.key();
         let (mut all, mut read) = (Read { batch: Batch::behind(log.end), recovered: Vec::new(), own: 0 }, 0);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             let end = all.batch.end;
-            let Record { sealed, metadata } = Record::open(line, end.link, &self.key())?;
+            let Record { sealed, metadata } = Record::open(line, end.link, &key)?;
             if sealed.seq != end.seq + 1 {
                 return Err(format!("record {} stands where record {} belongs", sealed.seq, end.seq + 1));
             }
@@ -280,7 +281,7 @@ impl Vault {
             if metadata.by.as_ref().map(|by| by.node.as_str()) == node {
                 all.own += 1;
                 if read > ours {
-                    let at = self.key().at(sealed.seq, &sealed.link());
+                    let at = key.at(sealed.seq, &sealed.link());
                     let found = "took effect after the daemon had ended";
                     all.recovered.push(Unaudited::of(at, &metadata.change, metadata.by).entry(found));
                 }

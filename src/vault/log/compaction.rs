@@ -146,6 +146,19 @@ impl Vault {
         self.rewrite_from(header, start, successor)
     }
 
+    /// Makes sure that the audit log has the lines of all changes, durably. What is written anew has no records of its own for them
+    /// any more: were one of these lines lost, a start could neither tell that it is the same history nor write the line anew.
+    ///
+    /// # Errors
+    /// Why it has not.
+    pub(super) fn settle_audit(&self) -> Result<(), String> {
+        self.audit.sync_all().map_err(|why| why.to_string())?;
+        match self.audit.is_behind() {
+            true => Err("the audit log still lacks lines of changes".to_owned()),
+            false => Ok(()),
+        }
+    }
+
     /// Puts `successor`, which was begun at `start`, in place of the file: changes may have been made since.
     pub(in crate::vault) fn rewrite_from(
         &self,
@@ -153,12 +166,7 @@ impl Vault {
         start: End,
         mut successor: Successor,
     ) -> Result<Snapshot, Failure> {
-        // What is compacted has no records of its own any more: were one of its lines lost, a start could neither tell that it
-        // is the same history nor write the line anew.
-        self.audit.sync_all().map_err(|why| Failure::new("compaction", why))?;
-        if self.audit.is_behind() {
-            return Err(Failure::new("compaction", "the audit log still lacks lines of changes"));
-        }
+        self.settle_audit().map_err(|why| Failure::new("compaction", why))?;
         let snapshot = self.write_snapshot((header, &self.key()), &start, &mut successor)?;
         let mut log = self.catch_up(&mut successor, start.length).map_err(failed)?;
         let length = log.end.length;

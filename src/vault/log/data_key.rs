@@ -53,12 +53,8 @@ impl Vault {
         entry: Entry,
     ) -> Result<(), Refused> {
         let failed = |why: Failure| Refused::Storage(why.to_string());
-        // As for a compaction: lines of changes that were lost could not be written anew from such a file.
         let unaudited = |why: String| Refused::Audit { applied: false, why };
-        self.audit.sync_all().map_err(|why| unaudited(why.to_string()))?;
-        if self.audit.is_behind() {
-            return Err(unaudited("the audit log still lacks lines of changes".to_owned()));
-        }
+        self.settle_audit().map_err(unaudited)?;
         let (other, key) = header.with_new_data_key(next, &self.key()).map_err(failed)?;
         let begin = |log: &super::Log| {
             let successor = log.store.begin_successor().map_err(|why| Refused::Storage(why.to_string()))?;
