@@ -22,7 +22,7 @@ mod watching;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::log::change::{Change, Metadata};
 use super::used_kids::UsedKids;
@@ -182,6 +182,16 @@ fn rotate_operation(names: &[&str]) -> Operation {
 fn put(vault: &Arc<Vault>, name: &str, value: &str) -> String {
     let done = vault.commit(order(put_operation(name, value))).unwrap();
     done[0].version.as_ref().unwrap().kid.of(name)
+}
+
+/// Stores 1, 2, 3 … until it is `over`, one at least. Returns the last of them.
+fn put_until(over: &AtomicBool, vault: &Arc<Vault>, name: &str) -> u64 {
+    let mut last = 0;
+    while !over.load(Ordering::SeqCst) || last == 0 {
+        last += 1;
+        put(vault, name, &last.to_string());
+    }
+    last
 }
 
 #[track_caller]

@@ -96,6 +96,15 @@ impl Stage {
         eventually("the device is asked", || (self.asked() >= times).then_some(()));
     }
 
+    /// A daemon that has asked the device, which is silent, and waits for it.
+    fn waiting(&self) -> Daemon {
+        self.let_be("silent");
+        let asked = self.asked();
+        let daemon = Daemon::spawn(self.site.command("serve"), &self.site, "waiting");
+        self.await_asked(asked + 1);
+        daemon
+    }
+
     /// A site whose daemon has run, and has a secret.
     fn with_a_secret() -> Self {
         let stage = Self::new();
@@ -360,11 +369,8 @@ fn a_silent_device_is_given_up_after_its_time_and_nothing_of_the_filter_is_left(
 fn a_signal_ends_a_start_that_waits_and_what_it_waits_for() {
     for signal in [Signal::TERM, Signal::INT, Signal::KILL] {
         let stage = Stage::with_a_secret();
-        stage.let_be("silent");
         stage.configure("timeout_secs = 3600");
-        let asked = stage.asked();
-        let mut daemon = Daemon::spawn(stage.site.command("serve"), &stage.site, "stopped");
-        stage.await_asked(asked + 1);
+        let mut daemon = stage.waiting();
         daemon.signal(signal);
         assert!(!daemon.ended().success());
         eventually("nothing of the filter is left", || {

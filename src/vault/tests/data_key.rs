@@ -1,7 +1,7 @@
 //! Another data key: the old one opens nothing that is stored from there on, and nobody who reads notices.
 
 use std::sync::Weak;
-use std::sync::atomic::AtomicBool;
+
 use std::thread;
 
 use super::super::log::file::faults::Faults;
@@ -138,16 +138,7 @@ fn readers_writers_and_compactions_during_many_lose_nothing_and_no_read_fails() 
     let over = AtomicBool::new(false);
     let done = thread::scope(|scope| {
         let (vault, over) = (&vault, &over);
-        let writers = [0, 1].map(|writer| {
-            scope.spawn(move || {
-                let mut last = 0;
-                while !over.load(Ordering::SeqCst) || last == 0 {
-                    last += 1;
-                    put(vault, &format!("w{writer}"), &last.to_string());
-                }
-                last
-            })
-        });
+        let writers = [0, 1].map(|writer| scope.spawn(move || put_until(over, vault, &format!("w{writer}"))));
         for reader in 0..2 {
             scope.spawn(move || {
                 let mut name = reader;

@@ -1,6 +1,5 @@
 //! Another master key: what the vault holds stays, the old key opens it no longer, and nobody waits.
 
-use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use super::*;
@@ -60,14 +59,7 @@ fn writers_and_compactions_during_many_rekeys_lose_nothing() {
         let writers: Vec<_> = (0..3)
             .map(|writer| {
                 let (vault, over) = (&vault, &over);
-                scope.spawn(move || {
-                    let mut last = 0;
-                    while !over.load(Ordering::SeqCst) || last == 0 {
-                        last += 1;
-                        put(vault, &format!("w{writer}"), &last.to_string());
-                    }
-                    last
-                })
+                scope.spawn(move || put_until(over, vault, &format!("w{writer}")))
             })
             .collect();
         let compactor = scope.spawn(|| {

@@ -38,10 +38,7 @@ fn after_max_failures_the_device_is_not_asked_again_over_restarts_too_until_a_pe
 fn an_attempt_in_which_the_daemon_was_killed_counts() {
     let stage = Stage::with_a_secret();
     stage.configure("max_failures = 1\ntimeout_secs = 3600");
-    stage.let_be("silent");
-    let asked = stage.asked();
-    let mut daemon = Daemon::spawn(stage.site.command("serve"), &stage.site, "killed");
-    stage.await_asked(asked + 1);
+    let mut daemon = stage.waiting();
     daemon.signal(Signal::KILL);
     daemon.ended();
     stage.let_no_longer_be("silent");
