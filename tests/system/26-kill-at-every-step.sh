@@ -5,7 +5,7 @@ source "$(dirname "$0")/lib.sh"
 need cmp curl jq strace
 need_root
 
-CALLS=(write pwrite64 fsync fdatasync ftruncate rename link linkat unlink fchown)
+source tests/system/kill.sh
 new_state
 config=$DIR/config.toml
 jarvis() { "$BINARY" "$1" --config "$config" "${@:2}"; }
@@ -51,20 +51,6 @@ serves() {
     "$BINARY" audit verify "$DIR/audit/audit.jsonl" >/dev/null
 }
 
-# killed CALL N COMMAND...: whether the command was killed at the Nth of these calls.
-killed() {
-    local call=$1 n=$2 status=0
-    shift 2
-    {
-        strace -f -qq -o /dev/null -e "inject=$call:signal=KILL:when=$n" "$@" >"$DIR/killed" 2>&1 || status=$?
-    } 2>"$DIR/shell"
-    case $status in
-        0) return 1 ;;
-        137) return 0 ;;
-        *) fail "$* has failed by itself: $(cat "$DIR/killed")" ;;
-    esac
-}
-
 # is_kept FILE: whether a file with this content is still there, in its place or aside.
 is_kept() {
     local file
@@ -107,7 +93,7 @@ for state in "$live" "$stranger"; do
     for call in "${CALLS[@]}"; do
         for ((n = 1; ; n++)); do
             lay "$state"
-            killed "$call" "$n" "$BINARY" restore --force --config "$config" "$DIR/saved.tar" || break
+            killed -f "$call" "$n" "$BINARY" restore --force --config "$config" "$DIR/saved.tar" || break
             kills=$((kills + 1))
             is_kept "$state/secrets/vault.json" || fail "killed at $call $n, the vault of before is lost"
             expect_one_of saved "$(cat "$state/value")"
@@ -134,7 +120,7 @@ for options in "" --data-key; do
     for call in "${CALLS[@]}"; do
         for ((n = 1; ; n++)); do
             lay "$live"
-            killed "$call" "$n" "$BINARY" rekey ${options:+"$options"} --config "$config" || break
+            killed -f "$call" "$n" "$BINARY" rekey ${options:+"$options"} --config "$config" || break
             kills=$((kills + 1))
             serves live
             completes ${options:+"$options"}

@@ -5,7 +5,7 @@ source "$(dirname "$0")/lib.sh"
 need cmp curl jq strace
 need_root
 
-CALLS=(write pwrite64 fsync fdatasync ftruncate rename link linkat unlink fchown)
+source tests/system/kill.sh
 new_state
 config=$DIR/config.toml
 start_daemon
@@ -40,20 +40,6 @@ lay() {
     cp -a "$DIR/$1/secrets" "$DIR/$1/audit" "$DIR/"
 }
 
-# killed CALL N COMMAND...: whether the command itself, not what it has started, was killed at the Nth of these calls.
-killed() {
-    local call=$1 n=$2 status=0
-    shift 2
-    {
-        strace -qq -o /dev/null -e "inject=$call:signal=KILL:when=$n" "$@" >"$DIR/killed" 2>&1 || status=$?
-    } 2>"$DIR/shell"
-    case $status in
-        0) return 1 ;;
-        137) return 0 ;;
-        *) fail "$* has failed by itself: $(cat "$DIR/killed")" ;;
-    esac
-}
-
 key=$DIR/secrets/master.key
 
 # opens: whether the key in its place, in either form, opens the vault.
@@ -71,7 +57,7 @@ for way in wrap unwrap; do
     for call in "${CALLS[@]}"; do
         for ((n = 1; ; n++)); do
             lay "$from"
-            killed "$call" "$n" "$BINARY" key "$way" --config "$config" || break
+            killed "" "$call" "$n" "$BINARY" key "$way" --config "$config" || break
             kills=$((kills + 1))
             opens
             [ "$(stat -c %s "$key")" != "$(stat -c %s "$DIR/$from/secrets/master.key")" ] ||
@@ -87,7 +73,7 @@ kills=0
 for call in "${CALLS[@]}"; do
     for ((n = 1; ; n++)); do
         lay wrapped
-        killed "$call" "$n" "$BINARY" rekey --config "$config" || break
+        killed "" "$call" "$n" "$BINARY" rekey --config "$config" || break
         kills=$((kills + 1))
         jarvis key check
         start_daemon

@@ -14,12 +14,8 @@ fail() { fail_with_journal "$@"; }
 # run COMMANDS: as root does it in a checkout of the source.
 run() { inside env -i PATH="$PATH" HOME=/root sh -ec "cd /srv/source; $1"; }
 
-# A checkout in which the program is built.
-mkdir -p "$DIR/source/target/release"
-cp -r Cargo.lock Cargo.toml Makefile contrib etc man src "$DIR/source/"
-cp "$BINARY" "$DIR/source/target/release/"
-mkdir "$DIR/state"
-boot_systemd --tmpfs=/usr/local --bind="$DIR/state:/var/lib/systemd" --bind="$DIR/source:/srv/source"
+copy_source
+boot_with_source
 
 page=docs/install/systemd.md section='## The daemon as a service'
 run "$(pasted "$page" "$section")" >"$DIR/said" 2>&1 || fail "$(cat "$DIR/said")"

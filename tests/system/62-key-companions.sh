@@ -59,13 +59,10 @@ is_backed_up() {
     grep -q '1 secrets, 1 versions, all opened' "$DIR/journal" || fail "the backup is not opened"
 }
 
-mkdir -p "$DIR/source/target/release"
-cp -r Cargo.lock Cargo.toml Makefile contrib etc man src "$DIR/source/"
-cp "$BINARY" "$DIR/source/target/release/"
+copy_source
 # A stop that waits for a control group, of which systemd is not told in here that it is empty, is cut short.
 sed -i "s/^WatchdogSec=30/&\nTimeoutStopSec=5/" "$DIR/source/contrib/systemd/jarvis-secretsd.service"
-mkdir "$DIR/state"
-boot_systemd --tmpfs=/usr/local --bind="$DIR/state:/var/lib/systemd" --bind="$DIR/source:/srv/source"
+boot_with_source
 
 recipes=contrib/key-sources/README.md
 for block in 1 2; do paste docs/install/systemd.md '## The daemon as a service' "$block"; done
@@ -100,7 +97,8 @@ keys=/var/lib/jarvis-secretsd/secrets
 [ "$(inside stat -c %s:%a:%U $keys/master.key)" = "$(inside stat -c 384:600:%U $keys/vault.json)" ] || fail "$(inside ls -l $keys/)"
 for _ in 1 2 3; do restart; done
 inside touch /srv/source/reading
-run 'while [ -e reading ]; do jarvis-secretsd get postgres_password >/dev/null && echo read; done' >"$DIR/reads" 2>&1 &
+: >"$DIR/reads"
+run 'while [ -e reading ]; do jarvis-secretsd get postgres_password >/dev/null && echo read; done' >>"$DIR/reads" 2>&1 &
 reader=$!
 has_read() { [ "$(wc -l <"$DIR/reads")" -gt "$1" ]; }
 for _ in 1 2 3; do

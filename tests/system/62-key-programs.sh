@@ -65,13 +65,10 @@ works() {
     echo "${1#\#\# }: $by"
 }
 
-mkdir -p "$DIR/source/target/release"
-cp -r Cargo.lock Cargo.toml Makefile contrib etc man src "$DIR/source/"
-cp "$BINARY" "$DIR/source/target/release/"
+copy_source
 # A stop that waits for a control group, of which systemd is not told in here that it is empty, is cut short.
 sed -i "s/^WatchdogSec=30/&\nTimeoutStopSec=5/" "$DIR/source/contrib/systemd/jarvis-secretsd.service"
-mkdir "$DIR/state"
-boot_systemd --tmpfs=/usr/local --bind="$DIR/state:/var/lib/systemd" --bind="$DIR/source:/srv/source"
+boot_with_source
 IN_NETWORK=(nsenter --target "$INIT" --net --) INSIDE=(nsenter --target "$INIT" --all --)
 
 for block in 1 2; do run "$(pasted docs/install/systemd.md '## The daemon as a service' "$block")"; done

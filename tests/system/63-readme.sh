@@ -11,13 +11,9 @@ source tests/system/nspawn.sh
 
 fail() { fail_with_journal "$@"; }
 
-# A checkout in which the program is built.
-mkdir -p "$DIR/source/target/release"
-cp -r Cargo.lock Cargo.toml Makefile contrib etc man src "$DIR/source/"
-cp "$BINARY" "$DIR/source/target/release/"
+copy_source
 printf 'POSTGRES_PASSWORD="from .env"\nAPI_KEY=abc\n' >"$DIR/source/.env"
-mkdir "$DIR/state"
-boot_systemd --tmpfs=/usr/local --bind="$DIR/state:/var/lib/systemd" --bind="$DIR/source:/srv/source"
+boot_with_source
 
 # paste HEADING [N]: the README's block, in the checkout. What it prints is then in $DIR/said, and its messages in $DIR/noise.
 paste() {

@@ -53,3 +53,16 @@ end() {
     fi
     clean_up
 }
+
+# copy_source: makes $DIR/source, a checkout in which the program is built.
+copy_source() {
+    mkdir -p "$DIR/source/target/release"
+    cp -r Cargo.lock Cargo.toml Makefile contrib etc man src "$DIR/source/"
+    cp "$BINARY" "$DIR/source/target/release/"
+}
+
+# boot_with_source: boots it with that at /srv/source, with an empty /usr/local, and with what systemd keeps of a host on a disk.
+boot_with_source() {
+    mkdir "$DIR/state"
+    boot_systemd --tmpfs=/usr/local --bind="$DIR/state:/var/lib/systemd" --bind="$DIR/source:/srv/source"
+}
