@@ -88,6 +88,17 @@ cmp --silent /opt/jarvis/other/master.key.before-rekey-* "$DIR/safe" || fail "th
 stop_daemon
 start_daemon
 [ "$(known)" = "$before" ] || fail "other values under the new key: $(known)"
+
+# Another data key: what opened the vault until now opens a copy from before, and no longer the vault.
+cp /opt/jarvis/other/master.key "$DIR/earlier"
+export JARVIS_SECRETSD_ADDR=$URL
+from "$DIR" '### Another data key'
+grep -q 'under a new data key' "$DIR/said" || fail "the new data key is not reported: $(cat "$DIR/said")"
+[ "$(known)" = "$before" ] || fail "other values under a new data key: $(known)"
+stop_daemon
+! jarvis-secretsd key check "$DIR/earlier" 2>"$DIR/refused" || fail "the master key from before opens the vault"
+start_daemon
+[ "$(known)" = "$before" ] || fail "other values under a new data key, after a restart: $(known)"
 stop_daemon
 jarvis-secretsd audit verify /opt/jarvis/other/audit.jsonl >/dev/null
 grep -q '"event":"restore"' /opt/jarvis/other/audit.jsonl || fail "the restore is not audited"

@@ -81,7 +81,8 @@ fn with_the_key_file(config: &Config, arguments: &Arguments, data_key: DataKey) 
         }
     }
     let kept = source.adopt_next(Clock::system().now())?;
-    output::tell_done(format_args!("{} is under a new master key, {}", vault_path.display(), key_path.display()));
+    let too = if data_key == DataKey::New { ", and under a new data key" } else { "" };
+    output::tell_done(format_args!("{} is under a new master key, {}{too}", vault_path.display(), key_path.display()));
     output::tell_done(format_args!("the old key was kept as {}: backups made before this need it", kept.display()));
     tell_what_is_void();
     Ok(())
@@ -123,7 +124,8 @@ fn between_files(config: &Config, old: &Path, new: &Path, data_key: DataKey) -> 
         locked(config)?.ok_or_else(|| Failure::new(vault_path.display(), "a daemon is running; stop it first"))?;
     rewrap(config, (&old, &next), data_key, &locks)?;
     let (vault, key) = (vault_path.display(), new.display());
-    output::tell_done(format_args!("{vault} is under the key in {key}; the old key no longer opens it"));
+    let too = if data_key == DataKey::New { " and under a new data key" } else { "" };
+    output::tell_done(format_args!("{vault} is under the key in {key}{too}; the old key no longer opens it"));
     tell_what_is_void();
     Ok(())
 }
