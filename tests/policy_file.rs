@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use jarvis_secretsd::access::{Access, COMMENTED, Policy, Principal, Rules, check_bind, identify};
+use jarvis_secretsd::access::{Access, Authenticator, COMMENTED, Policy, Principal, Rules, check_bind};
 use jarvis_secretsd::base::clock::Timestamp;
 use jarvis_secretsd::http::Peer;
 use rouille::Request;
@@ -33,7 +33,8 @@ fn error(text: &str) -> String {
 
 fn principal(policy: &Policy, client: &str) -> Principal {
     let headers = vec![("X-Jarvis-Client".to_owned(), client.to_owned())];
-    identify(&Request::fake_http("GET", "/", headers, Vec::new()), &peer(), policy, &RULES, NOW).unwrap()
+    let authenticator = Authenticator { policy, rules: &RULES, now: NOW };
+    authenticator.identify(&Request::fake_http("GET", "/", headers, Vec::new()), &peer()).unwrap()
 }
 
 fn may_read(policy: &Policy, client: &str, secret: &str) -> bool {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use jarvis_secretsd::access::{Policy, Rules, Token, identify};
+use jarvis_secretsd::access::{Authenticator, Policy, Rules, Token};
 use jarvis_secretsd::base::clock::Timestamp;
 use jarvis_secretsd::http::Peer;
 use libfuzzer_sys::fuzz_target;
@@ -40,6 +40,7 @@ fuzz_target!(|text: &str| {
         certificates: false,
         auth_failures_per_minute: 0,
     };
-    let error = identify(&request, &peer, &POLICY, &rules, Timestamp::from_nanos(1)).expect_err("a stranger got in");
+    let authenticator = Authenticator { policy: &POLICY, rules: &rules, now: Timestamp::from_nanos(1) };
+    let error = authenticator.identify(&request, &peer).expect_err("a stranger got in");
     assert!(error.claimed.is_none_or(|claimed| (claimed == client || named) && !claimed.starts_with("jst_")));
 });

@@ -55,17 +55,18 @@ impl Credentials {
         self.tokens.is_none() && self.certificate_names.is_none() && self.unix_uids.is_none() && self.units.is_none()
     }
 
-    /// Whether one of these credentials, which are those of the client `name`, matches the evidence.
+    /// Whether one of these credentials, which are those of the client `name`, matches the evidence; and when that one ends, if
+    /// it does.
     ///
     /// # Errors
     /// The reason, for the audit log.
-    pub fn accept(&self, name: &str, evidence: &Evidence<'_>) -> Result<(), &'static str> {
+    pub fn accept(&self, name: &str, evidence: &Evidence<'_>) -> Result<Option<Timestamp>, &'static str> {
         if self.are_none() {
             let is_none = evidence.token.is_none() && evidence.certificate_names.is_empty();
-            return if is_none { Ok(()) } else { Err("a credential, where the client has none") };
+            return if is_none { Ok(None) } else { Err("a credential, where the client has none") };
         }
         if self.match_connection(evidence) {
-            return Ok(());
+            return Ok(None);
         }
         let Some(holders) = evidence.token else {
             return Err(match (evidence.certificate_names, evidence.unix_uid) {
@@ -78,7 +79,7 @@ impl Credentials {
             None if holders.is_empty() => Err(WRONG_TOKEN),
             None => Err("another client's token"),
             Some(holder) if holder.has_ended(evidence.now) => Err("expired token"),
-            Some(_) => Ok(()),
+            Some(holder) => Ok(holder.ends()),
         }
     }
 

@@ -18,7 +18,6 @@ pub struct Holders(HashMap<TokenHash, Vec<Holder>>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     pub client: String,
-    /// When the token expires for this client; none: never.
     ends: Option<Timestamp>,
 }
 
@@ -45,6 +44,11 @@ impl Holders {
 }
 
 impl Holder {
+    /// When the token expires for this client; none: never.
+    pub fn ends(&self) -> Option<Timestamp> {
+        self.ends
+    }
+
     pub fn has_ended(&self, now: Timestamp) -> bool {
         self.ends.is_some_and(|end| end <= now)
     }

@@ -36,6 +36,10 @@ impl IdentityError {
         let claimed = claim.filter(|name| is_name(name) && !Token::is_alike(name)).map(str::to_owned);
         Self { kind, reason, claimed }
     }
+
+    fn unauthenticated(claim: Option<&str>, reason: &'static str) -> Self {
+        Self::new(IdentityErrorKind::Unauthenticated, claim, reason)
+    }
 }
 
 /// The answer to a request that could not be attributed to a client.
@@ -49,85 +53,108 @@ pub enum IdentityErrorKind {
     Misdirected,
 }
 
-/// Finds out which client of `policy` sent `request` over a connection with `peer`.
-///
-/// A credential proves who it is: a token (`Authorization`, in the forms that [`Authorization::read`] knows), the certificate
-/// that the connection was opened with, or, over the Unix socket, the user at its other end. If that is the credential of one
-/// client alone, it says so too, and a token does before the connection does. Otherwise the client says its name, in the
-/// header or with Basic; then one credential of that client's that matches is enough.
-///
-/// A client without a credential is trusted on its header alone, so a web page must not be able to send that: one that
-/// rebinds its DNS name to our address sends its own name as `Host`, which is why only IP literals and `localhost` pass,
-/// unless `rules.trust_client_header`. The host is judged before the name, for otherwise the answer to a foreign one would
-/// tell which clients exist. It does not matter where a credential is presented: a page has none, and one that is not needed
-/// is refused.
-///
-/// Over the Unix socket, to which no page connects, the host does not matter. A client without a credential is not
-/// trusted there, unless `rules.trust_client_header`: whoever can connect is known, and the header adds nothing to that.
-///
-/// # Errors
-/// As [`IdentityErrorKind`] says.
-pub fn identify(
-    request: &Request,
-    peer: &Peer,
-    policy: &Policy,
-    rules: &Rules,
-    now: Timestamp,
-) -> Result<Principal, IdentityError> {
-    let mut names = header_values(request, CLIENT_HEADER);
-    let header = names.next().filter(|name| !name.is_empty());
-    let bad_request = |name, reason| Err(IdentityError::new(IdentityErrorKind::BadRequest(name), header, reason));
-    if names.next().is_some() {
-        return bad_request(CLIENT_HEADER, "more than one client header");
-    }
-    let mut authorizations = header_values(request, AUTHORIZATION);
-    let authorization = authorizations.next();
-    if authorizations.next().is_some() {
-        return bad_request(AUTHORIZATION, "more than one Authorization header");
-    }
-    let certificate_names = &peer.certificate_names;
-    let unix_uid = peer.unix_uid();
-    let has_credential = authorization.is_some() || !certificate_names.is_empty();
-    if unix_uid.is_none() && !has_credential && !rules.trust_client_header && is_for_domain(request) {
-        let reason = "the host is neither an IP address nor localhost";
-        return Err(IdentityError::new(IdentityErrorKind::Misdirected, header, reason));
-    }
-    let fail = |claim, reason| Err(IdentityError::new(IdentityErrorKind::Unauthenticated, claim, reason));
-    let authorization = match authorization.map(Authorization::read).transpose() {
-        Ok(authorization) => authorization,
-        Err(reason) => return fail(header, reason),
-    };
-    let claim = match (header, authorization.as_ref().and_then(|said| said.client.as_deref())) {
-        (Some(one), Some(other)) if one != other => {
-            return fail(header, "X-Jarvis-Client and Basic name different clients");
+/// What a request says of the client that it is from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Presented<'a> {
+    /// The client's name. It need not have the form of a name.
+    pub claim: Option<&'a str>,
+    /// A token.
+    pub credential: Option<&'a str>,
+}
+
+/// Finds out which client a request is from.
+#[derive(Clone, Copy)]
+pub struct Authenticator<'a> {
+    pub policy: &'a Policy,
+    pub rules: &'a Rules,
+    pub now: Timestamp,
+}
+
+impl<'a> Authenticator<'a> {
+    /// Finds out which client of the policy sent `request` over a connection with `peer`, by its headers and its connection.
+    ///
+    /// A client without a credential is trusted on its header alone, so a web page must not be able to send that: one that
+    /// rebinds its DNS name to our address sends its own name as `Host`, which is why only IP literals and `localhost` pass,
+    /// unless `rules.trust_client_header`. The host is judged before the name, for otherwise the answer to a foreign one would
+    /// tell which clients exist. It does not matter where a credential is presented: a page has none, and one that is not
+    /// needed is refused. Over the Unix socket, to which no page connects, the host does not matter.
+    ///
+    /// # Errors
+    /// As [`IdentityErrorKind`] says.
+    pub fn identify(&self, request: &Request, peer: &Peer) -> Result<Principal, IdentityError> {
+        let mut names = header_values(request, CLIENT_HEADER);
+        let header = names.next().filter(|name| !name.is_empty());
+        let bad_request = |name, reason| Err(IdentityError::new(IdentityErrorKind::BadRequest(name), header, reason));
+        if names.next().is_some() {
+            return bad_request(CLIENT_HEADER, "more than one client header");
         }
-        (header, basic) => header.or(basic),
-    };
-    let token = match authorization.as_ref().map(|said| read_token(&said.credential)).transpose() {
-        Ok(token) => token.map(|token| policy.holders(&token.hash())),
-        Err(reason) => return fail(claim, reason),
-    };
-    let evidence = Evidence { token, certificate_names, unix_uid, now };
-    let name = match claim {
-        Some(name) if is_name(name) => name,
-        Some(_) => return fail(claim, "malformed client name"),
-        None => match owners(policy, &evidence) {
-            Owners::One(client) => client,
-            Owners::Several => return fail(None, "no client header, and several clients with this credential"),
-            Owners::None if token.is_some() => return fail(None, WRONG_TOKEN),
-            Owners::None if rules.require_client_id_header => return fail(None, "no client header"),
-            Owners::None => ANONYMOUS,
-        },
-    };
-    let Some(credentials) = policy.credentials(name) else {
-        return fail(claim, "unknown client");
-    };
-    if credentials.are_none() && unix_uid.is_some() && !rules.trust_client_header {
-        return fail(claim, "a client without a credential, over the Unix socket");
+        let mut authorizations = header_values(request, AUTHORIZATION);
+        let authorization = authorizations.next();
+        if authorizations.next().is_some() {
+            return bad_request(AUTHORIZATION, "more than one Authorization header");
+        }
+        let has_credential = authorization.is_some() || !peer.certificate_names.is_empty();
+        if peer.unix_uid().is_none() && !has_credential && !self.rules.trust_client_header && is_for_domain(request) {
+            let reason = "the host is neither an IP address nor localhost";
+            return Err(IdentityError::new(IdentityErrorKind::Misdirected, header, reason));
+        }
+        let authorization = match authorization.map(Authorization::read).transpose() {
+            Ok(authorization) => authorization,
+            Err(reason) => return Err(IdentityError::unauthenticated(header, reason)),
+        };
+        let claim = match (header, authorization.as_ref().and_then(|said| said.client.as_deref())) {
+            (Some(one), Some(other)) if one != other => {
+                let reason = "X-Jarvis-Client and Basic name different clients";
+                return Err(IdentityError::unauthenticated(header, reason));
+            }
+            (header, basic) => header.or(basic),
+        };
+        let credential = authorization.as_ref().map(|said| said.credential.as_str());
+        self.identify_by(Presented { claim, credential }, peer)
     }
-    match credentials.accept(name, &evidence) {
-        Ok(()) => Ok(Principal::new(name)),
-        Err(reason) => fail(Some(name), reason),
+
+    /// The same by what was `presented`, wherever in the request that stands.
+    ///
+    /// A credential proves who it is: a token, the certificate that the connection was opened with, or, over the Unix socket,
+    /// the user at its other end. If that is the credential of one client alone, it says so too, and a token does before the
+    /// connection does. Otherwise the client says its name; then one credential of that client's that matches is enough.
+    ///
+    /// A client without a credential is not trusted over the Unix socket, unless `rules.trust_client_header`: whoever can
+    /// connect is known, and the name adds nothing to that.
+    ///
+    /// # Errors
+    /// As [`IdentityErrorKind::Unauthenticated`] says.
+    pub fn identify_by(&self, presented: Presented, peer: &Peer) -> Result<Principal, IdentityError> {
+        let Self { policy, rules, now } = *self;
+        let Presented { claim, credential } = presented;
+        let fail = |claim, reason| Err(IdentityError::unauthenticated(claim, reason));
+        let token = match credential.map(read_token).transpose() {
+            Ok(token) => token.map(|token| policy.holders(&token.hash())),
+            Err(reason) => return fail(claim, reason),
+        };
+        let unix_uid = peer.unix_uid();
+        let evidence = Evidence { token, certificate_names: &peer.certificate_names, unix_uid, now };
+        let name = match claim {
+            Some(name) if is_name(name) => name,
+            Some(_) => return fail(claim, "malformed client name"),
+            None => match owners(policy, &evidence) {
+                Owners::One(client) => client,
+                Owners::Several => return fail(None, "no client header, and several clients with this credential"),
+                Owners::None if token.is_some() => return fail(None, WRONG_TOKEN),
+                Owners::None if rules.require_client_id_header => return fail(None, "no client header"),
+                Owners::None => ANONYMOUS,
+            },
+        };
+        let Some(credentials) = policy.credentials(name) else {
+            return fail(claim, "unknown client");
+        };
+        if credentials.are_none() && unix_uid.is_some() && !rules.trust_client_header {
+            return fail(claim, "a client without a credential, over the Unix socket");
+        }
+        match credentials.accept(name, &evidence) {
+            Ok(ends) => Ok(Principal::new(name).until(ends)),
+            Err(reason) => fail(Some(name), reason),
+        }
     }
 }
 

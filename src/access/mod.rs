@@ -1,7 +1,7 @@
 //! Who is it, and may they?
 //!
-//! A request takes one [`snapshot`](Access::snapshot) of the policy, and is [`identify`]-ed and judged by that alone, so
-//! that a reload in the middle of it cannot mix two policies.
+//! A request takes one [`snapshot`](Access::snapshot) of the policy, and is identified by an [`Authenticator`] and judged by
+//! that alone, so that a reload in the middle of it cannot mix two policies.
 
 mod authorization;
 mod credentials;
@@ -25,8 +25,8 @@ use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
 use crate::base::sync::lock;
 
-pub use identity::identify;
 pub(crate) use identity::{ANONYMOUS, IdentityErrorKind, identify_unit};
+pub use identity::{Authenticator, IdentityError, Presented};
 pub(crate) use page::{is_cross_site, is_rebound};
 pub use policy::{COMMENTED, Policy};
 pub(crate) use principal::CLIENT_HEADER;
