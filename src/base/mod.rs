@@ -16,3 +16,4 @@ pub(crate) mod progress;
 pub(crate) mod span;
 pub(crate) mod strict_toml;
 pub(crate) mod sync;
+pub(crate) mod watched;
