@@ -257,7 +257,8 @@ fn a_misspelt_key_or_section_is_refused_with_the_right_one() {
     assert_eq!(
         error("bind_addr = \"127.0.0.1:1\""),
         "c.toml:1:1: unknown key `bind_addr` at the top level; \
-         known here: `server`, `paths`, `master_key`, `storage`, `audit`, `security`, `rotation`, `crypto`, `logging`"
+         known here: `server`, `paths`, `master_key`, `storage`, `audit`, `security`, \
+         `jwt_issuers`, `rotation`, `crypto`, `logging`"
     );
 }
 

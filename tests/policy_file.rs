@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use jarvis_secretsd::access::{Access, Authenticator, COMMENTED, Policy, Principal, Rules, check_bind};
+use jarvis_secretsd::access::{Access, Authenticator, COMMENTED, Issuers, Policy, Principal, Rules, check_bind};
 use jarvis_secretsd::base::clock::Timestamp;
 use jarvis_secretsd::http::Peer;
 use rouille::Request;
@@ -33,7 +33,7 @@ fn error(text: &str) -> String {
 
 fn principal(policy: &Policy, client: &str) -> Principal {
     let headers = vec![("X-Jarvis-Client".to_owned(), client.to_owned())];
-    let authenticator = Authenticator { policy, rules: &RULES, now: NOW };
+    let authenticator = Authenticator { policy, rules: &RULES, issuers: &Issuers::default(), now: NOW };
     authenticator.identify(&Request::fake_http("GET", "/", headers, Vec::new()), &peer()).unwrap()
 }
 
@@ -237,7 +237,7 @@ fn the_hash_is_that_of_the_file() {
 fn a_reload_takes_effect_and_a_snapshot_stays_as_it_was() {
     let path = scratch("reload");
     std::fs::write(&path, "[clients.web]\nallow = [\"a\"]").unwrap();
-    let access = Access::load(path.clone(), vec!["127.0.0.1:0".parse().unwrap()], RULES).unwrap();
+    let access = Access::load(path.clone(), vec!["127.0.0.1:0".parse().unwrap()], RULES, Issuers::default()).unwrap();
     let before = access.snapshot();
     std::fs::write(&path, "[clients.web]\nallow = [\"b\"]").unwrap();
     let reloaded = access.reload().unwrap();
@@ -250,7 +250,7 @@ fn a_reload_takes_effect_and_a_snapshot_stays_as_it_was() {
 fn a_reload_that_fails_leaves_the_old_policy_in_force() {
     let path = scratch("reload-fails");
     std::fs::write(&path, "[clients.web]\nallow = [\"a\"]").unwrap();
-    let access = Access::load(path.clone(), vec!["127.0.0.1:0".parse().unwrap()], RULES).unwrap();
+    let access = Access::load(path.clone(), vec!["127.0.0.1:0".parse().unwrap()], RULES, Issuers::default()).unwrap();
     let before = access.snapshot();
     std::fs::write(&path, "[clients.web]\nallow = [\"a\", \"b\"]\nadmn = true").unwrap();
     assert!(access.reload().unwrap_err().to_string().contains("did you mean `admin`?"));
@@ -284,11 +284,11 @@ fn beyond_loopback_a_client_without_a_credential_stops_the_start() {
 fn beyond_loopback_a_reload_does_not_let_such_a_client_in() {
     let path = scratch("reload-bind");
     std::fs::write(&path, "").unwrap();
-    let access = Access::load(path.clone(), vec!["0.0.0.0:8081".parse().unwrap()], RULES).unwrap();
+    let access = Access::load(path.clone(), vec!["0.0.0.0:8081".parse().unwrap()], RULES, Issuers::default()).unwrap();
     std::fs::write(&path, "[clients.web]").unwrap();
     assert!(access.reload().is_err());
     assert_eq!(access.snapshot().client_count(), 0);
-    assert!(Access::load(path, vec!["0.0.0.0:8081".parse().unwrap()], RULES).is_err());
+    assert!(Access::load(path, vec!["0.0.0.0:8081".parse().unwrap()], RULES, Issuers::default()).is_err());
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn rules_that_open_the_door_are_warned_about() {
         certificates: false,
         auth_failures_per_minute: 10,
     };
-    let access = Access::load(path, vec!["0.0.0.0:8081".parse().unwrap()], rules).unwrap();
+    let access = Access::load(path, vec!["0.0.0.0:8081".parse().unwrap()], rules, Issuers::default()).unwrap();
     assert_eq!(
         access.warnings(NOW),
         [
@@ -394,7 +394,8 @@ fn clients_that_cannot_show_their_certificate_are_warned_about() {
     let path = scratch("certificates");
     std::fs::write(&path, "[clients.web]\ntls_subject = [\"CN=web\"]").unwrap();
     let address: Vec<std::net::SocketAddr> = vec!["127.0.0.1:8081".parse().unwrap()];
-    let warnings = |rules| Access::load(path.clone(), address.clone(), rules).unwrap().warnings(NOW);
+    let warnings =
+        |rules| Access::load(path.clone(), address.clone(), rules, Issuers::default()).unwrap().warnings(NOW);
     assert!(warnings(RULES)[0].contains("client_ca_path"), "{:?}", warnings(RULES));
     assert_eq!(warnings(Rules { certificates: true, ..RULES }), Vec::<String>::new());
 }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use jarvis_secretsd::access::{Authenticator, Policy, Rules};
+use jarvis_secretsd::access::{Authenticator, Issuers, Policy, Rules};
 use jarvis_secretsd::base::clock::Timestamp;
 use jarvis_secretsd::http::Peer;
 use jarvis_secretsd_fuzz::check_message;
@@ -34,7 +34,8 @@ fuzz_target!(|text: &str| {
         let headers = vec![("X-Jarvis-Client".to_owned(), client.to_owned())];
         let request = Request::fake_http("GET", "/secrets", headers, Vec::new());
         let peer = Peer::at("127.0.0.1:5".parse::<SocketAddr>().unwrap());
-        let who = Authenticator { policy: &policy, rules: &RULES, now: NOW }.identify(&request, &peer);
+        let authenticator = Authenticator { policy: &policy, rules: &RULES, issuers: &Issuers::default(), now: NOW };
+        let who = authenticator.identify(&request, &peer);
         assert_eq!(who.is_ok(), believed.contains(&client), "{client:?} is believed on its name");
         let Ok(who) = who else { continue };
         for secret in SECRETS {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use jarvis_secretsd::access::{Authenticator, Policy, Rules, Token};
+use jarvis_secretsd::access::{Authenticator, Issuers, Policy, Rules, Token};
 use jarvis_secretsd::base::clock::Timestamp;
 use jarvis_secretsd::http::Peer;
 use libfuzzer_sys::fuzz_target;
@@ -19,6 +19,7 @@ static POLICY: LazyLock<Policy> = LazyLock::new(|| {
     let text = format!("[clients.web]\ntoken_sha256 = [\"{}\"]\n[clients.shut]\ntoken_sha256 = []\n", TOKEN.hash());
     Policy::parse(&text, Path::new("policy.toml")).unwrap()
 });
+static ISSUERS: LazyLock<Issuers> = LazyLock::new(Issuers::default);
 
 fuzz_target!(|text: &str| {
     let mut lines = text.split('\n');
@@ -40,7 +41,8 @@ fuzz_target!(|text: &str| {
         certificates: false,
         auth_failures_per_minute: 0,
     };
-    let authenticator = Authenticator { policy: &POLICY, rules: &rules, now: Timestamp::from_nanos(1) };
+    let authenticator =
+        Authenticator { policy: &POLICY, rules: &rules, issuers: &ISSUERS, now: Timestamp::from_nanos(1) };
     let error = authenticator.identify(&request, &peer).expect_err("a stranger got in");
     assert!(error.claimed.is_none_or(|claimed| (claimed == client || named) && !claimed.starts_with("jst_")));
 });

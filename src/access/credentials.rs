@@ -1,6 +1,7 @@
 //! What authenticates the client of a policy entry, besides its name.
 
 use super::holders::Holder;
+use super::jwt::{Claims, JwtRule};
 use super::token::{Token, TokenHash};
 use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
@@ -19,6 +20,7 @@ pub struct Credentials {
     certificate_names: Option<Vec<CertificateName>>,
     unix_uids: Option<Vec<u32>>,
     units: Option<Vec<String>>,
+    jwts: Option<Vec<JwtRule>>,
 }
 
 /// A token that the policy knows by its hash.
@@ -29,10 +31,17 @@ struct KnownToken {
     ends: Option<Timestamp>,
 }
 
+/// A credential that was presented and is one: its bearer can be a client.
+pub enum Bearer<'a> {
+    /// A token, by the clients that hold it.
+    Token(&'a [Holder]),
+    /// A JWT that its issuer has signed, for us, and that is valid now.
+    Jwt(Claims),
+}
+
 /// What a request offers as proof of its client.
 pub struct Evidence<'a> {
-    /// The clients that hold the token which was presented.
-    pub token: Option<&'a [Holder]>,
+    pub bearer: Option<&'a Bearer<'a>>,
     /// The names in the certificate that the connection was opened with.
     pub certificate_names: &'a [CertificateName],
     /// The user at the other end of the Unix socket; none over TCP.
@@ -46,13 +55,15 @@ impl Credentials {
         table.set("token_sha256", &mut credentials.tokens, |value| value.list(KnownToken::read).map(Some))?;
         table.set("tls_subject", &mut credentials.certificate_names, |value| value.list(certificate_name).map(Some))?;
         table.set("unix_uid", &mut credentials.unix_uids, |value| value.list(uid).map(Some))?;
+        table.set("jwt", &mut credentials.jwts, |value| value.list(JwtRule::read).map(Some))?;
         table.set("systemd_unit", &mut credentials.units, |value| value.list(unit).map(Some))?;
         Ok(credentials)
     }
 
     /// Whether the client is trusted on its header alone.
     pub fn are_none(&self) -> bool {
-        self.tokens.is_none() && self.certificate_names.is_none() && self.unix_uids.is_none() && self.units.is_none()
+        let Self { tokens, certificate_names, unix_uids, units, jwts } = self;
+        tokens.is_none() && certificate_names.is_none() && unix_uids.is_none() && units.is_none() && jwts.is_none()
     }
 
     /// Whether one of these credentials, which are those of the client `name`, matches the evidence; and when that one ends, if
@@ -62,18 +73,23 @@ impl Credentials {
     /// The reason, for the audit log.
     pub fn accept(&self, name: &str, evidence: &Evidence<'_>) -> Result<Option<Timestamp>, &'static str> {
         if self.are_none() {
-            let is_none = evidence.token.is_none() && evidence.certificate_names.is_empty();
+            let is_none = evidence.bearer.is_none() && evidence.certificate_names.is_empty();
             return if is_none { Ok(None) } else { Err("a credential, where the client has none") };
         }
         if self.match_connection(evidence) {
             return Ok(None);
         }
-        let Some(holders) = evidence.token else {
-            return Err(match (evidence.certificate_names, evidence.unix_uid) {
-                ([], None) => "no credential",
-                ([], Some(_)) => "another user",
-                _ => "another's certificate",
-            });
+        let holders = match evidence.bearer {
+            Some(Bearer::Token(holders)) => holders,
+            Some(Bearer::Jwt(jwt)) if self.match_jwt(jwt) => return Ok(Some(jwt.ends)),
+            Some(Bearer::Jwt(_)) => return Err("JWT that the client's policy entry does not name"),
+            None => {
+                return Err(match (evidence.certificate_names, evidence.unix_uid) {
+                    ([], None) => "no credential",
+                    ([], Some(_)) => "another user",
+                    _ => "another's certificate",
+                });
+            }
         };
         match holders.iter().find(|holder| holder.client == name) {
             None if holders.is_empty() => Err(WRONG_TOKEN),
@@ -81,6 +97,16 @@ impl Credentials {
             Some(holder) if holder.has_ended(evidence.now) => Err("expired token"),
             Some(holder) => Ok(holder.ends()),
         }
+    }
+
+    /// Whether a JWT with these claims is the client's.
+    pub fn match_jwt(&self, jwt: &Claims) -> bool {
+        self.jwts.iter().flatten().any(|rule| rule.matches(jwt))
+    }
+
+    /// The issuers that it names.
+    pub fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.jwts.iter().flatten().map(JwtRule::issuer)
     }
 
     /// Whether the connection itself proves that somebody is the client, whatever is sent over it.

@@ -4,14 +4,16 @@ use rouille::Request;
 
 use super::Rules;
 use super::authorization::Authorization;
-use super::credentials::{Evidence, WRONG_TOKEN};
+use super::credentials::{Bearer, Evidence, WRONG_TOKEN};
 use super::holders::Holder;
+use super::jwt::{Issuers, could_be_jwt};
 use super::page::is_for_domain;
 use super::policy::Policy;
 use super::principal::{CLIENT_HEADER, Principal};
 use super::token::{NoToken, Token};
 use crate::base::clock::Timestamp;
 use crate::base::name::is_name;
+use crate::base::subject::Subject;
 use crate::http::{Peer, header_values};
 use crate::systemd::{Requester, WantedCredential};
 
@@ -28,13 +30,16 @@ pub struct IdentityError {
     pub reason: &'static str,
     /// The name that the request claims, if it has the form of a name.
     pub claimed: Option<String>,
+    /// Whom the request's JWT is about, if it has a valid one.
+    pub subject: Option<Subject>,
 }
 
 impl IdentityError {
     fn new(kind: IdentityErrorKind, claim: Option<&str>, reason: &'static str) -> Self {
         // A token in the wrong place is a name by its form, and must not reach the log.
-        let claimed = claim.filter(|name| is_name(name) && !Token::is_alike(name)).map(str::to_owned);
-        Self { kind, reason, claimed }
+        let claimed =
+            claim.filter(|name| is_name(name) && !Token::is_alike(name) && !could_be_jwt(name)).map(str::to_owned);
+        Self { kind, reason, claimed, subject: None }
     }
 
     fn unauthenticated(claim: Option<&str>, reason: &'static str) -> Self {
@@ -58,7 +63,7 @@ pub enum IdentityErrorKind {
 pub struct Presented<'a> {
     /// The client's name. It need not have the form of a name.
     pub claim: Option<&'a str>,
-    /// A token.
+    /// A token or a JWT.
     pub credential: Option<&'a str>,
 }
 
@@ -67,6 +72,7 @@ pub struct Presented<'a> {
 pub struct Authenticator<'a> {
     pub policy: &'a Policy,
     pub rules: &'a Rules,
+    pub issuers: &'a Issuers,
     pub now: Timestamp,
 }
 
@@ -115,9 +121,9 @@ impl<'a> Authenticator<'a> {
 
     /// The same by what was `presented`, wherever in the request that stands.
     ///
-    /// A credential proves who it is: a token, the certificate that the connection was opened with, or, over the Unix socket,
-    /// the user at its other end. If that is the credential of one client alone, it says so too, and a token does before the
-    /// connection does. Otherwise the client says its name; then one credential of that client's that matches is enough.
+    /// A credential proves who it is: a token, a JWT, the certificate that the connection was opened with, or, over the Unix
+    /// socket, the user at its other end. If that is the credential of one client alone, it says so too, and a token or a JWT does before
+    /// the connection does. Otherwise the client says its name; then one credential of that client's that matches is enough.
     ///
     /// A client without a credential is not trusted over the Unix socket, unless `rules.trust_client_header`: whoever can
     /// connect is known, and the name adds nothing to that.
@@ -125,24 +131,38 @@ impl<'a> Authenticator<'a> {
     /// # Errors
     /// As [`IdentityErrorKind::Unauthenticated`] says.
     pub fn identify_by(&self, presented: Presented, peer: &Peer) -> Result<Principal, IdentityError> {
-        let Self { policy, rules, now } = *self;
         let Presented { claim, credential } = presented;
-        let fail = |claim, reason| Err(IdentityError::unauthenticated(claim, reason));
-        let token = match credential.map(read_token).transpose() {
-            Ok(token) => token.map(|token| policy.holders(&token.hash())),
-            Err(reason) => return fail(claim, reason),
+        let bearer = match credential.map(|credential| self.bearer(credential)).transpose() {
+            Ok(bearer) => bearer,
+            Err(reason) => return Err(IdentityError::unauthenticated(claim, reason)),
         };
+        let subject = match &bearer {
+            Some(Bearer::Jwt(claims)) => Some(claims.subject.clone()),
+            _ => None,
+        };
+        match self.judge(claim, bearer.as_ref(), peer) {
+            Ok(principal) => Ok(principal.about(subject)),
+            Err(error) => Err(IdentityError { subject, ..error }),
+        }
+    }
+
+    fn judge(&self, claim: Option<&str>, bearer: Option<&Bearer>, peer: &Peer) -> Result<Principal, IdentityError> {
+        let Self { policy, rules, now, .. } = *self;
+        let fail = |claim, reason| Err(IdentityError::unauthenticated(claim, reason));
         let unix_uid = peer.unix_uid();
-        let evidence = Evidence { token, certificate_names: &peer.certificate_names, unix_uid, now };
+        let evidence = Evidence { bearer, certificate_names: &peer.certificate_names, unix_uid, now };
         let name = match claim {
             Some(name) if is_name(name) => name,
             Some(_) => return fail(claim, "malformed client name"),
-            None => match owners(policy, &evidence) {
-                Owners::One(client) => client,
-                Owners::Several => return fail(None, "no client header, and several clients with this credential"),
-                Owners::None if token.is_some() => return fail(None, WRONG_TOKEN),
-                Owners::None if rules.require_client_id_header => return fail(None, "no client header"),
-                Owners::None => ANONYMOUS,
+            None => match (owners(policy, &evidence), bearer) {
+                (Owners::One(client), _) => client,
+                (Owners::Several, _) => {
+                    return fail(None, "no client header, and several clients with this credential");
+                }
+                (Owners::None, Some(Bearer::Token(_))) => return fail(None, WRONG_TOKEN),
+                (Owners::None, Some(Bearer::Jwt(_))) => return fail(None, "JWT that no client's policy entry names"),
+                (Owners::None, None) if rules.require_client_id_header => return fail(None, "no client header"),
+                (Owners::None, None) => ANONYMOUS,
             },
         };
         let Some(credentials) = policy.credentials(name) else {
@@ -156,6 +176,18 @@ impl<'a> Authenticator<'a> {
             Err(reason) => fail(Some(name), reason),
         }
     }
+
+    /// What the credential is worth, whoever presents it. The error is the reason.
+    fn bearer(&self, credential: &str) -> Result<Bearer<'a>, &'static str> {
+        match Token::parse(credential) {
+            Ok(token) => Ok(Bearer::Token(self.policy.holders(&token.hash()))),
+            Err(NoToken::Form) if could_be_jwt(credential) => {
+                self.issuers.verify(credential, self.now).map(Bearer::Jwt)
+            }
+            Err(NoToken::Form) => Err("malformed token"),
+            Err(NoToken::Checksum) => Err("mistyped token: its checksum does not fit"),
+        }
+    }
 }
 
 /// The clients that a request can be from which names none.
@@ -165,13 +197,19 @@ enum Owners<'a> {
     Several,
 }
 
-/// Whose the credentials are: the token's client, or else the connection's. A token that has ended names its client only
-/// where nothing else does.
+/// Whose the credentials are: the token's client or the JWT's, or else the connection's. A token that has ended names its client
+/// only where nothing else does.
 fn owners<'a>(policy: &'a Policy, evidence: &Evidence<'a>) -> Owners<'a> {
-    let (ended, valid): (Vec<_>, Vec<_>) =
-        evidence.token.unwrap_or_default().iter().partition(|holder| holder.has_ended(evidence.now));
     let names = |holders: Vec<&'a Holder>| holders.into_iter().map(|holder| holder.client.as_str()).collect();
-    let by_any: [Vec<&str>; 3] = [names(valid), policy.clients_of_connection(evidence), names(ended)];
+    let (valid, ended): (Vec<&str>, Vec<&str>) = match evidence.bearer {
+        None => Default::default(),
+        Some(Bearer::Jwt(claims)) => (policy.clients_of_jwt(claims), Vec::new()),
+        Some(Bearer::Token(holders)) => {
+            let (ended, valid) = holders.iter().partition(|holder| holder.has_ended(evidence.now));
+            (names(valid), names(ended))
+        }
+    };
+    let by_any = [valid, policy.clients_of_connection(evidence), ended];
     let mut known = by_any.iter().filter(|clients| !clients.is_empty()).peekable();
     if known.peek().is_none() {
         return Owners::None;
@@ -195,14 +233,6 @@ pub fn identify_unit<'r>(
     let wanted = requester.wanted.as_ref().ok_or("credential requested by a program other than systemd")?;
     let client = policy.client_of_unit(&wanted.unit).ok_or("no client has this systemd_unit")?;
     Ok((Principal::new(client), wanted))
-}
-
-/// Reads the token in a credential. The error is the reason.
-fn read_token(credential: &str) -> Result<Token, &'static str> {
-    Token::parse(credential).map_err(|why| match why {
-        NoToken::Form => "malformed token",
-        NoToken::Checksum => "mistyped token: its checksum does not fit",
-    })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod authorization;
 mod credentials;
 mod holders;
 mod identity;
+mod jwt;
 mod page;
 mod pattern;
 mod policy;
@@ -17,7 +18,7 @@ mod throttle;
 mod token;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use crate::base::sync::lock;
 
 pub(crate) use identity::{ANONYMOUS, IdentityErrorKind, identify_unit};
 pub use identity::{Authenticator, IdentityError, Presented};
+pub use jwt::{Issuers, JwtIssuerConfig};
 pub(crate) use page::{is_cross_site, is_rebound};
 pub use policy::{COMMENTED, Policy};
 pub(crate) use principal::CLIENT_HEADER;
@@ -57,24 +59,25 @@ pub struct Access {
     path: PathBuf,
     addresses: Vec<SocketAddr>,
     rules: Rules,
+    issuers: Issuers,
     throttle: Throttle,
     quota: Quota,
     log_quota: Quota,
 }
 
 impl Access {
-    /// Puts the policy in the file at `path` into force for a daemon that listens at these TCP addresses, or at none.
+    /// Puts the policy in the file at `path` into force for a daemon that listens at these TCP addresses, or at none, and accepts
+    /// the JWTs of these issuers.
     ///
     /// # Errors
-    /// If the file cannot be read or is wrong, or as [`check_bind`].
-    pub fn load(path: PathBuf, addresses: Vec<SocketAddr>, rules: Rules) -> Result<Self, Failure> {
-        let policy = Policy::load(&path)?;
-        addresses.iter().try_for_each(|addr| check_bind(*addr, &policy, rules.trust_client_header))?;
+    /// If the file cannot be read or is wrong, if it names another issuer, or as [`check_bind`].
+    pub fn load(path: PathBuf, addresses: Vec<SocketAddr>, rules: Rules, issuers: Issuers) -> Result<Self, Failure> {
+        let policy = load(&path, &addresses, &rules, &issuers)?;
         let throttle = Throttle::new(rules.auth_failures_per_minute);
         let current = Mutex::new(Arc::new(policy));
         let quota = Quota::new(LINES_PER_MINUTE, Duration::from_secs(60));
         let log_quota = Quota::new(1, Duration::from_secs(1));
-        Ok(Self { current, path, addresses, rules, throttle, quota, log_quota })
+        Ok(Self { current, path, addresses, rules, issuers, throttle, quota, log_quota })
     }
 
     /// Reads the file again, puts what is in it into force, and returns it.
@@ -82,9 +85,7 @@ impl Access {
     /// # Errors
     /// As [`load`](Self::load); the policy before then stays in force, all of it.
     pub fn reload(&self) -> Result<Arc<Policy>, Failure> {
-        let policy = Policy::load(&self.path)?;
-        self.addresses.iter().try_for_each(|addr| check_bind(*addr, &policy, self.rules.trust_client_header))?;
-        let policy = Arc::new(policy);
+        let policy = Arc::new(load(&self.path, &self.addresses, &self.rules, &self.issuers)?);
         *lock(&self.current) = policy.clone();
         Ok(policy)
     }
@@ -96,6 +97,11 @@ impl Access {
 
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// The issuers whose JWTs are accepted.
+    pub fn issuers(&self) -> &Issuers {
+        &self.issuers
     }
 
     /// What limits failed authentication attempts.
@@ -138,6 +144,20 @@ impl Access {
             ));
         }
         warnings
+    }
+}
+
+/// Reads the policy at `path`, and checks that it fits to the configuration.
+fn load(path: &Path, addresses: &[SocketAddr], rules: &Rules, issuers: &Issuers) -> Result<Policy, Failure> {
+    let policy = Policy::load(path)?;
+    addresses.iter().try_for_each(|addr| check_bind(*addr, &policy, rules.trust_client_header))?;
+    match policy.unknown_issuer(|issuer| issuers.has(issuer)) {
+        None => Ok(policy),
+        Some((client, issuer)) => {
+            let why =
+                format!("client {client} has a jwt of {issuer}, which no [[jwt_issuers]] of the configuration is");
+            Err(Failure::new(path.display(), why))
+        }
     }
 }
 

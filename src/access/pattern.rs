@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::base::name::is_name_byte;
 
-/// A pattern of names: a name's characters stand for themselves, `*` for any run of characters, also an empty one.
+/// A pattern of names or of other texts: all characters stand for themselves, but `*` for any run of characters, also an empty
+/// one.
 #[derive(Debug)]
 pub(super) struct Pattern(String);
 
@@ -12,9 +13,15 @@ impl Pattern {
     /// What a pattern is made of, for messages.
     pub(super) const FORM: &'static str = "a pattern of the characters A-Z a-z 0-9 _ . - and *";
 
-    /// The pattern that `text` writes; none if it is empty or holds another character.
+    /// The pattern of names that `text` writes; none if it is empty or holds another character.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let valid = !text.is_empty() && text.bytes().all(|byte| byte == b'*' || is_name_byte(byte));
+        valid.then(|| Self(text.to_owned()))
+    }
+
+    /// The same for texts that need not be names; none if it is empty or holds a control character.
+    pub(super) fn parse_text(text: &str) -> Option<Self> {
+        let valid = !text.is_empty() && !text.contains(char::is_control);
         valid.then(|| Self(text.to_owned()))
     }
 

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::credentials::{Credentials, Evidence};
 use super::holders::{Holder, Holders};
+use super::jwt::Claims;
 use super::pattern::Pattern;
 use super::principal::{CLIENT_HEADER, Principal};
 use super::ruling::{Grounds, Ruling};
@@ -179,6 +180,19 @@ impl Policy {
             return Vec::new();
         }
         self.clients_with(|credentials| credentials.match_connection(evidence))
+    }
+
+    /// The clients that a JWT with these claims proves, in alphabetical order.
+    pub(super) fn clients_of_jwt(&self, jwt: &Claims) -> Vec<&str> {
+        self.clients_with(|credentials| credentials.match_jwt(jwt))
+    }
+
+    /// A client, and an issuer that it names and `is_known` does not know.
+    pub(super) fn unknown_issuer(&self, is_known: impl Fn(&str) -> bool) -> Option<(&str, &str)> {
+        self.clients.iter().find_map(|(name, client)| {
+            let unknown = client.credentials.issuers().find(|issuer| !is_known(issuer))?;
+            Some((name.as_str(), unknown))
+        })
     }
 
     fn clients_with(&self, condition: impl Fn(&Credentials) -> bool) -> Vec<&str> {

@@ -86,13 +86,14 @@ impl<'a> Call<'a> {
         let now = api.vault.now();
         api.access.throttle().admit(peer, now).map_err(|why| failures::throttled(api, entry.clone(), why))?;
         let policy = api.access.snapshot();
-        match identify(&Authenticator { policy: &policy, rules: api.access.rules(), now }) {
+        let (rules, issuers) = (api.access.rules(), api.access.issuers());
+        match identify(&Authenticator { policy: &policy, rules, issuers, now }) {
             Ok(who) => {
                 peer.identified();
                 Ok(Self::of(api, policy, who, entry))
             }
             Err(error) => {
-                let entry = Entry { client: error.claimed, ..entry };
+                let entry = Entry { client: error.claimed, subject: error.subject, ..entry };
                 Err(api.refuse(Some(peer), entry, error.kind, error.reason))
             }
         }
@@ -115,7 +116,7 @@ impl<'a> Call<'a> {
 
     /// A call of `who`, whom `policy` has identified, that is going to be audited as `entry`.
     pub fn of(api: &'a Api, policy: Arc<Policy>, who: Principal, entry: Entry) -> Self {
-        let entry = Entry { client: Some(who.name().to_owned()), ..entry };
+        let entry = Entry { client: Some(who.name().to_owned()), subject: who.subject().cloned(), ..entry };
         Self { api, policy, who, entry, is_written: false, read: None, age: None }
     }
 

@@ -52,6 +52,7 @@ fn write_metrics(api: &Api, page: &mut Page) {
     page.gauge("healthy", "1 if every secret can be served, audited, and rotated by its appliers, else 0.")
         .value(u8::from(trouble(api).is_none()));
     api.metrics.write_requests(page);
+    api.access.issuers().write_metrics(page);
     let (census, stale) = api.consumers.census();
     census.write(api.rotator.auto_with_appliers(), page);
     Appliers::write_metrics(api.rotator.appliers(), page);

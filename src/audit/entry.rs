@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::vault_at::{VaultAt, VaultHead};
 use crate::base::clock::Timestamp;
+use crate::base::subject::Subject;
 
 /// What an audit line tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +75,8 @@ pub enum Outcome {
 pub struct Entry {
     pub event: Event,
     pub client: Option<String>,
+    /// Whom the client's JWT was about; none: it did not present one.
+    pub subject: Option<Subject>,
     pub secret_name: Option<String>,
     pub kid: Option<String>,
     /// The address it came from.
@@ -92,6 +95,7 @@ impl Entry {
         Self {
             event,
             client: None,
+            subject: None,
             secret_name: None,
             kid: None,
             remote: None,
@@ -116,6 +120,8 @@ pub struct Line {
     pub timestamp: Timestamp,
     pub event: Event,
     pub client: Option<String>,
+    #[serde(rename = "jwt", default, skip_serializing_if = "Option::is_none")]
+    subject: Option<Subject>,
     pub secret_name: Option<String>,
     pub kid: Option<String>,
     remote: Option<String>,
@@ -132,12 +138,13 @@ pub struct Line {
 
 impl Line {
     pub(super) fn new(entry: Entry, seq: u64, timestamp: Timestamp, vault: VaultAt, prev: String) -> Self {
-        let Entry { event, client, secret_name, kid, remote, request_id, result, detail, .. } = entry;
+        let Entry { event, client, subject, secret_name, kid, remote, request_id, result, detail, .. } = entry;
         Self {
             seq,
             timestamp,
             event,
             client,
+            subject,
             secret_name,
             kid,
             remote,

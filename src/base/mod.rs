@@ -15,5 +15,6 @@ pub(crate) mod nearest;
 pub(crate) mod progress;
 pub(crate) mod span;
 pub(crate) mod strict_toml;
+pub(crate) mod subject;
 pub(crate) mod sync;
 pub(crate) mod watched;

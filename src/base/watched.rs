@@ -3,6 +3,7 @@
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ pub struct Watched<T> {
     read: Box<dyn Fn() -> Result<T, Failure> + Send + Sync>,
     in_force: Mutex<Arc<T>>,
     watch: Mutex<Watch>,
+    /// Whether what is in force is what the files held when they were last read.
+    is_current: AtomicBool,
 }
 
 /// What the files looked like when they were last read.
@@ -42,7 +45,7 @@ impl<T> Watched<T> {
         let seen = fingerprints(&paths);
         let in_force = Mutex::new(Arc::new(read()?));
         let watch = Mutex::new(Watch { looked: Instant::now(), seen });
-        Ok(Self { what, paths, read: Box::new(read), in_force, watch })
+        Ok(Self { what, paths, read: Box::new(read), in_force, watch, is_current: AtomicBool::new(true) })
     }
 
     /// Reads the files again, whether they have changed or not. Logs what came of it.
@@ -70,11 +73,18 @@ impl<T> Watched<T> {
         lock(&self.in_force).clone()
     }
 
+    /// Whether what is in force is what the files held when they were last read.
+    pub fn is_current(&self) -> bool {
+        self.is_current.load(Ordering::Relaxed)
+    }
+
     fn read_again(&self, watch: &mut Watch) {
         // Taken before the files are read: what changes meanwhile is then seen as a change.
         let seen = fingerprints(&self.paths);
         *watch = Watch { looked: Instant::now(), seen };
-        match (self.read)() {
+        let read = (self.read)();
+        self.is_current.store(read.is_ok(), Ordering::Relaxed);
+        match read {
             Ok(read) => {
                 *lock(&self.in_force) = Arc::new(read);
                 log::info!("{} reloaded: {}", self.what, self.paths[0].display());

@@ -1,5 +1,6 @@
 //! The configuration: the file, its defaults, its checks.
 
+mod jwt_issuers;
 mod master_key;
 mod paths;
 mod rotation;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use crate::access::JwtIssuerConfig;
 use crate::base::failure::Failure;
 use crate::base::files;
 use crate::base::strict_toml::{Document, Table, Value};
@@ -37,6 +39,8 @@ pub struct Config {
     pub storage: Option<StorageConfig>,
     pub audit: AuditConfig,
     pub security: SecurityConfig,
+    /// Whose JWTs are accepted as credentials.
+    pub jwt_issuers: Vec<JwtIssuerConfig>,
     pub rotation: RotationConfig,
     pub crypto: CryptoConfig,
     pub logging: LoggingConfig,
@@ -140,6 +144,7 @@ impl Config {
         config.storage = root.table_if_there("storage")?.map(StorageConfig::read).transpose()?;
         config.audit.read(root.table("audit")?)?;
         config.security.read(root.table("security")?)?;
+        root.set("jwt_issuers", &mut config.jwt_issuers, jwt_issuers::read)?;
         config.rotation.read(root.table("rotation")?)?;
         config.crypto.read(root.table("crypto")?)?;
         config.logging.read(root.table("logging")?)?;

@@ -283,12 +283,13 @@ impl Daemon {
         self.rotator.appliers().map(Appliers::trouble);
     }
 
-    /// Goes on in a new audit file if the old one was renamed away, and reads the TLS certificate and the policy again:
-    /// all of each takes effect, or none.
+    /// Goes on in a new audit file if the old one was renamed away, and reads the TLS certificate, the keys of JWT issuers and the
+    /// policy again: all of each takes effect, or none.
     pub fn reload(&self) {
         if let Some(tls) = &self.tls {
             tls.reload();
         }
+        self.access.issuers().reload();
         // Its failure is logged where it happens, and the old file goes on being used.
         let _ = self.audit.reopen();
         reload_policy(&self.access, &self.policy_path, self.vault.now(), &self.audit);

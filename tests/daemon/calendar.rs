@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use jarvis_secretsd::access::{Access, Rules};
+use jarvis_secretsd::access::{Access, Issuers, Rules};
 use jarvis_secretsd::applier::Appliers;
 use jarvis_secretsd::base::clock::{Clock, Dial, Timestamp};
 use jarvis_secretsd::config::Config;
@@ -112,7 +112,13 @@ pub fn prepared(config: &Path, clock: &Clock) -> Prepared {
         auth_failures_per_minute: 0,
     };
     let prepared = eventually("no child that another test is starting holds the locks of the last daemon", || {
-        let access = Access::load(config.security.rbac_policy_path.clone(), vec![], rules).unwrap();
+        let access = Access::load(
+            config.security.rbac_policy_path.clone(),
+            vec![],
+            rules,
+            Issuers::load(&config.jwt_issuers).unwrap(),
+        )
+        .unwrap();
         let listener = http::bind(config.server.bind_addr.unwrap()).unwrap();
         let keys = KeyFile::new(&config.paths.master_key_path);
         match Prepared::new(listener, &config, access, keys, clock.clone(), false) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use jarvis_secretsd::access::{Access, Rules};
+use jarvis_secretsd::access::{Access, Issuers, Rules};
 use jarvis_secretsd::audit;
 use jarvis_secretsd::backup::{self, Archive, Verified};
 use jarvis_secretsd::base::clock::{Clock, Dial};
@@ -102,7 +102,7 @@ impl System {
     pub fn start(&mut self, rotation_days: u32, grace_days: u32, accept_rollback: bool) -> Result<(), String> {
         let config = self.config(rotation_days, grace_days);
         let prepared = unlocked(|| {
-            let access = Access::load(self.policy_path(), vec![], RULES).unwrap();
+            let access = Access::load(self.policy_path(), vec![], RULES, Issuers::default()).unwrap();
             let listener = http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
             Prepared::new(
                 listener,

@@ -24,7 +24,8 @@ fn identify_user(policy: &str, headers: &[(&str, &str)], rules: &Rules) -> Resul
     let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     let request = Request::fake_http("GET", "/secrets", headers, Vec::new());
     let peer = Peer::at(Address::Unix { uid: 1000, pid: 4711 });
-    let found = Authenticator { policy: &policy, rules, now: NOW }.identify(&request, &peer);
+    let found =
+        Authenticator { policy: &policy, rules, issuers: &Issuers::default(), now: NOW }.identify(&request, &peer);
     found.map(|principal| principal.name().to_owned()).map_err(|error| {
         assert_eq!(error.kind, IdentityErrorKind::Unauthenticated);
         error.reason
@@ -106,7 +107,9 @@ fn ask(
     let request = Request::fake_http("GET", "/secrets", headers, Vec::new());
     let certificate_names = certificate_names.iter().map(|name| name.parse().unwrap()).collect();
     let peer = Peer { certificate_names, ..Peer::at("192.0.2.1:5".parse::<std::net::SocketAddr>().unwrap()) };
-    Authenticator { policy, rules, now: NOW }.identify(&request, &peer).map(|principal| principal.name().to_owned())
+    Authenticator { policy, rules, issuers: &Issuers::default(), now: NOW }
+        .identify(&request, &peer)
+        .map(|principal| principal.name().to_owned())
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! A table that is emptied key by key.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::value::{Value, quoted};
@@ -108,6 +110,18 @@ impl<'d> Table<'d> {
                 Ok((name.to_string(), into_table(value, self.path_of(name))?))
             })
             .collect()
+    }
+
+    /// The values that are left in this table, whatever their names are, in the order of the file.
+    pub fn values(self) -> Vec<(String, Value<'d>)> {
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let value = |(key, value): (&Spanned<Cow<'d, str>>, &Spanned<DeValue<'d>>)| {
+            let (name, offset) = (self.name_of(key.get_ref()), value.span().start);
+            let value = Value { source: self.source, name, offset, value: value.get_ref().clone() };
+            (key.get_ref().to_string(), value)
+        };
+        entries.into_iter().map(value).collect()
     }
 
     /// Refuses what nobody asked for.

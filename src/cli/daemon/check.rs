@@ -9,7 +9,7 @@ use rustix::process::geteuid;
 use super::shared_paths::SharedPaths;
 use super::whose::{Whose, is_within_reach};
 use super::{protection, sockets, storage};
-use crate::access::{Access, Rules};
+use crate::access::{Access, Issuers, Rules};
 use crate::applier;
 use crate::audit;
 use crate::base::clock::Clock;
@@ -48,6 +48,9 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let rules = access.snapshot().client_count();
     let policy_path = config.security.rbac_policy_path.display();
     output::tell(format_args!("policy {policy_path}: good, {rules} client rules"))?;
+    for (issuer, path, count) in access.issuers().keys() {
+        output::tell(format_args!("JWKS of {issuer} {}: good, {count} keys", path.display()))?;
+    }
     for warning in access.warnings(Clock::system().now()) {
         warn(warning)?;
     }
@@ -158,5 +161,6 @@ pub fn load_access(config: &Config, addresses: Vec<SocketAddr>) -> Result<Access
         certificates: config.server.tls.as_ref().is_some_and(|tls| tls.client_ca_path.is_some()),
         auth_failures_per_minute: config.security.auth_failures_per_minute,
     };
-    Access::load(config.security.rbac_policy_path.clone(), addresses, rules).map_err(Exit::config)
+    let issuers = Issuers::load(&config.jwt_issuers).map_err(Exit::config)?;
+    Access::load(config.security.rbac_policy_path.clone(), addresses, rules, issuers).map_err(Exit::config)
 }

@@ -21,8 +21,9 @@ pub fn user(server: &ServerConfig) -> Result<Option<User>, Failure> {
 pub fn give_up_root(user: &User, config: &Config, access: &Access) -> Result<Protection, Exit> {
     let done = user.switch_to()?;
     check_state(&config.paths, &user.name())?;
-    // So that a policy which only root can read is found now, not at the next SIGHUP.
+    // So that what only root can read is found now, not at the next SIGHUP.
     access.reload().map_err(Exit::config)?;
+    access.issuers().check().map_err(Exit::config)?;
     Ok(done)
 }
 
@@ -67,6 +68,7 @@ pub fn confine(config: &Config) -> Protection {
         .into_iter()
         .chain(tls)
         .chain(storage)
+        .chain(config.jwt_issuers.iter().map(|issuer| issuer.jwks_path.as_path()))
         .chain(resolver.iter().map(Path::new))
         .collect();
     let targets: Vec<PathBuf> = named.iter().filter_map(|path| path.canonicalize().ok()).collect();

@@ -38,8 +38,9 @@ impl SharedPaths {
         let mut found = Self::default();
         let tls = config.server.tls.iter().flat_map(TlsConfig::paths);
         let storage = config.storage.iter().flat_map(StorageConfig::paths);
+        let keys = config.jwt_issuers.iter().map(|issuer| issuer.jwks_path.as_path());
         let read = [config_path, &config.security.rbac_policy_path, &config.paths.master_key_path];
-        for path in tls.chain(storage).chain(read) {
+        for path in tls.chain(storage).chain(keys).chain(read) {
             found.look_at_the_way(path);
             if let Some(finding) = foreign(path, uid, "what the daemon reads") {
                 add(&mut found.told, finding);

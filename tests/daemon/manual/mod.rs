@@ -131,8 +131,11 @@ fn refusal(text: &str) -> String {
     Config::parse(text, Path::new("c.toml")).expect_err(text).to_string()
 }
 
+/// The section of which there may be several.
+const ISSUERS: &str = "jwt_issuers";
+
 /// Keys that others need, and a value.
-const NEEDED: [(&str, &str, &str); 10] = [
+const NEEDED: [(&str, &str, &str); 13] = [
     ("master_key", "unwrap", r#""unix:/x""#),
     ("server", "unix_socket", r#""/x""#),
     ("server.tls", "cert_path", r#""/x""#),
@@ -141,6 +144,9 @@ const NEEDED: [(&str, &str, &str); 10] = [
     ("storage", "endpoints", r#"["https://x:1"]"#),
     ("storage", "node", r#""x""#),
     ("audit", "segment_bytes", "65536"),
+    ("jwt_issuers", "issuer", r#""x""#),
+    ("jwt_issuers", "audience", r#""x""#),
+    ("jwt_issuers", "jwks_path", r#""/x""#),
     ("rotation.NAME", "apply", r#"["/x"]"#),
     ("rotation.NAME", "verify", r#"["/x"]"#),
 ];
@@ -160,11 +166,13 @@ fn with(section: &str, key: &str, line: &str) -> String {
         "storage",
         "audit",
         "security",
+        ISSUERS,
         "rotation.NAME",
         "crypto",
         "logging",
     ];
-    sections.map(|name| format!("[{name}]\n{}{}\n", needed(name), line(name))).concat()
+    let header = |name| if name == ISSUERS { format!("[[{name}]]") } else { format!("[{name}]") };
+    sections.map(|name| format!("{}\n{}{}\n", header(name), needed(name), line(name))).concat()
 }
 
 #[test]
@@ -321,7 +329,11 @@ fn the_manual_has_every_event_result_and_field_of_the_audit_log() {
     assert_eq!(heads(page, "Reads"), BTreeSet::from(receipts));
 
     let site = Daemon::start().stop();
-    let fields: Vec<_> = items_in(page, "Fields").into_iter().map(|item| item.head).collect();
+    let mut fields: Vec<_> = items_in(page, "Fields").into_iter().map(|item| item.head).collect();
+    // Other lines do not have it.
+    let jwt = fields.iter().position(|field| field == "jwt").unwrap();
+    assert_eq!([&fields[jwt - 1], &fields[jwt + 1]], ["client", "secret_name"]);
+    fields.remove(jwt);
     let line = &site.audit(1)[0];
     assert_eq!(fields.iter().cloned().collect::<BTreeSet<_>>(), line.as_object().unwrap().keys().cloned().collect());
     let places = fields.iter().map(|field| site.audit_lines()[0].find(&format!("\"{field}\":")).unwrap());
