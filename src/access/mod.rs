@@ -28,6 +28,7 @@ use crate::base::sync::lock;
 
 pub(crate) use identity::{ANONYMOUS, IdentityErrorKind, identify_unit};
 pub use identity::{Authenticator, IdentityError, Presented};
+pub(crate) use jwt::could_be_jwt;
 pub use jwt::{Issuers, JwtIssuerConfig};
 pub(crate) use page::{is_cross_site, is_rebound};
 pub use policy::{COMMENTED, Policy};

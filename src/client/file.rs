@@ -6,7 +6,7 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
 use super::address::Address;
-use crate::access::{NoToken, Token};
+use super::credential::Credential;
 use crate::base::failure::Failure;
 use crate::base::files;
 use crate::base::name::is_name;
@@ -22,7 +22,7 @@ pub struct SettingsFile {
     pub path: Option<PathBuf>,
     pub addr: Option<Address>,
     pub client: Option<String>,
-    pub token: Option<Token>,
+    pub token: Option<Credential>,
     pub token_file: Option<PathBuf>,
     pub ca_path: Option<PathBuf>,
     pub cert_path: Option<PathBuf>,
@@ -78,7 +78,7 @@ impl SettingsFile {
         let mut file = Self { path: Some(path.to_owned()), ..Self::default() };
         root.set("addr", &mut file.addr, |value| checked(value, Address::parse))?;
         root.set("client", &mut file.client, |value| checked(value, read_name))?;
-        let token = root.set("token", &mut file.token, |value| checked(value, read_token))?;
+        let token = root.set("token", &mut file.token, |value| checked(value, Credential::parse))?;
         let token_file = root.set("token_file", &mut file.token_file, path_in)?;
         root.set("ca_path", &mut file.ca_path, path_in)?;
         root.set("cert_path", &mut file.cert_path, path_in)?;
@@ -127,11 +127,4 @@ fn path_in(value: &Value<'_>) -> Result<Option<PathBuf>, Failure> {
 pub fn read_name(text: &str) -> Result<String, String> {
     let why = "must be a client's name: 1 to 128 of A-Z a-z 0-9 _ . -";
     if is_name(text) { Ok(text.to_owned()) } else { Err(why.to_owned()) }
-}
-
-pub fn read_token(text: &str) -> Result<Token, String> {
-    Token::parse(text).map_err(|why| match why {
-        NoToken::Form => "must be a token, as `jarvis-secretsd token CLIENT` prints it".to_owned(),
-        NoToken::Checksum => "must be a whole token: this one was mistyped or cut off".to_owned(),
-    })
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rustix::process::geteuid;
 
 use super::address::Address;
-use crate::access::Token;
+use super::credential::Credential;
 
 /// A setting, and what has said it, for messages.
 pub struct Said<T> {
@@ -19,7 +19,7 @@ pub struct Identity {
     /// None: the credential alone says which client it is.
     pub client: Option<Said<String>>,
     /// None: a certificate or the user at the Unix socket proves it.
-    pub token: Option<Said<Token>>,
+    pub token: Option<Said<Credential>>,
     /// The certificate that is shown to a daemon that asks for one.
     pub certificate: Option<Said<PathBuf>>,
     /// What the settings file would be called in a hint.

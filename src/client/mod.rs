@@ -4,6 +4,7 @@
 
 mod address;
 mod conditional;
+mod credential;
 mod file;
 mod identity;
 mod listing;
@@ -17,7 +18,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use zeroize::Zeroizing;
 
 use crate::access::CLIENT_HEADER;
 use crate::base::failure::{Failure, say};
@@ -96,8 +96,7 @@ impl Client {
         json: Option<&[u8]>,
         headers: &[(&str, &str)],
     ) -> Result<Answer, Failure> {
-        let bearer =
-            self.identity.token.as_ref().map(|token| Zeroizing::new(["Bearer ", token.value.expose()].concat()));
+        let bearer = self.identity.token.as_ref().map(|token| token.value.bearer()).transpose()?;
         let mut all = headers.to_vec();
         all.extend(self.identity.client.as_ref().map(|client| (CLIENT_HEADER, client.value.as_str())));
         all.extend(bearer.as_ref().map(|bearer| ("Authorization", bearer.as_str())));

@@ -7,16 +7,12 @@ use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
 use super::address::Address;
-use super::file::{PassedOver, SettingsFile, read_name, read_token};
+use super::credential::Credential;
+use super::file::{PassedOver, SettingsFile, read_name};
 use super::identity::{Identity, Said};
-use crate::access::Token;
 use crate::base::failure::Failure;
-use crate::base::files;
 use crate::http::client::Endpoint;
 use crate::http::tls;
-
-/// The longest file that holds a token, in bytes.
-const LONGEST_TOKEN: u64 = 256;
 
 /// What the options say.
 #[derive(Default)]
@@ -117,8 +113,8 @@ fn missing(file: &SettingsFile, what: &str) -> Result<(), Failure> {
     }
 }
 
-fn token_by_environment() -> Result<Option<Said<Token>>, Failure> {
-    let token = variable("TOKEN", read_token)?;
+fn token_by_environment() -> Result<Option<Said<Credential>>, Failure> {
+    let token = variable("TOKEN", Credential::parse)?;
     let file = variable("TOKEN_FILE", |path| Ok(PathBuf::from(path)))?;
     match (token, file) {
         (Some(Said { by, .. }), Some(Said { by: other, .. })) => {
@@ -129,7 +125,7 @@ fn token_by_environment() -> Result<Option<Said<Token>>, Failure> {
     }
 }
 
-fn token_by_file(mut file: SettingsFile) -> Result<Option<Said<Token>>, Failure> {
+fn token_by_file(mut file: SettingsFile) -> Result<Option<Said<Credential>>, Failure> {
     match (file.token.take(), &file.token_file) {
         (Some(value), _) => Ok(Some(Said { value, by: file.said("token") })),
         (None, Some(path)) => token_in_file(path, &file.said("token_file")).map(Some),
@@ -138,8 +134,8 @@ fn token_by_file(mut file: SettingsFile) -> Result<Option<Said<Token>>, Failure>
 }
 
 /// The token in the file at `path`, which is named by `by`.
-fn token_in_file(path: &Path, by: &str) -> Result<Said<Token>, Failure> {
-    Ok(Said { value: token_in(path)?, by: format!("{by}, {}", path.display()) })
+fn token_in_file(path: &Path, by: &str) -> Result<Said<Credential>, Failure> {
+    Ok(Said { value: Credential::in_file(path)?, by: format!("{by}, {}", path.display()) })
 }
 
 /// What the environment variable `JARVIS_SECRETSD_<name>` says; an empty one says nothing.
@@ -153,17 +149,4 @@ fn variable<T>(name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Resu
         Err(std::env::VarError::NotUnicode(_)) => Err(Failure::new(by, "is not UTF-8")),
         _ => Ok(None),
     }
-}
-
-/// The token in the file at `path`. One newline may stand behind it, or all that `jarvis-secretsd token` prints with it.
-pub fn token_in(path: &Path) -> Result<Token, Failure> {
-    let fail = |why: String| Failure::new(path.display(), why);
-    let bytes = files::read_credential(path, LONGEST_TOKEN)?;
-    let text = std::str::from_utf8(&bytes).unwrap_or_default();
-    let (token, rest) = text.split_once('\n').unwrap_or((text, ""));
-    let token = read_token(token).map_err(fail)?;
-    if !rest.is_empty() && rest.trim_end() != token.policy_line() {
-        return Err(fail("must hold one token and nothing else".to_owned()));
-    }
-    Ok(token)
 }

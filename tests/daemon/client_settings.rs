@@ -206,7 +206,7 @@ fn an_invalid_token_is_neither_sent_nor_printed() {
     let asked = ServingDaemon::plain();
     let mistyped = format!("{}0", asked.token);
     for (token, why) in [
-        ("hunter2", "must be a token, as `jarvis-secretsd token CLIENT` prints it"),
+        ("hunter2", "must be a token, as `jarvis-secretsd token CLIENT` prints it, or a JWT"),
         (mistyped.as_str(), "must be a whole token: this one was mistyped or cut off"),
     ] {
         let output = asked.admin(&["list"]).env("JARVIS_SECRETSD_TOKEN", token).output().unwrap();

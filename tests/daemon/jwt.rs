@@ -1,13 +1,16 @@
 //! A signed JWT of another issuer proves a client: which client it is, what is written down, and how its keys are replaced.
 
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use jarvis_secretsd::access::Token;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
+use crate::client_program::{failure, printed, program};
 use crate::patience::eventually;
 use crate::running::Daemon;
 use crate::site::{Site, said};
@@ -251,4 +254,26 @@ fn a_start_says_which_issuer_rule_or_key_file_is_wrong() {
         "[[jwt_issuers]]\nissuer = \"https://issuer.example\"\naudience = \"b\"\njwks_path = \"/x\"\n[security]\n";
     site.edit("config.toml", "[security]\n", twice);
     assert!(refusal(&site).contains("has the issuer \"https://issuer.example\" more than once"));
+}
+
+#[test]
+fn the_client_commands_send_a_jwt_and_read_its_file_each_time() {
+    let signer = Signer::new();
+    let site = site(&signer, &[("one", &rule("subject = \"job\""))]);
+    let daemon = started(&site);
+    let addr = format!("http://{}", daemon.addr());
+    let get = || {
+        let mut get = program(&site, &["get", "db_main"]);
+        get.env("JARVIS_SECRETSD_ADDR", &addr);
+        get
+    };
+    let jwt = signer.jwt("job", json!({}));
+    assert_eq!(printed(get().env("JARVIS_SECRETSD_TOKEN", &jwt).output().unwrap()), "v");
+    let path: PathBuf = site.write("jwt", &format!("{jwt}\n"));
+    assert_eq!(printed(get().args(["--token-file", path.to_str().unwrap()]).output().unwrap()), "v");
+    let cut = failure(&get().env("JARVIS_SECRETSD_TOKEN", &jwt[..jwt.len() - 1]).output().unwrap(), 4);
+    assert!(!cut.contains(&jwt[..40]), "{cut}");
+    let no_token = failure(&get().env("JARVIS_SECRETSD_TOKEN", "hvs.x").output().unwrap(), 78);
+    assert!(no_token.contains("must be a token, as `jarvis-secretsd token CLIENT` prints it, or a JWT"), "{no_token}");
+    assert!(Token::parse(&jwt).is_err());
 }
