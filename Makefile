@@ -154,8 +154,7 @@ install: $(BINARY) ## Install binary, units, manual, completions and examples un
 		install -D -m 644 contrib/systemd/$$unit $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit && \
 		sed -i 's|/usr/local/|$(PREFIX)/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; \
 	done
-	install -D -m 644 -t $(SHARE)/man/man5 man/*.5
-	install -D -m 644 -t $(SHARE)/man/man8 man/*.8
+	for section in 1 5 8; do install -D -m 644 -t $(SHARE)/man/man$$section man/*.$$section || exit 1; done
 	sed -i 's|/usr/local/|$(PREFIX)/|' $(SHARE)/man/man5/jarvis-secretsd-config.5
 	install -D -m 644 src/cli/completions/bash $(SHARE)/bash-completion/completions/jarvis-secretsd
 	install -D -m 644 src/cli/completions/zsh $(SHARE)/zsh/site-functions/_jarvis-secretsd

@@ -74,6 +74,7 @@ sort -k 2 >"$DIR/expected" <<'END'
 644 share/doc/jarvis-secretsd/systemd/cluster.conf
 644 share/doc/jarvis-secretsd/systemd/config.toml
 644 share/fish/vendor_completions.d/jarvis-secretsd.fish
+644 share/man/man1/jarvis-secretsd.1
 644 share/man/man5/jarvis-secretsd-audit-log.5
 644 share/man/man5/jarvis-secretsd-config.5
 644 share/man/man5/jarvis-secretsd-policy.5
@@ -91,9 +92,12 @@ for prefix in /usr/local /usr; do
         fail "PREFIX=$prefix: the unit starts something else"
     [ "$prefix" = /usr/local ] || ! grep -rlF /usr/local/ "$root/lib" "$root/libexec" "$root/share" ||
         fail "PREFIX=$prefix: these files name another"
-    for page in jarvis-secretsd jarvis-secretsd-config jarvis-secretsd-policy jarvis-secretsd-audit-log; do
-        MANPATH=$root/share/man mman -w "$page" >"$DIR/found" 2>/dev/null || fail "PREFIX=$prefix: no manual page $page"
-        mandoc "$(cat "$DIR/found")" | grep -i "^$page(" >"$DIR/title" || fail "PREFIX=$prefix: another page than $page"
+    for page in man/*; do
+        page=${page##*/} section=${page##*.} name=${page%.*}
+        MANPATH=$root/share/man mman -w "$section" "$name" >"$DIR/found" 2>/dev/null ||
+            fail "PREFIX=$prefix: no manual page $page"
+        mandoc "$(cat "$DIR/found")" | grep -i "^$name($section)" >"$DIR/title" ||
+            fail "PREFIX=$prefix: another page than $page"
     done
     for shell in bash-completion/completions/jarvis-secretsd zsh/site-functions/_jarvis-secretsd \
         fish/vendor_completions.d/jarvis-secretsd.fish; do

@@ -37,54 +37,83 @@ fn help(command: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What the help tells of each command.
-fn helps() -> Vec<String> {
-    let all = help("");
-    let commands = all.lines().filter_map(|line| line.strip_prefix("  ")?.split("  ").next());
-    let helps: Vec<_> = commands.map(help).collect();
-    assert!(helps.len() > 20, "{all}");
-    helps
+/// The page of the client commands, and of what all commands share.
+const CLIENT: &str = "jarvis-secretsd.1";
+
+/// The page of the daemon, and of the commands for its host.
+const DAEMON: &str = "jarvis-secretsd.8";
+
+/// What the help tells of each command whose place is on `page`.
+fn helps(page: &str) -> Vec<String> {
+    let (before, clients) = help("").split_once("Client commands, over HTTP:\n").map(owned).unwrap();
+    let (clients, behind) = clients.split_once("Upkeep:\n").map(owned).unwrap();
+    let names = |text: &str| -> Vec<String> {
+        let entries = text.lines().filter_map(|line| line.strip_prefix("  "));
+        entries.map(|entry| entry.split("  ").next().unwrap().to_owned()).collect()
+    };
+    // A person at a shell wants completions, wherever the daemon is.
+    let (shells, upkeep) = names(&behind).into_iter().partition(|name| name == "completions");
+    let commands: Vec<String> = match page {
+        CLIENT => [names(&clients), shells].concat(),
+        _ => [names(&before), upkeep].concat(),
+    };
+    assert!(commands.len() > 10, "{commands:?}");
+    commands.iter().map(|name| help(name)).collect()
 }
 
-/// How each command is used, as the help tells it.
-fn usages() -> BTreeSet<String> {
+fn owned((one, other): (&str, &str)) -> (String, String) {
+    (one.to_owned(), other.to_owned())
+}
+
+/// How each command whose place is on `page` is used, as the help tells it.
+fn usages(page: &str) -> BTreeSet<String> {
     let usage = |help: &String| {
         let (_, rest) = help.split_once("usage: jarvis-secretsd ").unwrap();
         rest.split("\n\n").next().unwrap().replace("\n  ", " ")
     };
-    helps().iter().map(usage).collect()
+    helps(page).iter().map(usage).collect()
+}
+
+/// The options that a help tells of.
+fn options(help: &str) -> impl Iterator<Item = String> {
+    let lines = help.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| line.starts_with("--"));
+    lines.map(|line| line.split("  ").next().unwrap().to_owned())
 }
 
 #[test]
 fn the_manual_has_every_command_as_the_help_has_it() {
-    assert_eq!(heads("jarvis-secretsd.8", "COMMANDS"), usages());
+    for page in [CLIENT, DAEMON] {
+        assert_eq!(heads(page, "COMMANDS"), usages(page), "{page}");
+    }
 }
 
 #[test]
 fn an_option_that_must_be_given_stands_without_brackets() {
-    let replay = usages().into_iter().find(|usage| usage.starts_with("policy replay ")).unwrap();
+    let replay = usages(DAEMON).into_iter().find(|usage| usage.starts_with("policy replay ")).unwrap();
     assert_eq!(replay, "policy replay --audit FILE [--public-key FILE] POLICY [FILE...]");
 }
 
 #[test]
 fn the_manual_has_every_option() {
-    let mut options = set(["--help , -h", "--version , -V"]);
-    for help in helps() {
-        let lines = help.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| line.starts_with("--"));
-        options.extend(lines.map(|line| line.split("  ").next().unwrap().to_owned()));
-    }
-    assert_eq!(heads("jarvis-secretsd.8", "OPTIONS"), options);
+    let mut of_clients = set(["--help , -h", "--version , -V"]);
+    of_clients.extend(helps(CLIENT).iter().flat_map(|help| options(help)));
+    assert_eq!(heads(CLIENT, "OPTIONS"), of_clients);
+    // Those that it takes as a client are told there.
+    let own = |help: &String| help.split("\nclient options").next().unwrap().to_owned();
+    let of_the_host: BTreeSet<_> =
+        helps(DAEMON).iter().map(own).flat_map(|help| options(&help).collect::<Vec<_>>()).collect();
+    assert_eq!(heads(DAEMON, "OPTIONS"), of_the_host);
 }
 
 #[test]
 fn the_manual_has_every_exit_status() {
     let mut numbers = BTreeSet::new();
-    for help in helps() {
+    for help in [helps(CLIENT), helps(DAEMON)].concat() {
         let (_, statuses) = help.split_once("exit status: ").unwrap();
         let statuses = statuses.replace("\n  ", " ");
         numbers.extend(statuses.split(", ").map(|status| status.split(' ').next().unwrap().to_owned()));
     }
-    assert_eq!(heads("jarvis-secretsd.8", "EXIT STATUS"), numbers);
+    assert_eq!(heads(CLIENT, "EXIT STATUS"), numbers);
 }
 
 #[test]
@@ -92,7 +121,7 @@ fn the_manual_has_every_signal() {
     let source = fs::read_to_string(Path::new(ROOT).join("src/cli/daemon/serve.rs")).unwrap();
     let (_, signals) = source.split_once("use signal_hook::consts::{").unwrap();
     let signals = signals.split('}').next().unwrap().split(", ").map(str::to_owned).collect();
-    let documented = heads("jarvis-secretsd.8", "SIGNALS");
+    let documented = heads(DAEMON, "SIGNALS");
     assert_eq!(
         documented.iter().flat_map(|head| head.split(" , ")).map(str::to_owned).collect::<BTreeSet<_>>(),
         signals
@@ -117,8 +146,11 @@ fn the_manual_has_every_environment_variable() {
     let named = named.filter_map(|rest| rest.split('"').next()).filter(|name| !name.contains(char::is_lowercase));
     read.extend(named.map(|name| format!("JARVIS_SECRETSD_{name}")));
     assert!(read.contains("JARVIS_SECRETSD_TOKEN_FILE") && read.contains("NOTIFY_SOCKET"), "{read:?}");
-    let documented = heads("jarvis-secretsd.8", "ENVIRONMENT");
-    let documented: BTreeSet<_> = documented.iter().flat_map(|head| head.split(" , ")).map(str::to_owned).collect();
+    let [of_clients, of_the_host] = [CLIENT, DAEMON].map(|page| -> BTreeSet<String> {
+        heads(page, "ENVIRONMENT").iter().flat_map(|head| head.split(" , ")).map(str::to_owned).collect()
+    });
+    assert!(of_clients.is_disjoint(&of_the_host), "told twice: {of_clients:?}, {of_the_host:?}");
+    let documented: BTreeSet<_> = of_clients.union(&of_the_host).cloned().collect();
     let missing: Vec<_> = read.difference(&documented).collect();
     assert!(missing.is_empty(), "not in the manual: {missing:?}");
     for variable in documented.difference(&read) {
@@ -285,7 +317,7 @@ fn the_manual_has_every_key_of_the_clients_settings() {
     let settings = site.write("client.toml", UNKNOWN);
     let refused = run(&[&"get", &"--client-config", &settings, &"name"]);
     let keys = quoted_behind(&String::from_utf8(refused.stderr).unwrap(), "known here: ");
-    assert_eq!(heads("jarvis-secretsd.8", "CLIENT SETTINGS"), keys);
+    assert_eq!(heads(CLIENT, "CLIENT SETTINGS"), keys);
 }
 
 #[test]
