@@ -9,6 +9,7 @@ use super::command::{Command, Opt};
 use super::commands::COMMANDS;
 use super::exit::Exit;
 use super::output;
+use super::parse::valued;
 
 /// The word that asks, in the place of a command. Behind it come the words that were typed behind the program's name, the last
 /// of which is to be completed. It is for scripts, so that neither help nor manual nor completions name it.
@@ -69,13 +70,6 @@ fn lines(usage: &str, words: impl IntoIterator<Item = (String, String)>) -> Stri
         () => "words",
     };
     words.into_iter().fold(format!("{kind}\n"), |answer, (word, summary)| format!("{answer}{word}\t{summary}\n"))
-}
-
-/// What the usage line calls the value of this option, such as `--config`, if it must have one.
-fn valued(typed: &str) -> Option<&'static str> {
-    let name = typed.strip_prefix("--")?;
-    let option = COMMANDS.iter().flat_map(Command::all_options).find(|option| option.name == name)?;
-    option.value.filter(|usage| !usage.starts_with("[="))
 }
 
 /// The words of a command's name, of which `words` were typed before and then `word`, if a command begins so.

@@ -123,6 +123,8 @@ pub const WATCH: Opt =
     Opt { name: "watch", value: None, summary: "keep running, and repeat it when one of the secrets changes" };
 
 pub const CLUSTER: Opt = Opt { name: "cluster", value: None, summary: "do it for several daemons that share a vault" };
+pub const JSON: Opt = Opt { name: "json", value: None, summary: "print JSON instead of text, also of a failure" };
+
 pub const FORCE: Opt = Opt { name: "force", value: None, summary: "do it without confirmation, despite warnings" };
 
 /// What a command was given.

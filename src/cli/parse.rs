@@ -4,8 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use lexopt::{Arg, Parser};
 
-use super::client::JSON;
-use super::command::{Arguments, Command};
+use super::command::{Arguments, Command, JSON};
 use super::commands::COMMANDS;
 use super::exit::Exit;
 use crate::base::nearest::nearest;
@@ -19,12 +18,25 @@ pub enum Asked {
 
 /// Whether the arguments ask for JSON, of a command that has it: then its errors are JSON too.
 pub fn wants_json(arguments: &[OsString]) -> bool {
-    let ours = || arguments.iter().take_while(|argument| *argument != "--");
-    let has_json = |word: &OsString| {
-        let called = COMMANDS.iter().filter(|command| word == command.first_word());
-        called.flat_map(Command::all_options).any(|option| option.name == JSON.name)
-    };
-    ours().any(|argument| argument == "--json") && ours().any(has_json)
+    let mut ours = arguments.iter().take_while(|argument| *argument != "--");
+    let (mut word, mut is_asked_for) = (None, false);
+    while let Some(argument) = ours.next() {
+        match argument.to_str() {
+            Some("--json") => is_asked_for = true,
+            Some(option) if valued(option).is_some() => _ = ours.next(),
+            Some(option) if option.starts_with('-') => {}
+            _ => word = word.or(Some(argument)),
+        }
+    }
+    let called = COMMANDS.iter().filter(|command| word.is_some_and(|word| word == command.first_word()));
+    is_asked_for && called.flat_map(Command::all_options).any(|option| option.name == JSON.name)
+}
+
+/// What the usage line calls the value of this option, such as `--config`, if it must have one.
+pub fn valued(typed: &str) -> Option<&'static str> {
+    let name = typed.strip_prefix("--")?;
+    let option = COMMANDS.iter().flat_map(Command::all_options).find(|option| option.name == name)?;
+    option.value.filter(|usage| !usage.starts_with("[="))
 }
 
 /// Makes a command of the arguments, without the program's name; of none, the first of all commands.

@@ -3,8 +3,8 @@
 use super::settings::{self, DESCRIPTION, GENERATOR, GRACE_DAYS, LABELS, OWNER, ROTATION, ROTATION_DAYS};
 use crate::answers::ConfiguredSecret;
 use crate::base::failure::printable;
-use crate::cli::client::{self, JSON};
-use crate::cli::command::{Arguments, Command, Group, Operands};
+use crate::cli::client;
+use crate::cli::command::{Arguments, Command, Group, JSON, Operands};
 use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::client::{Client, secret_path};

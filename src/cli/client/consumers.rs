@@ -2,8 +2,8 @@
 
 use crate::answers::ConsumerList;
 use crate::base::failure::say;
-use crate::cli::client::{self, JSON};
-use crate::cli::command::{Arguments, Command, Group, Operands};
+use crate::cli::client;
+use crate::cli::command::{Arguments, Command, Group, JSON, Operands};
 use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::client::Client;

@@ -1,8 +1,8 @@
 //! `delete`: a secret with all its versions, for good.
 
 use crate::answers::DeletedSecret;
-use crate::cli::client::{self, JSON};
-use crate::cli::command::{Arguments, Command, FORCE, Group, Operands};
+use crate::cli::client;
+use crate::cli::command::{Arguments, Command, FORCE, Group, JSON, Operands};
 use crate::cli::exit::Exit;
 use crate::cli::{output, prompt};
 use crate::client::{Client, secret_path};

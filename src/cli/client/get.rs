@@ -2,8 +2,8 @@
 
 use std::io::{self, IsTerminal};
 
-use crate::cli::client::{self, JSON};
-use crate::cli::command::{Arguments, Command, Group, Operands, Opt};
+use crate::cli::client;
+use crate::cli::command::{Arguments, Command, Group, JSON, Operands, Opt};
 use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::client::{Client, secret_path};

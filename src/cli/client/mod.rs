@@ -29,7 +29,7 @@ use serde::de::DeserializeOwned;
 use crate::answers::{NewVersion, VersionMetadata};
 use crate::base::failure::printable;
 use crate::base::name::{NO_SECRETS_NAME, is_name, is_name_byte};
-use crate::cli::command::{Arguments, Opt};
+use crate::cli::command::{Arguments, JSON, Opt};
 use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::client::{Address, Client, ClientSettings, Options, read_name};
@@ -59,8 +59,6 @@ const KEY: Opt = Opt { name: "key", value: Some("FILE"), summary: "the private k
 
 /// The options of every command that asks a daemon.
 pub const OPTIONS: &[Opt] = &[ADDR, CLIENT, TOKEN_FILE, CA, CERT, KEY, CLIENT_CONFIG];
-
-pub const JSON: Opt = Opt { name: "json", value: None, summary: "print the API's answer, which is JSON" };
 
 pub const PREFIX: Opt = Opt { name: "prefix", value: Some("PREFIX"), summary: "the beginning of the names" };
 

@@ -1,8 +1,8 @@
 //! `retire`: the grace of a secret's older versions ends at once.
 
 use crate::answers::Retired;
-use crate::cli::client::{self, JSON};
-use crate::cli::command::{Arguments, Command, FORCE, Group, Operands};
+use crate::cli::client;
+use crate::cli::command::{Arguments, Command, FORCE, Group, JSON, Operands};
 use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::client::Client;

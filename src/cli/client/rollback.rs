@@ -3,8 +3,8 @@
 use crate::answers::{NewVersion, VersionList};
 use crate::base::failure::{Failure, Kind, printable};
 use crate::base::secret::wiped_json;
-use crate::cli::client::{self, JSON, PATIENCE};
-use crate::cli::command::{Arguments, Command, Group, Operands, Opt};
+use crate::cli::client::{self, PATIENCE};
+use crate::cli::command::{Arguments, Command, Group, JSON, Operands, Opt};
 use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::client::{Client, retold};

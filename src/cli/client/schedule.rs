@@ -3,8 +3,8 @@
 use super::list::{ROTATION_DUE, due, who_rotates};
 use crate::answers::RotationSchedule;
 use crate::base::clock::Timestamp;
-use crate::cli::client::{self, JSON};
-use crate::cli::command::{Arguments, Command, Group, Operands};
+use crate::cli::client;
+use crate::cli::command::{Arguments, Command, Group, JSON, Operands};
 use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::client::Client;

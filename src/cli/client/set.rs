@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::settings::{self, DESCRIPTION, GENERATOR, GRACE_DAYS, LABELS, OWNER, ROTATION, ROTATION_DAYS};
 use crate::base::secret::{Plaintext, wiped_json};
-use crate::cli::client::{self, JSON};
-use crate::cli::command::{Arguments, Command, Group, Operands, Opt};
+use crate::cli::client;
+use crate::cli::command::{Arguments, Command, Group, JSON, Operands, Opt};
 use crate::cli::exit::Exit;
 use crate::cli::{input, prompt};
 use crate::client::{Client, retold};

@@ -3,8 +3,8 @@
 use super::list::{LONG, ROTATION_DUE, due, labels};
 use crate::answers::VersionList;
 use crate::base::clock::Timestamp;
-use crate::cli::client::{self, JSON};
-use crate::cli::command::{Arguments, Command, Group, Operands};
+use crate::cli::client;
+use crate::cli::command::{Arguments, Command, Group, JSON, Operands};
 use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::client::Client;

@@ -1,8 +1,7 @@
 //! `cluster status`, `cluster forget` and `cluster step-down`: the daemons that share a vault, as etcd knows them.
 
 use crate::base::failure::Failure;
-use crate::cli::client::JSON;
-use crate::cli::command::{Arguments, CONFIG, Command, Group, Operands};
+use crate::cli::command::{Arguments, CONFIG, Command, Group, JSON, Operands};
 use crate::cli::configured::load_config_to_maintain;
 use crate::cli::exit::Exit;
 use crate::cli::output;
