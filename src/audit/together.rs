@@ -8,10 +8,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use serde_json::Value;
+
 use super::entry::{Event, Line};
+use super::report::Report;
 use super::vault_at::{VaultAt, VaultHead};
-use super::verify::{Report, verify_watched};
+use super::verify::verify_watched;
 use crate::base::failure::Failure;
+use crate::base::object::{self, Object, object};
 use crate::base::sync::lock;
 
 /// How many numbers of changes a message names.
@@ -42,6 +46,25 @@ impl fmt::Display for Together {
                 }
             }
         }
+    }
+}
+
+impl Together {
+    /// The same as it prints, for a program.
+    pub fn fields(&self) -> Object {
+        let log = |(path, report): &(PathBuf, Report)| {
+            let mut fields = report.fields();
+            fields.insert("file".to_owned(), object::path(path));
+            Value::Object(fields)
+        };
+        let logs: Vec<Value> = self.logs.iter().map(log).collect();
+        let (first, last) = self.changes.unzip();
+        object([
+            ("logs", logs.into()),
+            ("first_change", first.into()),
+            ("last_change", last.into()),
+            ("recovered_twice", self.recovered_twice.into()),
+        ])
     }
 }
 

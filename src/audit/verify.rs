@@ -12,54 +12,17 @@ use super::chain::{self, Fault, Tip};
 use super::checkpoint::Checkpoint;
 use super::entry::Line;
 use super::keys;
+use super::report::Report;
 use super::segment::{self, Segment};
 use super::signatures::{Checks, FirstWrong};
 use super::tail::is_torn;
-use crate::base::clock::Timestamp;
 use crate::base::failure::Failure;
 use crate::base::hex::hex;
+use crate::base::object::{self, object};
 use crate::base::progress::{Counted, Progress};
 
 /// The longest line that is accepted, in bytes.
 const LONGEST_LINE: u64 = 1 << 20;
-
-/// What a good log says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    pub lines: u64,
-    pub files: u64,
-    /// The first line's number. If it is not 1, earlier files of the log were not given and not checked.
-    pub first_seq: u64,
-    pub last_seq: u64,
-    pub from: Timestamp,
-    pub to: Timestamp,
-    /// Bytes of an interrupted write behind the last line.
-    pub torn_bytes: u64,
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { lines, files, first_seq, last_seq, from, to, torn_bytes } = self;
-        if *lines == 0 {
-            write!(f, "0 lines: the log is empty")?;
-        } else {
-            let in_files = if *files > 1 { format!(", in {files} files") } else { String::new() };
-            write!(
-                f,
-                "{lines} lines, {first_seq} to {last_seq}, from {from} to {to}{in_files}: chain and signatures hold"
-            )?;
-        }
-        if *first_seq > 1 {
-            let note = "are in earlier files, which were neither given nor found beside it, and not checked";
-            write!(f, "\nlines 1 to {} {note}", first_seq - 1)?;
-        }
-        if *torn_bytes > 0 {
-            let note = "of an interrupted write (a crash), not a forgery; the daemon removes them at its next start";
-            write!(f, "\nthe last line is followed by {torn_bytes} bytes {note}")?;
-        }
-        Ok(())
-    }
-}
 
 /// Checks the log in `files`, which are in the order in which they were written. One file stands for itself and the closed
 /// segments beside it.
@@ -163,7 +126,9 @@ impl<'a> Verifier<'a> {
     fn read_file(&mut self, file: &File, path: &Path, is_last: bool) -> Result<(), Failure> {
         self.report.files += 1;
         let reader = BufReader::with_capacity(1 << 16, Counted(file));
-        let wrong = |Wrong { line, why }| Failure::new(format_args!("{}:{line}", path.display()), why);
+        let place = |line: u64| object([("file", object::path(path)), ("line", line.into())]);
+        let wrong =
+            |Wrong { line, why }| Failure::new(format_args!("{}:{line}", path.display()), why).with(place(line));
         self.read(reader, is_last).map_err(wrong)
     }
 

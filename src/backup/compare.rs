@@ -9,6 +9,7 @@ use super::part::Part;
 use super::{AUDIT, POLICY, PUBLIC_KEY, Verified};
 use crate::audit;
 use crate::base::failure::Failure;
+use crate::base::object::{Object, object};
 use crate::base::progress::{Counted, Progress};
 use crate::config::Config;
 use crate::vault::{Contents, KeyBytes};
@@ -78,6 +79,23 @@ impl Loss {
         let Self { lost, revived, reconfigured, policy, log_continues } = self;
         let is_all_there = [lost, revived, reconfigured].into_iter().all(Vec::is_empty);
         !is_all_there || *policy == PolicyFate::Replaced || !log_continues
+    }
+
+    /// The same as it prints, for a program.
+    pub fn fields(&self) -> Object {
+        let Self { lost, revived, reconfigured, policy, log_continues } = self;
+        let policy = match policy {
+            PolicyFate::Same => "same",
+            PolicyFate::Replaced => "replaced",
+            PolicyFate::Kept => "kept",
+        };
+        object([
+            ("lost", lost.as_slice().into()),
+            ("revived", revived.as_slice().into()),
+            ("reconfigured", reconfigured.as_slice().into()),
+            ("policy", policy.into()),
+            ("log_continues", (*log_continues).into()),
+        ])
     }
 
     /// The same as it prints, with no more than the first few names of each kind.

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use crate::base::object::Object;
 use crate::base::progress::meanwhile;
 
 /// A failure for a person: prints as `<what>: <why>`, one line, with what to do about it where there is something to do.
@@ -18,7 +19,7 @@ pub struct Failure {
 }
 
 /// The fields of an error in JSON, but for its message.
-pub type Details = Map<String, Value>;
+pub type Details = Object;
 
 /// What can be done about a failure differs by this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

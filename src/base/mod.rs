@@ -12,6 +12,7 @@ pub(crate) mod hex;
 pub(crate) mod logging;
 pub(crate) mod moment;
 pub(crate) mod nearest;
+pub(crate) mod object;
 pub(crate) mod progress;
 pub(crate) mod span;
 pub(crate) mod strict_toml;

@@ -14,6 +14,7 @@ mod input;
 mod output;
 mod parse;
 mod prompt;
+mod report;
 mod signals;
 mod upkeep;
 

@@ -5,8 +5,11 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
+use serde_json::Value;
+
 use super::exit::Exit;
 use crate::base::failure::{Failure, printable, say};
+use crate::base::object::Object;
 use crate::base::progress::meanwhile;
 
 /// Writes `bytes` to standard output.
@@ -34,6 +37,14 @@ pub fn tell(line: impl Display) -> Result<(), Exit> {
     print(format!("{line}\n").as_bytes())
 }
 
+/// Writes a JSON object that was asked for.
+///
+/// # Errors
+/// As [`print()`].
+pub fn print_object(object: Object) -> Result<(), Exit> {
+    tell(Value::Object(object))
+}
+
 /// Writes a line about something that is dangerous, and keeps nobody from going on.
 ///
 /// # Errors
@@ -47,6 +58,11 @@ pub fn tell_done(line: impl Display) {
     if let Err(Exit { why, .. }) = tell(&line) {
         say(format_args!("{why}; this was done anyway: {line}"));
     }
+}
+
+/// The same with a JSON object.
+pub fn print_object_done(object: Object) {
+    tell_done(Value::Object(object));
 }
 
 /// The same with an answer as the daemon gave it.

@@ -39,12 +39,17 @@ pub fn twice(question: &str, what: &str) -> Result<Plaintext, Exit> {
     Ok(input::plaintext(what, &first)?)
 }
 
+/// Whether there is a person to be asked.
+pub fn is_anybody_there() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
 /// Asks whether to go on, where there is a person to be asked. `told` is what would be done.
 ///
 /// # Errors
 /// If the answer is not yes, or there is nobody who could give one: [`FORCE`](super::command::FORCE) would have to be.
 pub fn agree(what: &str, told: &str) -> Result<(), Failure> {
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    if !is_anybody_there() {
         let why = format!("{told}; nothing was changed: there is no terminal to confirm this at, so it needs --force");
         return Err(Failure::new(what, why));
     }

@@ -38,6 +38,7 @@ mod external_system;
 mod figures;
 mod flood;
 mod identity;
+mod json;
 mod jwt;
 mod key;
 mod key_files;

@@ -8,21 +8,23 @@ use serde::Serialize;
 use crate::answers::{NewVersions, SecretList};
 use crate::base::failure::{Failure, say};
 use crate::base::name::{NOT_FOR_NEW, is_for_new, is_name};
+use crate::base::object::{Object, object};
 use crate::base::progress::Progress;
 use crate::base::secret::{Plaintext, Wiped, wiped_json};
 use crate::base::source::Source;
 use crate::cli::client::{self, PREFIX};
-use crate::cli::command::{Arguments, Command, Group, Operands, Opt};
+use crate::cli::command::{Arguments, Command, Group, JSON, Operands, Opt};
 use crate::cli::dotenv::{self, Entry, Read, Reading};
 use crate::cli::exit::Exit;
 use crate::cli::output;
+use crate::cli::report::WARNINGS;
 use crate::client::Client;
 
 pub const COMMAND: Command = Command {
     name: "import",
     group: Group::Secrets,
     operands: Operands::one("FILE"),
-    options: &[PREFIX, ONLY, RAW, DRY_RUN, REPLACE],
+    options: &[PREFIX, ONLY, RAW, DRY_RUN, REPLACE, JSON],
     shared: client::OPTIONS,
     summary: "store the values of a dotenv file, all or none",
     example: "jarvis-secretsd import --dry-run --prefix shop_ .env",
@@ -59,40 +61,52 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let source = Source::read(Path::new(&arguments.operands()[0]))?;
     let reading = Reading { environment: &|name| std::env::var_os(name), variables: !arguments.has(&RAW) };
     let replace = arguments.has(&REPLACE);
-    let plan = Plan::of(&source, dotenv::read(&source, reading), prefix, &only, replace)?;
+    let plan = Plan::of(&source, dotenv::read(&source, reading), prefix, &only, replace);
+    let plan = plan.map_err(|mistakes| refuse(&source, mistakes, arguments.has(&JSON)))?;
     let client = Client::from_arguments(arguments)?;
-    let mut report =
-        if arguments.has(&DRY_RUN) { plan.preview(&client, replace)? } else { plan.import(&client, replace)? };
-    if let (Some(file), false) = (source.file(), arguments.has(&DRY_RUN)) {
-        report.push(format!(
-            "{} still holds them in the clear: delete it once nothing reads it any more",
-            file.display()
-        ));
-    }
     if arguments.has(&DRY_RUN) {
-        return output::tell(report.join("\n"));
+        let Told { lines, fields } = plan.preview(&client, replace)?;
+        return if arguments.has(&JSON) { output::print_object(fields) } else { output::tell(lines.join("\n")) };
     }
-    output::tell_done(report.join("\n"));
+    let Told { mut lines, mut fields } = plan.import(&client, replace)?;
+    let still = "still holds them in the clear: delete it once nothing reads it any more";
+    let warning = Vec::from_iter(source.file().map(|file| format!("{} {still}", file.display())));
+    fields.insert(WARNINGS.to_owned(), warning.as_slice().into());
+    lines.extend(warning);
+    match arguments.has(&JSON) {
+        true => output::print_object_done(fields),
+        false => output::tell_done(lines.join("\n")),
+    }
     Ok(())
 }
 
-/// Tells all mistakes, a line each, if there are any.
-fn refuse(source: &Source, mut mistakes: Vec<Failure>) -> Result<(), Failure> {
-    let count = mistakes.len();
-    match mistakes.pop() {
-        None => Ok(()),
-        Some(only) if count == 1 => Err(only),
-        Some(last) => {
-            mistakes.iter().chain([&last]).for_each(say);
-            Err(source.refuse(format_args!("has {count} mistakes; nothing was imported")))
-        }
+/// What is done, or would be.
+struct Told {
+    /// For a person.
+    lines: Vec<String>,
+    /// The same for a program.
+    fields: Object,
+}
+
+/// The failure of a file with these mistakes, of which there is at least one. Of several, a person is told each on a line of its
+/// own, and a program finds them in the field `mistakes`.
+fn refuse(source: &Source, mut mistakes: Vec<Failure>, as_json: bool) -> Failure {
+    let told: Vec<String> = mistakes.iter().map(Failure::to_string).collect();
+    if !as_json && told.len() > 1 {
+        mistakes.iter().for_each(say);
     }
+    let all = || source.refuse(format_args!("has {} mistakes; nothing was imported", told.len()));
+    let failure = mistakes.pop().filter(|_| mistakes.is_empty()).unwrap_or_else(all);
+    failure.with(object([("mistakes", told.into())]))
 }
 
 impl Plan {
     /// What is to be imported; `only` are the keys that are wanted, if not all are. With `replace`, secrets that are there already
     /// are among them, which may have any name.
-    fn of(source: &Source, read: Read, prefix: &str, only: &[&str], replace: bool) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// All mistakes of the file, in the order of its lines; at least one.
+    fn of(source: &Source, read: Read, prefix: &str, only: &[&str], replace: bool) -> Result<Self, Vec<Failure>> {
         let Read { entries, mut mistakes } = read;
         let (mut values, mut empty) = (BTreeMap::new(), Vec::new());
         let (mut lines, mut keys) = (BTreeMap::new(), BTreeSet::new());
@@ -120,9 +134,12 @@ impl Plan {
         mistakes.sort_by_key(|(offset, _)| *offset);
         let missing = only.iter().filter(|key| !keys.contains(**key));
         let missing = missing.map(|key| source.refuse(format_args!("has no {key}, which --only names")));
-        refuse(source, mistakes.into_iter().map(|(_, why)| why).chain(missing).collect())?;
+        let mistakes: Vec<_> = mistakes.into_iter().map(|(_, why)| why).chain(missing).collect();
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
         if values.is_empty() {
-            return Err(source.refuse("holds no value that could be imported"));
+            return Err(vec![source.refuse("holds no value that could be imported")]);
         }
         Ok(Self { values, empty })
     }
@@ -135,8 +152,8 @@ impl Plan {
         Ok(self.values.keys().filter(|name| there.contains(*name)).map(String::as_str).collect())
     }
 
-    /// What an import would do, a line each.
-    fn preview(&self, client: &Client, replace: bool) -> Result<Vec<String>, Failure> {
+    /// What an import would do.
+    fn preview(&self, client: &Client, replace: bool) -> Result<Told, Failure> {
         let existing = self.existing(client)?;
         let line = |name: &String| match existing.contains(&name.as_str()) {
             true => format!("exists: {name}"),
@@ -149,19 +166,29 @@ impl Plan {
             (false, false) => "; without --replace, nothing would be imported unless these have the same values",
         };
         lines.push(format!("to import: {}, of which exist: {}{then}", self.values.len(), existing.len()));
-        Ok(lines)
+        let new: Vec<_> = self.values.keys().filter(|name| !existing.contains(&name.as_str())).cloned().collect();
+        let is_refused = !existing.is_empty() && !replace;
+        let warning = is_refused.then(|| then.trim_start_matches("; "));
+        let fields = object([
+            ("new", new.into()),
+            ("existing", existing.into()),
+            ("skipped", self.empty.as_slice().into()),
+            (WARNINGS, Vec::from_iter(warning).into()),
+        ]);
+        Ok(Told { lines, fields })
     }
 
-    /// Imports the values; returns a line for each.
-    fn import(&self, client: &Client, replace: bool) -> Result<Vec<String>, Failure> {
+    /// Imports the values; tells of each.
+    fn import(&self, client: &Client, replace: bool) -> Result<Told, Failure> {
         let condition: &[_] = if replace { &[] } else { &[("If-None-Match", "*")] };
         let progress = Progress::begin(format!("importing {} values", self.values.len()), 0);
         let answer = client.call("POST", "/secrets", Some(&self.body()), condition)?;
         drop(progress);
         if answer.status == 412 {
-            let existing = self.existing(client)?.join(", ");
-            let why = format_args!("these exist already: {existing}; --replace adds versions to them");
-            return Err(Failure::new("nothing was imported", why));
+            let existing = self.existing(client)?;
+            let why = format!("these exist already: {}; --replace adds versions to them", existing.join(", "));
+            let fields = object([("error", "precondition_failed".into()), ("existing", existing.into())]);
+            return Err(Failure::new("nothing was imported", why).with(fields));
         }
         // What the daemon could not say for sure, we cannot either.
         let refused = (400..500).contains(&answer.status);
@@ -175,7 +202,10 @@ impl Plan {
         });
         let imported = self.values.keys().filter(|name| !unchanged.contains(*name)).count();
         let total = format!("imported in all: {imported}");
-        Ok(told.chain(self.skipped()).chain([total]).collect())
+        let lines = told.chain(self.skipped()).chain([total]).collect();
+        let mut fields: Object = client.read(IMPORT, &body)?;
+        fields.insert("skipped".to_owned(), self.empty.as_slice().into());
+        Ok(Told { lines, fields })
     }
 
     fn skipped(&self) -> impl Iterator<Item = String> {

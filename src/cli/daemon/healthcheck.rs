@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::base::failure::Failure;
-use crate::cli::command::{Arguments, CONFIG, Command, Group, Operands};
+use crate::cli::command::{Arguments, CONFIG, Command, Group, JSON, Operands};
 use crate::cli::configured::load_config;
 use crate::cli::exit::Exit;
+use crate::cli::output;
 use crate::client::{Address, Transport, one_line};
 use crate::http::client::Endpoint;
 use crate::http::tls;
@@ -17,7 +18,7 @@ pub const COMMAND: Command = Command {
     name: "healthcheck",
     group: Group::Daemon,
     operands: Operands::NONE,
-    options: &[CONFIG],
+    options: &[CONFIG, JSON],
     shared: &[],
     summary: "ask the daemon of this configuration whether it is healthy",
     example: "jarvis-secretsd healthcheck || echo unhealthy",
@@ -49,10 +50,11 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let transport = Transport { address, tls, time_limit: TIME_LIMIT };
     let answer = transport.call("GET", "/healthz", &[], None, |_| {}).map_err(|why| Failure::new(&what, why))?;
     if answer.status == 200 {
-        return Ok(());
+        return if arguments.has(&JSON) { output::print_line(&answer.body) } else { Ok(()) };
     }
     let body = String::from_utf8_lossy(&answer.body);
-    Err(Failure::new(what, format_args!("status {}: {}", answer.status, one_line(&body))).into())
+    let failure = Failure::new(what, format_args!("status {}: {}", answer.status, one_line(&body)));
+    Err(failure.with(serde_json::from_slice(&answer.body).unwrap_or_default()).into())
 }
 
 /// A daemon that listens on every address is asked on the loopback one.

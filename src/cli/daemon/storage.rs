@@ -4,28 +4,33 @@ use std::net::ToSocketAddrs;
 
 use super::whose::is_within_reach;
 use crate::base::failure::Failure;
+use crate::base::object::object;
 use crate::cli::exit::Exit;
-use crate::cli::output::{self, warn};
+use crate::cli::report::Report;
 use crate::config::StorageConfig;
 use crate::etcd::Etcd;
 
 /// Checks that a daemon of the user `uid` can use what it takes to ask etcd.
-pub fn check(storage: &StorageConfig, uid: u32) -> Result<(), Exit> {
-    check_files(storage, uid)?;
+pub fn check(storage: &StorageConfig, uid: u32, report: &mut Report) -> Result<(), Exit> {
+    check_files(storage, uid, report)?;
     for why in storage.warning().into_iter().chain(unknown_hosts(storage)) {
-        warn(why)?;
+        report.warn(why)?;
     }
     Ok(())
 }
 
-fn check_files(storage: &StorageConfig, uid: u32) -> Result<(), Exit> {
+fn check_files(storage: &StorageConfig, uid: u32, report: &mut Report) -> Result<(), Exit> {
     for path in storage.paths() {
-        if !is_within_reach(path, uid)? {
+        if !is_within_reach(path, uid, report)? {
             return Ok(());
         }
     }
     Etcd::new(&storage.etcd, 0)?;
-    output::tell(format_args!("node {} of the daemons below {} in etcd: good", storage.node, storage.prefix))
+    let StorageConfig { node, prefix, .. } = storage;
+    report.tell(
+        format_args!("node {node} of the daemons below {prefix} in etcd: good"),
+        object([("node", node.as_str().into()), ("prefix", prefix.as_str().into())]),
+    )
 }
 
 /// The members of etcd whose names have no address here.

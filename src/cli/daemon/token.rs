@@ -4,14 +4,16 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::access::Token;
 use crate::base::failure::{Failure, say};
 use crate::base::files;
 use crate::base::name::is_name;
+use crate::base::secret::wiped_json;
 use crate::base::strict_toml::written;
-use crate::cli::command::{Arguments, Command, Group, OUTPUT, Operands};
+use crate::cli::command::{Arguments, Command, Group, JSON, OUTPUT, Operands};
 use crate::cli::exit::Exit;
 use crate::cli::output;
 
@@ -19,12 +21,22 @@ pub const COMMAND: Command = Command {
     name: "token",
     group: Group::Daemon,
     operands: Operands::one("CLIENT"),
-    options: &[OUTPUT],
+    options: &[OUTPUT, JSON],
     shared: &[],
     summary: "print a fresh token for a client, and its policy line",
     example: "jarvis-secretsd token backend",
     run,
 };
+
+/// What a program is told.
+#[derive(Serialize)]
+struct Made<'a> {
+    client: &'a str,
+    /// None: it is in a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+    token_sha256: String,
+}
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let client = arguments.operands()[0].to_string_lossy();
@@ -33,7 +45,13 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     }
     let token = Token::generate()?;
     let table = written(&client);
-    let Some(path) = arguments.path(&OUTPUT) else {
+    let (path, as_json) = (arguments.path(&OUTPUT), arguments.has(&JSON));
+    let made =
+        Made { client: &client, token: path.is_none().then(|| token.expose()), token_sha256: token.hash().to_string() };
+    let Some(path) = path else {
+        if as_json {
+            return output::print_line(&wiped_json(&made));
+        }
         output::print_line(token.expose().as_bytes())?;
         output::tell(token.policy_line())?;
         say(format_args!(
@@ -44,10 +62,17 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         return Ok(());
     };
     write(path, &token).map_err(|why| Failure::new(path.display(), why))?;
-    if let Err(why) = output::tell(format_args!("[clients.{table}]\n{}", token.policy_line())) {
+    let told = match as_json {
+        true => output::print_line(&wiped_json(&made)),
+        false => output::tell(format_args!("[clients.{table}]\n{}", token.policy_line())),
+    };
+    if let Err(why) = told {
         // Nobody has its line for the policy.
         let _ = fs::remove_file(path);
         return Err(why);
+    }
+    if as_json {
+        return Ok(());
     }
     say(format_args!(
         "{}: the token, for {client} and nobody else; the line printed is for the policy",

@@ -12,8 +12,9 @@ use super::protection;
 use crate::access::Access;
 use crate::base::failure::Failure;
 use crate::base::files;
+use crate::base::object::object;
 use crate::cli::exit::Exit;
-use crate::cli::output;
+use crate::cli::report::Report;
 use crate::config::{Config, PathsConfig};
 use crate::process::{Protection, User};
 
@@ -30,13 +31,13 @@ pub enum Whose {
 
 impl Whose {
     /// Finds out whose it is, and tells what is not said by the configuration.
-    pub fn find(config: &Config) -> Result<Self, Exit> {
+    pub fn find(config: &Config, report: &mut Report) -> Result<Self, Exit> {
         if let Some(user) = protection::user(&config.server).map_err(Exit::config)? {
             return Ok(Self::Named(user));
         }
-        let found = Self::by_the_owner(&config.paths)?;
+        let found = Self::by_the_owner(&config.paths, report)?;
         if matches!(found, Self::Own) && geteuid().is_root() {
-            output::warn(
+            report.warn(
                 "the daemon would stay root if root starts it: name a user for it, `user` in [server], unless its service manager \
                  does (systemd: DynamicUser= or User=)",
             )?;
@@ -44,13 +45,13 @@ impl Whose {
         Ok(found)
     }
 
-    fn by_the_owner(paths: &PathsConfig) -> Result<Self, Exit> {
+    fn by_the_owner(paths: &PathsConfig, report: &mut Report) -> Result<Self, Exit> {
         let own = geteuid();
         let directory = files::parent(&paths.vault_path);
         let owner = match directory.metadata() {
             Ok(owner) => owner,
             Err(why) if why.kind() == ErrorKind::PermissionDenied && !own.is_root() => {
-                output::warn(format_args!("{}: {why}, so it was not checked", directory.display()))?;
+                report.warn(format_args!("{}: {why}, so it was not checked", directory.display()))?;
                 return Ok(Self::Another(0, None));
             }
             Err(_) => return Ok(Self::Own),
@@ -60,9 +61,12 @@ impl Whose {
         if uid == own.as_raw() || (uid == 0 && can_use()) {
             return Ok(Self::Own);
         }
-        output::tell(format_args!(
-            "the vault's directory belongs to user {uid}: the checks that follow are for a daemon of that user"
-        ))?;
+        report.tell(
+            format_args!(
+                "the vault's directory belongs to user {uid}: the checks that follow are for a daemon of that user"
+            ),
+            object([("uid", uid.into())]),
+        )?;
         // Without an entry in the account files it is one of systemd's, that exists while the service runs.
         let user = |group: Option<&str>| User::find(&uid.to_string(), group).ok();
         let user = user(None).or_else(|| user(Some(&gid.to_string())));
@@ -106,11 +110,11 @@ fn read_policy_as(user: &User, access: &Access) -> Result<(), Failure> {
 
 /// Whether this process can tell what a daemon of the user `uid` finds at `path`: who is neither root nor that user may not be
 /// able to read it, which says nothing of the daemon.
-pub fn is_within_reach(path: &Path, uid: u32) -> Result<bool, Exit> {
+pub fn is_within_reach(path: &Path, uid: u32, report: &mut Report) -> Result<bool, Exit> {
     let (own, readable) = (geteuid(), rustix::fs::access(path, rustix::fs::Access::READ_OK));
     match readable {
         Err(why @ Errno::ACCESS) if !own.is_root() && own.as_raw() != uid => {
-            output::warn(format_args!("{}: {why}, so it was not checked", path.display()))?;
+            report.warn(format_args!("{}: {why}, so it was not checked", path.display()))?;
             Ok(false)
         }
         _ => Ok(true),

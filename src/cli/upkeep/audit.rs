@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use crate::audit;
-use crate::cli::command::{Arguments, CLUSTER, CONFIG, Command, Group, Operands, Opt};
+use crate::cli::command::{Arguments, CLUSTER, CONFIG, Command, Group, JSON, Operands, Opt};
 use crate::cli::configured::load_config;
 use crate::cli::exit::Exit;
 use crate::cli::{client, output};
@@ -16,7 +16,7 @@ pub const VERIFY: Command = Command {
     name: "audit verify",
     group: Group::Upkeep,
     operands: Operands::any("[FILE...]"),
-    options: &[PUBLIC_KEY, CHECKPOINT, CLUSTER, CONFIG],
+    options: &[PUBLIC_KEY, CHECKPOINT, CLUSTER, JSON, CONFIG],
     shared: &[],
     summary: "verify an audit log, by default the configured one",
     example: "jarvis-secretsd audit verify --checkpoint checkpoint.json",
@@ -27,7 +27,7 @@ pub const TAKE_CHECKPOINT: Command = Command {
     name: "audit checkpoint",
     group: Group::Upkeep,
     operands: Operands::NONE,
-    options: &[],
+    options: &[JSON],
     shared: client::OPTIONS,
     summary: "print a signed checkpoint of the audit log",
     example: "jarvis-secretsd audit checkpoint >checkpoint.json",
@@ -56,7 +56,8 @@ fn verify(arguments: &Arguments) -> Result<(), Exit> {
     } else if arguments.has(&CONFIG) {
         return Err(Exit::usage("audit verify takes either FILE... or --config, whose log it is then"));
     }
-    output::tell(audit::verify(&files, arguments.path(&PUBLIC_KEY), arguments.path(&CHECKPOINT))?)
+    let report = audit::verify(&files, arguments.path(&PUBLIC_KEY), arguments.path(&CHECKPOINT))?;
+    if arguments.has(&JSON) { output::print_object(report.fields()) } else { output::tell(report) }
 }
 
 /// The logs of several daemons, each named by its file or by the directory that has it.
@@ -71,9 +72,11 @@ fn verify_of_cluster(arguments: &Arguments) -> Result<(), Exit> {
     if logs.is_empty() {
         return Err(Exit::usage("audit verify --cluster needs the log of each daemon, or its directory"));
     }
-    output::tell(audit::verify_together(&logs)?)
+    let together = audit::verify_together(&logs)?;
+    if arguments.has(&JSON) { output::print_object(together.fields()) } else { output::tell(together) }
 }
 
+/// It is JSON in any case; `--json` makes JSON of a failure.
 fn checkpoint(arguments: &Arguments) -> Result<(), Exit> {
     let client = Client::from_arguments(arguments)?;
     output::print_line(&client.ask("audit checkpoint", "GET", "/audit/checkpoint", None, &[])?)

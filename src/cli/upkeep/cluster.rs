@@ -5,6 +5,7 @@ use crate::cli::command::{Arguments, CONFIG, Command, Group, JSON, Operands};
 use crate::cli::configured::load_config_to_maintain;
 use crate::cli::exit::Exit;
 use crate::cli::output;
+use crate::cli::report::WARNINGS;
 use crate::cluster::{Cluster, DaemonState, DaemonStatus};
 
 pub const STATUS: Command = Command {
@@ -57,7 +58,9 @@ fn cluster(arguments: &Arguments) -> Result<Cluster, Exit> {
 fn status(arguments: &Arguments) -> Result<(), Exit> {
     let status = cluster(arguments)?.status()?;
     if arguments.has(&JSON) {
-        return output::print_line(&serde_json::to_vec(&status).expect("it is plain data"));
+        let mut told = serde_json::to_value(&status).expect("it is plain data");
+        told[WARNINGS] = status.warnings().into();
+        return output::tell(told);
     }
     let snapshot = match status.snapshot_seq {
         0 => "no snapshot".to_owned(),

@@ -5,23 +5,27 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use serde_json::Value;
+
 use super::audit::PUBLIC_KEY;
 use super::rehearsal::{Access, Act, Change, Rehearsal};
 use crate::access::{Policy, Ruling};
 use crate::audit;
 use crate::base::clock::Clock;
 use crate::base::name::is_name;
+use crate::base::object::{self, Object, object};
 use crate::base::sync::lock;
-use crate::cli::command::{Arguments, CONFIG, Command, Group, Operands, Opt};
+use crate::cli::command::{Arguments, CONFIG, Command, Group, JSON, Operands, Opt};
 use crate::cli::configured::load_config;
 use crate::cli::exit::Exit;
 use crate::cli::output;
+use crate::cli::report::Report;
 
 pub const CHECK: Command = Command {
     name: "policy check",
     group: Group::Upkeep,
     operands: Operands { least: 0, ..Operands::one("[FILE]") },
-    options: &[CONFIG],
+    options: &[JSON, CONFIG],
     shared: &[],
     summary: "check a policy, by default the configured one",
     example: "jarvis-secretsd policy check new.toml",
@@ -32,7 +36,7 @@ pub const EXPLAIN: Command = Command {
     name: "policy explain",
     group: Group::Upkeep,
     operands: Operands { least: 2, most: 2, ..Operands::some("CLIENT NAME") },
-    options: &[POLICY, CHANGE, CONFIG],
+    options: &[POLICY, CHANGE, JSON, CONFIG],
     shared: &[],
     summary: "say whether a client may read a secret, and why",
     example: "jarvis-secretsd policy explain backend postgres_password",
@@ -43,7 +47,7 @@ pub const REPLAY: Command = Command {
     name: "policy replay",
     group: Group::Upkeep,
     operands: Operands::some("POLICY [FILE...]").with(&AUDIT),
-    options: &[AUDIT, PUBLIC_KEY],
+    options: &[AUDIT, PUBLIC_KEY, JSON],
     shared: &[],
     summary: "list what each client would gain or lose",
     example: "jarvis-secretsd policy replay --audit /opt/jarvis/audit/audit.jsonl new.toml",
@@ -71,15 +75,26 @@ fn explain(arguments: &Arguments) -> Result<(), Exit> {
         Some(path) => load(path)?,
         None => load(&load_config(&arguments.config_path())?.security.rbac_policy_path)?,
     };
-    let say = |ruling: Ruling, act| {
-        let permits = ruling.permits();
-        let not = if permits { "" } else { " not" };
-        output::tell(format_args!("{client} may{not} {act} {name}: {ruling}")).map(|()| permits)
-    };
-    let may_read = say(policy.on_reading(&client, &name), "read")?;
-    let may_change = say(policy.on_changing(&client, &name), "change")?;
-    let is_permitted = if arguments.has(&CHANGE) { may_change } else { may_read };
-    if is_permitted { Ok(()) } else { Err(Exit::silent(1)) }
+    let (read, change) = (policy.on_reading(&client, &name), policy.on_changing(&client, &name));
+    if arguments.has(&JSON) {
+        let told = |ruling: &Ruling| {
+            let because = ruling.to_string().into();
+            Value::Object(object([("permitted", ruling.permits().into()), ("because", because)]))
+        };
+        output::print_object(object([
+            ("client", (&*client).into()),
+            ("name", (&*name).into()),
+            ("read", told(&read)),
+            ("change", told(&change)),
+        ]))?;
+    } else {
+        for (ruling, act) in [(&read, "read"), (&change, "change")] {
+            let not = if ruling.permits() { "" } else { " not" };
+            output::tell(format_args!("{client} may{not} {act} {name}: {ruling}"))?;
+        }
+    }
+    let asked = if arguments.has(&CHANGE) { change } else { read };
+    if asked.permits() { Ok(()) } else { Err(Exit::silent(1)) }
 }
 
 /// What stands in a policy, and is dangerous about it, wherever the daemon listens.
@@ -93,12 +108,13 @@ fn check(arguments: &Arguments) -> Result<(), Exit> {
     };
     let policy = load(&path)?;
     let (clients, warnings) = (policy.client_count(), policy.warnings(Clock::system().now()));
-    output::tell(format_args!(
-        "policy {}: good, {clients} client rules, warnings: {}",
-        path.display(),
-        warnings.len()
-    ))?;
-    warnings.iter().try_for_each(output::warn)
+    let mut report = Report::begin(arguments);
+    report.tell(
+        format_args!("policy {}: good, {clients} client rules, warnings: {}", path.display(), warnings.len()),
+        object([("policy_path", object::path(&path)), ("client_rules", clients.into())]),
+    )?;
+    warnings.iter().try_for_each(|why| report.warn(why))?;
+    report.end()
 }
 
 fn replay(arguments: &Arguments) -> Result<(), Exit> {
@@ -112,31 +128,68 @@ fn replay(arguments: &Arguments) -> Result<(), Exit> {
     let rehearsal = lock(&rehearsal);
 
     let changes: Vec<Change> = rehearsal.changes(&policy).collect();
-    if !changes.is_empty() {
-        let heading = ["", "CLIENT", "ACT", "SECRET", "TIMES", "LAST", "BECAUSE"];
-        output::print_table(heading, changes.iter().map(row))?;
-        output::tell("")?;
-    }
     let lost = changes.iter().filter(|change| change.past.permitted).count();
     let (all, gained) = (rehearsal.count(), changes.len() - lost);
-    output::tell(format_args!("of {all} accesses {lost} would have been lost and {gained} gained"))?;
-    output::tell(report)?;
+    if arguments.has(&JSON) {
+        let changes: Vec<Value> = changes.iter().map(fields).map(Value::Object).collect();
+        output::print_object(object([
+            ("accesses", all.into()),
+            ("lost", lost.into()),
+            ("gained", gained.into()),
+            ("changes", changes.into()),
+            ("log", Value::Object(report.fields())),
+        ]))?;
+    } else {
+        tell(&changes)?;
+        output::tell(format_args!("of {all} accesses {lost} would have been lost and {gained} gained"))?;
+        output::tell(report)?;
+    }
     match lost {
         0 => Ok(()),
         _ => Err(Exit::new(1, format_args!("this policy would deny {lost} of {all} accesses that were permitted"))),
     }
 }
 
+fn tell(changes: &[Change]) -> Result<(), Exit> {
+    if !changes.is_empty() {
+        let heading = ["", "CLIENT", "ACT", "SECRET", "TIMES", "LAST", "BECAUSE"];
+        output::print_table(heading, changes.iter().map(row))?;
+        output::tell("")?;
+    }
+    Ok(())
+}
+
 fn row(change: &Change) -> [String; 7] {
-    let Change { access: Access { client, act }, past, ruling } = change;
+    let Change { access: Access { client, .. }, past, ruling } = change;
     let verb = if past.permitted { "loses" } else { "gains" };
-    let (act, secret) = match act {
-        Act::Read(secret) => ("read", secret.as_str()),
-        Act::Change(secret) => ("change", secret.as_str()),
-        Act::Administer => ("administer", "-"),
-    };
+    let (act, secret) = act_and_secret(change);
+    let secret = secret.unwrap_or("-");
     let (times, last) = (past.times.to_string(), past.last.to_the_second());
     [verb.to_owned(), client.clone(), act.to_owned(), secret.to_owned(), times, last, ruling.to_string()]
+}
+
+/// The same as [`row`] tells, for a program.
+fn fields(change: &Change) -> Object {
+    let Change { access: Access { client, .. }, past, ruling } = change;
+    let (act, secret) = act_and_secret(change);
+    object([
+        ("change", if past.permitted { "loses" } else { "gains" }.into()),
+        ("client", client.as_str().into()),
+        ("act", act.into()),
+        ("secret", secret.into()),
+        ("times", past.times.into()),
+        ("last", past.last.to_string().into()),
+        ("because", ruling.to_string().into()),
+    ])
+}
+
+/// What is done, and to which secret; none: it is about no single one.
+fn act_and_secret<'a>(change: &Change<'a>) -> (&'static str, Option<&'a str>) {
+    match &change.access.act {
+        Act::Read(secret) => ("read", Some(secret)),
+        Act::Change(secret) => ("change", Some(secret)),
+        Act::Administer => ("administer", None),
+    }
 }
 
 fn load(path: &Path) -> Result<Policy, Exit> {

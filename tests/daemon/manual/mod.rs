@@ -1,6 +1,6 @@
 //! The manual names every command, option, key, event and variable that there is, and none that there is not.
 
-mod page;
+pub mod page;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -41,7 +41,7 @@ fn help(command: &str) -> String {
 const CLIENT: &str = "jarvis-secretsd.1";
 
 /// The page of the daemon, and of the commands for its host.
-const DAEMON: &str = "jarvis-secretsd.8";
+pub const DAEMON: &str = "jarvis-secretsd.8";
 
 /// What the help tells of each command whose place is on `page`.
 fn helps(page: &str) -> Vec<String> {
@@ -90,7 +90,7 @@ fn the_manual_has_every_command_as_the_help_has_it() {
 #[test]
 fn an_option_that_must_be_given_stands_without_brackets() {
     let replay = usages(DAEMON).into_iter().find(|usage| usage.starts_with("policy replay ")).unwrap();
-    assert_eq!(replay, "policy replay --audit FILE [--public-key FILE] POLICY [FILE...]");
+    assert_eq!(replay, "policy replay --audit FILE [--public-key FILE] [--json] POLICY [FILE...]");
 }
 
 #[test]
