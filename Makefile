@@ -24,10 +24,11 @@ RUSTY_VAULT := 0.2.1
 
 # A compiler's linker, musl for the static binary, and what the system tests and the benchmark call.
 PACKAGES := aardvark-dns acl age binutils bsdutils buildah busybox-static ca-certificates catatonit clevis clevis-tpm2 curl \
-	debian-archive-keyring debootstrap e2fsprogs faketime fish g++ gcc gnupg golang-go iproute2 iptables jose jq libc6-dev \
-	libpcre2-8-0 libtss2-tcti-swtpm0 mandoc musl-tools netavark opensc openssh-client openssl podman postgresql procps \
-	python3-psycopg2 python3-venv redis-server runc socat softhsm2 sslscan strace swtpm systemd systemd-container tang-common \
-	testssl.sh tpm2-tools util-linux wget wrk zsh
+	debian-archive-keyring debootstrap direnv e2fsprogs faketime fish g++ gcc gnupg golang-github-hashicorp-hcl-v2-dev \
+	golang-github-masterminds-sprig-dev golang-go iproute2 iptables jose jq libc6-dev libpcre2-8-0 libtss2-tcti-swtpm0 \
+	mandoc musl-tools netavark opensc openssh-client openssl podman postgresql procps python3-psycopg2 python3-venv \
+	redis-server runc socat softhsm2 sslscan strace swtpm systemd systemd-container tang-common testssl.sh tpm2-tools \
+	util-linux wget wrk zsh
 UNITS := $(notdir $(wildcard $(addprefix contrib/systemd/*.,service socket timer)))
 # What is installed beside the documentation, as it lies in contrib.
 CONTRIB := $(patsubst contrib/%,%,$(wildcard contrib/*.json contrib/*.yaml contrib/appliers/README.md \

@@ -34,11 +34,16 @@ sort -k 2 >"$DIR/expected" <<'END'
 644 share/doc/jarvis-secretsd/config.toml
 644 share/doc/jarvis-secretsd/grafana-dashboard-secrets.json
 644 share/doc/jarvis-secretsd/examples/README.md
+644 share/doc/jarvis-secretsd/examples/ansible.yaml
+644 share/doc/jarvis-secretsd/examples/direnv.envrc
+644 share/doc/jarvis-secretsd/examples/external-secrets.yaml
+644 share/doc/jarvis-secretsd/examples/mise.toml
 644 share/doc/jarvis-secretsd/examples/read_secret.go
 644 share/doc/jarvis-secretsd/examples/read_secret.mjs
 644 share/doc/jarvis-secretsd/examples/read_secret.py
 644 share/doc/jarvis-secretsd/examples/read_secret.rs
 644 share/doc/jarvis-secretsd/examples/read_secret.sh
+644 share/doc/jarvis-secretsd/examples/terraform.tf
 644 share/doc/jarvis-secretsd/key-sources/README.md
 644 share/doc/jarvis-secretsd/key-sources/credential/daemon.conf
 644 share/doc/jarvis-secretsd/key-sources/credential/jarvis-key.socket

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what looks at the API's description, at the image's, at the manifests for Kubernetes, at the dashboard and at the
-# bill of materials, what makes that, and what else Debian lacks or would install otherwise: each in this version, with its own
-# dependencies under one directory, and links to the programs in /usr/local/bin. Debian 13 is there too, to be booted.
+# bill of materials, what makes that, the programs of others that the examples are for, and what else Debian lacks or would install
+# otherwise: each in this version, with its own dependencies under one directory, and links to the programs in /usr/local/bin.
+# Debian 13 is there too, to be booted.
 set -euo pipefail
 
 directory=/usr/local/lib/jarvis-test-tools
@@ -17,6 +18,13 @@ cargo_cyclonedx=0.5.9
 # Grafana's own description of its dashboards.
 grafana_sdk=0.0.21
 requests=2.32.5
+# Ansible, and the collection of that release which reads Vault's API.
+ansible_core=2.19.14
+ansible=12.3.0
+mise=2026.9.15
+# The schemas of External Secrets Operator, and the arguments of Terraform's data source.
+external_secrets=2.0.0
+terraform_http=10.0.1
 
 as_root=$([ "$(id -u)" = 0 ] || echo sudo)
 
@@ -25,10 +33,16 @@ is_there() {
     [[ "$("/usr/local/bin/$1" --version 2>/dev/null | sed -n 1p)" =~ (^|[ v])"${2//./\.}"$ ]]
 }
 
-# in_venv NAME REQUIREMENT: installs that into a Python of its own.
+# in_venv NAME REQUIREMENT...: installs that into a Python of its own.
 in_venv() {
     $as_root python3 -m venv --clear "$directory/$1"
-    $as_root "$directory/$1/bin/pip" install --quiet --disable-pip-version-check "$2"
+    $as_root "$directory/$1/bin/pip" install --quiet --disable-pip-version-check "${@:2}"
+}
+
+# of_npm NAME PACKAGE VERSION: installs that, unless it is there.
+of_npm() {
+    grep -qsF "\"version\": \"$3\"" "$directory/$1/node_modules/$2/package.json" ||
+        $as_root npm install --silent --no-fund --no-audit --legacy-peer-deps --prefix "$directory/$1" "$2@$3"
 }
 
 # Another source of node than Debian brings npm along.
@@ -86,6 +100,21 @@ if [ "$(cat "$directory/debian-13/packages" 2>/dev/null)" != "$debian_13" ]; the
     $as_root rm -rf "$directory/debian-13"
     $as_root debootstrap --variant=minbase --include="$debian_13" trixie "$directory/debian-13" >/dev/null
     $as_root tee "$directory/debian-13/packages" <<<"$debian_13" >/dev/null
+fi
+of_npm external-secrets @kubernetes-models/external-secrets "$external_secrets"
+of_npm terraform-http @cdktf/provider-http "$terraform_http"
+of_npm mise "@jdxcode/mise-linux-$(node -p process.arch)" "$mise"
+if [ "$(cat "$directory/ansible/release" 2>/dev/null)" != "$ansible_core $ansible" ]; then
+    in_venv ansible "ansible-core==$ansible_core"
+    wheel=$(mktemp -d)
+    "$directory/ansible/bin/pip" download --quiet --disable-pip-version-check --no-deps --dest "$wheel" "ansible==$ansible"
+    $as_root "$directory/ansible/bin/python" - "$wheel"/*.whl "$directory/ansible" <<'END'
+import sys, zipfile
+release = zipfile.ZipFile(sys.argv[1])
+release.extractall(sys.argv[2], [name for name in release.namelist() if "/community/hashi_vault/" in name])
+END
+    rm -r "$wheel"
+    $as_root tee "$directory/ansible/release" <<<"$ansible_core $ansible" >/dev/null
 fi
 if ! "$directory/requests/bin/python" -c "import requests as r; assert r.__version__ == '$requests'" 2>/dev/null; then
     in_venv requests "requests==$requests"
