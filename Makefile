@@ -26,9 +26,9 @@ RUSTY_VAULT := 0.2.1
 PACKAGES := aardvark-dns acl age binutils bsdutils buildah busybox-static ca-certificates catatonit clevis clevis-tpm2 curl \
 	debian-archive-keyring debootstrap direnv e2fsprogs faketime fish g++ gcc gnupg golang-github-hashicorp-hcl-v2-dev \
 	golang-github-masterminds-sprig-dev golang-go iproute2 iptables jose jq libc6-dev libpcre2-8-0 libtss2-tcti-swtpm0 \
-	mandoc musl-tools netavark opensc openssh-client openssl podman postgresql procps python3-psycopg2 python3-venv \
-	redis-server runc socat softhsm2 sslscan strace swtpm systemd systemd-container tang-common testssl.sh tpm2-tools \
-	util-linux wget wrk zsh
+	mandoc musl-tools netavark opensc openssh-client openssl podman postgresql procps python3-hvac python3-psycopg2 \
+	python3-venv redis-server runc socat softhsm2 sslscan strace swtpm systemd systemd-container tang-common testssl.sh \
+	tpm2-tools util-linux wget wrk zsh
 UNITS := $(notdir $(wildcard $(addprefix contrib/systemd/*.,service socket timer)))
 # What is installed beside the documentation, as it lies in contrib.
 CONTRIB := $(patsubst contrib/%,%,$(wildcard contrib/*.json contrib/*.yaml contrib/appliers/README.md \
@@ -128,6 +128,7 @@ audit: ## Check the dependencies against the published vulnerabilities of RustSe
 lint: ## Check the formatting, and run clippy with warnings as errors
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
+	$(CARGO) fmt --check --manifest-path tests/system/vault-clients/vaultrs/Cargo.toml
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	$(CARGO) clippy --manifest-path fuzz/Cargo.toml --target-dir $(TARGET_DIR) --locked -- -D warnings
 
@@ -137,6 +138,7 @@ lint-oldest-rust: ## Check that the oldest Rust that is promised takes the sourc
 fmt: ## Format the source
 	$(CARGO) fmt --all
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
+	$(CARGO) fmt --manifest-path tests/system/vault-clients/vaultrs/Cargo.toml
 
 # Builds only what is out of date, so that `sudo make install` after `make build` needs no cargo.
 install: SHARE = $(DESTDIR)$(PREFIX)/share

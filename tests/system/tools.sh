@@ -4,6 +4,7 @@
 # otherwise: each in this version, with its own dependencies under one directory, and links to the programs in /usr/local/bin.
 # Debian 13 is there too, to be booted.
 set -euo pipefail
+cd "$(dirname "$0")/../.."
 
 directory=/usr/local/lib/jarvis-test-tools
 schemathesis=4.32.5
@@ -22,6 +23,10 @@ requests=2.32.5
 ansible_core=2.19.14
 ansible=12.3.0
 mise=2026.9.15
+# What reads Vault's API.
+hvac=2.4.0
+vault_cli=3.1.0
+node_clients=(node-vault@0.12.0 @litehex/node-vault@1.1.4 hashi-vault-js@0.5.1 node-vault-client@1.0.2)
 # The schemas of External Secrets Operator, and the arguments of Terraform's data source.
 external_secrets=2.0.0
 terraform_http=10.0.1
@@ -39,12 +44,18 @@ in_venv() {
     $as_root "$directory/$1/bin/pip" install --quiet --disable-pip-version-check "${@:2}"
 }
 
-# of_npm NAME PACKAGE VERSION: installs that, unless it is there.
+# of_npm NAME PACKAGE...: installs those packages, of these versions, unless they are there.
 of_npm() {
-    grep -qsF "\"version\": \"$3\"" "$directory/$1/node_modules/$2/package.json" ||
-        $as_root npm install --silent --no-fund --no-audit --legacy-peer-deps --prefix "$directory/$1" "$2@$3"
+    local there=$directory/$1/installed
+    [ "$(cat "$there" 2>/dev/null)" != "${*:2}" ] || return 0
+    $as_root npm install --silent --no-fund --no-audit --legacy-peer-deps --prefix "$directory/$1" "${@:2}"
+    $as_root tee "$there" <<<"${*:2}" >/dev/null
 }
 
+# The processors have nothing to do while the others come over the network. The test builds it too, if this is not the newest.
+cargo build --quiet --locked --manifest-path tests/system/vault-clients/vaultrs/Cargo.toml \
+    --target-dir "${CARGO_TARGET_DIR:-target}/vault-clients" &
+vaultrs=$!
 # Another source of node than Debian brings npm along.
 if ! command -v npm >/dev/null; then
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends nodejs npm
@@ -101,11 +112,12 @@ if [ "$(cat "$directory/debian-13/packages" 2>/dev/null)" != "$debian_13" ]; the
     $as_root debootstrap --variant=minbase --include="$debian_13" trixie "$directory/debian-13" >/dev/null
     $as_root tee "$directory/debian-13/packages" <<<"$debian_13" >/dev/null
 fi
-of_npm external-secrets @kubernetes-models/external-secrets "$external_secrets"
-of_npm terraform-http @cdktf/provider-http "$terraform_http"
-of_npm mise "@jdxcode/mise-linux-$(node -p process.arch)" "$mise"
-if [ "$(cat "$directory/ansible/release" 2>/dev/null)" != "$ansible_core $ansible" ]; then
-    in_venv ansible "ansible-core==$ansible_core"
+of_npm external-secrets "@kubernetes-models/external-secrets@$external_secrets"
+of_npm terraform-http "@cdktf/provider-http@$terraform_http"
+of_npm mise "@jdxcode/mise-linux-$(node -p process.arch)@$mise"
+of_npm vault-clients "${node_clients[@]}"
+if [ "$(cat "$directory/ansible/release" 2>/dev/null)" != "$ansible_core $ansible $hvac" ]; then
+    in_venv ansible "ansible-core==$ansible_core" "hvac==$hvac"
     wheel=$(mktemp -d)
     "$directory/ansible/bin/pip" download --quiet --disable-pip-version-check --no-deps --dest "$wheel" "ansible==$ansible"
     $as_root "$directory/ansible/bin/python" - "$wheel"/*.whl "$directory/ansible" <<'END'
@@ -114,7 +126,10 @@ release = zipfile.ZipFile(sys.argv[1])
 release.extractall(sys.argv[2], [name for name in release.namelist() if "/community/hashi_vault/" in name])
 END
     rm -r "$wheel"
-    $as_root tee "$directory/ansible/release" <<<"$ansible_core $ansible" >/dev/null
+    $as_root tee "$directory/ansible/release" <<<"$ansible_core $ansible $hvac" >/dev/null
+fi
+if ! "$directory/vault-cli/bin/vault-cli" --version 2>/dev/null | grep -q " $vault_cli$"; then
+    in_venv vault-cli "vault-cli==$vault_cli"
 fi
 if ! "$directory/requests/bin/python" -c "import requests as r; assert r.__version__ == '$requests'" 2>/dev/null; then
     in_venv requests "requests==$requests"
@@ -122,3 +137,4 @@ fi
 if ! grep -qF "$cargo_cyclonedx" <(cargo cyclonedx --version 2>/dev/null); then
     cargo install --locked --quiet "cargo-cyclonedx@$cargo_cyclonedx"
 fi
+wait "$vaultrs"
