@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Clients of Vault and OpenBao against the daemon with Vault's API: hvac in three versions, Ansible's collection, vault-cli, four
-# packages for node, and vaultrs. Each of them reads, lists, stores and deletes what it can, tells what is missing from
+# packages for node, vault-action and vaultrs. Each of them reads, lists, stores and deletes what it can, tells what is missing from
 # what it may not have, and shows the sentence where it is refused.
 source "$(dirname "$0")/lib.sh"
 source tests/system/vault-clients/lib.sh
@@ -19,6 +19,7 @@ run vault-cli "$clients/vault-cli.sh"
 for package in node-vault litehex-node-vault hashi-vault-js node-vault-client; do
     run "$package" node "$clients/$package.mjs"
 done
+run vault-action "$clients/vault-action.sh" "$clients/vault-action/entry.js"
 run vaultrs "$built/debug/vaultrs-client"
 run ansible env LC_ALL=C.UTF-8 HOME="$DIR" ANSIBLE_HOME="$DIR/ansible" ANSIBLE_COLLECTIONS_PATH="$tools/ansible" \
     ANSIBLE_HASHI_VAULT_AUTH_METHOD=token ANSIBLE_HASHI_VAULT_TOKEN="$APP_TOKEN" ANSIBLE_NOCOLOR=1 \

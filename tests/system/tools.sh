@@ -23,10 +23,11 @@ requests=2.32.5
 ansible_core=2.19.14
 ansible=12.3.0
 mise=2026.9.15
-# What reads Vault's API.
+# What reads Vault's API. What vault-action requires is as in its own lock file.
 hvac=2.4.0
 vault_cli=3.1.0
 node_clients=(node-vault@0.12.0 @litehex/node-vault@1.1.4 hashi-vault-js@0.5.1 node-vault-client@1.0.2)
+vault_action=(@actions/core@1.10.1 got@11.8.6 jsonata@2.0.4 jsrsasign@11.1.0)
 # The schemas of External Secrets Operator, and the arguments of Terraform's data source.
 external_secrets=2.0.0
 terraform_http=10.0.1
@@ -116,6 +117,7 @@ of_npm external-secrets "@kubernetes-models/external-secrets@$external_secrets"
 of_npm terraform-http "@cdktf/provider-http@$terraform_http"
 of_npm mise "@jdxcode/mise-linux-$(node -p process.arch)@$mise"
 of_npm vault-clients "${node_clients[@]}"
+of_npm vault-action "${vault_action[@]}"
 if [ "$(cat "$directory/ansible/release" 2>/dev/null)" != "$ansible_core $ansible $hvac" ]; then
     in_venv ansible "ansible-core==$ansible_core" "hvac==$hvac"
     wheel=$(mktemp -d)

@@ -1,0 +1,7 @@
+const WILDCARD_UPPERCASE = '*';
+const WILDCARD = '**';
+
+module.exports = {
+    WILDCARD,
+    WILDCARD_UPPERCASE,
+};

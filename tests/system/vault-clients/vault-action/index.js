@@ -1,0 +1,9 @@
+const auth = require('./auth');
+const secrets = require('./secrets');
+const pki = require('./pki');
+
+module.exports = {
+    auth,
+    secrets,
+    pki
+};
