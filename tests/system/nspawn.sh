@@ -66,3 +66,17 @@ boot_with_source() {
     mkdir "$DIR/state"
     boot_systemd --tmpfs=/usr/local --bind="$DIR/state:/var/lib/systemd" --bind="$DIR/source:/srv/source"
 }
+
+# boot_to_install OPTION...: boots it so that packages can be installed in it, as far as the system has what they depend on; with an
+# empty /usr/local, and with what systemd keeps of a host on a disk.
+boot_to_install() {
+    local hidden=()
+    # On this host, it may forbid packages to start anything.
+    [ ! -e "$SYSTEM/usr/sbin/policy-rc.d" ] || hidden=(--bind-ro=/dev/null:/usr/sbin/policy-rc.d)
+    mkdir "$DIR/state" "$DIR/usr"
+    cp -r "$SYSTEM/var/lib/dpkg" "$DIR/dpkg"
+    # Owners and modes that other packages were given, and groups that are not there.
+    : >"$DIR/dpkg/statoverride"
+    boot_systemd --overlay="$SYSTEM/usr:$DIR/usr:/usr" --bind="$DIR/dpkg:/var/lib/dpkg" --tmpfs=/usr/local \
+        --bind="$DIR/state:/var/lib/systemd" "${hidden[@]}" "$@"
+}

