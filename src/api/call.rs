@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rouille::Request;
+use rouille::{Request, Response};
 
 use super::problem::Problem;
 use super::{Api, failures};
 use crate::access::{Authenticator, IdentityError, Policy, Presented, Principal};
-use crate::audit::{AuditFailure, Entry, Event};
+use crate::audit::{AuditFailure, Entry, Event, VAULT_API};
 use crate::base::clock::Timestamp;
 use crate::base::name::is_name;
 use crate::consumers::Receipt;
@@ -56,33 +56,33 @@ impl<'n> MayChange<'n> {
 impl<'a> Call<'a> {
     /// Identifies the client of a request, which is going to be audited as `event`.
     pub fn begin(api: &'a Api, request: &Request, peer: &Peer, event: Event) -> Result<Self, Problem> {
-        Self::begin_by(api, request, peer, event, |authenticator| authenticator.identify(request, peer))
+        let entry = Self::line(request, peer, event);
+        Self::begin_by(api, peer, entry, |authenticator| authenticator.identify(request, peer))
     }
 
-    /// The same by what was `presented`, wherever in the request that stands.
-    #[expect(dead_code, reason = "for an API whose clients send their token elsewhere")]
+    /// The same for a request by Vault's API, in which the client has `presented` this, or nothing that is of use.
     pub fn begin_with(
         api: &'a Api,
         request: &Request,
-        presented: Presented,
+        presented: Result<Presented, IdentityError>,
         peer: &Peer,
         event: Event,
     ) -> Result<Self, Problem> {
-        Self::begin_by(api, request, peer, event, |authenticator| authenticator.identify_by(presented, peer))
+        let entry = Entry { via: Some(VAULT_API), ..Self::line(request, peer, event) };
+        Self::begin_by(api, peer, entry, |authenticator| authenticator.identify_by(presented?, peer))
+    }
+
+    fn line(request: &Request, peer: &Peer, event: Event) -> Entry {
+        let request_id = request.header("X-Request-Id").map(str::to_owned);
+        Entry { remote: Some(peer.to_string()), request_id, ..Entry::new(event) }
     }
 
     fn begin_by(
         api: &'a Api,
-        request: &Request,
         peer: &Peer,
-        event: Event,
+        entry: Entry,
         identify: impl FnOnce(&Authenticator) -> Result<Principal, IdentityError>,
     ) -> Result<Self, Problem> {
-        let entry = Entry {
-            remote: Some(peer.to_string()),
-            request_id: request.header("X-Request-Id").map(str::to_owned),
-            ..Entry::new(event)
-        };
         let now = api.vault.now();
         api.access.throttle().admit(peer, now).map_err(|why| failures::throttled(api, entry.clone(), why))?;
         let policy = api.access.snapshot();
@@ -129,11 +129,6 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    /// How old what the client is told may be, where that is so.
-    pub fn age(&self) -> Option<Duration> {
-        self.age
-    }
-
     /// Writes the audit line; only then is what `worked` has brought let go.
     pub fn end<T>(self, worked: Result<T, Problem>) -> Result<T, Problem> {
         if !self.is_written {
@@ -155,6 +150,19 @@ impl<'a> Call<'a> {
             self.api.vault.shared_stats().stale_reads.fetch_add(1, Ordering::Relaxed);
         }
         worked
+    }
+
+    /// The same where `worked` has brought the answer, which then says how old it may be (RFC 9111, section 5.1).
+    pub fn answered(self, worked: Result<Response, Problem>) -> Result<Response, Problem> {
+        let age = self.age;
+        let response = self.end(worked)?;
+        Ok(match age {
+            // Rounded up: what is older than it says would be taken for newer than it is.
+            Some(age) => {
+                response.with_unique_header("Age", (age.as_secs() + u64::from(age.subsec_nanos() > 0)).to_string())
+            }
+            None => response,
+        })
     }
 
     /// Writes the audit line before the work is done: it says that the client may have what it asks for.
@@ -216,7 +224,6 @@ impl<'a> Call<'a> {
     }
 
     /// When the credential by which the client was identified ends; none: never.
-    #[expect(dead_code, reason = "for an API whose clients ask for it")]
     pub fn credential_ends(&self) -> Option<Timestamp> {
         self.who.credential_ends()
     }

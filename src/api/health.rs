@@ -70,7 +70,7 @@ fn write_metrics(api: &Api, page: &mut Page) {
     }
 }
 
-fn trouble(api: &Api) -> Option<String> {
+pub fn trouble(api: &Api) -> Option<String> {
     let appliers = || api.rotator.appliers().and_then(Appliers::trouble).map(str::to_owned);
     let cluster = || api.cluster.as_ref().and_then(|cluster| cluster.trouble(&api.vault));
     api.audit.trouble().or_else(|| api.vault.trouble()).or_else(cluster).or_else(appliers)

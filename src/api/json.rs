@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use rouille::{Response, ResponseBody};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::problem::Problem;
@@ -17,7 +17,7 @@ use crate::base::sync::Breaks;
 /// Reads a request's body. `form` shows what is expected.
 ///
 /// The parser's own words are not passed on: they quote what they found, and that may be a value in the wrong place.
-pub fn read<T: DeserializeOwned>(body: &[u8], form: &str) -> Result<T, Problem> {
+pub fn read<'a, T: Deserialize<'a>>(body: &'a [u8], form: &str) -> Result<T, Problem> {
     // A list of the values alone, in the order of the fields, would pass for an object.
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(Problem::bad_request(format!("the body is a list; it must have the form {form}")));

@@ -39,6 +39,12 @@ pub struct Selection<'a> {
 }
 
 impl<'a> Selection<'a> {
+    /// All whose names begin with `prefix`.
+    pub fn beginning(prefix: &'a str) -> Result<Self, Problem> {
+        may_begin(prefix, "the path")?;
+        Ok(Self { prefix, ..Self::default() })
+    }
+
     fn of(query: &'a Query) -> Result<Self, Problem> {
         let (prefix, after) = (beginning(query, "prefix")?.unwrap_or_default(), beginning(query, "after")?);
         let limit = query.get("limit").map(limit).transpose()?;
@@ -104,10 +110,13 @@ pub fn list<T>(
 
 /// A parameter that is a name or the beginning of one, which may be empty.
 fn beginning<'a>(query: &'a Query, parameter: &str) -> Result<Option<&'a str>, Problem> {
-    let text = query.get(parameter);
-    match text.is_none_or(|text| text.len() <= 128 && text.bytes().all(is_name_byte)) {
-        true => Ok(text),
-        false => Err(Problem::bad_request(format!("{parameter} is at most 128 of A-Z a-z 0-9 _ . -"))),
+    query.get(parameter).map(|text| may_begin(text, parameter).map(|()| text)).transpose()
+}
+
+fn may_begin(text: &str, what: &str) -> Result<(), Problem> {
+    match text.len() <= 128 && text.bytes().all(is_name_byte) {
+        true => Ok(()),
+        false => Err(Problem::bad_request(format!("{what} is at most 128 of A-Z a-z 0-9 _ . -"))),
     }
 }
 

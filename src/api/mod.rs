@@ -28,6 +28,7 @@ mod secret;
 mod settings;
 mod store;
 mod unapplied;
+mod vault_compat;
 mod versions;
 mod wait;
 
@@ -64,4 +65,6 @@ pub struct Api {
     /// How many requests may wait for a secret to change.
     pub max_watchers: usize,
     pub started: Instant,
+    /// Whether Vault's API is served, too.
+    pub vault_api: bool,
 }

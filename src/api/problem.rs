@@ -180,6 +180,16 @@ impl Problem {
         Self::new(503, code, format!("{why}; {what}"))
     }
 
+    /// Vault has it, and this daemon has not: `message` says what there is instead.
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(400, "unsupported", message)
+    }
+
+    /// Vault's API has nothing there.
+    pub fn no_route(message: impl Into<String>) -> Self {
+        Self::new(404, "no_route", message)
+    }
+
     pub fn outcome(&self) -> Outcome {
         if self.status == 403 { Outcome::Denied } else { Outcome::Error }
     }
@@ -196,6 +206,26 @@ impl Problem {
 
     pub fn code(&self) -> &'static str {
         self.code
+    }
+
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// `response`, which tells of it, with the headers that belong to its status.
+    pub fn with_headers(self, response: Response) -> Response {
+        let response = match self.header {
+            Some((name, value)) => response.with_additional_header(name, value),
+            None => response,
+        };
+        match self.status {
+            503 => response.with_additional_header("Retry-After", "1"),
+            _ => response,
+        }
     }
 
     /// Whether it says what has become of a change, or may have: the vault's file could not be written, or only a part of the
@@ -276,14 +306,7 @@ impl From<Problem> for Response {
             (None, None) => refusal(*status, code, message),
             _ => Self::json(&Body { error: code, message, consumers, parts }).with_status_code(*status),
         };
-        let response = match problem.header {
-            Some((name, value)) => response.with_additional_header(name, value),
-            None => response,
-        };
-        match problem.status {
-            503 => response.with_additional_header("Retry-After", "1"),
-            _ => response,
-        }
+        problem.with_headers(response)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rouille::percent_encoding::percent_decode_str;
 use rouille::{Request, Response};
@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::received::Received;
 use super::{
     Api, checkpoint, consumers, failures, health, list, openapi, rekey, retire, rollback, rotate, schedule, secret,
-    settings, store, versions,
+    settings, store, vault_compat, versions,
 };
 use crate::access::{IdentityErrorKind, is_cross_site, is_rebound};
 use crate::audit::{Entry, Event};
@@ -124,6 +124,11 @@ impl Handler for Api {
         let path = request.raw_url().split('?').next().unwrap_or_default();
         let sent: Vec<_> = path.split('/').map(Cow::from).collect();
         let route = Route::of_path(&sent);
+        if self.vault_api && vault_compat::has(path) {
+            let (route, response) = vault_compat::answer(self, request, body, exchange);
+            self.metrics.request(route, request.method(), response.status_code, begun.elapsed());
+            return response;
+        }
         let asleep = Cell::default();
         // Before anything is looked at: it has no effect, and leaves no audit line, of which a page could make any number.
         let is_for_pages = route.is_some_and(|route| matches!(route.handling, OpenToPages(_)));
@@ -178,20 +183,8 @@ impl Api {
     ) -> Result<Response, Problem> {
         let mut call = Call::begin(self, received.request, received.exchange.peer, event)?;
         let worked = work(&mut call, received);
-        let age = call.age();
-        let ended = call.end(worked);
-        ended.map(|response| match age {
-            Some(age) => aged(response, age),
-            None => response,
-        })
+        call.answered(worked)
     }
-}
-
-/// The response, which says how old it may be (RFC 9111, section 5.1).
-fn aged(response: Response, age: Duration) -> Response {
-    // Rounded up: what is older than it says would be taken for newer than it is.
-    let seconds = age.as_secs() + u64::from(age.subsec_nanos() > 0);
-    response.with_unique_header("Age", seconds.to_string())
 }
 
 #[cfg(test)]

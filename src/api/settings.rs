@@ -61,6 +61,28 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
 }
 
 impl SecretForm {
+    /// One that gives a secret a value, and changes these of its labels.
+    pub fn labelled(name: String, value: Plaintext, labels: BTreeMap<String, Option<String>>) -> Self {
+        Self {
+            name: Some(name),
+            value: Some(value),
+            generate: None,
+            rotation: None,
+            revoke_previous: None,
+            generator: None,
+            rotation_days: None,
+            grace_days: None,
+            description: None,
+            owner: None,
+            labels: Some(Some(labels)),
+        }
+    }
+
+    /// One that changes these labels of a secret.
+    pub fn of_labels(labels: BTreeMap<String, Option<String>>) -> Self {
+        Self { name: None, value: None, ..Self::labelled(String::new(), Plaintext::new(String::new()), labels) }
+    }
+
     /// Whether it says nothing but a name and a value.
     pub fn is_value_alone(&self) -> bool {
         // A field that comes in later is looked at too: none is passed over by `..`.

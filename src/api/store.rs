@@ -14,7 +14,7 @@ use super::settings::SecretForm;
 use super::{Api, answer, conditions, revoke};
 use crate::answers::{NewVersion, NewVersions};
 use crate::rotation::Claim;
-use crate::vault::{Condition, MAX_VALUE, New, Operation, Previous, Rotation};
+use crate::vault::{Condition, Done, MAX_VALUE, New, Operation, Previous, Rotation};
 
 const FORM: &str =
     r#"{"name":"…","value":"…"} or {"name":"…","generate":true}, optionally with settings such as "rotation":"auto""#;
@@ -137,7 +137,7 @@ pub fn prepare<'a>(call: &mut Call<'a>, wanted: Vec<SecretForm>) -> Result<Prepa
 /// Makes these versions, or none of them.
 pub fn store(call: &mut Call, prepared: PreparedVersions, condition: Condition) -> Result<Vec<NewVersion>, Problem> {
     let PreparedVersions { versions, claims } = prepared;
-    let done = call.commit(Operation::Put { versions }, condition)?;
+    let done = make(call, versions, condition)?;
     let mut all = answer::new_versions(call.api, &done);
     let failed = revoke::revoke(call, &claims, &mut all);
     if !failed.is_empty() {
@@ -145,6 +145,16 @@ pub fn store(call: &mut Call, prepared: PreparedVersions, condition: Condition) 
         return Err(Problem::apply_failed(revoke::NOT_RETIRED, replaced, failed));
     }
     Ok(all)
+}
+
+/// Makes the one version that is wanted, with nothing to revoke, and returns what was done.
+pub fn store_one(call: &mut Call, wanted: SecretForm, condition: Condition) -> Result<Done, Problem> {
+    let PreparedVersions { versions, .. } = prepare(call, vec![wanted])?;
+    Ok(make(call, versions, condition)?.into_iter().next().expect("a put makes one version"))
+}
+
+fn make(call: &mut Call, versions: Vec<New>, condition: Condition) -> Result<Vec<Done>, Problem> {
+    call.commit(Operation::Put { versions }, condition)
 }
 
 fn named(new: &SecretForm) -> Result<&str, Problem> {

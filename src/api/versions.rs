@@ -20,8 +20,7 @@ pub fn get(call: &mut Call, received: Received) -> Result<Response, Problem> {
 /// The settings, and the versions that can be read, the newest first, without values.
 pub fn versions(call: &mut Call, secret: MayRead) -> Result<VersionList, Problem> {
     let name = secret.name();
-    let described = call.api.vault.describe(name);
-    let described = described.ok_or_else(|| Refused::NotFound(name.to_owned()))?;
+    let Description { current, versions, pending, settings } = describe(call, secret)?;
     let item = |readable: Readable| ListedVersion {
         kid: readable.version.kid.of(name),
         created_at: readable.version.created_at,
@@ -30,12 +29,18 @@ pub fn versions(call: &mut Call, secret: MayRead) -> Result<VersionList, Problem
         readable_until: readable.until,
         rotation: readable.version.rotation.as_str().into(),
     };
-    let Description { current, versions, pending, settings } = described;
-    call.remark(format!("{} versions", versions.len()));
     Ok(VersionList {
         name: name.to_owned(),
         settings: answer::settings_in_force(settings, &current, call.api.vault.lifetimes()),
         versions: versions.into_iter().map(item).collect(),
         pending: pending.map(|version| PendingVersion { kid: version.kid.of(name), created_at: version.created_at }),
     })
+}
+
+/// What is known of a secret, apart from its values.
+pub fn describe(call: &mut Call, secret: MayRead) -> Result<Description, Problem> {
+    let name = secret.name();
+    let described = call.api.vault.describe(name).ok_or_else(|| Refused::NotFound(name.to_owned()))?;
+    call.remark(format!("{} versions", described.versions.len()));
+    Ok(described)
 }

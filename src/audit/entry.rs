@@ -6,6 +6,9 @@ use super::vault_at::{VaultAt, VaultHead};
 use crate::base::clock::Timestamp;
 use crate::base::subject::Subject;
 
+/// What the detail of a line begins with that is of Vault's API.
+pub const VAULT_API: &str = "vault api";
+
 /// What an audit line tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -57,6 +60,8 @@ pub enum Event {
     AuditResumed,
     /// A checkpoint of this log was given out.
     AuditCheckpoint,
+    /// A client had itself identified, and asked for nothing of a secret.
+    Identify,
 }
 
 /// How an event ended.
@@ -84,6 +89,8 @@ pub struct Entry {
     /// The request, as in its `X-Request-Id`.
     pub request_id: Option<String>,
     pub result: Outcome,
+    /// By which API other than the daemon's own it came; its line has it before the detail.
+    pub via: Option<&'static str>,
     pub detail: Option<String>,
     /// Where the vault stood after the event; none: as on the line before.
     pub vault: Option<VaultAt>,
@@ -101,6 +108,7 @@ impl Entry {
             remote: None,
             request_id: None,
             result: Outcome::Success,
+            via: None,
             detail: None,
             vault: None,
         }
@@ -138,7 +146,11 @@ pub struct Line {
 
 impl Line {
     pub(super) fn new(entry: Entry, seq: u64, timestamp: Timestamp, vault: VaultAt, prev: String) -> Self {
-        let Entry { event, client, subject, secret_name, kid, remote, request_id, result, detail, .. } = entry;
+        let Entry { event, client, subject, secret_name, kid, remote, request_id, result, via, detail, .. } = entry;
+        let detail = match (via, detail) {
+            (Some(via), Some(detail)) => Some([via, ": ", &detail].concat()),
+            (via, detail) => via.map(str::to_owned).or(detail),
+        };
         Self {
             seq,
             timestamp,

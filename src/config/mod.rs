@@ -67,6 +67,8 @@ pub struct ServerConfig {
     pub group: Option<String>,
     /// What makes the TCP socket speak TLS, `[server.tls]`.
     pub tls: Option<TlsConfig>,
+    /// Whether Vault's API is served, too.
+    pub vault_api: bool,
 }
 
 /// `[audit]`: the files of the audit log.
@@ -165,6 +167,7 @@ impl Default for ServerConfig {
             user: None,
             group: None,
             tls: None,
+            vault_api: false,
         }
     }
 }
@@ -191,6 +194,7 @@ impl ServerConfig {
         table.set("request_timeout_secs", &mut self.request_timeout, |value| {
             value.integer(1..=3600).map(Duration::from_secs)
         })?;
+        table.set("vault_api", &mut self.vault_api, Value::boolean)?;
         if let Some(table) = table.table_if_there("tls")? {
             self.tls = Some(tls(table)?);
         }

@@ -119,7 +119,9 @@ fn is_of_making(line: &Line) -> bool {
         Event::ConfigureSecret | Event::DeleteSecret | Event::DestroyVersion | Event::Retire => false,
         Event::ServerStart | Event::ServerStop | Event::PolicyReload | Event::AuthFailure => false,
         Event::RollbackAccepted | Event::Rekey | Event::Restore | Event::StorageCopy | Event::Snapshot => false,
-        Event::LogReopen | Event::DeleteSegment | Event::AuditResumed | Event::AuditCheckpoint => false,
+        Event::LogReopen | Event::DeleteSegment | Event::AuditResumed | Event::AuditCheckpoint | Event::Identify => {
+            false
+        }
     };
     is_made && line.result == Outcome::Success
 }

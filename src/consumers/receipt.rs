@@ -1,5 +1,7 @@
 //! What a client was sent of a version, and whether it has read the version by that.
 
+use crate::audit::VAULT_API;
+
 /// What a successful `get_secret` has sent. The audit line's detail tells it, and that is what is known of it after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receipt {
@@ -25,8 +27,12 @@ impl Receipt {
         }
     }
 
-    /// What an audit line with this detail tells; none if it tells something else.
+    /// What an audit line with this detail tells; none if it tells something else. It is told in the same words of a read by
+    /// `via`, another API, behind that.
     pub fn told(detail: Option<&str>) -> Option<Self> {
+        let detail = detail.filter(|detail| *detail != VAULT_API);
+        let detail = detail
+            .map(|detail| detail.strip_prefix(VAULT_API).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(detail));
         Self::ALL.into_iter().find(|receipt| receipt.detail() == detail)
     }
 

@@ -185,6 +185,7 @@ impl Prepared {
             cluster,
             max_watchers: limits.max_waiting(),
             started,
+            vault_api: config.server.vault_api,
         };
         let (policy_path, audit_path) = (config.security.rbac_policy_path.clone(), audit_path.clone());
         Ok(Self { listener, limits, api, policy_path, audit_path, tls, reads, locks })

@@ -48,7 +48,10 @@ impl Requests {
 
 /// A client may send any method; only those that some route knows get a label of their own.
 fn known(method: &str) -> &'static str {
-    ["GET", "HEAD", "POST", "PATCH", "DELETE"].into_iter().find(|known| *known == method).unwrap_or("other")
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "LIST"]
+        .into_iter()
+        .find(|known| *known == method)
+        .unwrap_or("other")
 }
 
 #[cfg(test)]

@@ -168,7 +168,7 @@ impl Vault {
                 Change::Put { previous_until, .. } => replaces.map(|previous| (previous.kid, *previous_until)),
                 _ => None,
             };
-            let done = Done { name: name.to_owned(), kid: id, version, previous, destroyed: destroys };
+            let done = Done { name: name.to_owned(), number: at.seq, kid: id, version, previous, destroyed: destroys };
             prepared.done.push((order, done));
         }
         Ok(prepared)

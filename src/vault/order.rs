@@ -189,6 +189,8 @@ impl Condition {
 #[derive(Clone, Debug)]
 pub struct Done {
     pub name: String,
+    /// The change's own number.
+    pub number: u64,
     /// The version that the change is about; none if it is about all of a secret.
     pub kid: Option<Kid>,
     /// The same of one that was made; none if the change was a destruction.

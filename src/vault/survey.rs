@@ -44,6 +44,8 @@ pub struct Place<'a> {
 /// A version that can be read.
 pub struct Readable {
     pub version: Version,
+    /// The number of the change that made it current.
+    pub number: u64,
     /// Until when, for one that is no longer current.
     pub until: Option<Timestamp>,
 }
@@ -139,7 +141,10 @@ impl Vault {
         let state = lock(&self.state);
         let secret = state.secret(name)?;
         let kept = secret.versions.iter().rev().filter(|kept| !kept.is_gone(now));
-        let versions = kept.map(|kept| Readable { version: kept.version.clone(), until: kept.readable_until });
+        let versions = kept.map(|kept| {
+            let (version, number) = (kept.version.clone(), kept.record.seq);
+            Readable { version, number, until: kept.readable_until }
+        });
         Some(Description {
             current: secret.current().version.clone(),
             versions: versions.collect(),
