@@ -134,7 +134,8 @@ pub fn answer(api: &Api, request: &Request, body: &[u8], exchange: &Exchange) ->
         }
         (None, Some(route)) => Err(Problem::method_not_allowed(Route::methods(route.path))),
         (None, None) => {
-            Err(Problem::no_route(format!("no handler for route {:?}. route entry not found.", &path[4..])))
+            let wanted = path.strip_prefix("/v1/").unwrap_or_default();
+            Err(Problem::no_route(format!("no handler for route {wanted:?}. route entry not found.")))
         }
     };
     (counted, answered.unwrap_or_else(refusal::response))
