@@ -17,6 +17,8 @@ use crate::site::{Site, said};
 
 const CLIENT: &str = "X-Jarvis-Client";
 const ISSUER: &str = "https://issuer.example";
+/// In a directory of its own, which a confined daemon can read for its sake alone.
+const JWKS: &str = "keys/jwks.json";
 
 /// An issuer's key, under the name `k`.
 struct Signer(Ed25519KeyPair);
@@ -54,7 +56,8 @@ fn site(signer: &Signer, clients: &[(&str, &str)]) -> Site {
         policy += &format!("[clients.{name}]\nallow = [\"db_*\"]\n{credentials}\n");
     }
     site.configure("127.0.0.1:0", &policy);
-    let jwks = site.write("jwks.json", &signer.jwks());
+    std::fs::create_dir(site.path("keys")).unwrap();
+    let jwks = site.write(JWKS, &signer.jwks());
     let issuer =
         format!("[[jwt_issuers]]\nissuer = {ISSUER:?}\naudience = \"jarvis\"\njwks_path = {jwks:?}\n[security]\n");
     site.edit("config.toml", "[security]\n", &issuer);
@@ -181,15 +184,15 @@ fn keys_are_replaced_at_work_and_what_is_no_key_set_changes_nothing() {
     let (old, new) = (Signer::new(), Signer::new());
     let site = site(&old, &[("one", &rule("subject = \"job\""))]);
     let mut daemon = started(&site);
-    site.write("jwks.json", "<html>502</html>");
+    site.write(JWKS, "<html>502</html>");
     daemon.signal(Signal::HUP);
     daemon.await_log("JWKS not reloaded, the old one stays in force");
     daemon.await_log("Policy reloaded");
     assert_eq!(client_of(&daemon, &old.jwt("job", json!({})), &[]), "one");
     assert!(daemon.client("admin").metrics().contains("\njarvis_secretsd_jwks_outdated 1\n"));
     // Without any signal, too, and with a rename as with a write.
-    let fresh = site.write("jwks.new", &new.jwks());
-    std::fs::rename(&fresh, site.path("jwks.json")).unwrap();
+    let fresh = site.write("keys/jwks.new", &new.jwks());
+    std::fs::rename(&fresh, site.path(JWKS)).unwrap();
     eventually("the new key is in force", || {
         (ask(&daemon, &new.jwt("job", json!({})), &[]).status == 200).then_some(())
     });
@@ -241,13 +244,13 @@ fn a_start_says_which_issuer_rule_or_key_file_is_wrong() {
     wrong(&rule("subject = \"a\", claims = { ref = 1 }"), "must be a string");
 
     let site = with(&rule("subject = \"a\""));
-    let jwks = site.path("jwks.json");
+    let jwks = site.path(JWKS);
     let path = jwks.display();
-    site.write("jwks.json", "{\"keys\":[]}");
+    site.write(JWKS, "{\"keys\":[]}");
     assert!(refusal(&site).contains(&format!("{path}: holds no key for signatures by RS256, ES256 or EdDSA")));
     std::fs::remove_file(&jwks).unwrap();
     assert!(refusal(&site).contains(&format!("{path}: ")));
-    site.write("jwks.json", &signer.jwks());
+    site.write(JWKS, &signer.jwks());
     let checked = site.command("check").output().unwrap();
     assert!(said(&checked).contains(&format!("JWKS of {ISSUER} {path}: good, 1 key")), "{}", said(&checked));
     let twice =
