@@ -38,6 +38,7 @@ fn an_empty_file_gives_the_defaults() {
     assert_eq!(config.server.max_connections, 512);
     assert_eq!(config.server.request_timeout, Duration::from_secs(10));
     assert_eq!(config.server.tls, None);
+    assert!(!config.server.vault_api);
     assert_eq!(config.paths.state_dir, Path::new("/opt/jarvis"));
     assert_eq!(config.paths.vault_path, Path::new("/opt/jarvis/secrets/vault.json"));
     assert_eq!(config.paths.audit_path, Path::new("/opt/jarvis/audit/audit.jsonl"));
@@ -69,6 +70,7 @@ fn the_commented_configuration_says_every_default_and_nothing_else() {
             "bind_addr",
             "max_connections",
             "request_timeout_secs",
+            "vault_api",
             "state_dir",
             "rotation_days",
             "grace_days",
@@ -139,6 +141,7 @@ fn every_key_takes_effect() {
         bind_addr = "[::1]:0"
         max_connections = 7
         request_timeout_secs = 3
+        vault_api = true
         [paths]
         vault_path = "state/v"
         audit_path = "state/a"
@@ -164,6 +167,7 @@ fn every_key_takes_effect() {
     assert_eq!(config.server.bind_addr, Some("[::1]:0".parse().unwrap()));
     assert_eq!(config.server.max_connections, 7);
     assert_eq!(config.server.request_timeout, Duration::from_secs(3));
+    assert!(config.server.vault_api);
     assert_eq!(config.paths.vault_path, Path::new("state/v"));
     assert_eq!(config.paths.audit_path, Path::new("state/a"));
     assert_eq!(config.paths.master_key_path, Path::new("state/k"));

@@ -10,6 +10,7 @@ mod failures;
 mod forgotten;
 mod listing;
 mod model;
+mod numbered;
 mod pending;
 mod rekey;
 mod rollback;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::Read;
 use std::time::Duration;
 
+use super::numbered::numbers;
 use super::*;
 use crate::vault::log::header::Header;
 use crate::vault::others::LastAdditions;
@@ -150,6 +151,25 @@ fn what_one_daemon_has_acknowledged_every_other_serves() {
     assert_eq!(confirmed(&other, "db"), None);
     assert_eq!(picture(&one), picture(&other));
     explained_once([&here, &there], 5);
+}
+
+#[test]
+fn versions_have_the_same_numbers_at_all_daemons_also_behind_a_snapshot() {
+    let [here, there, later] = hosts("numbers", ["a", "b", "c"]);
+    let (one, other) = (here.start(), there.start());
+    for round in 0..3 {
+        put(&one, "db", &format!("one {round}"));
+        put(&other, "db", &format!("other {round}"));
+        put(&other, "web", &format!("web {round}"));
+    }
+    one.confirm().unwrap();
+    let names = ["db", "web"];
+    let made = numbers(&one, &names);
+    assert_eq!(made[0].iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2, 4, 5, 7, 8]);
+    assert_eq!(numbers(&other, &names), made);
+    here.replace_log(&one);
+    assert_eq!(numbers(&one, &names), made);
+    assert_eq!(numbers(&later.start(), &names), made, "which has read the snapshot");
 }
 
 #[test]
