@@ -21,10 +21,10 @@ const ISSUER: &str = "https://issuer.example";
 const JWKS: &str = "keys/jwks.json";
 
 /// An issuer's key, under the name `k`.
-struct Signer(Ed25519KeyPair);
+pub struct Signer(Ed25519KeyPair);
 
 impl Signer {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
         Self(Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap())
     }
@@ -35,7 +35,7 @@ impl Signer {
     }
 
     /// A JWT about `subject` for five minutes, in which these claims are as they are here.
-    fn jwt(&self, subject: &str, claims: Value) -> String {
+    pub fn jwt(&self, subject: &str, claims: Value) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let mut all = json!({"iss": ISSUER, "aud": "jarvis", "sub": subject, "exp": now + 300, "iat": now});
         all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
@@ -49,7 +49,7 @@ fn base64url(bytes: impl AsRef<[u8]>) -> String {
 }
 
 /// A site whose daemon accepts the JWTs of `signer`, with these clients, who may read `db_*`, and their credentials.
-fn site(signer: &Signer, clients: &[(&str, &str)]) -> Site {
+pub fn site(signer: &Signer, clients: &[(&str, &str)]) -> Site {
     let site = Site::new();
     let mut policy = "[clients.admin]\nallow = [\"*\"]\n".to_owned();
     for (name, credentials) in clients {
@@ -97,7 +97,7 @@ fn reason(daemon: &Daemon, jwt: &str, headers: &[(&str, &str)]) -> String {
     line["detail"].as_str().unwrap().to_owned()
 }
 
-fn rule(rest: &str) -> String {
+pub fn rule(rest: &str) -> String {
     format!("jwt = [{{ issuer = {ISSUER:?}, {rest} }}]")
 }
 

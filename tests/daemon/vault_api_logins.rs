@@ -2,9 +2,11 @@
 
 use jarvis_secretsd::access::Token;
 use jarvis_secretsd::base::clock::{Clock, Timestamp};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client};
+use crate::jwt::{self, Signer};
 use crate::site::audit_fields;
 use crate::vault_api::{connect, data, known, refused, served, site};
 
@@ -142,20 +144,59 @@ fn what_the_policy_decides_is_refused_with_the_way_out() {
 }
 
 #[test]
-fn a_jwt_login_takes_what_proves_a_client_and_gives_it_back() {
-    let (daemon, tokens) = served();
+fn a_jwt_is_logged_in_with_and_is_then_the_token_as_long_as_it_is_good() {
+    let signer = Signer::new();
+    let shop = jwt::rule("subject = \"system:serviceaccount:shop:*\"");
+    let site = jwt::site(&signer, &[("shop", &shop), ("other", &jwt::rule("subject = \"*:till\""))]);
+    site.edit("config.toml", "[server]\n", "[server]\nvault_api = true\n");
+    let daemon = site.start();
+    daemon.client("admin").store("db_main", "v");
+    let jwt = signer.jwt("system:serviceaccount:shop:web", json!({}));
     let mut nobody = Client::with(&[], daemon.addr());
     for path in ["jwt", "kubernetes"] {
-        for login in
-            [json!({ "jwt": tokens.idle.expose(), "role": "idle" }), json!({ "jwt": tokens.idle.expose(), "role": "" })]
-        {
-            let granted = auth(&nobody.post(&format!("/v1/auth/{path}/login"), &login.to_string()));
-            assert_eq!(
-                (granted["client_token"].as_str(), &granted["policies"]),
-                (Some(tokens.idle.expose()), &json!(["idle"]))
-            );
+        for login in [json!({ "jwt": jwt }), json!({ "jwt": jwt, "role": "" }), json!({ "jwt": jwt, "role": "shop" })] {
+            let answer = nobody.post(&format!("/v1/auth/{path}/login"), &login.to_string());
+            let granted = auth(&answer);
+            assert_eq!(granted["client_token"], jwt, "{login}");
+            assert_eq!((&granted["policies"], &granted["renewable"]), (&json!(["shop"]), &json!(false)));
+            let left = granted["lease_duration"].as_u64().unwrap();
+            assert!(left <= 300, "{granted}");
+            let line = daemon.site.audited(answer.header("X-Request-Id").unwrap());
+            assert_eq!(line["jwt"]["subject"], "system:serviceaccount:shop:web", "{line}");
+            assert!(!line.to_string().contains(&jwt), "{line}");
         }
-        let login = json!({ "jwt": tokens.idle.expose(), "role": "reader" });
-        assert_eq!(refused(&nobody.post(&format!("/v1/auth/{path}/login"), &login.to_string())).0, 403, "{path}");
+        let login = json!({ "jwt": jwt, "role": "admin" }).to_string();
+        let answer = nobody.post(&format!("/v1/auth/{path}/login"), &login);
+        assert_eq!(refused(&answer), (403, "permission denied".to_owned()));
     }
+    let mut shop = Client::with(&[("X-Vault-Token", &jwt)], daemon.addr());
+    assert_eq!(data(&shop.get("/v1/secret/data/db_main"))["data"], json!({ "value": "v" }));
+    let known = data(&shop.get("/v1/auth/token/lookup-self"));
+    assert_eq!((&known["id"], &known["meta"]["client"]), (&json!(jwt), &json!("shop")));
+    let end = Timestamp::deserialize(&known["expire_time"]).unwrap();
+    assert!(
+        (end.seconds() - Clock::system().now().seconds()).abs_diff(known["ttl"].as_u64().unwrap()) < 3600,
+        "{known}"
+    );
+    // A role is needed where the JWT is of several clients.
+    let of_both = signer.jwt("system:serviceaccount:shop:till", json!({}));
+    let mut login = |body: Value| nobody.post("/v1/auth/jwt/login", &body.to_string());
+    assert_eq!(refused(&login(json!({ "jwt": of_both }))).0, 403);
+    assert_eq!(auth(&login(json!({ "jwt": of_both, "role": "other" })))["policies"], json!(["other"]));
+    let forged = Signer::new().jwt("system:serviceaccount:shop:web", json!({}));
+    let over = signer.jwt("system:serviceaccount:shop:web", json!({ "exp": 1_700_000_000 }));
+    for bad in [forged.as_str(), &over, "eyJ.x.y", ""] {
+        assert_eq!(refused(&login(json!({ "jwt": bad }))), (403, "permission denied".to_owned()), "{bad}");
+    }
+}
+
+#[test]
+fn a_jwt_login_takes_a_token_as_well() {
+    let (daemon, tokens) = served();
+    let login = json!({ "jwt": tokens.idle.expose(), "role": "idle" }).to_string();
+    let granted = auth(&Client::with(&[], daemon.addr()).post("/v1/auth/jwt/login", &login));
+    assert_eq!(
+        (granted["client_token"].as_str(), &granted["policies"]),
+        (Some(tokens.idle.expose()), &json!(["idle"]))
+    );
 }

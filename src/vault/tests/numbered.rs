@@ -44,7 +44,8 @@ fn a_version_has_the_number_of_the_change_that_made_it_current() {
     let made = make_versions(&vault);
     let of_a: Vec<_> = made[0].iter().map(|(number, value)| (*number, value.as_str())).collect();
     assert_eq!(of_a, [(1, "a1"), (4, "a2"), (7, "a3"), (8, "a1")]);
-    let only: Vec<Vec<u64>> = made[1..].iter().map(|versions| versions.iter().map(|(number, _)| *number).collect()).collect();
+    let only: Vec<Vec<u64>> =
+        made[1..].iter().map(|versions| versions.iter().map(|(number, _)| *number).collect()).collect();
     assert_eq!(only, [vec![2, 5], vec![11]]);
     let done = vault.commit(order(put_operation("a", "a4"))).unwrap();
     let current = vault.find_numbered("a", Wanted::Current).ok().unwrap();
