@@ -5,7 +5,7 @@
 source "$(dirname "$0")/lib.sh"
 source tests/system/vault-clients/lib.sh
 ansible=$tools/ansible/bin
-need cargo curl jq node /usr/bin/python3 "$ansible/ansible-playbook" "$tools/vault-cli/bin/vault-cli"
+need cargo curl jose jq node /usr/bin/python3 "$ansible/ansible-playbook" "$tools/vault-cli/bin/vault-cli"
 [ -d "$tools/vault-clients/node_modules" ] || { echo "missing: the packages of node (make deps installs what is needed)" >&2; exit 77; }
 /usr/bin/python3 -c 'import hvac' 2>/dev/null || { echo "missing: python3-hvac (make deps installs what is needed)" >&2; exit 77; }
 

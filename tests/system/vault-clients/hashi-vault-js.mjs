@@ -1,5 +1,5 @@
 // What an application does with hashi-vault-js.
-import { addr, app, assert, current, deploy, done, load, nothing, old, refused as isRefused, value } from './lib.mjs';
+import { addr, app, assert, current, deploy, done, load, nothing, old, podJwt, refused as isRefused, value } from './lib.mjs';
 
 const Vault = await load('hashi-vault-js');
 // It waits for one second otherwise.
@@ -53,4 +53,6 @@ await refused(400, 'nothing was revoked', vault.revokeSelfToken(app));
 const { client_token: token } = await vault.loginWithAppRole('app', app, 'auth/approle');
 assert.equal((await vault.readKVSecret(token, 'app_password')).data.value, value);
 await refused(403, 'permission denied', vault.loginWithAppRole('deploy', app, 'auth/approle'));
+const { client_token: pod } = await vault.loginWithK8s('pod', podJwt, 'auth/kubernetes');
+assert.equal((await vault.readKVSecret(pod, 'app_password')).data.value, value);
 done('hashi-vault-js');

@@ -121,4 +121,18 @@ other.auth.approle.login(role_id="app", secret_id=os.environ["APP_TOKEN"])
 assert other.secrets.kv.v2.read_secret_version("app_password")["data"]["metadata"]["version"] == new
 refused((exceptions.Forbidden, exceptions.InvalidRequest), "", other.auth.approle.login, "deploy", os.environ["APP_TOKEN"])
 
+# What a CI job and a pod have anyway is enough for a login.
+job = hvac.Client(url=os.environ["VAULT_ADDR"])
+for role in "ci", None:
+    job.token = job.auth.jwt.jwt_login(role=role, jwt=os.environ["CI_JWT"])["auth"]["client_token"]
+    assert job.auth.token.lookup_self()["data"]["meta"] == {"client": "ci"}
+    assert job.secrets.kv.v2.read_secret_version("app_password")["data"]["metadata"]["version"] == new
+refused(exceptions.Forbidden, "permission denied", job.secrets.kv.v2.read_secret_version, "team/web")
+refused(exceptions.Forbidden, "permission denied", job.auth.jwt.jwt_login, role="app", jwt=os.environ["CI_JWT"])
+refused(exceptions.Forbidden, "permission denied", job.auth.jwt.jwt_login, role="ci", jwt=os.environ["OTHER_JWT"])
+with open(os.environ["POD_JWT_FILE"]) as file:
+    job.auth.kubernetes.login(role="pod", jwt=file.read())
+assert job.auth.token.lookup_self()["data"]["policies"] == ["pod"]
+assert job.secrets.kv.v2.read_secret_version("app_password")["data"]["metadata"]["version"] == new
+
 print(f"hvac {version('hvac')}: all of it")

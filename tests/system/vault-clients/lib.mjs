@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 
 export { assert };
 export const { VAULT_ADDR: addr, APP_TOKEN: app, DEPLOY_TOKEN: deploy, NOTHING_TOKEN: nothing } = process.env;
+export const podJwt = readFileSync(process.env.POD_JWT_FILE, 'utf8');
 export const [old, current] = [Number(process.env.OLD), Number(process.env.NEW)];
 export const value = 'correct horse "ö"';
 

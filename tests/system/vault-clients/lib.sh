@@ -4,10 +4,41 @@
 clients=tests/system/vault-clients
 tools=/usr/local/lib/jarvis-test-tools
 
+# signed ISSUER SUBJECT AUDIENCE: a JWT of that issuer, for an hour.
+signed() {
+    local now
+    now=$(date +%s)
+    jq -nc --arg iss "$1" --arg sub "$2" --arg aud "$3" --argjson now "$now" '$ARGS.named | del(.now) + {iat: $now, exp: ($now + 3600)}' |
+        jose jws sig -I - -k "$DIR/key.jwk" -s '{"protected": {"alg": "RS256", "kid": "k", "typ": "JWT"}}' -c
+}
+
+# accept_jwts: the daemon accepts the JWTs of two issuers, for the clients ci and pod. One is in $CI_JWT, and one in $POD_JWT_FILE.
+accept_jwts() {
+    local github=https://token.actions.githubusercontent.com cluster=https://kubernetes.default.svc.cluster.local issuer
+    jose jwk gen -i '{"alg": "RS256", "kid": "k"}' -o "$DIR/key.jwk"
+    jose jwk pub -s -i "$DIR/key.jwk" -o "$DIR/jwks"
+    for issuer in "$github" "$cluster"; do
+        printf '\n[[jwt_issuers]]\nissuer = "%s"\naudience = "jarvis-secretsd"\njwks_path = "%s"\n' "$issuer" "$DIR/jwks"
+    done >>"$DIR/config.toml"
+    cat >>"$DIR/policy.toml" <<END
+[clients.ci]
+allow = ["app_*"]
+jwt = [{ issuer = "$github", subject = "repo:acme/web:*" }]
+[clients.pod]
+allow = ["app_*"]
+jwt = [{ issuer = "$cluster", subject = "system:serviceaccount:shop:till" }]
+END
+    export POD_JWT_FILE=$DIR/pod.jwt CI_JWT OTHER_JWT
+    CI_JWT=$(signed "$github" repo:acme/web:ref:refs/heads/main jarvis-secretsd)
+    OTHER_JWT=$(signed "$github" repo:other/web:ref:refs/heads/main jarvis-secretsd)
+    signed "$cluster" system:serviceaccount:shop:till jarvis-secretsd >"$POD_JWT_FILE"
+}
+
 # start_vault_api: a daemon whose clients are
 #   app      reads what begins with app_ and team.
 #   deploy   reads and changes everything
 #   nothing  has a token, and may read nothing
+#   ci, pod  read what begins with app_, and have a JWT
 # with their tokens in $APP_TOKEN, $DEPLOY_TOKEN and $NOTHING_TOKEN; app_password has two versions, whose numbers are $OLD and $NEW.
 start_vault_api() {
     new_state
@@ -24,6 +55,7 @@ app allow = ["app_*", "team.*"]
 deploy allow = ["*"]; admin = true
 nothing allow = []
 END
+    accept_jwts
     start_daemon
     export VAULT_ADDR=$URL OLD NEW
     expect 200 admin POST /secret '{"name":"app_password","value":"the first"}'
@@ -64,6 +96,6 @@ judge() {
         fi
     done
     [ -z "$failed" ] || fail "these have failed:$failed"
-    ! grep -qF -e "$APP_TOKEN" -e "$DEPLOY_TOKEN" "$DIR/log" "$DIR/audit/audit.jsonl" || fail "a token is in a log"
+    ! grep -qF -e "$APP_TOKEN" -e "$DEPLOY_TOKEN" -e "$CI_JWT" "$DIR/log" "$DIR/audit/audit.jsonl" || fail "a token is in a log"
     "$BINARY" audit verify "$DIR/audit/audit.jsonl" >/dev/null || fail "the audit log does not verify"
 }

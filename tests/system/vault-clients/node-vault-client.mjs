@@ -31,4 +31,6 @@ await refused(400, 'nothing was changed', admin.write('secret/destroy/app_nvc', 
 const role = client({ type: 'appRole', config: { role_id: 'app', secret_id: app } });
 assert.equal((await role.read('secret/data/app_password')).getValue('data').value, value);
 await refused(403, 'permission denied', client({ type: 'appRole', config: { role_id: 'app', secret_id: deploy } }).read(path));
+const pod = client({ type: 'kubernetes', config: { role: 'pod', tokenPath: process.env.POD_JWT_FILE } });
+assert.equal((await pod.read('secret/data/app_password')).getValue('data').value, value);
 done('node-vault-client');

@@ -1,5 +1,5 @@
 // What an application does with node-vault.
-import { addr, app, assert, current, deploy, done, load, nothing, old, refused as isRefused, value } from './lib.mjs';
+import { addr, app, assert, current, deploy, done, load, nothing, old, podJwt, refused as isRefused, value } from './lib.mjs';
 
 const nodeVault = await load('node-vault');
 const of = ({ message, response }) => ({ status: response?.statusCode, words: message });
@@ -56,4 +56,8 @@ const role = nodeVault({ endpoint: addr });
 await role.approleLogin({ role_id: 'app', secret_id: app });
 assert.equal((await role.read('secret/data/app_password')).data.data.value, value);
 await refused(403, 'permission denied', nodeVault({ endpoint: addr }).approleLogin({ role_id: 'deploy', secret_id: app }));
+const pod = nodeVault({ endpoint: addr });
+await pod.kubernetesLogin({ mount_point: 'kubernetes', role: 'pod', jwt: podJwt });
+assert.equal((await pod.read('secret/data/app_password')).data.data.value, value);
+await refused(403, 'permission denied', nodeVault({ endpoint: addr }).kubernetesLogin({ mount_point: 'kubernetes', role: 'app', jwt: podJwt }));
 done('node-vault');

@@ -15,7 +15,7 @@ action() {
     : >"$work/output"
     local inputs=(url="$VAULT_ADDR" method=token exportEnv=true exportToken=false outputToken=false jwtTtl=3600 tlsSkipVerify=false
         ignoreNotFound=false namespace= role= path= token= roleId= secretId= extraHeaders= pki= secretEncodingType=
-        caCertificate= clientCertificate= clientKey= authPayload= "$@") given=() input
+        caCertificate= clientCertificate= jwtPrivateKey= jwtKeyPassword= jwtGithubAudience= clientKey= authPayload= "$@") given=() input
     for input in "${inputs[@]}"; do
         input=INPUT_${input%%=*}=${input#*=}
         given+=("$(tr '[:lower:]' '[:upper:]' <<<"${input%%=*}")=${input#*=}")
@@ -56,6 +56,23 @@ grep -qxF "::add-mask::$value" "$work/said" || fail "the value is not masked"
 action method=approle roleId=app secretId="$APP_TOKEN" exportToken=true secrets='secret/data/app_password value' || fail "approle"
 sets env VALUE "$value"
 sets env VAULT_TOKEN "$APP_TOKEN"
+
+action method=kubernetes role=pod kubernetesTokenPath="$POD_JWT_FILE" secrets='secret/data/app_password value' || fail "kubernetes"
+sets env VALUE "$value"
+# The JWT comes from the runner, which is not here: this answers as it does.
+exec {runner}< <(exec node --input-type=module -e '
+    import { createServer } from "node:http";
+    const server = createServer(({ headers, url }, answer) => {
+        const asked = headers.authorization === "Bearer runner" && url === "/?id=1&audience=jarvis-secretsd";
+        answer.end(JSON.stringify({ value: asked ? process.env.CI_JWT : "" }));
+    });
+    server.listen(0, "127.0.0.1", () => console.log(server.address().port));')
+answering=$!
+trap 'kill "$answering"; rm -rf "$work"' EXIT
+read -r port <&"$runner"
+export ACTIONS_ID_TOKEN_REQUEST_TOKEN=runner ACTIONS_ID_TOKEN_REQUEST_URL="http://127.0.0.1:$port/?id=1"
+action method=jwt role=ci jwtGithubAudience=jarvis-secretsd secrets='secret/data/app_password value' || fail "jwt"
+sets env VALUE "$value"
 
 refused 'was not found' token="$APP_TOKEN" secrets='secret/data/app_missing value'
 refused 'Response code 403' token="$APP_TOKEN" secrets='secret/data/other_secret value'

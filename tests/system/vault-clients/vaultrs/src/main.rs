@@ -1,8 +1,8 @@
 //! What an application does with vaultrs.
 
 use std::collections::HashMap;
-use std::env;
 use std::fmt::Debug;
+use std::{env, fs};
 
 use serde_json::{Value, json};
 use vaultrs::api::kv2::requests::{SetSecretMetadataRequestBuilder, SetSecretRequestOptions};
@@ -91,6 +91,13 @@ async fn run() -> Result<(), ClientError> {
     let login = auth::approle::login(&client(""), "approle", "app", &app).await?;
     assert_eq!(kv2::read::<Value>(&client(&login.client_token), "secret", "app_password").await?, text);
     refused(403, "permission denied", auth::approle::login(&client(""), "approle", "deploy", &app).await);
+
+    let login = auth::oidc::login(&client(""), "jwt", &variable("CI_JWT"), Some("ci".to_owned())).await?;
+    assert_eq!(kv2::read::<Value>(&client(&login.client_token), "secret", "app_password").await?, text);
+    refused(403, "permission denied", auth::oidc::login(&client(""), "jwt", &variable("OTHER_JWT"), None).await);
+    let jwt = fs::read_to_string(variable("POD_JWT_FILE")).unwrap();
+    let login = auth::kubernetes::login(&client(""), "kubernetes", "pod", &jwt).await?;
+    assert_eq!(token::lookup_self(&client(&login.client_token)).await?.policies, ["pod"]);
     Ok(())
 }
 
