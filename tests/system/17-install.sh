@@ -118,7 +118,7 @@ install_to "$DIR/prefix"
 units=$DIR/prefix/lib/systemd/system
 mkdir "$units/jarvis-secretsd.service.d"
 sed 's/^#\([A-Z]\)/\1/' "$DIR/prefix/share/doc/jarvis-secretsd/systemd/cluster.conf" >"$units/jarvis-secretsd.service.d/cluster.conf"
-systemd-analyze verify "$units"/jarvis-secretsd*.{service,socket,timer} >"$DIR/found" 2>&1 || fail "systemd-analyze: $(cat "$DIR/found")"
+systemd-analyze --man=no verify "$units"/jarvis-secretsd*.{service,socket,timer} >"$DIR/found" 2>&1 || fail "systemd-analyze: $(cat "$DIR/found")"
 ! grep -v 'Failed to parse service type, ignoring: notify-reload$' "$DIR/found" >&2 || fail "systemd finds fault with the units"
 systemd-analyze security --offline=true --no-pager --threshold=15 "$units/jarvis-secretsd.service" >"$DIR/found" 2>&1 ||
     fail "with the drop-in it is left too much: $(tail -n 1 "$DIR/found")"
@@ -130,7 +130,7 @@ sources=$DIR/prefix/share/doc/jarvis-secretsd/key-sources
 for source in key-source.conf filter/daemon.conf credential/daemon.conf; do
     sed 's/^#\([A-Z]\)/\1/' "$sources/$source" >"$units/jarvis-secretsd.service.d/key-source.conf"
     cp "$sources"/*/*.service "$sources"/*/*.socket "$units/"
-    systemd-analyze verify "$units"/jarvis-*.{service,socket} >"$DIR/found" 2>&1 || fail "systemd-analyze: $(cat "$DIR/found")"
+    systemd-analyze --man=no verify "$units"/jarvis-*.{service,socket} >"$DIR/found" 2>&1 || fail "systemd-analyze: $(cat "$DIR/found")"
     ! grep -v 'Failed to parse service type, ignoring: notify-reload$' "$DIR/found" >&2 || fail "systemd finds fault with $source"
     systemd-analyze security --offline=true --no-pager --threshold=17 "$units/jarvis-secretsd.service" >"$DIR/found" 2>&1 ||
         fail "with $source it is left too much: $(tail -n 1 "$DIR/found")"
