@@ -133,7 +133,7 @@ while read -r variable; do export "${variable?}"; done < <(sed -n 's/^Environmen
 large_values
 
 # The binary that is shipped. glibc keeps what many small values leave, unless nothing that lasts stands behind it.
-make --silent static >"$DIR/log" 2>&1 || fail "make static has failed"
+make_static
 BINARY=$PWD/dist/jarvis-secretsd-$(uname -m)-unknown-linux-musl
 large_values
 start_anew

@@ -23,10 +23,14 @@ fail() {
     exit 1
 }
 
-# await WHAT COMMAND...: until the command succeeds.
+# await WHAT COMMAND...: until the command succeeds. What takes little time, such as a start, is asked for soon again.
 await() {
-    local what=$1 deadline=$((SECONDS + PATIENCE))
+    local what=$1 deadline=$((SECONDS + PATIENCE)) pause
     shift
+    for pause in 0.01 0.02 0.03 0.05; do
+        ! "$@" || return 0
+        sleep "$pause"
+    done
     until "$@"; do
         [ "$SECONDS" -lt "$deadline" ] || fail "waited too long until $what"
         sleep 0.1
@@ -60,10 +64,24 @@ alone() {
     flock "$held"
 }
 
-# make_static: makes the static binaries in dist, which no other test then makes anew.
+# make_static: makes the static binaries in dist, unless they are there. Until the end of the test no other one makes them anew; others
+# may use them too meanwhile.
 make_static() {
-    alone Makefile
-    make --silent static >"$DIR/made" 2>&1 || fail "make static has failed: $(tail -n 20 "$DIR/made")"
+    local held
+    exec {held}<Makefile
+    flock "$held"
+    are_static_made || make --silent static >"$DIR/made" 2>&1 ||
+        fail "make static has failed: $(tail -n 20 "$DIR/made")"
+    flock --shared "$held"
+}
+
+# are_static_made: whether the static binaries are there, and newer than what they are made of, and than the commit, whose time is in
+# what lies beside them.
+are_static_made() {
+    local binary=dist/jarvis-secretsd-x86_64-unknown-linux-musl newer commits
+    commits=$(git rev-parse --git-path logs/HEAD 2>/dev/null || true)
+    [ -e "$binary" ] && newer=$(find Cargo.toml Cargo.lock Makefile contrib/openapi.json etc src ${commits:+"$commits"} \
+        -newer "$binary" -print -quit) && [ -z "$newer" ]
 }
 
 # faketime_library: what gives a process another clock, by LD_PRELOAD. The program faketime is not asked for it: that stumbles over
