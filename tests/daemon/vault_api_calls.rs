@@ -1,12 +1,14 @@
 //! The other calls of Vault's API: lists and labels, what clients ask for at their start, and what is refused, with its way out.
 
 use std::net::Ipv4Addr;
+use std::process::Command;
 
+use rustix::process::{Resource, Rlimit, prlimit};
 use serde_json::json;
 
 use crate::client::{Client, connect_from};
-use crate::vault_api::Tokens;
-use crate::vault_api::{bearer, connect, data, put, refused, served, site};
+use crate::site::BINARY;
+use crate::vault_api::{Tokens, bearer, connect, data, put, refused, served, site};
 
 fn keys(client: &mut Client, method: &str, target: &str) -> Option<Vec<String>> {
     let answer = client.ask(method, target, &[], "");
@@ -275,6 +277,45 @@ fn an_address_that_fails_too_often_is_told_to_wait() {
         let mut client = Client::over_tcp(connect_from(Ipv4Addr::new(127, 9, 9, 9).into(), daemon.addr()));
         assert_eq!(refused(&client.post("/v1/auth/approle/login", body)).0, 429, "{body}");
     }
+}
+
+#[test]
+fn where_the_audit_log_cannot_be_written_nothing_is_served_or_changed() {
+    let tokens = Tokens::new();
+    let site = site(&tokens.policy());
+    let mut command = Command::new("sh");
+    // A file that would become too large is an error then, and not the end.
+    let script = r#"trap "" XFSZ; exec "$@""#;
+    command
+        .args(["-c", script, "sh", BINARY, "serve", "--config"])
+        .arg(site.path("config.toml"))
+        .env_remove("RUST_LOG");
+    let daemon = site.started(command);
+    let mut keeper = connect(&daemon, &tokens.keeper);
+    put(&mut keeper, "db/a", &json!({ "value": "before" }));
+    let limit = |current| {
+        prlimit(Some(daemon.pid()), Resource::Fsize, Rlimit { current, maximum: None }).unwrap();
+    };
+    limit(Some(1));
+    let value = r#"{"data":{"value":"after"}}"#;
+    for (method, path, body) in [
+        ("GET", "secret/data/db/a", ""),
+        ("GET", "kv/db/a", ""),
+        ("PUT", "secret/data/db/a", value),
+        ("DELETE", "kv/db/a", ""),
+        ("LIST", "kv", ""),
+        ("GET", "auth/token/lookup-self", ""),
+    ] {
+        let answer = keeper.ask(method, &format!("/v1/{path}"), &[], body);
+        let (status, why) = refused(&answer);
+        assert_eq!((status, why.contains("nothing was")), (503, true), "{method} {path}: {why}");
+        assert_eq!(answer.header("Retry-After"), Some("1"), "{method} {path}");
+    }
+    let health = Client::with(&[], daemon.addr()).get("/v1/sys/health");
+    assert_eq!((health.status, &health.json()["sealed"]), (503, &json!(false)));
+    limit(None);
+    assert_eq!(data(&keeper.get("/v1/kv/db/a")), json!({ "value": "before" }));
+    assert_eq!(Client::with(&[], daemon.addr()).get("/v1/sys/health").status, 200);
 }
 
 #[test]
