@@ -9,8 +9,13 @@ use super::asked::Asked;
 use crate::base::secret::{Wiped, wiped_json};
 
 /// An answer that is this JSON and nothing else.
-pub fn json(content: &impl Serialize) -> Response {
-    of_bytes(wiped_json(content))
+pub fn text(json: &str) -> Response {
+    Response::from_data("application/json", json)
+}
+
+/// The answer with these data, in JSON.
+pub fn data_text(asked: &Asked, data: &str) -> Response {
+    whole(asked, data.as_bytes(), 0, b"null", b"")
 }
 
 /// The answer with `data`, which may hold a value: its bytes are wiped when they are sent. For so many seconds a client may do

@@ -1,7 +1,6 @@
 //! Every problem as Vault says it: the one place that knows which status and which text that is.
 
 use rouille::Response;
-use serde_json::json;
 
 use super::answer;
 use crate::api::problem::Problem;
@@ -18,7 +17,8 @@ pub fn response(problem: Problem) -> Response {
         (412, _) => (400, Some("check-and-set parameter did not match the current version")),
         (status, _) => (status, Some(problem.message())),
     };
-    let response = answer::json(&json!({ "errors": Vec::from_iter(text) })).with_status_code(status);
+    let text = text.map(|text| serde_json::to_string(text).expect("a text is plain data")).unwrap_or_default();
+    let response = answer::text(&format!(r#"{{"errors":[{text}]}}"#)).with_status_code(status);
     match status {
         // It would name what authenticates a client, and where.
         403 => response,

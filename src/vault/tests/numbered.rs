@@ -9,10 +9,14 @@ pub fn numbers(vault: &Vault, names: &[&str]) -> Vec<Vec<(u64, String)>> {
     let of = |name: &&str| {
         let versions = vault.describe(name).unwrap().versions.into_iter().rev();
         let values = versions.map(|readable| {
-            let found = vault.find_numbered(name, Wanted::Number(readable.number)).ok().expect("it can be read");
+            let found = vault
+                .find_numbered(name, Wanted::Number(readable.number))
+                .unwrap_or_else(|why| panic!("{name}: {why:?}"));
             assert_eq!((found.number, found.created_at), (readable.number, readable.version.created_at));
             assert_eq!(found.is_current, readable.until.is_none());
-            let by_kid = vault.find_numbered(name, Wanted::Kid(readable.version.kid)).ok().expect("it can be read");
+            let by_kid = vault
+                .find_numbered(name, Wanted::Kid(readable.version.kid))
+                .unwrap_or_else(|why| panic!("{name}: {why:?}"));
             assert_eq!(by_kid.number, readable.number);
             (readable.number, vault.open(&found.version).unwrap().value().to_owned())
         });
@@ -95,7 +99,7 @@ fn value_and_settings_are_found_as_one_change_has_left_them() {
     let vault = site.open();
     let over = AtomicBool::new(false);
     let wanted = |round: u64| {
-        let label = (round % 2 == 0).then(|| "yes".to_owned());
+        let label = (round.is_multiple_of(2)).then(|| "yes".to_owned());
         let labels = [("even".to_owned(), label)].into();
         let patch = Patch { labels: Some(Some(labels)), ..Patch::default() };
         let Operation::Put { mut versions } = put_operation("a", &round.to_string()) else {
@@ -110,7 +114,7 @@ fn value_and_settings_are_found_as_one_change_has_left_them() {
             while !over.load(Ordering::SeqCst) {
                 let found = vault.find_numbered("a", Wanted::Current).ok().unwrap();
                 let round: u64 = vault.open(&found.version).unwrap().value().parse().unwrap();
-                assert_eq!(found.settings.labels.contains_key("even"), round % 2 == 0, "{round}");
+                assert_eq!(found.settings.labels.contains_key("even"), round.is_multiple_of(2), "{round}");
             }
         });
         (1..200).for_each(|round| drop(vault.commit(wanted(round)).unwrap()));
