@@ -5,7 +5,7 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::LazyLock;
 
-use jarvis_secretsd::access::{Access, Rules};
+use jarvis_secretsd::access::{Access, Issuers, Rules};
 use jarvis_secretsd::base::clock::Clock;
 use jarvis_secretsd::config::Config;
 use jarvis_secretsd::daemon::Prepared;
@@ -40,7 +40,7 @@ static DAEMON: LazyLock<Prepared> = LazyLock::new(|| {
         certificates: false,
         auth_failures_per_minute: 0,
     };
-    let access = Access::load(policy, Vec::new(), rules).unwrap();
+    let access = Access::load(policy, Vec::new(), rules, Issuers::default()).unwrap();
     let listener = http::bind(config.server.bind_addr.unwrap()).unwrap();
     let keys = KeyFile::new(&config.paths.master_key_path);
     Prepared::new(listener, &config, access, keys, Clock::system(), false).unwrap()
