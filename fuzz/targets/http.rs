@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 
 use jarvis_secretsd::access::{Access, Issuers, Rules};
+use jarvis_secretsd::api::VAULT_PATHS;
 use jarvis_secretsd::base::clock::Clock;
 use jarvis_secretsd::config::Config;
 use jarvis_secretsd::daemon::Prepared;
@@ -48,7 +49,7 @@ static DAEMON: LazyLock<Prepared> = LazyLock::new(|| {
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (step, bytes) = (usize::from(input.0) + 1, input.1);
-    let limits = Limits { max_body: MAX_BODY, ..Limits::default() };
+    let limits = Limits { max_body: MAX_BODY, without_length: Some(VAULT_PATHS), ..Limits::default() };
     let whole = read(bytes, bytes.len().max(1), &limits);
     assert_eq!(read(bytes, step, &limits), whole, "in steps of {step}");
     if let Ok(Some(request)) = whole {

@@ -44,6 +44,8 @@ use crate::metrics::Metrics;
 use crate::rotation::{Rotator, Schedule};
 use crate::vault::{KeyFile, MAX_VALUE, Rotation, Vault};
 
+pub use vault_compat::PATHS as VAULT_PATHS;
+
 /// The largest body: a value of which each byte is escaped (`\u0001`), and what stands around it.
 pub const MAX_BODY: usize = MAX_VALUE * 6 + 4096;
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::access::Access;
-use crate::api::{Api, MAX_BODY, failures};
+use crate::api::{Api, MAX_BODY, VAULT_PATHS, failures};
 use crate::applier::Appliers;
 use crate::audit::{self, AuditLog, Entry, Event, Outcome, Segmenting};
 use crate::base::clock::{Clock, Timestamp};
@@ -164,6 +164,7 @@ impl Prepared {
             max_connections: config.server.max_connections,
             request_timeout: config.server.request_timeout,
             max_body: MAX_BODY,
+            without_length: config.server.vault_api.then_some(VAULT_PATHS),
             ..Limits::default()
         };
         let consumers = Consumers::new(vault.clone());

@@ -14,9 +14,9 @@ pub enum Framing {
 
 impl Framing {
     /// What the header lines of a request say (RFC 9112, section 6). Where they can be read in more than one way, or
-    /// announce more than `max_body` bytes, it is refused.
+    /// announce more than `max_body` bytes, it is refused, and where they say nothing, if the body `must_be_told`.
     pub fn find(
-        method: &str,
+        must_be_told: bool,
         headers: &[(String, String)],
         is_http_10: bool,
         max_body: usize,
@@ -39,7 +39,7 @@ impl Framing {
             }
             (Some(_), _) => Err(Refusal::new(501, "the only transfer coding understood here is: chunked")),
             (None, Some(length)) => parse_length(length, max_body).map(Self::Length),
-            (None, None) if matches!(method, "POST" | "PUT" | "PATCH") => {
+            (None, None) if must_be_told => {
                 Err(Refusal::new(411, "neither Content-Length nor Transfer-Encoding: chunked"))
             }
             (None, None) => Ok(Self::Length(0)),
@@ -64,15 +64,15 @@ fn parse_length(value: &str, max_body: usize) -> Result<usize, Refusal> {
 mod tests {
     use super::*;
 
-    /// The status with which a request with this method and these header lines is refused; 200 if it is not.
-    fn status(method: &str, lines: &[(&str, &str)], is_http_10: bool) -> u16 {
+    /// The status with which a request with these header lines is refused; 200 if it is not.
+    fn status(must_be_told: bool, lines: &[(&str, &str)], is_http_10: bool) -> u16 {
         let lines: Vec<_> = lines.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        Framing::find(method, &lines, is_http_10, 100).map_or_else(|refusal| refusal.status, |_| 200)
+        Framing::find(must_be_told, &lines, is_http_10, 100).map_or_else(|refusal| refusal.status, |_| 200)
     }
 
     #[test]
     fn a_length_is_digits_within_the_limit() {
-        let answer = |value: &str| status("GET", &[("content-length", value)], false);
+        let answer = |value: &str| status(false, &[("content-length", value)], false);
         for value in ["0", "100", "007"] {
             assert_eq!(answer(value), 200, "{value}");
         }
@@ -99,15 +99,14 @@ mod tests {
             (&[("Transfer-Encoding", "identity")], 501),
             (&[("Transfer-Encoding", "")], 501),
         ] {
-            assert_eq!(status("POST", lines, false), expected, "{lines:?}");
+            assert_eq!(status(true, lines, false), expected, "{lines:?}");
         }
-        assert_eq!(status("POST", &[chunked], true), 400);
+        assert_eq!(status(true, &[chunked], true), 400);
     }
 
     #[test]
-    fn only_methods_that_carry_a_body_need_a_length() {
-        for (method, expected) in [("POST", 411), ("PUT", 411), ("PATCH", 411), ("GET", 200), ("DELETE", 200)] {
-            assert_eq!(status(method, &[], false), expected, "{method}");
-        }
+    fn where_nothing_is_said_there_is_no_body_or_that_is_refused() {
+        assert_eq!(status(true, &[], false), 411);
+        assert_eq!(Framing::find(false, &[], false, 100).unwrap(), Framing::Length(0));
     }
 }

@@ -52,8 +52,11 @@ pub fn parse_head(bytes: &[u8], limits: &Limits) -> Result<Head, Refusal> {
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case("host"));
         headers.push(("Host".to_owned(), authority));
     }
+    // A client that leaves out the length of what it sends would have its body taken for the next request.
+    let has_body = matches!(method, "POST" | "PUT" | "PATCH");
+    let may_be_silent = limits.without_length.is_some_and(|paths| target.starts_with(paths) && !is_http_10);
     Ok(Head {
-        framing: Framing::find(method, &headers, is_http_10, limits.max_body)?,
+        framing: Framing::find(has_body && !may_be_silent, &headers, is_http_10, limits.max_body)?,
         keep_alive: keep_alive(&headers, is_http_10),
         expects_continue: expects_continue(&headers, is_http_10)?,
         method: method.to_owned(),
@@ -156,7 +159,10 @@ mod tests {
 
     fn parse(text: &str) -> Result<Head, Refusal> {
         let place = Scanner::default().scan(text.as_bytes())?.expect("the head is whole");
-        parse_head(&text.as_bytes()[place], &Limits { max_body: 100, ..Limits::default() })
+        parse_head(
+            &text.as_bytes()[place],
+            &Limits { max_body: 100, without_length: Some("/v1/"), ..Limits::default() },
+        )
     }
 
     /// The status with which a request with this request line, and these lines behind `Host`, is refused.
@@ -197,6 +203,15 @@ mod tests {
             "G(T / HTTP/1.1",
         ] {
             assert_eq!(status(line, ""), 400, "{line}");
+        }
+    }
+
+    #[test]
+    fn only_methods_that_carry_a_body_need_a_length_and_not_where_it_may_be_left_out() {
+        for (method, expected) in [("POST", 411), ("PUT", 411), ("PATCH", 411), ("GET", 200), ("DELETE", 200)] {
+            assert_eq!(status(&format!("{method} /v1 HTTP/1.1"), ""), expected, "{method}");
+            assert_eq!(status(&format!("{method} /v1/a HTTP/1.1"), ""), 200, "{method}");
+            assert_eq!(status(&format!("{method} /v1/a HTTP/1.0"), ""), expected, "{method}");
         }
     }
 

@@ -72,6 +72,9 @@ pub struct Limits {
     pub max_headers: usize,
     /// Bytes of a request's body. The default is 0: only the application knows what it needs.
     pub max_body: usize,
+    /// How the paths begin to which a `POST`, `PUT` or `PATCH` may be sent that tells no length, and so has no body. Elsewhere
+    /// it has to.
+    pub without_length: Option<&'static str>,
     /// Bytes that all requests and answers of more than 8 KiB may hold together while they are under way.
     pub max_held: usize,
 }
@@ -99,6 +102,7 @@ impl Default for Limits {
             max_head: 16 * 1024,
             max_headers: 64,
             max_body: 0,
+            without_length: None,
             max_held: 4 * 1024 * 1024,
         }
     }

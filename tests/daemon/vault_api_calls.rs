@@ -236,6 +236,21 @@ fn a_client_finds_out_what_is_mounted_where() {
 }
 
 #[test]
+fn a_call_without_a_body_needs_no_length() {
+    let (daemon, tokens) = served();
+    let mut client = Client::with(&[], daemon.addr());
+    let mut silent = |target: &str| {
+        let token = bearer(&tokens.idle);
+        client.send(format!("POST {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {token}\r\n\r\n")).unwrap();
+        client.answer().unwrap()
+    };
+    assert_eq!(silent("/v1/auth/token/renew-self").json()["auth"]["client_token"], json!(tokens.idle.expose()));
+    assert_eq!(refused(&silent("/v1/auth/token/revoke-self")).0, 400);
+    assert_eq!(refused(&silent("/v1/secret/data/db")).0, 403);
+    assert_eq!(silent("/secret").json()["error"], "length_required", "in the daemon's own API as before");
+}
+
+#[test]
 fn requests_of_web_pages_are_refused_and_a_rebound_name_too() {
     let (daemon, tokens) = served();
     let mut admin = connect(&daemon, &tokens.admin);

@@ -19,4 +19,4 @@ mod routes;
 mod sys;
 mod versions;
 
-pub use routes::{answer, has};
+pub use routes::{PATHS, answer, has};

@@ -108,9 +108,12 @@ impl Route {
     }
 }
 
+/// How the paths of Vault's API begin, also those of calls that there are not.
+pub const PATHS: &str = "/v1/";
+
 /// Whether `path`, as it was sent, is one of Vault's API, or would be if there was such a call.
 pub fn has(path: &str) -> bool {
-    path.starts_with("/v1/")
+    path.starts_with(PATHS)
 }
 
 /// Answers a request by Vault's API. Returns also under which path it is counted.
