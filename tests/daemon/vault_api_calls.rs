@@ -210,7 +210,8 @@ fn a_client_finds_out_what_is_mounted_where() {
     let mount = |name: &str, version: &str| {
         json!({ "type": "kv", "options": { "version": version }, "description": "", "accessor": format!("kv_{name}"),
             "config": { "default_lease_ttl": 0, "max_lease_ttl": 0, "force_no_cache": false }, "local": false,
-            "seal_wrap": false, "uuid": "" })
+            "seal_wrap": false, "uuid": "", "external_entropy_access": false, "plugin_version": "",
+            "running_plugin_version": "", "running_sha256": "" })
     };
     let both = json!({ "secret/": mount("secret", "2"), "kv/": mount("kv", "1") });
     let answer = idle.get("/v1/sys/mounts");

@@ -68,7 +68,8 @@ fn both() -> String {
 /// What is told of one of them, as the fields of an object.
 fn mount(name: &str) -> String {
     let version = if name == "kv" { "1" } else { "2" };
+    // The last four are there for one client, which reads no answer without them.
     format!(
-        r#""type":"kv","options":{{"version":"{version}"}},"description":"","accessor":"kv_{name}","config":{{"default_lease_ttl":0,"max_lease_ttl":0,"force_no_cache":false}},"local":false,"seal_wrap":false,"uuid":"""#
+        r#""type":"kv","options":{{"version":"{version}"}},"description":"","accessor":"kv_{name}","config":{{"default_lease_ttl":0,"max_lease_ttl":0,"force_no_cache":false}},"local":false,"seal_wrap":false,"uuid":"","external_entropy_access":false,"plugin_version":"","running_plugin_version":"","running_sha256":"""#
     )
 }
