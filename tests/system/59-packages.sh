@@ -46,11 +46,12 @@ is_the_user() {
 mkdir -p "$DIR/packages/now" "$DIR/packages/next"
 (
     alone Makefile
-    eval "$(pasted "$page" "$debian")"
-    cp dist/jarvis-secretsd_*_amd64.deb "$DIR/packages/now/"
-    [ -z "$with_rpm" ] || { make rpm && cp dist/jarvis-secretsd-*.x86_64.rpm "$DIR/packages/now/"; }
+    for make in "$(pasted "$page" "$debian")" ${with_rpm:+'make rpm'}; do
+        bash -ec "$make" >"$DIR/made" 2>&1 || fail "$(cat "$DIR/made")"
+    done
+    cp dist/jarvis-secretsd_*_amd64.deb ${with_rpm:+dist/jarvis-secretsd-*.x86_64.rpm} "$DIR/packages/now/"
     cp dist/jarvis-secretsd-x86_64-unknown-linux-musl "$DIR/binary"
-) >"$DIR/made" 2>&1 || { cat "$DIR/made" && exit 1; } >&2
+)
 copy_source
 cp -r CHANGELOG.md LICENSE* packaging "$DIR/source/"
 echo '# New in this version.' | tee -a "$DIR/source/contrib/systemd/config.toml" >>"$DIR/source/packaging/policy.toml"
@@ -161,7 +162,8 @@ destroy=$(grep '^rm -r ' "$DIR/said")
 inside test -s $state/secrets/vault.json || fail "the purge has destroyed the vault"
 
 if [ -n "$with_rpm" ]; then
-    # Debian's own rpm thinks that it should not be used here.
+    # Debian's own rpm thinks that it should not be used here. Where it should, there is no program of Debian's.
+    run 'mkdir /root/debian; mv /usr/bin/deb-systemd-* /root/debian/'
     where=now
     run 'rpm --force-debian --nodeps --install jarvis-secretsd-*.x86_64.rpm' || fail "$(cat "$DIR/said")"
     says 'The master key of an earlier installation is there.'
@@ -182,6 +184,7 @@ if [ -n "$with_rpm" ]; then
     for unit in $units; do is "$unit" ActiveState inactive || fail "$unit still runs"; done
     [ -z "$(inside find /etc/systemd/system -name 'jarvis-secretsd*')" ] || fail "it is still enabled"
     [ "$destroy" = "$(grep '^rm -r ' "$DIR/said")" ] || fail "another command destroys it: $(cat "$DIR/said")"
+    run 'mv /root/debian/* /usr/bin/'
     echo "the package for RPM does the same, and finds what the purge has left"
 fi
 run "$destroy" || fail "$(cat "$DIR/said")"
@@ -206,4 +209,8 @@ serves_password
 kept
 is_the_user
 [ "$(inside readlink "/proc/$(process)/exe")" = /usr/bin/jarvis-secretsd ] || fail "it is not the package's"
+# Who leaves those files where they are is told.
+run 'cp /usr/lib/systemd/system/jarvis-secretsd.service /usr/local/lib/systemd/system/
+    /var/lib/dpkg/info/jarvis-secretsd.postinst configure 9'
+says 'hides the one of this package'
 echo "a package takes over what 'make install' has set up"
