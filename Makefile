@@ -147,7 +147,7 @@ deps: ## Install what test-system, static and bench need (Debian)
 release-deps: ## Install what release needs (Debian, Ubuntu)
 	$(AS_ROOT) apt-get update
 	$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-		buildah gcc gcc-aarch64-linux-gnu libc6-dev libc6-dev-arm64-cross musl-tools python3-venv
+		buildah gcc gcc-aarch64-linux-gnu libc6-dev libc6-dev-arm64-cross musl-tools python3-venv uidmap
 	packaging/tools.sh
 	rustup target add $(MUSL) aarch64-unknown-linux-musl
 

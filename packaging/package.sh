@@ -37,7 +37,7 @@ cp -r packaging/* contrib/systemd/config.toml LICENSE* "$stage"
 
 # What rpm does before it unpacks, so that files can belong to that group. systemd-sysusers(8) says so.
 {
-    printf '#!/bin/sh\nset -e\nSYSTEMD_NSS_DYNAMIC_BYPASS=1 systemd-sysusers --replace=/usr/lib/sysusers.d/jarvis-secretsd.conf - <<END\n'
+    printf '#!/bin/sh\nset -e\nsystemd-sysusers --replace=/usr/lib/sysusers.d/jarvis-secretsd.conf - <<END\n'
     cat packaging/sysusers.conf
     echo END
 } >"$stage/scripts/preinstall"

@@ -42,21 +42,20 @@ is_the_user() {
     inside grep -q "^jarvis-secretsd:x:$user:" /etc/passwd || fail "it is user $user: $(inside cat /etc/passwd)"
 }
 
-# The packages of this version, and those of the next one, in which two files have changed that the operator may change too.
-mkdir -p "$DIR/packages/now" "$DIR/packages/next"
-(
-    alone Makefile
-    for make in "$(pasted "$page" "$debian")" ${with_rpm:+'make rpm'}; do
-        bash -ec "$make" >"$DIR/made" 2>&1 || fail "$(cat "$DIR/made")"
-    done
-    cp dist/jarvis-secretsd_*_amd64.deb ${with_rpm:+dist/jarvis-secretsd-*.x86_64.rpm} "$DIR/packages/now/"
-    cp dist/jarvis-secretsd-x86_64-unknown-linux-musl "$DIR/binary"
-)
+# The packages of this version, and those of the next one, in which two files have changed that the operator may change too. Other
+# tests use dist, so they are made in a checkout of the test's own.
+make_static
 copy_source
+mkdir -p "$DIR/packages/now" "$DIR/packages/next" "$DIR/source/dist"
 cp -r CHANGELOG.md LICENSE* packaging "$DIR/source/"
+cp dist/jarvis-secretsd-*-musl "$DIR/source/dist/"
+for make in "$(pasted "$page" "$debian")" ${with_rpm:+'make rpm'}; do
+    (cd "$DIR/source" && bash -ec "$make") >"$DIR/made" 2>&1 || fail "$(cat "$DIR/made")"
+done
+cp "$DIR"/source/dist/*_amd64.deb ${with_rpm:+"$DIR"/source/dist/*.x86_64.rpm} "$DIR/packages/now/"
 echo '# New in this version.' | tee -a "$DIR/source/contrib/systemd/config.toml" >>"$DIR/source/packaging/policy.toml"
 for format in deb ${with_rpm:+rpm}; do
-    "$DIR/source/packaging/package.sh" "$format" amd64 "$DIR/binary" 9.0.0-rc.1 "$DIR/packages/next"
+    "$DIR/source/packaging/package.sh" "$format" amd64 dist/jarvis-secretsd-x86_64-unknown-linux-musl 9.0.0-rc.1 "$DIR/packages/next"
 done
 version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
 [ "$(cd "$DIR/packages" && ls now/*.deb next/*.deb)" = "next/jarvis-secretsd_9.0.0~rc.1-1_amd64.deb
@@ -107,6 +106,7 @@ run "printf '[security]\nrotation_days = 30\n' >>$etc/config.toml
 kept() { run "cd /root; cmp config.toml $etc/config.toml; cmp policy.toml $etc/policy.toml" || fail "$(cat "$DIR/said")"; }
 
 # A client that asks all the time. A request that the daemon gets in the moment in which it stops may have to be repeated.
+: >"$DIR/answers"
 inside sh -c 'while [ ! -e /run/enough ]; do curl -fsS http://127.0.0.1:8081/healthz && echo; done' >"$DIR/answers" 2>&1 &
 asking=$!
 has_answers() { [ "$(grep -c '"status":"ok"' "$DIR/answers")" -ge "$1" ]; }
