@@ -48,7 +48,7 @@ APPLIERS := file nginx postgres redis
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: run build static deb rpm image release test test-under-load build-test-system test-system test-system-long deps release-deps bench bench-deps dashboard-picture fuzz audit lint lint-oldest-rust fmt install clean help
+.PHONY: run build static deb rpm image release test test-under-load test-system test-system-long deps release-deps bench bench-deps dashboard-picture fuzz audit lint lint-oldest-rust fmt install clean help
 
 run: ## Build the daemon and start it on 127.0.0.1:8081, with its state in ./state
 	$(CARGO) run --release --locked -- --config etc/dev.toml
@@ -114,14 +114,10 @@ test: ## Run the tests; needs cargo and nothing else
 test-under-load: ## Run the tests TIMES=10 times beside busy loops of each priority, and say which fail; takes hours
 	TIMES=$(TIMES) tests/under-load.sh
 
-# Some of the system tests are cargo's. Built before, they hold up none that builds something else.
-build-test-system: build ## Build what test-system runs
-	$(CARGO) test --release --locked --no-run --test daemon --test model
-
-test-system: build-test-system ## Run the tests that need other programs; says which are missing
+test-system: build ## Run the tests that need other programs; says which are missing
 	BINARY=$(abspath $(BINARY)) tests/system/run
 
-test-system-long: build-test-system ## Run the same with longer campaigns of crashes, power cuts, overload, lost etcd members and random operations; takes half an hour
+test-system-long: build ## Run the same with longer campaigns of crashes, power cuts, overload, lost etcd members and random operations; takes half an hour
 	MODEL_TIMES=20 $(CARGO) test --release --locked --test model
 	SOAK_SECONDS=1200 KILL_ROUNDS=2500 OVERLOAD_SECONDS=300 ROTATIONS=500 CAMPAIGNS=3 \
 		CLUSTER_SECONDS=600 CLUSTER_ROTATIONS=500 \

@@ -129,9 +129,10 @@ impl Site {
         fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
     }
 
-    /// The program's command of this word or words, with this directory's configuration.
+    /// The program's command of this word or words, with this directory's configuration. The system tests name another program than
+    /// that which was built for the tests, by `DAEMON`.
     pub fn command(&self, command: &str) -> Command {
-        let mut program = Command::new(BINARY);
+        let mut program = Command::new(std::env::var_os("DAEMON").unwrap_or(BINARY.into()));
         program.args(command.split(' ')).arg("--config").arg(self.path("config.toml")).env_remove("RUST_LOG");
         program
     }

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # The crash test of `cargo test`, with many more rounds: kill -9 at random moments under concurrent writers.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
+source "$(dirname "$0")/lib.sh"
 
-KILL_ROUNDS=${KILL_ROUNDS:-500} cargo test --release --locked --test daemon crash:: -- --nocapture
+KILL_ROUNDS=${KILL_ROUNDS:-500} DAEMON=$(realpath "$BINARY") cargo test --locked --test daemon crash:: -- --nocapture

@@ -5,7 +5,7 @@
 # must be noticed, or nothing of this was worth anything.
 source "$(dirname "$0")/lib.sh"
 need cargo curl etcd etcdctl ip jq nsenter openssl python3 unshare
-[ -n "${LOAD:-}" ] || LOAD=$(cargo test --release --locked --quiet --no-run --test model --message-format json |
+[ -n "${LOAD:-}" ] || LOAD=$(cargo test --locked --quiet --no-run --test model --message-format json |
     jq -r 'select(.executable and .target.name == "model").executable')
 export LOAD
 in_own_network "$@"

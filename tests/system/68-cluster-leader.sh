@@ -7,7 +7,7 @@ source tests/system/appliers/servers.sh
 source tests/system/cluster.sh
 
 SECRETS=10
-ROUNDS=$((${CLUSTER_ROTATIONS:-30} / SECRETS))
+ROUNDS=$((${CLUSTER_ROTATIONS:-20} / SECRETS))
 new_state
 trap 'end_cluster; end_etcd; stop_servers' EXIT
 on_loopback
