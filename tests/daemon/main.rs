@@ -96,6 +96,7 @@ mod vault_api;
 mod vault_api_calls;
 mod vault_api_logins;
 mod vault_api_maps;
+mod vault_api_openapi;
 mod vault_api_versions;
 mod versions;
 mod visitor;

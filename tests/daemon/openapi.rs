@@ -12,7 +12,7 @@ use crate::running::Daemon;
 const DOCUMENT: &str = include_str!("../../contrib/openapi.json");
 
 /// Every method that a document can describe.
-const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"];
+pub const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"];
 
 /// The secret of the examples.
 const NAME: &str = "postgres_password";
@@ -70,12 +70,12 @@ fn operations(document: &Value) -> Vec<Operation<'_>> {
     operations
 }
 
-fn resolve<'a>(document: &'a Value, reference: &str) -> &'a Value {
+pub fn resolve<'a>(document: &'a Value, reference: &str) -> &'a Value {
     document.pointer(reference.trim_start_matches('#')).unwrap_or_else(|| panic!("{reference} leads nowhere"))
 }
 
 /// Shows `look` a value and everything in it.
-fn visit<'a>(value: &'a Value, look: &mut impl FnMut(&'a Value)) {
+pub fn visit<'a>(value: &'a Value, look: &mut impl FnMut(&'a Value)) {
     look(value);
     match value {
         Value::Object(fields) => fields.values().for_each(|field| visit(field, look)),

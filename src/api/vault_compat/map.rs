@@ -137,10 +137,12 @@ fn compact(json: &str) -> Plaintext {
 
 /// Writes `target` with `patch` merged into it, which is an object.
 fn merge(out: &mut String, target: Option<&RawValue>, patch: &RawValue, depth: usize) -> Result<(), Problem> {
-    let Some(Fields(patch)) = Fields::of(patch).filter(|_| depth > 0) else {
-        return Err(Problem::bad_request("the data must be a JSON object, and maps in it not too deep in one another"));
+    let no_map = || Problem::bad_request("the data must be a JSON object, and maps in it not too deep in one another");
+    let Fields(patch) = Fields::of(patch).filter(|_| depth > 0).ok_or_else(no_map)?;
+    let Fields(before) = match target.filter(|target| is_object(target)) {
+        Some(target) => Fields::of(target).ok_or_else(no_map)?,
+        None => Fields(Vec::new()),
     };
-    let Fields(before) = target.filter(|target| is_object(target)).and_then(Fields::of).unwrap_or(Fields(Vec::new()));
     let changes: BTreeMap<_, _> = patch.iter().map(|(key, change)| (key.as_str(), *change)).collect();
     let known: BTreeSet<_> = before.iter().map(|(key, _)| key.as_str()).collect();
     let changed = before.iter().map(|(key, value)| (key.as_str(), Some(*value), changes.get(key.as_str()).copied()));
@@ -220,6 +222,14 @@ mod tests {
         is(r#"{"a":1}"#, r#"{"a":null}"#, "{}");
         is("a text", r#"{"user":"u"}"#, r#"{"value":"a text","user":"u"}"#);
         is("a text", r#"{"value":"another"}"#, r#"{"value":"another"}"#);
+    }
+
+    #[test]
+    fn a_patch_of_a_map_that_cannot_be_taken_apart_loses_nothing_of_it() {
+        let before = r#"{"a":{"\ud800":1}}"#;
+        let merged = |patch| Shown::of(before, &labelled()).merged(raw(patch)).map(|merged| merged.map().to_string());
+        assert_eq!(merged(r#"{"b":2}"#).unwrap(), r#"{"a":{"\ud800":1},"b":2}"#);
+        assert_eq!(merged(r#"{"a":{"b":2}}"#).unwrap_err().status(), 400);
     }
 
     #[test]
