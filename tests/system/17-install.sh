@@ -70,6 +70,7 @@ sort -k 2 >"$DIR/expected" <<'END'
 644 share/doc/jarvis-secretsd/kubernetes/statefulset.yaml
 644 share/doc/jarvis-secretsd/nginx/jarvis-secretsd.conf
 644 share/doc/jarvis-secretsd/openapi.json
+644 share/doc/jarvis-secretsd/openapi-vault.json
 644 share/doc/jarvis-secretsd/openrc/jarvis-secretsd.confd
 644 share/doc/jarvis-secretsd/openrc/jarvis-secretsd.initd
 644 share/doc/jarvis-secretsd/policy.toml
