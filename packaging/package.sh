@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes a package for Debian or for RPM of a binary that is there already, which nfpm writes to DIRECTORY:
+# Makes a package for Debian or for RPM of a binary that is there already, with its bill of materials beside it, which nfpm writes to
+# DIRECTORY:
 #
 #   package.sh deb|rpm ARCHITECTURE BINARY VERSION DIRECTORY
 #
@@ -26,7 +27,8 @@ make --silent --assume-old="$binary" install BINARY="$binary" PREFIX=/usr DESTDI
 doc=$stage/usr/share/doc/jarvis-secretsd
 # Debian compresses them, and asks for the best compression; rpm has no rule.
 install -m 644 CHANGELOG.md "$doc/changelog"
-gzip -9n "$stage"/usr/share/man/*/* "$doc/changelog"
+install -m 644 "$binary.cdx.json" "$doc/jarvis-secretsd.cdx.json"
+gzip -9n "$stage"/usr/share/man/*/* "$doc/changelog" "$doc/jarvis-secretsd.cdx.json"
 cp -r packaging/* contrib/systemd/config.toml LICENSE* "$stage"
 
 # The text of a license stands indented, with a dot for an empty line.

@@ -48,7 +48,7 @@ make_static
 copy_source
 mkdir -p "$DIR/packages/now" "$DIR/packages/next" "$DIR/source/dist"
 cp -r CHANGELOG.md LICENSE* packaging "$DIR/source/"
-cp dist/jarvis-secretsd-*-musl "$DIR/source/dist/"
+cp dist/jarvis-secretsd-*-musl* "$DIR/source/dist/"
 for make in "$(pasted "$page" "$debian")" ${with_rpm:+'make rpm'}; do
     (cd "$DIR/source" && bash -ec "$make") >"$DIR/made" 2>&1 || fail "$(cat "$DIR/made")"
 done
@@ -75,7 +75,8 @@ done
 [ "$(inside stat -c '%a %U %G' $etc/config.toml $etc/policy.toml | sort -u)" = '640 root jarvis-secretsd' ] ||
     fail "others may read them: $(inside ls -l $etc)"
 for file in share/man/man8/jarvis-secretsd.8.gz share/bash-completion/completions/jarvis-secretsd \
-    share/zsh/vendor-completions/_jarvis-secretsd share/fish/vendor_completions.d/jarvis-secretsd.fish; do
+    share/zsh/vendor-completions/_jarvis-secretsd share/fish/vendor_completions.d/jarvis-secretsd.fish \
+    share/doc/jarvis-secretsd/jarvis-secretsd.cdx.json.gz; do
     inside test -s "/usr/$file" || fail "$file is not there"
 done
 echo "installed, and nothing is started"
