@@ -65,10 +65,16 @@ slow() {
 }
 is_traced() { ! grep -q '^TracerPid:\s0$' "/proc/$PID/status"; }
 
-# is_in CALL: whether a thread of the daemon is about to make it, or it has ended.
+# is_in CALL: whether a thread of the daemon is about to make it, or it has ended. What loads its libraries opens files, too, before
+# there is anything of the daemon that could handle a signal.
 is_in() {
     local -A numbers=([openat]=257 [linkat]=265 [pread64]=17 [fdatasync]=75 [rename]=82)
-    grep -qsE "^${numbers[$1]} " "/proc/$PID"/task/*/syscall || ! kill -0 "$PID" 2>/dev/null
+    ! kill -0 "$PID" 2>/dev/null || { handles_hangups && grep -qsE "^${numbers[$1]} " "/proc/$PID"/task/*/syscall; }
+}
+# handles_hangups: whether SIGHUP, the first signal, is caught.
+handles_hangups() {
+    local caught
+    caught=$(sed -n 's/^SigCgt:\t//p' "/proc/$PID/status" 2>/dev/null) && [ $((0x${caught:-0} & 1)) = 1 ]
 }
 
 # launch: starts it, and does not wait for anything.
