@@ -30,7 +30,7 @@ anchored() { ask_etcd get "${PREFIX}member/$1" --print-value-only | base64 -w 0;
 
 at host-a
 expect 200 admin POST /secret '{"name":"kept","value":"v"}'
-await "all are there, and one leads" status_is '[.daemons[].state] | sort == ["follows", "follows", "leads"]'
+await "all are there, and one leads" status_is '([.daemons[].state] | sort == ["follows", "follows", "leads"]) and .warnings == []'
 status_is '.leader as $leader | .seq == 1 and any(.daemons[]; .node == $leader and .state == "leads")' || fail "$(cat "$DIR/status")"
 asks_etcd status >"$DIR/status"
 grep -q '^host-b .* [0-9a-f]\{12\} ' "$DIR/status" || fail "$(cat "$DIR/status")"
@@ -61,7 +61,7 @@ await "host-c is well" is_well host-c
 stop_node host-c
 is_refused host-d 'cluster forget host-c'
 is_refused host-d 'cluster forget host-c' --accept-rollback
-await "host-c is away" status_is 'any(.daemons[]; .node == "host-c" and .state == "away")'
+await "host-c is away" status_is 'any(.daemons[]; .node == "host-c" and .state == "away") and any(.warnings[]; startswith("host-c is away"))'
 asks_etcd forget host-c
 asks_etcd forget host-c 2>"$DIR/said" && fail "what is not there was forgotten"
 grep -q 'no daemon of this name' "$DIR/said" || fail "$(cat "$DIR/said")"
