@@ -9,7 +9,7 @@ use rouille::{Request, Response};
 use super::problem::Problem;
 use super::{Api, failures};
 use crate::access::{Authenticator, IdentityError, Policy, Presented, Principal};
-use crate::audit::{AuditFailure, Entry, Event, VAULT_API};
+use crate::audit::{AuditFailure, Entry, Event};
 use crate::base::clock::Timestamp;
 use crate::base::name::is_name;
 use crate::consumers::Receipt;
@@ -68,7 +68,7 @@ impl<'a> Call<'a> {
         peer: &Peer,
         event: Event,
     ) -> Result<Self, Problem> {
-        let entry = Entry { via: Some(VAULT_API), ..Self::line(request, peer, event) };
+        let entry = Entry { by_vault_api: true, ..Self::line(request, peer, event) };
         Self::begin_by(api, peer, entry, |authenticator| authenticator.identify_by(presented?, peer))
     }
 
@@ -93,7 +93,7 @@ impl<'a> Call<'a> {
                 Ok(Self::of(api, policy, who, entry))
             }
             Err(error) => {
-                let entry = Entry { client: error.claimed, subject: error.subject, ..entry };
+                let entry = Entry { client: error.claimed, subject: error.subject.map(Box::new), ..entry };
                 Err(api.refuse(Some(peer), entry, error.kind, error.reason))
             }
         }
@@ -116,7 +116,8 @@ impl<'a> Call<'a> {
 
     /// A call of `who`, whom `policy` has identified, that is going to be audited as `entry`.
     pub fn of(api: &'a Api, policy: Arc<Policy>, who: Principal, entry: Entry) -> Self {
-        let entry = Entry { client: Some(who.name().to_owned()), subject: who.subject().cloned(), ..entry };
+        let entry =
+            Entry { client: Some(who.name().to_owned()), subject: who.subject().cloned().map(Box::new), ..entry };
         Self { api, policy, who, entry, is_written: false, read: None, age: None }
     }
 

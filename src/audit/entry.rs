@@ -81,7 +81,8 @@ pub struct Entry {
     pub event: Event,
     pub client: Option<String>,
     /// Whom the client's JWT was about; none: it did not present one.
-    pub subject: Option<Subject>,
+    // In a box, which most lines do without: batches of entries are moved about.
+    pub subject: Option<Box<Subject>>,
     pub secret_name: Option<String>,
     pub kid: Option<String>,
     /// The address it came from.
@@ -89,8 +90,8 @@ pub struct Entry {
     /// The request, as in its `X-Request-Id`.
     pub request_id: Option<String>,
     pub result: Outcome,
-    /// By which API other than the daemon's own it came; its line has it before the detail.
-    pub via: Option<&'static str>,
+    /// Whether it came by Vault's API, which its line then says before the detail.
+    pub by_vault_api: bool,
     pub detail: Option<String>,
     /// Where the vault stood after the event; none: as on the line before.
     pub vault: Option<VaultAt>,
@@ -108,7 +109,7 @@ impl Entry {
             remote: None,
             request_id: None,
             result: Outcome::Success,
-            via: None,
+            by_vault_api: false,
             detail: None,
             vault: None,
         }
@@ -129,7 +130,7 @@ pub struct Line {
     pub event: Event,
     pub client: Option<String>,
     #[serde(rename = "jwt", default, skip_serializing_if = "Option::is_none")]
-    subject: Option<Subject>,
+    subject: Option<Box<Subject>>,
     pub secret_name: Option<String>,
     pub kid: Option<String>,
     remote: Option<String>,
@@ -146,10 +147,13 @@ pub struct Line {
 
 impl Line {
     pub(super) fn new(entry: Entry, seq: u64, timestamp: Timestamp, vault: VaultAt, prev: String) -> Self {
-        let Entry { event, client, subject, secret_name, kid, remote, request_id, result, via, detail, .. } = entry;
-        let detail = match (via, detail) {
-            (Some(via), Some(detail)) => Some([via, ": ", &detail].concat()),
-            (via, detail) => via.map(str::to_owned).or(detail),
+        let Entry {
+            event, client, subject, secret_name, kid, remote, request_id, result, by_vault_api, detail, ..
+        } = entry;
+        let detail = match (by_vault_api, detail) {
+            (true, Some(detail)) => Some([VAULT_API, ": ", &detail].concat()),
+            (true, None) => Some(VAULT_API.to_owned()),
+            (false, detail) => detail,
         };
         Self {
             seq,
