@@ -133,6 +133,10 @@ pub struct VersionRef {
 }
 
 impl VersionRef {
+    fn new(name: &str, id: Kid, expires_at: Timestamp, record: Arc<Sealed>) -> Self {
+        Self { kid: id.of(name), id, name_length: name.len(), expires_at, record }
+    }
+
     /// Which secret and which version of it that is.
     pub fn subject(&self) -> (&str, Kid) {
         (&self.kid[..self.name_length], self.id)
@@ -148,7 +152,7 @@ impl Vault {
         let (id, expires_at) = (kept.version.kid, kept.readable_until.unwrap_or(kept.version.expires_at));
         let record = kept.record.clone();
         drop(state);
-        Ok(VersionRef { kid: id.of(name), id, name_length: name.len(), expires_at, record })
+        Ok(VersionRef::new(name, id, expires_at, record))
     }
 
     /// Finds the version of `name` that was prepared, which no client gets.
@@ -156,7 +160,7 @@ impl Vault {
         let state = lock(&self.state);
         let kept = state.secret(name)?.pending()?;
         let Version { kid: id, expires_at, .. } = kept.version;
-        Some(VersionRef { kid: id.of(name), id, name_length: name.len(), expires_at, record: kept.record.clone() })
+        Some(VersionRef::new(name, id, expires_at, kept.record.clone()))
     }
 
     /// Finds the versions of `name` that are no longer current, the oldest first, also those whose grace is over and which no
@@ -167,7 +171,7 @@ impl Vault {
         let replaced = kept.filter_map(|kept| {
             let expires_at = kept.readable_until?;
             let id = kept.version.kid;
-            Some(VersionRef { kid: id.of(name), id, name_length: name.len(), expires_at, record: kept.record.clone() })
+            Some(VersionRef::new(name, id, expires_at, kept.record.clone()))
         });
         replaced.collect()
     }

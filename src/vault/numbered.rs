@@ -3,7 +3,6 @@
 //! It stays the same as long as the version is there, whatever is written anew, and is the same at all daemons that share the
 //! vault. Versions of one secret have rising numbers, with gaps: the changes of all secrets are counted together.
 
-use super::kid::Kid;
 use super::settings::Settings;
 use super::state::Missing;
 use super::{Vault, VersionRef};
@@ -15,7 +14,6 @@ use crate::base::sync::lock;
 pub enum Wanted {
     Current,
     Number(u64),
-    Kid(Kid),
 }
 
 /// A version that was found by its number, with what is known of it and of its secret at the same moment.
@@ -36,7 +34,6 @@ impl Vault {
         let kept = match wanted {
             Wanted::Current => Some(secret.current()),
             Wanted::Number(number) => secret.versions.iter().find(|kept| kept.record.seq == number),
-            Wanted::Kid(kid) => secret.versions.iter().find(|kept| kept.version.kid == kid),
         };
         let kept = kept.ok_or(Missing::NotFound)?;
         if kept.is_gone(now) {
@@ -47,7 +44,7 @@ impl Vault {
         let (record, number, is_current) = (kept.record.clone(), kept.record.seq, kept.readable_until.is_none());
         let settings = secret.settings().cloned().unwrap_or_default();
         drop(state);
-        let version = VersionRef { kid: id.of(name), id, name_length: name.len(), expires_at, record };
+        let version = VersionRef::new(name, id, expires_at, record);
         Ok(Numbered { version, number, created_at, is_current, settings })
     }
 }
