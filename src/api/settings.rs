@@ -31,7 +31,7 @@ const FORM: &str = concat!(
 );
 
 /// The fields of `POST /secret`; `PATCH /secret/{name}` takes those that are not about the value.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretForm {
     pub name: Option<String>,
@@ -63,24 +63,12 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Res
 impl SecretForm {
     /// One that gives a secret a value, and changes these of its labels.
     pub fn labelled(name: String, value: Plaintext, labels: BTreeMap<String, Option<String>>) -> Self {
-        Self {
-            name: Some(name),
-            value: Some(value),
-            generate: None,
-            rotation: None,
-            revoke_previous: None,
-            generator: None,
-            rotation_days: None,
-            grace_days: None,
-            description: None,
-            owner: None,
-            labels: Some(Some(labels)),
-        }
+        Self { name: Some(name), value: Some(value), ..Self::of_labels(labels) }
     }
 
     /// One that changes these labels of a secret.
     pub fn of_labels(labels: BTreeMap<String, Option<String>>) -> Self {
-        Self { name: None, value: None, ..Self::labelled(String::new(), Plaintext::new(String::new()), labels) }
+        Self { labels: Some(Some(labels)), ..Self::default() }
     }
 
     /// Whether it says nothing but a name and a value.
