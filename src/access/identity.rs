@@ -35,14 +35,14 @@ pub struct IdentityError {
 }
 
 impl IdentityError {
-    fn new(kind: IdentityErrorKind, claim: Option<&str>, reason: &'static str) -> Self {
+    pub(crate) fn new(kind: IdentityErrorKind, claim: Option<&str>, reason: &'static str) -> Self {
         // A token in the wrong place is a name by its form, and must not reach the log.
         let claimed =
             claim.filter(|name| is_name(name) && !Token::is_alike(name) && !could_be_jwt(name)).map(str::to_owned);
         Self { kind, reason, claimed, subject: None }
     }
 
-    fn unauthenticated(claim: Option<&str>, reason: &'static str) -> Self {
+    pub(crate) fn unauthenticated(claim: Option<&str>, reason: &'static str) -> Self {
         Self::new(IdentityErrorKind::Unauthenticated, claim, reason)
     }
 }

@@ -22,6 +22,7 @@ mod retire;
 mod revoke;
 mod rollback;
 mod rotate;
+mod route;
 mod routes;
 mod schedule;
 mod secret;

@@ -10,6 +10,7 @@ use rouille::{Request, Response};
 use super::call::Call;
 use super::problem::Problem;
 use super::received::Received;
+use super::route::{self, Route};
 use super::{
     Api, checkpoint, consumers, failures, health, list, openapi, rekey, retire, rollback, rotate, schedule, secret,
     settings, store, vault_compat, versions,
@@ -17,13 +18,6 @@ use super::{
 use crate::access::{IdentityErrorKind, is_cross_site, is_rebound};
 use crate::audit::{Entry, Event};
 use crate::http::{Exchange, Handler, Peer};
-
-/// A method of a path, and what answers it.
-struct Route {
-    method: &'static str,
-    path: &'static str,
-    handling: Handling,
-}
 
 #[derive(Clone, Copy)]
 enum Handling {
@@ -43,7 +37,7 @@ use Handling::{Change, Confirmed, Open, OpenToPages};
 
 /// Of a path, the methods stand in the order in which `Allow` names them. `GET` is `HEAD` too.
 #[rustfmt::skip]
-static ROUTES: [Route; 17] = [
+static ROUTES: [Route<Handling>; 17] = [
     route("GET", "/secret/{name}", Confirmed(Event::GetSecret, secret::get)),
     route("PATCH", "/secret/{name}", Change(Event::ConfigureSecret, settings::patch)),
     route("DELETE", "/secret/{name}", Change(Event::DeleteSecret, secret::delete)),
@@ -63,14 +57,14 @@ static ROUTES: [Route; 17] = [
     route("GET", "/openapi.json", Open(openapi::get)),
 ];
 
-const fn route(method: &'static str, path: &'static str, handling: Handling) -> Route {
-    Route { method, path, handling }
+const fn route(method: &'static str, path: &'static str, handling: Handling) -> Route<Handling> {
+    Route::new(method, path, handling)
 }
 
 /// What stands in the place of a secret's name.
 const NAME: &str = "{name}";
 
-impl Route {
+impl Route<Handling> {
     /// The first route of a path as it was sent, in its parts, by which requests are counted, whatever their method.
     fn of_path(sent: &[Cow<str>]) -> Option<&'static Self> {
         ROUTES.iter().find(|route| match route.name_in(sent) {
@@ -106,15 +100,11 @@ impl Route {
         }
         parts.next().is_none().then_some(name)
     }
+}
 
-    /// The methods of a path, as `Allow` has them.
-    fn methods(path: &str) -> String {
-        let methods = ROUTES.iter().filter(|route| route.path == path).map(|route| match route.method {
-            "GET" => "GET, HEAD",
-            method => method,
-        });
-        methods.collect::<Vec<_>>().join(", ")
-    }
+/// The methods of a path, as `Allow` has them.
+fn methods(path: &str) -> String {
+    route::methods(&ROUTES, path, |method| if method == "GET" { "GET, HEAD" } else { method })
 }
 
 impl Handler for Api {
@@ -122,13 +112,13 @@ impl Handler for Api {
         let begun = Instant::now();
         failures::tell_left_out(self);
         let path = request.raw_url().split('?').next().unwrap_or_default();
-        let sent: Vec<_> = path.split('/').map(Cow::from).collect();
-        let route = Route::of_path(&sent);
         if self.vault_api && vault_compat::has(path) {
             let (route, response) = vault_compat::answer(self, request, body, exchange);
             self.metrics.request(route, request.method(), response.status_code, begun.elapsed());
             return response;
         }
+        let sent: Vec<_> = path.split('/').map(Cow::from).collect();
+        let route = Route::of_path(&sent);
         let asleep = Cell::default();
         // Before anything is looked at: it has no effect, and leaves no audit line, of which a page could make any number.
         let is_for_pages = route.is_some_and(|route| matches!(route.handling, OpenToPages(_)));
@@ -138,7 +128,7 @@ impl Handler for Api {
         } else if let Some((called, name)) = Route::of_request(request.method(), &sent) {
             self.answer(called.handling, Received { request, body, name: &name, exchange, asleep: &asleep })
         } else if let Some(route) = route {
-            Problem::method_not_allowed(Route::methods(route.path)).into()
+            Problem::method_not_allowed(methods(route.path)).into()
         } else {
             Problem::not_found("there is no such path; GET /openapi.json lists the paths").into()
         };
@@ -216,8 +206,8 @@ mod tests {
 
     #[test]
     fn allow_names_each_method_of_a_path_once() {
-        assert_eq!(Route::methods("/secret/{name}"), "GET, HEAD, PATCH, DELETE");
-        assert_eq!(Route::methods("/secrets"), "GET, HEAD, POST");
-        assert_eq!(Route::methods("/rekey"), "POST");
+        assert_eq!(methods("/secret/{name}"), "GET, HEAD, PATCH, DELETE");
+        assert_eq!(methods("/secrets"), "GET, HEAD, POST");
+        assert_eq!(methods("/rekey"), "POST");
     }
 }

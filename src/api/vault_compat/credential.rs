@@ -22,9 +22,9 @@ impl<'a> Credential<'a> {
             (Some(token), _) => token,
             (None, Some(authorization)) => match authorization.split_once(' ') {
                 Some((scheme, token)) if scheme.eq_ignore_ascii_case("Bearer") => token.trim_matches(' '),
-                _ => return Err(unusable("Authorization is not Bearer")),
+                _ => return Err(IdentityError::unauthenticated(None, "Authorization is not Bearer")),
             },
-            (None, None) => return Err(unusable("no token")),
+            (None, None) => return Err(IdentityError::unauthenticated(None, "no token")),
         };
         Ok(Self { client: None, token })
     }
@@ -40,13 +40,6 @@ fn only<'a>(request: &'a Request, header: &'static str) -> Result<Option<&'a str
     let value = values.next();
     match values.next() {
         None => Ok(value),
-        Some(_) => {
-            Err(IdentityError { kind: IdentityErrorKind::BadRequest(header), ..unusable("a header more than once") })
-        }
+        Some(_) => Err(IdentityError::new(IdentityErrorKind::BadRequest(header), None, "a header more than once")),
     }
-}
-
-/// Why no client can be found by it, for the audit log.
-pub fn unusable(reason: &'static str) -> IdentityError {
-    IdentityError { kind: IdentityErrorKind::Unauthenticated, reason, claimed: None, subject: None }
 }

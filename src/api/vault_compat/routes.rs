@@ -7,21 +7,15 @@ use rouille::{Request, Response};
 
 use super::asked::Asked;
 use super::auth;
-use super::credential::{self, Credential};
+use super::credential::Credential;
 use super::{data, kv1, list, metadata, refusal, sys};
 use crate::access::{IdentityError, IdentityErrorKind, is_cross_site, is_rebound};
 use crate::api::Api;
 use crate::api::call::Call;
 use crate::api::problem::Problem;
+use crate::api::route::{self, Route};
 use crate::audit::Event;
 use crate::http::Exchange;
-
-/// A method of a path, and what answers it.
-struct Route {
-    method: &'static str,
-    path: &'static str,
-    handling: Handling,
-}
 
 #[derive(Clone, Copy)]
 enum Handling {
@@ -42,7 +36,7 @@ use Handling::{Confirmed, Identified, Login, Open};
 /// Of a path, the methods stand in the order in which `Allow` names them. `PUT` is `POST` too, and `GET` is `HEAD`; with `list` in
 /// its query, `GET` is `LIST`.
 #[rustfmt::skip]
-static ROUTES: [Route; 33] = [
+static ROUTES: [Route<Handling>; 33] = [
     route("GET", "/v1/secret/data/{path}", Confirmed(Event::GetSecret, data::get)),
     route("PUT", "/v1/secret/data/{path}", Confirmed(Event::CreateSecret, data::put)),
     route("PATCH", "/v1/secret/data/{path}", Confirmed(Event::CreateSecret, data::patch)),
@@ -78,8 +72,8 @@ static ROUTES: [Route; 33] = [
     route("GET", "/v1/sys/internal/ui/mounts/{path}", Identified(Event::Identify, sys::ui_mount)),
 ];
 
-const fn route(method: &'static str, path: &'static str, handling: Handling) -> Route {
-    Route { method, path, handling }
+const fn route(method: &'static str, path: &'static str, handling: Handling) -> Route<Handling> {
+    Route::new(method, path, handling)
 }
 
 /// What stands in the place of a path within a route's path, at its end.
@@ -88,7 +82,7 @@ const PATH: &str = "{path}";
 /// Under which path an unknown one is counted.
 const UNKNOWN: &str = "unknown";
 
-impl Route {
+impl Route<Handling> {
     /// What stands behind the route's own words in `path`, which has no slash at its end; none if that is another path.
     fn rest<'p>(&self, path: &'p str) -> Option<&'p str> {
         match self.path.strip_suffix(PATH) {
@@ -96,16 +90,15 @@ impl Route {
             None => (path == self.path).then_some(""),
         }
     }
+}
 
-    /// The methods of a path, as `Allow` has them.
-    fn methods(path: &str) -> String {
-        let methods = ROUTES.iter().filter(|route| route.path == path).map(|route| match route.method {
-            "GET" => "GET, HEAD",
-            "PUT" => "PUT, POST",
-            method => method,
-        });
-        methods.collect::<Vec<_>>().join(", ")
-    }
+/// The methods of a path, as `Allow` has them.
+fn methods(path: &str) -> String {
+    route::methods(&ROUTES, path, |method| match method {
+        "GET" => "GET, HEAD",
+        "PUT" => "PUT, POST",
+        method => method,
+    })
 }
 
 /// How the paths of Vault's API begin, also those of calls that there are not.
@@ -135,7 +128,7 @@ pub fn answer(api: &Api, request: &Request, body: &[u8], exchange: &Exchange) ->
             let asked = Asked::new(request, body, rest, exchange.is_head);
             asked.refuse_unknown_demands().and_then(|()| route.handling.answer(api, asked, exchange))
         }
-        (None, Some(route)) => Err(Problem::method_not_allowed(Route::methods(route.path))),
+        (None, Some(route)) => Err(Problem::method_not_allowed(methods(route.path))),
         (None, None) => {
             let wanted = path.strip_prefix("/v1/").unwrap_or_default();
             Err(Problem::no_route(format!("no handler for route {wanted:?}. route entry not found.")))
@@ -167,7 +160,7 @@ impl Handling {
             Login(read) => {
                 let (credential, malformed) = match read(&asked) {
                     Ok(credential) => (Ok(credential), None),
-                    Err(malformed) => (Err(credential::unusable("malformed login")), Some(malformed)),
+                    Err(malformed) => (Err(IdentityError::unauthenticated(None, "malformed login")), Some(malformed)),
                 };
                 let begun = identified(api, asked, exchange, Event::Identify, credential, auth::granted);
                 match (begun, malformed) {
